@@ -1,0 +1,40 @@
+"""Errors that the core raises on purpose.
+
+* CircuitScopeError
+  - ConfigError       a setting contradicts itself or lies outside its range
+  - CorpusError       text cannot be read: file, row group and column are named
+  - PromptError       a prompt is empty, too long, or has tokens the model lacks
+  - BundleError       a saved model is missing, incomplete or was changed
+  - TrainingError     a training cannot start, go on or be resumed
+  - GraphError        a graph, or what was asked of it, does not hold together
+
+Every message says what is wrong, the value, and what to do; pages show it as it is.
+"""
+
+
+class CircuitScopeError(Exception):
+    """Base class; its message is written for the person using the app."""
+
+
+class ConfigError(CircuitScopeError):
+    """A setting contradicts itself or lies outside its range."""
+
+
+class CorpusError(CircuitScopeError):
+    """Text cannot be read; the message names the file and, where known, row group and column."""
+
+
+class PromptError(CircuitScopeError):
+    """A prompt is empty, too long for the model, or has tokens outside its vocabulary."""
+
+
+class BundleError(CircuitScopeError):
+    """A saved model is missing, incomplete, or differs from what its record says."""
+
+
+class TrainingError(CircuitScopeError):
+    """A training cannot start, go on, or be resumed."""
+
+
+class GraphError(CircuitScopeError):
+    """A graph, or what was asked of it, does not hold together."""

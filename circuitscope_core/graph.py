@@ -1,0 +1,194 @@
+"""The attribution graph's value type: node order, and index to node and back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.errors import GraphError
+
+
+class NodeKind(StrEnum):
+    """What a node stands for."""
+
+    FEATURE = "feature"
+    ERROR = "error"
+    TOKEN = "token"
+    LOGIT = "logit"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. ``layer`` is -1 for tokens and ``n_layers`` for logits.
+
+    ``feature`` is the feature's number in its layer, the token id of tokens and logits, and -1
+    for errors and for targets that are no token.
+    """
+
+    kind: NodeKind
+    layer: int
+    position: int
+    feature: int
+
+
+@dataclass(frozen=True)
+class AttributionGraph:
+    """Exact direct effects behind one prediction.
+
+    Nodes are ordered features (by layer, position, feature), errors (layer by layer), tokens,
+    logits (by falling probability): circuit-tracer's order, so graphs compare entry by entry.
+    ``adjacency[target, source]`` is what the target's pre-activation (a feature) or its logit less
+    the mean logit (a logit) would lose without the source, all else frozen. For features and logits
+    ``adjacency.sum(1) + bias == pre_activations``.
+    """
+
+    adjacency: Float[Tensor, "n_nodes n_nodes"]
+    features: Int[Tensor, "n_features 3"]
+    """Layer, position and number of every active feature."""
+    activations: Float[Tensor, " n_features"]
+    error_vectors: Float[Tensor, "n_layers n_pos d_model"]
+    """What the transcoder leaves of each MLP output; 0 at position 0."""
+    token_ids: Int[Tensor, " n_pos"]
+    logit_token_ids: Int[Tensor, " n_logits"]
+    """-1 where a target is no single token (a difference, a direction)."""
+    logit_probabilities: Float[Tensor, " n_logits"]
+    bias: Float[Tensor, " n_nodes"]
+    """What biases, position embeddings and other constants give each feature and logit."""
+    pre_activations: Float[Tensor, " n_nodes"]
+    """Of features and logits; 0 for errors and tokens."""
+    token_texts: tuple[str, ...]
+    logit_texts: tuple[str, ...]
+    prompt: str
+    n_active_features: int
+    """Features active on the prompt; more than ``n_features`` only where ``max_feature_nodes`` cut
+    the graph. What the features left out give is then part of ``bias``."""
+
+    def __post_init__(self) -> None:
+        if self.adjacency.shape != (self.n_nodes, self.n_nodes):
+            raise GraphError(
+                f"adjacency is {tuple(self.adjacency.shape)}; {self.n_features} features, "
+                f"{self.n_errors} errors, {self.n_pos} tokens and {self.n_logits} logits "
+                f"make {self.n_nodes} nodes."
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of feature nodes."""
+        return len(self.features)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the model."""
+        return self.error_vectors.shape[0]
+
+    @property
+    def n_pos(self) -> int:
+        """Tokens of the prompt, the separator included."""
+        return len(self.token_ids)
+
+    @property
+    def n_errors(self) -> int:
+        """Number of error nodes: one per layer and position."""
+        return self.n_layers * self.n_pos
+
+    @property
+    def n_logits(self) -> int:
+        """Number of logit nodes."""
+        return len(self.logit_token_ids)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of all nodes."""
+        return self.n_features + self.n_errors + self.n_pos + self.n_logits
+
+    @property
+    def n_edges(self) -> int:
+        """Number of direct effects that are not zero."""
+        return int(torch.count_nonzero(self.adjacency))
+
+    @property
+    def feature_nodes(self) -> slice:
+        """Indices of the feature nodes."""
+        return slice(0, self.n_features)
+
+    @property
+    def error_nodes(self) -> slice:
+        """Indices of the error nodes."""
+        return slice(self.n_features, self.n_features + self.n_errors)
+
+    @property
+    def token_nodes(self) -> slice:
+        """Indices of the token nodes."""
+        start = self.n_features + self.n_errors
+        return slice(start, start + self.n_pos)
+
+    @property
+    def logit_nodes(self) -> slice:
+        """Indices of the logit nodes."""
+        return slice(self.n_nodes - self.n_logits, self.n_nodes)
+
+    @property
+    def logit_weights(self) -> Float[Tensor, " n_nodes"]:
+        """Probability at each logit node, 0 elsewhere."""
+        weights = torch.zeros(self.n_nodes)
+        weights[self.logit_nodes] = self.logit_probabilities
+        return weights
+
+    @property
+    def node_layers(self) -> Int[Tensor, " n_nodes"]:
+        """Layer of every node: -1 for tokens, ``n_layers`` for logits."""
+        errors = torch.arange(self.n_layers).repeat_interleave(self.n_pos)
+        tokens = torch.full((self.n_pos,), -1)
+        logits = torch.full((self.n_logits,), self.n_layers)
+        return torch.cat([self.features[:, 0], errors, tokens, logits])
+
+    @property
+    def node_positions(self) -> Int[Tensor, " n_nodes"]:
+        """Token position of every node."""
+        every = torch.arange(self.n_pos)
+        logits = torch.full((self.n_logits,), self.n_pos - 1)
+        return torch.cat([self.features[:, 1], every.repeat(self.n_layers), every, logits])
+
+    def node(self, index: int) -> Node:
+        """Return what the node at ``index`` stands for.
+
+        Raises:
+            GraphError: If there is no such node.
+        """
+        if not 0 <= index < self.n_nodes:
+            raise GraphError(f"Node {index} does not exist; nodes go from 0 to {self.n_nodes - 1}.")
+        if index < self.n_features:
+            layer, position, feature = self.features[index].tolist()
+            return Node(NodeKind.FEATURE, layer, position, feature)
+        index -= self.n_features
+        if index < self.n_errors:
+            return Node(NodeKind.ERROR, index // self.n_pos, index % self.n_pos, -1)
+        index -= self.n_errors
+        if index < self.n_pos:
+            return Node(NodeKind.TOKEN, -1, index, int(self.token_ids[index]))
+        token_id = int(self.logit_token_ids[index - self.n_pos])
+        return Node(NodeKind.LOGIT, self.n_layers, self.n_pos - 1, token_id)
+
+    def index_of_feature(self, layer: int, position: int, feature: int) -> int:
+        """Return the index of an active feature's node.
+
+        Raises:
+            GraphError: If the feature is not active there.
+        """
+        wanted = torch.tensor([layer, position, feature])
+        found = (self.features == wanted).all(dim=1).nonzero()
+        if not len(found):
+            raise GraphError(
+                f"Feature {feature} of layer {layer} is not active at position {position}."
+            )
+        return int(found[0])
+
+    def index_of_error(self, layer: int, position: int) -> int:
+        """Return the index of an error node."""
+        return self.n_features + layer * self.n_pos + position
+
+    def index_of_token(self, position: int) -> int:
+        """Return the index of a token node."""
+        return self.n_features + self.n_errors + position

@@ -1,0 +1,184 @@
+"""Influence, pruning and scores: which part of a graph carries the prediction."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from circuitscope_core.config import PruneConfig
+from circuitscope_core.graph import AttributionGraph
+
+
+@dataclass(frozen=True)
+class PrunedGraph:
+    """A graph and the part of it that is kept."""
+
+    graph: AttributionGraph
+    node_mask: Bool[Tensor, " n_nodes"]
+    edge_mask: Bool[Tensor, "n_nodes n_nodes"]
+    node_influence: Float[Tensor, " n_nodes"]
+    """Each node's share in the output over every path; see ``compute_node_influence``."""
+    cumulative_influence: Float[Tensor, " n_nodes"]
+    """Share of the total reached when the node enters, strongest first: small is important."""
+    config: PruneConfig
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes kept."""
+        return int(self.node_mask.sum())
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges kept."""
+        return int(self.edge_mask.sum())
+
+
+@dataclass(frozen=True)
+class GraphScores:
+    """How much of the prediction goes through features rather than errors, 0 to 1."""
+
+    replacement: float
+    """Influence of tokens against that of tokens and errors."""
+    completeness: float
+    """Share of each node's input that is no error, averaged by the node's influence, over the
+    nodes that have inputs: features and logits."""
+    completeness_circuit_tracer: float
+    """The same averaged over all nodes, those without inputs counting as complete, as
+    circuit-tracer does. For comparison only: it is never the lower of the two."""
+
+
+def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
+    """Return absolute effects as shares of each target's total input; empty rows stay 0."""
+    absolute = adjacency.abs()
+    return absolute / absolute.sum(dim=1, keepdim=True).clamp(min=1e-10)
+
+
+def compute_node_influence(
+    graph: AttributionGraph, normalized: Float[Tensor, "n_nodes n_nodes"]
+) -> Float[Tensor, " n_nodes"]:
+    """Sum each node's effect on the outputs over every path.
+
+    Equals ``w ((I - N)^-1 - I)`` with ``N`` the normalised adjacency and ``w`` the probabilities
+    of the logits. Features act only on higher layers, so one pass from the top is exact.
+
+    Source: Ameisen et al. (2025), graph pruning,
+    https://transformer-circuits.pub/2025/attribution-graphs/methods.html
+    """
+    layers = graph.node_layers
+    reach = graph.logit_weights.double()  # influence + own weight of every node passed so far
+    normalized = normalized.double()
+    influence = torch.zeros_like(reach)
+    for layer in range(graph.n_layers - 1, -2, -1):
+        sources = (layers == layer).nonzero()[:, 0]
+        targets = (layers > layer).nonzero()[:, 0]
+        effect = reach[targets] @ normalized[targets][:, sources]
+        influence[sources] = effect
+        reach[sources] += effect
+    return influence.float()
+
+
+def find_threshold(scores: Float[Tensor, " n"], keep: float) -> float:
+    """Return the score of the last item needed to hold a share ``keep`` of the total.
+
+    Args:
+        scores: At least 0, in any order.
+        keep: From 0 to 1. At 1 every item above 0 is needed.
+    """
+    ordered = scores.double().sort(descending=True).values
+    reached = ordered.cumsum(0)
+    if not len(ordered) or reached[-1] == 0:
+        return 0.0
+    last = int(torch.searchsorted(reached / reached[-1], keep))
+    n_above_zero = int(torch.count_nonzero(ordered))
+    return float(ordered[min(last, n_above_zero - 1)])
+
+
+def prune_graph(
+    graph: AttributionGraph, node_threshold: float = 0.8, edge_threshold: float = 0.98
+) -> PrunedGraph:
+    """Keep the nodes, then the edges, that carry a given share of the influence.
+
+    Tokens and logits always stay. A feature or error that leads nowhere, and a feature that
+    nothing leads to, goes too.
+
+    Args:
+        graph: The graph; not changed.
+        node_threshold: Share of the node influence to keep, 0 to 1. Ties are kept.
+        edge_threshold: Share of the edge influence to keep, 0 to 1. Ties are kept.
+
+    Raises:
+        ConfigError: If a threshold is outside 0 to 1.
+    """
+    config = PruneConfig(node_threshold, edge_threshold)
+    influence = compute_node_influence(graph, normalize_rows(graph.adjacency))
+    node_mask = influence >= find_threshold(influence, node_threshold)
+    node_mask[graph.token_nodes] = True
+    node_mask[graph.logit_nodes] = True
+    kept = graph.adjacency * (node_mask[:, None] & node_mask[None, :])
+    edge_mask = select_edges(graph, kept, edge_threshold)
+    drop_dead_ends(graph, node_mask, edge_mask)
+    return PrunedGraph(graph, node_mask, edge_mask, influence, accumulate(influence), config)
+
+
+def select_edges(
+    graph: AttributionGraph, adjacency: Float[Tensor, "n_nodes n_nodes"], edge_threshold: float
+) -> Bool[Tensor, "n_nodes n_nodes"]:
+    """Mark the edges that hold a share of the edge influence ``N[t,s] (influence_t + w_t)``."""
+    normalized = normalize_rows(adjacency)
+    reach = compute_node_influence(graph, normalized) + graph.logit_weights
+    scores = normalized * reach[:, None]
+    return (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
+
+
+def drop_dead_ends(
+    graph: AttributionGraph,
+    node_mask: Bool[Tensor, " n_nodes"],
+    edge_mask: Bool[Tensor, "n_nodes n_nodes"],
+) -> None:
+    """Unmark, in place and until nothing changes, nodes without a way out or in."""
+    inner = slice(0, graph.n_features + graph.n_errors)
+    while True:
+        before = int(node_mask.sum())
+        node_mask[inner] &= edge_mask[:, inner].any(dim=0)
+        node_mask[graph.feature_nodes] &= edge_mask[graph.feature_nodes].any(dim=1)
+        edge_mask &= node_mask[:, None] & node_mask[None, :]
+        if int(node_mask.sum()) == before:
+            return
+
+
+def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"]:
+    """Return, for each node, the share of the total held by it and all stronger nodes."""
+    order = influence.argsort(descending=True, stable=True)
+    reached = influence[order].double().cumsum(0)
+    shares = torch.empty_like(reached)
+    shares[order] = reached / reached[-1].clamp(min=1e-10)
+    return shares.clamp(max=1).float()
+
+
+def graph_scores(graph: AttributionGraph) -> GraphScores:
+    """Score how well features, rather than errors, explain the prediction.
+
+    Source: Ameisen et al. (2025), graph scores. The two means of completeness differ only in the
+    nodes they run over.
+    """
+    normalized = normalize_rows(graph.adjacency)
+    influence = compute_node_influence(graph, normalized)
+    tokens = influence[graph.token_nodes].sum()
+    errors = influence[graph.error_nodes].sum()
+    explained = 1 - normalized[:, graph.error_nodes].sum(dim=1)
+    reach = influence + graph.logit_weights
+    has_inputs = torch.ones_like(reach)
+    has_inputs[graph.error_nodes] = 0
+    has_inputs[graph.token_nodes] = 0
+    weights = reach * has_inputs
+    return GraphScores(
+        replacement=_share(tokens, tokens + errors),
+        completeness=_share((explained * weights).sum(), weights.sum()),
+        completeness_circuit_tracer=_share((explained * reach).sum(), reach.sum()),
+    )
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    """Return part of whole; 1 where there is nothing to explain."""
+    return float(part / whole) if whole > 0 else 1.0

@@ -1,0 +1,46 @@
+"""Both training loops as generators of events, their checkpoints, and the metrics."""
+
+from circuitscope_core.training.batches import TokenWindows
+from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.events import (
+    PHASES,
+    Checkpoint,
+    Event,
+    Phase,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TrainingCancelled,
+    TrainingFailed,
+    TrainingFinished,
+    event_from_json,
+    event_to_json,
+)
+from circuitscope_core.training.language_model import LanguageModelTrainer, measure_loss
+from circuitscope_core.training.metrics import ReplacementMetrics, measure_replacement
+from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.transcoder_loop import TranscoderTrainer, harvest
+
+__all__ = [
+    "PHASES",
+    "Checkpoint",
+    "CheckpointFile",
+    "Event",
+    "LanguageModelTrainer",
+    "Pace",
+    "Phase",
+    "PhaseFinished",
+    "PhaseStarted",
+    "Progress",
+    "ReplacementMetrics",
+    "TokenWindows",
+    "TrainingCancelled",
+    "TrainingFailed",
+    "TrainingFinished",
+    "TranscoderTrainer",
+    "event_from_json",
+    "event_to_json",
+    "harvest",
+    "measure_loss",
+    "measure_replacement",
+]

@@ -1,0 +1,65 @@
+"""Token windows for both trainings: a pure function of seed and step, so resuming is exact."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from circuitscope_core.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class TokenWindows:
+    """A long token stream, seen as windows that open with the separator as prompts do."""
+
+    tokens: NDArray[np.integer]
+    document_starts: NDArray[np.int64]
+    separator_id: int
+    n_ctx: int
+
+    @classmethod
+    def of(cls, tokens: NDArray[np.integer], separator_id: int, n_ctx: int) -> "TokenWindows":
+        """Index a stream.
+
+        Raises:
+            TrainingError: If the stream is shorter than one window and its next token.
+        """
+        if len(tokens) < n_ctx + 1:
+            raise TrainingError(
+                f"The text has {len(tokens)} tokens; one window needs {n_ctx + 1}. "
+                "Use more text, or a model with a smaller n_ctx."
+            )
+        return cls(tokens, np.flatnonzero(tokens == separator_id), separator_id, n_ctx)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Int[Tensor, "n n_ctx_plus_1"]:
+        """Draw windows of ``n_ctx + 1`` tokens, the first being the separator.
+
+        Half of them begin where a document does, if one begins within the window: so prompts,
+        which open a document, look like training text.
+        """
+        last = len(self.tokens) - self.n_ctx - 1
+        starts = rng.integers(0, last + 1, size=n)
+        if len(self.document_starts):
+            slot = np.searchsorted(self.document_starts, starts)
+            following = self.document_starts[np.minimum(slot, len(self.document_starts) - 1)]
+            near = (following >= starts) & (following - starts < self.n_ctx) & (following <= last)
+            starts = np.where(near & (rng.random(n) < 0.5), following, starts)
+        return self._windows(starts)
+
+    def consecutive(self, max_tokens: int) -> Int[Tensor, "n n_ctx_plus_1"]:
+        """Return windows one after the other from the start, up to ``max_tokens`` in all."""
+        n = min(len(self.tokens) - 1, max(max_tokens, self.n_ctx)) // self.n_ctx
+        return self._windows(np.arange(n) * self.n_ctx)
+
+    def _windows(self, starts: NDArray[np.integer]) -> Tensor:
+        windows = self.tokens[starts[:, None] + np.arange(self.n_ctx + 1)].astype(np.int64)
+        windows[:, 0] = self.separator_id
+        return torch.from_numpy(windows)
+
+
+def step_rng(seed: int, stream: int, step: int) -> np.random.Generator:
+    """Return the random numbers of one step of one stream (1: language model, 2: transcoder)."""
+    return np.random.default_rng((seed, stream, step))

@@ -1,0 +1,120 @@
+"""What a training reports while it runs: typed, and the same as JSON lines."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Phase = Literal["corpus", "language model", "transcoder", "metrics", "feature cards"]
+PHASES: tuple[Phase, ...] = ("corpus", "language model", "transcoder", "metrics", "feature cards")
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase begins. ``first_step`` is above 0 where a checkpoint was resumed."""
+
+    phase: Phase
+    n_steps: int
+    first_step: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A phase went on.
+
+    ``metrics`` of the language model: ``loss`` (bits a token), ``validation_loss`` now and then;
+    of the transcoder: ``loss``, ``normalized_mse``, ``l0`` (active features per token and layer),
+    ``dead`` (share that did not fire since the last report of it).
+    """
+
+    phase: Phase
+    step: int
+    n_steps: int
+    tokens_per_second: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state was saved from which the phase can be resumed."""
+
+    phase: Phase
+    step: int
+
+
+@dataclass(frozen=True)
+class PhaseFinished:
+    """A phase is over."""
+
+    phase: Phase
+    seconds: float
+    """Wall time in this process; what an interrupted earlier run took is not in it."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingFinished:
+    """The bundle is written."""
+
+    bundle: str
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingFailed:
+    """The training stopped with an error; the last checkpoint is kept."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class TrainingCancelled:
+    """The training was asked to stop and did; it can be resumed."""
+
+    message: str = "Stopped on request. Start it again to resume from the last checkpoint."
+
+
+Event: TypeAlias = (
+    PhaseStarted
+    | Progress
+    | Checkpoint
+    | PhaseFinished
+    | TrainingFinished
+    | TrainingFailed
+    | TrainingCancelled
+)
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        PhaseStarted,
+        Progress,
+        Checkpoint,
+        PhaseFinished,
+        TrainingFinished,
+        TrainingFailed,
+        TrainingCancelled,
+    )
+}
+
+
+def event_to_json(event: Event) -> str:
+    """Return the event as one line of JSON."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)}, sort_keys=True)
+
+
+def event_from_json(line: str) -> Event | None:
+    """Return the event of a line, or None for a line cut off or of an unknown kind."""
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(data, Mapping) or data.get("event") not in _TYPES:
+        return None
+    values = {name: value for name, value in data.items() if name != "event"}
+    try:
+        event: Event = _TYPES[data["event"]](**values)
+    except TypeError:
+        return None
+    return event

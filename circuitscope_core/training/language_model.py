@@ -1,0 +1,155 @@
+"""The transformer's training loop."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from circuitscope_core.config import LanguageModelTraining
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.training.batches import TokenWindows, step_rng
+from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.events import (
+    Checkpoint,
+    Event,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+)
+from circuitscope_core.training.optimizers import (
+    Muon,
+    constant_then_decay,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+from circuitscope_core.training.pace import Pace
+from circuitscope_core.transformer import Transformer
+
+VALIDATION_TOKENS = 65_536
+N_VALIDATIONS = 8
+
+
+@dataclass
+class LanguageModelTrainer:
+    """One transformer's training; ``events`` runs it."""
+
+    model: Transformer
+    train: TokenWindows
+    held_out: TokenWindows
+    settings: LanguageModelTraining
+    seed: int
+    pace: Pace
+    checkpoint: CheckpointFile
+
+    def __post_init__(self) -> None:
+        per_step = self.settings.batch_size * self.train.n_ctx
+        self.n_steps = max(1, self.settings.n_tokens // per_step)
+        self.step = 0
+        matrices = [w for name, w in self.model.named_parameters() if _is_matrix(name, w)]
+        rest = [w for name, w in self.model.named_parameters() if not _is_matrix(name, w)]
+        rates = (self.settings.muon_learning_rate, self.settings.learning_rate)
+        self.muon = Muon(matrices, lr=rates[0])
+        self.adam = torch.optim.AdamW(rest, lr=rates[1], betas=(0.9, 0.95), weight_decay=0.0)
+
+    def events(self) -> Iterator[Event]:
+        """Train to the end, from the checkpoint where there is one."""
+        self._resume()
+        yield PhaseStarted("language model", self.n_steps, self.step)
+        started = time.perf_counter()
+        try:
+            yield from self._steps()
+        except GeneratorExit:  # the caller stops asking: nothing done is lost
+            self._save()
+            raise
+        self._save()
+        loss = measure_loss(self.model, self.held_out.consecutive(4 * VALIDATION_TOKENS))
+        seconds = time.perf_counter() - started
+        yield PhaseFinished("language model", seconds, {"validation_loss": loss})
+
+    def _steps(self) -> Iterator[Event]:
+        validation = self.held_out.consecutive(VALIDATION_TOKENS)
+        every = max(1, self.n_steps // N_VALIDATIONS)
+        self.pace.start(self.step)
+        while self.step < self.n_steps:
+            loss = self._train_step()
+            self.step += 1
+            metrics = {}
+            if self.step % every == 0:
+                metrics["validation_loss"] = measure_loss(self.model, validation)
+            if metrics or self.pace.event_due(self.step) or self.step == self.n_steps:
+                metrics["loss"] = finite_loss(loss, self.step) / math.log(2)
+                rate = self.pace.rate(self.step) * self.settings.batch_size * self.train.n_ctx
+                yield Progress("language model", self.step, self.n_steps, rate, metrics)
+            if self.pace.checkpoint_due():
+                self._save()
+                yield Checkpoint("language model", self.step)
+
+    def _train_step(self) -> Tensor:
+        settings = self.settings
+        warmup = min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
+        decay = constant_then_decay(self.step, self.n_steps, settings.decay_fraction)
+        set_learning_rate(self.muon, warmup * decay)
+        set_learning_rate(self.adam, warmup * decay)
+        windows = self.train.sample(settings.batch_size, step_rng(self.seed, 1, self.step))
+        loss = next_token_loss(self.model, windows)
+        self.muon.zero_grad()
+        self.adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.muon.step()
+        self.adam.step()
+        return loss.detach()
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= optimizer_tensors(self.muon, "muon") | optimizer_tensors(self.adam, "adam")
+        self.checkpoint.save(self.step, tensors)
+
+    def _resume(self) -> None:
+        saved = self.checkpoint.load()
+        if saved is None:
+            return
+        weights = {
+            name.removeprefix("model."): value
+            for name, value in saved.tensors.items()
+            if name.startswith("model.")
+        }
+        self.model.load_state_dict(weights)
+        load_optimizer_tensors(self.muon, "muon", saved.tensors)
+        load_optimizer_tensors(self.adam, "adam", saved.tensors)
+        self.step = saved.step
+
+
+def finite_loss(loss: Tensor, step: int) -> float:
+    """Return the loss as a number.
+
+    Raises:
+        TrainingError: If it is not finite: the training has diverged.
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingError(f"The loss is {value} at step {step}; lower the learning rate.")
+    return value
+
+
+def next_token_loss(model: Transformer, windows: Int[Tensor, "batch n_ctx_plus_1"]) -> Tensor:
+    """Return the mean cross-entropy in nats of each window's tokens from those before them."""
+    logits = model(windows[:, :-1])
+    return F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+
+
+@torch.no_grad()
+def measure_loss(model: Transformer, windows: Int[Tensor, "n n_ctx_plus_1"]) -> float:
+    """Return the mean cross-entropy in bits a token."""
+    losses = [next_token_loss(model, batch) * len(batch) for batch in windows.split(16)]
+    return float(sum(losses)) / len(windows) / math.log(2)
+
+
+def _is_matrix(name: str, weight: Tensor) -> bool:
+    """Muon is for the matrices inside the blocks; embeddings, gains and biases go to AdamW."""
+    return name.startswith("blocks.") and ".W_" in name and weight.ndim >= 2

@@ -1,0 +1,125 @@
+"""How good a transcoder is, on text that nothing was trained on. Each figure is defined here only.
+
+The share of dead features needs more text than the rest and comes from the feature cards' pass.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from circuitscope_core.replacement import run_mean_ablated, run_replacement
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class ReplacementMetrics:
+    """Figures over held-out tokens, position 0 of each window left out."""
+
+    n_tokens: int
+    l0: float
+    """Mean active features per token and layer."""
+    normalized_mse: float
+    """Squared error over the squared distance from the mean output; mean over the layers."""
+    replacement_agreement: float
+    """Share of tokens whose most likely next token is the same with every MLP replaced."""
+    kl_bits: float
+    """Divergence of the replacement model's next-token distribution from the model's."""
+    ce_model: float
+    """Cross-entropy of the next token in bits."""
+    ce_replacement: float
+    ce_mean_ablated: float
+
+    @property
+    def ce_recovered(self) -> float:
+        """Share of what mean-ablating the MLPs costs that the replacement wins back."""
+        span = self.ce_mean_ablated - self.ce_model
+        return (self.ce_mean_ablated - self.ce_replacement) / span if span else 1.0
+
+    def to_json(self) -> dict[str, float]:
+        """Return plain numbers, ``ce_recovered`` included."""
+        return {**vars(self), "ce_recovered": self.ce_recovered}
+
+
+@torch.no_grad()
+def measure_replacement(
+    model: Transformer,
+    transcoder: CrossLayerTranscoder,
+    windows: Int[Tensor, "n n_ctx_plus_1"],
+    batch_size: int = 8,
+) -> ReplacementMetrics:
+    """Compare the model with its replacement on consecutive windows of held-out text."""
+    batches = windows.split(batch_size)
+    means = measure_mean_outputs(model, batches)
+    sums: dict[str, Tensor] = {}
+    for batch in batches:
+        for part in (
+            reconstruction_sums(model, transcoder, means, batch),
+            prediction_sums(model, transcoder, means, batch),
+        ):
+            for name, value in part.items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value
+    n = float(sums["n"])
+    squared_spread = sums["squared_spread"].clamp(min=torch.finfo(torch.float64).tiny)
+    return ReplacementMetrics(
+        n_tokens=int(n),
+        l0=float(sums["active"]) / (n * model.config.n_layers),
+        normalized_mse=float((sums["squared_error"] / squared_spread).mean()),
+        replacement_agreement=float(sums["agree"]) / n,
+        kl_bits=float(sums["kl"]) / n / math.log(2),
+        ce_model=float(sums["ce_model"]) / n / math.log(2),
+        ce_replacement=float(sums["ce_replacement"]) / n / math.log(2),
+        ce_mean_ablated=float(sums["ce_mean_ablated"]) / n / math.log(2),
+    )
+
+
+def measure_mean_outputs(model: Transformer, batches: tuple[Tensor, ...]) -> Tensor:
+    """Return each layer's mean MLP output ``[n_layers, d_model]``, position 0 left out."""
+    total, n = torch.zeros(model.config.n_layers, model.config.d_model).double(), 0
+    for batch in batches:
+        outputs = [site.mlp_out[:, 1:] for site in model.mlp_sites(batch[:, :-1])]
+        total += torch.stack([out.double().sum(dim=(0, 1)) for out in outputs])
+        n += outputs[0].shape[0] * outputs[0].shape[1]
+    return (total / max(n, 1)).float()
+
+
+def reconstruction_sums(
+    model: Transformer, transcoder: CrossLayerTranscoder, means: Tensor, batch: Tensor
+) -> dict[str, Tensor]:
+    """Return sums of squared error, squared distance from the mean, and active features."""
+    sites = model.mlp_sites(batch[:, :-1])
+    read_point = transcoder.config.read_point
+    acts = torch.stack(
+        [transcoder.encode(site.layer, site.read(read_point)[:, 1:]) for site in sites]
+    )
+    outputs = torch.stack([site.mlp_out[:, 1:] for site in sites])
+    error = (transcoder.decode(acts) - outputs).double()
+    spread = (outputs - means[:, None, None]).double()
+    return {
+        "squared_error": error.square().sum(dim=(1, 2, 3)),
+        "squared_spread": spread.square().sum(dim=(1, 2, 3)),
+        "active": torch.count_nonzero(acts).double(),
+    }
+
+
+def prediction_sums(
+    model: Transformer, transcoder: CrossLayerTranscoder, means: Tensor, batch: Tensor
+) -> dict[str, Tensor]:
+    """Return sums of cross-entropies, divergence and agreements over a batch's tokens."""
+    token_ids, answers = batch[:, :-1], batch[:, 2:].flatten()
+    clean = model(token_ids)[:, 1:].flatten(0, 1)
+    replaced = run_replacement(model, transcoder, token_ids).logits[:, 1:].flatten(0, 1)
+    ablated = run_mean_ablated(model, means, token_ids).logits[:, 1:].flatten(0, 1)
+    log_p, log_q = clean.log_softmax(dim=1), replaced.log_softmax(dim=1)
+    return {
+        "n": torch.tensor(float(len(answers)), dtype=torch.float64),
+        "ce_model": F.nll_loss(log_p, answers, reduction="sum").double(),
+        "ce_replacement": F.nll_loss(log_q, answers, reduction="sum").double(),
+        "ce_mean_ablated": F.cross_entropy(ablated, answers, reduction="sum").double(),
+        "kl": F.kl_div(log_q, log_p, reduction="sum", log_target=True).double(),
+        "agree": (clean.argmax(dim=1) == replaced.argmax(dim=1)).double().sum(),
+    }

@@ -1,0 +1,251 @@
+"""Cross-layer transcoder (CLT): JumpReLU features that replace the MLPs.
+
+A feature reads one layer and writes to the MLP outputs of its own and all later layers. Per-layer
+transcoders are the special case in which it writes to its own layer only.
+
+Source: Ameisen et al. (2025), building an interpretable replacement model,
+https://transformer-circuits.pub/2025/attribution-graphs/methods.html
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from circuitscope_core.config import TranscoderConfig, TranscoderTraining
+
+
+class _JumpReLU(torch.autograd.Function):
+    """``h`` where it exceeds the threshold, else 0; straight-through gradient for the threshold.
+
+    Source: Conerly et al., "Dictionary Learning Optimization Techniques" (January 2025).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, pre_acts: Tensor, log_threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(pre_acts, log_threshold)
+        ctx.bandwidth = bandwidth
+        return pre_acts * (pre_acts > log_threshold.exp())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (gradient,) = gradients
+        pre_acts, log_threshold = ctx.saved_tensors
+        threshold = log_threshold.exp()
+        near = (pre_acts - threshold).abs() < ctx.bandwidth / 2
+        slope = -(threshold / ctx.bandwidth) * (gradient * near).sum(dim=0)
+        return gradient * (pre_acts > threshold), slope, None
+
+
+def jump_relu(
+    pre_acts: Float[Tensor, "batch d_transcoder"],
+    log_threshold: Float[Tensor, " d_transcoder"],
+    bandwidth: float,
+) -> Float[Tensor, "batch d_transcoder"]:
+    """Return JumpReLU with a straight-through gradient for ``t`` of ``threshold = exp(t)``."""
+    return _JumpReLU.apply(pre_acts, log_threshold, bandwidth)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class CrossLayerTranscoder(nn.Module):
+    """Encoder, JumpReLU and decoders of all layers.
+
+    ``W_enc`` ``[n_layers, d_transcoder, d_model]``; ``W_dec[i]`` ``[d_transcoder, n_writes,
+    d_model]`` with ``n_writes = n_layers - i``, or 1 for per-layer transcoders.
+    """
+
+    def __init__(self, config: TranscoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers, features, d_model = config.n_layers, config.d_transcoder, config.d_model
+        std = d_model**-0.5
+        self.W_enc = nn.Parameter(torch.randn(layers, features, d_model) * std)
+        self.b_enc = nn.Parameter(torch.zeros(layers, features))
+        self.b_dec = nn.Parameter(torch.zeros(layers, d_model))
+        self.log_threshold = nn.Parameter(torch.zeros(layers, features))
+        writes = [layers - layer if config.cross_layer else 1 for layer in range(layers)]
+        self.W_dec = nn.ParameterList([torch.zeros(features, n, d_model) for n in writes])
+
+    @property
+    def threshold(self) -> Float[Tensor, "n_layers d_transcoder"]:
+        """Pre-activation that a feature must exceed."""
+        return self.log_threshold.exp()
+
+    def pre_activations(
+        self, layer: int, x: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_transcoder"]:
+        """Return ``W_enc x + b_enc`` of one layer."""
+        return x @ self.W_enc[layer].T + self.b_enc[layer]
+
+    def encode(
+        self, layer: int, x: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_transcoder"]:
+        """Return one layer's feature activations, 0 where the threshold is not exceeded."""
+        pre_acts = self.pre_activations(layer, x)
+        return pre_acts * (pre_acts > self.threshold[layer])
+
+    def write(
+        self, layer: int, feature_acts: Float[Tensor, "*batch d_transcoder"]
+    ) -> Float[Tensor, "*batch n_writes d_model"]:
+        """Return what one layer's features write to the MLP outputs from ``layer`` on."""
+        decoders = self.W_dec[layer]
+        flat = feature_acts @ decoders.flatten(start_dim=1)
+        return flat.view(*feature_acts.shape[:-1], *decoders.shape[1:])
+
+    def decode(
+        self, feature_acts: Float[Tensor, "n_layers *batch d_transcoder"]
+    ) -> Float[Tensor, "n_layers *batch d_model"]:
+        """Return the reconstructed MLP outputs of all layers."""
+        shape = (*feature_acts.shape[1:-1], self.config.d_model)
+        out = [bias.expand(shape) for bias in self.b_dec]
+        for layer, acts in enumerate(feature_acts):
+            for step, written in enumerate(self.write(layer, acts).unbind(dim=-2)):
+                out[layer + step] = out[layer + step] + written
+        return torch.stack(out)
+
+    def decoder_vectors(self, layer: int, features: Tensor) -> Float[Tensor, "n n_layers d_model"]:
+        """Return what features of one layer write to every layer's MLP output, per activation."""
+        decoders = self.W_dec[layer][features].detach()
+        vectors = decoders.new_zeros(len(features), self.config.n_layers, self.config.d_model)
+        vectors[:, layer : layer + decoders.shape[1]] = decoders
+        return vectors
+
+    def decoder_norms(self, layer: int) -> Float[Tensor, " d_transcoder"]:
+        """Return the norm of each feature's decoder vectors, all output layers concatenated."""
+        return self.W_dec[layer].flatten(start_dim=1).norm(dim=1)
+
+
+@dataclass(frozen=True)
+class TranscoderLoss:
+    """The loss and its parts, each a mean over tokens and a sum over layers and features."""
+
+    total: Tensor
+    reconstruction: Tensor
+    sparsity: Tensor
+    """Before its coefficient."""
+    preactivation: Tensor
+    """Before its coefficient."""
+    l0: Tensor
+    """Active features per token and layer."""
+    fired: Bool[Tensor, "n_layers d_transcoder"]
+    """Which features were active on any token of the batch."""
+
+
+def transcoder_loss(
+    transcoder: CrossLayerTranscoder,
+    inputs: Float[Tensor, "n_layers batch d_model"],
+    targets: Float[Tensor, "n_layers batch d_model"],
+    settings: TranscoderTraining,
+    sparsity_coefficient: float,
+) -> TranscoderLoss:
+    """Compute reconstruction error, tanh sparsity penalty and pre-activation penalty.
+
+    Means run over the batch and sums over everything else, so that no coefficient depends on the
+    batch size.
+
+    Args:
+        transcoder: The transcoder.
+        inputs: What each layer's encoder reads, scaled.
+        targets: MLP outputs, scaled.
+        settings: Penalty shapes.
+        sparsity_coefficient: The tanh penalty's weight at this step of its ramp.
+
+    Source: Ameisen et al. (2025) and Conerly et al. (January 2025).
+    """
+    n_layers, batch, _ = inputs.shape
+    out: list[Tensor] = [bias.expand_as(targets[0]) for bias in transcoder.b_dec]
+    sparsity, preactivation = inputs.new_zeros(()), inputs.new_zeros(())
+    n_active = inputs.new_zeros(())
+    fired = []
+    for layer in range(n_layers):
+        pre_acts = transcoder.pre_activations(layer, inputs[layer])
+        log_threshold = transcoder.log_threshold[layer]
+        acts = jump_relu(pre_acts, log_threshold, settings.bandwidth)
+        for step, written in enumerate(transcoder.write(layer, acts).unbind(dim=-2)):
+            out[layer + step] = out[layer + step] + written
+        norms = transcoder.decoder_norms(layer)
+        sparsity = sparsity + torch.tanh(settings.tanh_scale * norms * acts).sum()
+        below = torch.relu(log_threshold.exp() - pre_acts).sum(dim=0)
+        preactivation = preactivation + (below * norms).sum()
+        active_tokens = torch.count_nonzero(acts.detach(), dim=0)
+        n_active = n_active + active_tokens.sum()
+        fired.append(active_tokens > 0)
+    reconstruction = (torch.stack(out) - targets).square().sum() / batch
+    sparsity, preactivation = sparsity / batch, preactivation / batch
+    total = reconstruction + sparsity_coefficient * sparsity
+    total = total + settings.preactivation_coefficient * preactivation
+    l0 = n_active / (batch * n_layers)
+    return TranscoderLoss(
+        total, reconstruction, sparsity, preactivation, l0, torch.stack(fired)
+    )
+
+
+@dataclass(frozen=True)
+class ActivationScales:
+    """Fixed numbers that bring inputs and targets to a mean squared norm of ``d_model``."""
+
+    inputs: Float[Tensor, " n_layers"]
+    targets: Float[Tensor, " n_layers"]
+    target_means: Float[Tensor, "n_layers d_model"]
+    """Mean MLP output; the first ``b_dec``, and taken away before the target's norm is measured."""
+
+
+def measure_scales(
+    inputs: Float[Tensor, "n_layers n d_model"], targets: Float[Tensor, "n_layers n d_model"]
+) -> ActivationScales:
+    """Measure the scales on many batches of activations."""
+    d_model = inputs.shape[-1]
+    means = targets.mean(dim=1)
+    spread = (targets - means[:, None]).square().sum(dim=2).mean(dim=1)
+    size = inputs.square().sum(dim=2).mean(dim=1)
+    tiny = torch.finfo(inputs.dtype).tiny
+    target_scales = (d_model / spread.clamp(min=tiny)).sqrt()
+    return ActivationScales((d_model / size.clamp(min=tiny)).sqrt(), target_scales, means)
+
+
+def fold_scales(transcoder: CrossLayerTranscoder, scales: ActivationScales) -> CrossLayerTranscoder:
+    """Return the same transcoder for activations that are not scaled."""
+    folded = CrossLayerTranscoder(transcoder.config)
+    with torch.no_grad():
+        folded.W_enc.copy_(transcoder.W_enc * scales.inputs[:, None, None])
+        folded.b_enc.copy_(transcoder.b_enc)
+        folded.b_dec.copy_(transcoder.b_dec / scales.targets[:, None])
+        folded.log_threshold.copy_(transcoder.log_threshold)
+        for layer, decoders in enumerate(transcoder.W_dec):
+            target_scales = scales.targets[layer : layer + decoders.shape[1]]
+            folded.W_dec[layer].copy_(decoders / target_scales[None, :, None])
+    return folded
+
+
+def initialize(
+    transcoder: CrossLayerTranscoder,
+    inputs: Float[Tensor, "n_layers n d_model"],
+    scales: ActivationScales,
+    settings: TranscoderTraining,
+    generator: torch.Generator,
+) -> None:
+    """Set a new transcoder's weights from a sample of scaled inputs, in place.
+
+    Encoder rows are random directions of norm 1, decoders small random vectors, ``b_dec`` is the
+    mean output, and ``b_enc`` makes every feature fire on the chosen share of tokens.
+    """
+    with torch.no_grad():
+        shape = transcoder.W_enc.shape
+        rows = torch.randn(shape, generator=generator)
+        transcoder.W_enc.copy_(rows / rows.norm(dim=-1, keepdim=True))
+        transcoder.log_threshold.fill_(float(torch.tensor(settings.initial_threshold).log()))
+        transcoder.b_dec.copy_(scales.target_means * scales.targets[:, None])
+        for layer, decoders in enumerate(transcoder.W_dec):
+            noise = torch.randn(decoders.shape, generator=generator)
+            bound = (transcoder.config.d_model * transcoder.config.n_layers) ** -0.5
+            decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)
+            pre_acts = inputs[layer] @ transcoder.W_enc[layer].T
+            cut = quantiles(pre_acts, 1 - settings.initial_rate)
+            transcoder.b_enc[layer].copy_(settings.initial_threshold - cut)
+
+
+def quantiles(values: Float[Tensor, "n columns"], share: float) -> Float[Tensor, " columns"]:
+    """Return each column's value below which ``share`` of its entries lie."""
+    rank = min(int(share * len(values)), len(values) - 1)
+    return values.kthvalue(rank + 1, dim=0).values

@@ -1,0 +1,45 @@
+"""What one forward pass leaves behind for later rooms."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.config import ReadPoint
+
+
+@dataclass(frozen=True)
+class MlpSite:
+    """Everything at one layer's MLP: where a transcoder reads, and what the MLP writes."""
+
+    layer: int
+    resid_mid: Float[Tensor, "*batch n_pos d_model"]
+    """Residual stream after attention, before LN2."""
+    normalized: Float[Tensor, "*batch n_pos d_model"]
+    """``resid_mid`` centred and scaled by LN2, before its gain and bias."""
+    mlp_in: Float[Tensor, "*batch n_pos d_model"]
+    """LN2's output, the MLP's input."""
+    mlp_out: Float[Tensor, "*batch n_pos d_model"]
+
+    def read(self, read_point: ReadPoint) -> Float[Tensor, "*batch n_pos d_model"]:
+        """Return the tensor at a read point, named as in TransformerLens."""
+        if read_point == "hook_resid_mid":
+            return self.resid_mid
+        return self.normalized if read_point == "ln2.hook_normalized" else self.mlp_in
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The record of one forward pass over a batch of equally long token sequences."""
+
+    sites: tuple[MlpSite, ...]
+    """One for each layer."""
+    patterns: tuple[Float[Tensor, "batch n_heads n_pos n_pos"], ...]
+    """Attention of each query position (row) to each key position, one tensor for each layer."""
+    ln1_scales: tuple[Float[Tensor, "batch n_pos 1"], ...]
+    """LN1's denominators; ones where the model has no normalisation."""
+    ln2_scales: tuple[Float[Tensor, "batch n_pos 1"], ...]
+    ln_final_scale: Float[Tensor, "batch n_pos 1"]
+    resid_post: Float[Tensor, "batch n_pos d_model"]
+    """Residual stream after the last layer, before the final norm."""
+    logits: Float[Tensor, "batch n_pos d_vocab"]

@@ -1,0 +1,133 @@
+"""The model with patterns and norm denominators frozen: linear between MLP outputs."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.config import ReadPoint
+from circuitscope_core.transformer.activations import Activations
+from circuitscope_core.transformer.model import Attention, Block, Norm, Transformer
+
+
+@dataclass(frozen=True)
+class FrozenTransformer:
+    """One prompt's forward pass, seen as a linear map from embeddings and MLP outputs to targets.
+
+    Gradients are ``[n_pos, n, d_model]``: position first, so that positions to the right of a
+    target can be cut away by slicing.
+    """
+
+    model: Transformer
+    activations: Activations
+    token_ids: tuple[int, ...]
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return self.model.config.n_layers
+
+    @property
+    def n_pos(self) -> int:
+        """Number of tokens."""
+        return len(self.token_ids)
+
+    @property
+    def causal(self) -> bool:
+        """Whether positions only look to the left."""
+        return self.model.config.causal
+
+    def block(self, layer: int) -> Block:
+        """Return one layer's block."""
+        block = self.model.blocks[layer]
+        assert isinstance(block, Block)
+        return block
+
+    def token_vectors(self) -> Float[Tensor, "n_pos d_model"]:
+        """Return each token's embedding."""
+        return self.model.embed.W_E[list(self.token_ids)].detach()
+
+    def position_vectors(self) -> Float[Tensor, "n_pos d_model"]:
+        """Return what position embeddings add; 0 with rotary positions."""
+        if self.model.config.positions == "learned":
+            return self.model.pos_embed.W_pos[: self.n_pos].detach()
+        return torch.zeros_like(self.token_vectors())
+
+    def attention_constant(self, layer: int) -> Float[Tensor, "n_pos d_model"]:
+        """Return what a layer's attention writes when its normalised input is 0."""
+        block, attn = self.block(layer), self.block(layer).attn
+        zero = torch.zeros_like(self.token_vectors())[None]
+        with torch.no_grad():
+            return attn.mix(block.ln1.apply_gain(zero), self.activations.patterns[layer])[0]
+
+    def back_through_attention(
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
+        """Carry gradients from ``resid_mid`` of a layer to its ``resid_pre``.
+
+        Args:
+            layer: The layer.
+            gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
+        """
+        block = self.block(layer)
+        n_seen, n, d_model = gradient.shape
+        attn: Attention = block.attn
+        pattern = self.activations.patterns[layer][0, :, :n_seen, :n_seen]
+        n_heads, d_head, _ = attn.W_O.shape
+        heads = gradient.reshape(n_seen * n, d_model) @ attn.W_O.reshape(-1, d_model).T
+        heads = heads.view(n_seen, n, n_heads, d_head).permute(2, 0, 1, 3)
+        moved = pattern.transpose(1, 2) @ heads.reshape(n_heads, n_seen, n * d_head)
+        moved = moved.view(n_heads, n_seen, n, d_head).permute(1, 2, 0, 3)
+        values = attn.W_V.permute(0, 2, 1).reshape(n_heads * d_head, d_model)
+        into_norm = moved.reshape(n_seen * n, n_heads * d_head) @ values
+        scale = self.activations.ln1_scales[layer][0, :n_seen]
+        through = back_through_norm(block.ln1, into_norm.view(n_seen, n, d_model), scale[:, None])
+        return gradient + through
+
+    def back_from_read_point(
+        self,
+        layer: int,
+        vectors: Float[Tensor, "n d_model"],
+        positions: Tensor,
+        read_point: ReadPoint,
+    ) -> Float[Tensor, "n d_model"]:
+        """Carry vectors, one at each position given, from a read point to ``resid_mid``."""
+        if read_point == "hook_resid_mid":
+            return vectors
+        norm = self.block(layer).ln2
+        scale = self.activations.ln2_scales[layer][0, positions]
+        gain = read_point == "mlp.hook_in"
+        return back_through_norm(norm, vectors, scale, gain=gain)
+
+    def read_constant(
+        self, layer: int, vectors: Float[Tensor, "n d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, " n"]:
+        """Return what LN2's bias adds to each vector's product with the read point."""
+        norm = self.block(layer).ln2
+        if read_point != "mlp.hook_in" or not norm.enabled:
+            return torch.zeros(len(vectors))
+        return vectors @ norm.b.detach()
+
+    def back_from_final_norm(
+        self, vectors: Float[Tensor, "n d_model"]
+    ) -> Float[Tensor, "n d_model"]:
+        """Carry vectors at the last position from the final norm's output to the residual stream."""
+        scale = self.activations.ln_final_scale[0, -1]
+        return back_through_norm(self.model.ln_final, vectors, scale)
+
+    def final_constant(self, vectors: Float[Tensor, "n d_model"]) -> Float[Tensor, " n"]:
+        """Return what the final norm's bias adds to each vector's product with its output."""
+        norm = self.model.ln_final
+        return vectors @ norm.b.detach() if norm.enabled else torch.zeros(len(vectors))
+
+
+def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor, *, gain: bool = True) -> Tensor:
+    """Carry gradients back through a norm whose denominator is a constant.
+
+    Centring and gain stay linear: the transposed map multiplies by the gain, divides, and centres.
+    """
+    if not norm.enabled:
+        return gradient
+    scaled = (gradient * norm.w if gain else gradient) / scale
+    return scaled - scaled.mean(dim=-1, keepdim=True)
