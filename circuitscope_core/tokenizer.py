@@ -64,10 +64,12 @@ class ByteTokenizer:
         return "".join([*parts, run.decode("utf-8", errors="replace")])
 
     def token_text(self, token_id: int) -> str:
-        """Return the character of an ASCII byte, ``\\x..`` for other bytes."""
+        """Return the character of an ASCII byte, ``\\x..`` for other bytes and control codes."""
         if token_id == self.separator_id:
             return SEPARATOR
-        return chr(token_id) if token_id < 128 else f"\\x{token_id:02x}"
+        character = chr(token_id)
+        readable = token_id < 128 and (character.isprintable() or character in "\n\t\r")
+        return character if readable else f"\\x{token_id:02x}"
 
 
 class HuggingFaceTokenizer:

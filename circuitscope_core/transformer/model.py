@@ -245,6 +245,7 @@ class Transformer(nn.Module):
         *,
         edit_mlp: EditMlp | None = None,
         frozen: Activations | None = None,
+        freeze_norms: bool = True,
     ) -> Activations:
         """Run the model and keep what later rooms need.
 
@@ -252,16 +253,18 @@ class Transformer(nn.Module):
             token_ids: Equally long sequences.
             edit_mlp: Called at every MLP; what it returns is written instead of the output.
             frozen: Attention patterns and norm denominators to use in place of the model's own.
+            freeze_norms: False takes only the patterns from ``frozen``.
         """
+        norms = frozen if freeze_norms else None
         sites: list[MlpSite] = []
         patterns, ln1_scales, ln2_scales = [], [], []
         resid = self.embed_tokens(token_ids)
         for layer, block in enumerate(self.blocks):
-            scale1 = frozen.ln1_scales[layer] if frozen else block.ln1.scale(resid)
+            scale1 = norms.ln1_scales[layer] if norms else block.ln1.scale(resid)
             attn_in = block.ln1.apply_gain(block.ln1.normalize(resid, scale1))
             pattern = frozen.patterns[layer] if frozen else block.attn.pattern(attn_in)
             resid = resid + block.attn.mix(attn_in, pattern)
-            scale2 = frozen.ln2_scales[layer] if frozen else block.ln2.scale(resid)
+            scale2 = norms.ln2_scales[layer] if norms else block.ln2.scale(resid)
             site = look_at_mlp(block, layer, resid, scale2)
             if edit_mlp:
                 edited = edit_mlp(site)
@@ -271,7 +274,7 @@ class Transformer(nn.Module):
             patterns.append(pattern)
             ln1_scales.append(scale1)
             ln2_scales.append(scale2)
-        scale = frozen.ln_final_scale if frozen else self.ln_final.scale(resid)
+        scale = norms.ln_final_scale if norms else self.ln_final.scale(resid)
         final = self.ln_final.apply_gain(self.ln_final.normalize(resid, scale))
         logits = self.unembed_residual(final)
         scales = (tuple(ln1_scales), tuple(ln2_scales), scale)

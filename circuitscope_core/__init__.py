@@ -1,0 +1,1 @@
+"""Train, trace, prune, group and test: the engine behind the CircuitScope app."""

@@ -1,0 +1,14 @@
+"""From a prompt to its attribution graph."""
+
+from circuitscope_core.attribution.attribute import attribute
+from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
+from circuitscope_core.attribution.targets import Target, TokenDifference
+
+__all__ = [
+    "AttributionContext",
+    "FrozenModel",
+    "Target",
+    "TokenDifference",
+    "attribute",
+    "make_context",
+]

@@ -1,0 +1,192 @@
+"""``attribute``: the whole way from a prompt to its graph."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuitscope_core.attribution.context import AttributionContext, make_context
+from circuitscope_core.attribution.effects import (
+    Rows,
+    Sources,
+    feature_rows,
+    lay_out_sources,
+    logit_rows,
+)
+from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
+from circuitscope_core.errors import GraphError
+from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.pruning import normalize_rows
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.tokenizer import encode_prompt
+
+EXPANSION_STEPS = 8
+"""With a budget: how often the influence estimate is renewed before the budget is used up."""
+OnStep = Callable[[str], None]
+"""Called with the name of each step as it begins."""
+
+
+class HasReplacement(Protocol):
+    """A bundle, as far as attribution needs to know it."""
+
+    @property
+    def replacement(self) -> ReplacementModel:
+        """Model, transcoder and tokenizer."""
+
+
+def attribute(
+    bundle: HasReplacement | ReplacementModel,
+    prompt: str | Sequence[int],
+    *,
+    max_logits: int = 10,
+    logit_probability: float = 0.95,
+    max_feature_nodes: int | None = None,
+    targets: Sequence[Target] | None = None,
+    on_step: OnStep | None = None,
+) -> AttributionGraph:
+    """Build the exact attribution graph of a prompt's next token.
+
+    Args:
+        bundle: A bundle or a replacement model.
+        prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
+        max_logits: At most so many output tokens, where ``targets`` is None.
+        logit_probability: Output tokens are taken until they have this probability together.
+        max_feature_nodes: Keep only so many features, those with the most influence as estimated
+            while their rows are computed; None keeps all.
+        targets: Token ids, texts of one token, or ``TokenDifference``; None: the likeliest tokens.
+        on_step: Called with the name of each step as it begins; raise from it to cancel.
+
+    Raises:
+        PromptError: If the prompt is empty, too long, or has unknown ids.
+        GraphError: If a target is no single token or a setting lies outside its range.
+
+    Source: Ameisen et al. (2025), local replacement model and attribution graphs,
+    https://transformer-circuits.pub/2025/attribution-graphs/methods.html
+    """
+    if max_feature_nodes is not None and max_feature_nodes < 0:
+        raise GraphError(f"max_feature_nodes is {max_feature_nodes}; it must be 0 or more.")
+    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
+    tell = on_step or (lambda _name: None)
+    model, tokenizer = replacement.model, replacement.tokenizer
+    given = prompt if isinstance(prompt, str) else list(prompt)
+    token_ids = encode_prompt(tokenizer, given, model.config.n_ctx)
+    tell("Encode the features")
+    context = make_context(replacement, token_ids)
+    b_U = model.unembed.b_U
+    assert isinstance(b_U, Tensor)
+    chosen = select_targets(
+        context.logits,
+        model.W_U.detach(),
+        b_U,
+        tokenizer,
+        targets,
+        max_logits=max_logits,
+        logit_probability=logit_probability,
+    )
+    tell("Compute the direct effects")
+    sources = lay_out_sources(context)
+    with torch.no_grad():
+        top = logit_rows(context, sources, chosen.directions, chosen.biases)
+        kept, rows = compute_feature_rows(context, sources, top, chosen, max_feature_nodes)
+    tell("Put the graph together")
+    text = prompt if isinstance(prompt, str) else tokenizer.decode(token_ids)
+    texts = tuple(tokenizer.token_text(token_id) for token_id in token_ids)
+    return assemble(context, chosen, kept, rows, top, text=text, token_texts=texts)
+
+
+def compute_feature_rows(
+    context: AttributionContext,
+    sources: Sources,
+    top: Rows,
+    chosen: LogitTargets,
+    max_feature_nodes: int | None,
+) -> tuple[Int[Tensor, " n_kept"], Rows]:
+    """Return the features kept, in graph order, and their rows over all source columns."""
+    n_features = len(context.features)
+    budget = n_features if max_feature_nodes is None else min(max_feature_nodes, n_features)
+    effects = torch.zeros(n_features if budget == n_features else budget, sources.n_columns)
+    bias = torch.zeros(len(effects))
+    computed = torch.empty(0, dtype=torch.int64)
+    while len(computed) < budget:
+        if budget == n_features:
+            wanted = torch.arange(n_features)
+        else:
+            done = Rows(effects[: len(computed)], bias[: len(computed)])
+            influence = estimate_influence(context, top, chosen, computed, done)
+            influence[computed] = -1
+            step = min(-(-budget // EXPANSION_STEPS), budget - len(computed))
+            wanted = influence[:n_features].topk(step).indices
+        place = torch.full((n_features,), -1)
+        place[wanted] = len(computed) + torch.arange(len(wanted))
+        for nodes, rows in feature_rows(context, sources, wanted):
+            effects[place[nodes]] = rows.effects
+            bias[place[nodes]] = rows.bias
+        computed = torch.cat([computed, wanted])
+    order = computed.argsort()
+    return computed[order], Rows(effects[order], bias[order])
+
+
+def estimate_influence(
+    context: AttributionContext,
+    top: Rows,
+    chosen: LogitTargets,
+    computed: Int[Tensor, " n"],
+    rows: Rows,
+) -> Float[Tensor, " n_columns"]:
+    """Return each source's influence over the paths whose rows are known so far."""
+    influence = chosen.probabilities @ normalize_rows(top.effects)
+    shares = normalize_rows(rows.effects)
+    layers = context.features[computed, 0]
+    for layer in range(context.frozen.n_layers - 1, -1, -1):
+        at: Bool[Tensor, " n"] = layers == layer
+        influence = influence + influence[computed[at]] @ shares[at]
+    return influence
+
+
+def assemble(
+    context: AttributionContext,
+    chosen: LogitTargets,
+    kept: Int[Tensor, " n_kept"],
+    rows: Rows,
+    top: Rows,
+    *,
+    text: str,
+    token_texts: tuple[str, ...],
+) -> AttributionGraph:
+    """Put rows and columns in the graph's order; what features left out give goes into ``bias``."""
+    n_all = len(context.features)
+    n_kept, n_logits = len(kept), len(chosen.token_ids)
+    columns = torch.cat([kept, torch.arange(n_all, top.effects.shape[1])])
+    n_nodes = len(columns) + n_logits
+    left_out = torch.ones(n_all, dtype=torch.bool)
+    left_out[kept] = False
+    adjacency = torch.zeros(n_nodes, n_nodes)
+    bias, pre_activations = torch.zeros(n_nodes), torch.zeros(n_nodes)
+    parts = ((slice(0, n_kept), rows), (slice(n_nodes - n_logits, n_nodes), top))
+    for place, part in parts:
+        adjacency[place, : len(columns)] = part.effects[:, columns]
+        bias[place] = part.bias + part.effects[:, :n_all][:, left_out].sum(dim=1)
+    pre_activations[:n_kept] = context.pre_activations[kept]
+    pre_activations[n_nodes - n_logits :] = target_values(context, chosen)
+    return AttributionGraph(
+        adjacency=adjacency,
+        features=context.features[kept],
+        activations=context.activations[kept],
+        error_vectors=context.error_vectors,
+        token_ids=torch.tensor(context.frozen.token_ids),
+        logit_token_ids=chosen.token_ids,
+        logit_probabilities=chosen.probabilities,
+        bias=bias,
+        pre_activations=pre_activations,
+        token_texts=token_texts,
+        logit_texts=chosen.texts,
+        prompt=text,
+        n_active_features=n_all,
+    )
+
+
+def target_values(context: AttributionContext, chosen: LogitTargets) -> Float[Tensor, " n"]:
+    """Return each target's value from the model's own forward pass."""
+    return context.final_normalized @ chosen.directions.T + chosen.biases

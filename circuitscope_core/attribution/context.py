@@ -1,0 +1,118 @@
+"""One prompt's clean pass: active features, errors, and the frozen model that links them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.config import ReadPoint
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import FrozenTransformer
+
+
+class FrozenModel(Protocol):
+    """What attribution asks of a language model whose patterns and norms are frozen."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+
+    @property
+    def n_pos(self) -> int:
+        """Number of tokens."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The prompt's tokens."""
+
+    @property
+    def causal(self) -> bool:
+        """Whether positions only look to the left."""
+
+    def token_vectors(self) -> Tensor:
+        """Return each token's embedding ``[n_pos, d_model]``."""
+
+    def position_vectors(self) -> Tensor:
+        """Return what position embeddings add ``[n_pos, d_model]``."""
+
+    def attention_constant(self, layer: int) -> Tensor:
+        """Return what attention writes whatever it reads ``[n_pos, d_model]``."""
+
+    def back_through_attention(self, layer: int, gradient: Tensor) -> Tensor:
+        """Carry ``[n_pos, n, d_model]`` from ``resid_mid`` to ``resid_pre``."""
+
+    def back_from_read_point(
+        self, layer: int, vectors: Tensor, positions: Tensor, read_point: ReadPoint
+    ) -> Tensor:
+        """Carry ``[n, d_model]`` from a read point to ``resid_mid``."""
+
+    def read_constant(self, layer: int, vectors: Tensor, read_point: ReadPoint) -> Tensor:
+        """Return each vector's product with the read point's constant part ``[n]``."""
+
+    def back_from_final_norm(self, vectors: Tensor) -> Tensor:
+        """Carry ``[n, d_model]`` at the last position back through the final norm."""
+
+    def final_constant(self, vectors: Tensor) -> Tensor:
+        """Return each vector's product with the final norm's bias ``[n]``."""
+
+
+@dataclass(frozen=True)
+class AttributionContext:
+    """Everything about a prompt that does not depend on the target."""
+
+    frozen: FrozenModel
+    transcoder: CrossLayerTranscoder
+    features: Int[Tensor, "n_features 3"]
+    """Layer, position and number of the active features, in lexicographic order."""
+    activations: Float[Tensor, " n_features"]
+    pre_activations: Float[Tensor, " n_features"]
+    error_vectors: Float[Tensor, "n_layers n_pos d_model"]
+    constant_outputs: Float[Tensor, "n_layers n_pos d_model"]
+    """Part of the MLP outputs that is no node: ``b_dec``, and all of it at position 0."""
+    final_normalized: Float[Tensor, " d_model"]
+    """The final norm's output at the last position."""
+    logits: Float[Tensor, " d_vocab"]
+    """At the last position."""
+
+
+def make_context(replacement: ReplacementModel, token_ids: Sequence[int]) -> AttributionContext:
+    """Run the model once and take its MLP outputs apart.
+
+    Position 0 holds the separator: its features and errors are no nodes, its MLP outputs stay as
+    constants.
+    """
+    model, transcoder = replacement.model, replacement.transcoder
+    with torch.no_grad():
+        record = model.record(torch.tensor([list(token_ids)]))
+        read_point = transcoder.config.read_point
+        pre_acts = torch.stack(
+            [
+                transcoder.pre_activations(site.layer, site.read(read_point)[0])
+                for site in record.sites
+            ]
+        )
+        outputs = torch.stack([site.mlp_out[0] for site in record.sites])
+        acts = pre_acts * (pre_acts > transcoder.threshold[:, None])
+        acts[:, 0] = 0
+        errors = outputs - transcoder.decode(acts)
+        constants = transcoder.b_dec[:, None].expand_as(outputs).clone()
+        constants[:, 0] += errors[:, 0]
+        errors[:, 0] = 0
+        final = model.ln_final(record.resid_post[0, -1])
+    features = acts.nonzero()
+    layers, positions, numbers = features.T
+    return AttributionContext(
+        frozen=FrozenTransformer(model, record, tuple(token_ids)),
+        transcoder=transcoder,
+        features=features,
+        activations=acts[layers, positions, numbers],
+        pre_activations=pre_acts[layers, positions, numbers].detach(),
+        error_vectors=errors.detach(),
+        constant_outputs=constants.detach(),
+        final_normalized=final.detach(),
+        logits=record.logits[0, -1].detach(),
+    )

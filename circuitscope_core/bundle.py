@@ -1,0 +1,333 @@
+"""``models/<name>/`` on disk and the objects it holds.
+
+Files are safetensors, JSON, YAML, Parquet and JSON lines: nothing that runs code when it is read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from circuitscope_core.config import ModelConfig, TranscoderConfig
+from circuitscope_core.errors import BundleError, CircuitScopeError
+from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import Transformer
+
+FORMAT_VERSION = 1
+RECORD = "bundle.json"
+
+
+@dataclass(frozen=True)
+class BundleMetadata:
+    """What ``bundle.json`` says about a model, its sizes and file hashes aside."""
+
+    name: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """The whole ``TrainConfig`` as JSON; empty for models trained elsewhere."""
+    corpus: Mapping[str, Any] = field(default_factory=dict)
+    """Fingerprint, sources and what was skipped."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    command: str = ""
+    """The command that trains the same model again."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of each training phase."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model with everything that is needed to trace and to read it."""
+
+    model: Transformer
+    transcoder: CrossLayerTranscoder
+    tokenizer: Tokenizer
+    feature_cards: FeatureCards
+    metadata: BundleMetadata
+    training_log: str = ""
+    """Events of the training, one JSON object a line."""
+
+    @property
+    def replacement(self) -> ReplacementModel:
+        """The model with its transcoder, as attribution wants them."""
+        return ReplacementModel(self.model, self.transcoder, self.tokenizer)
+
+
+def save_bundle(bundle: Bundle, path: str | Path) -> Path:
+    """Write a bundle; an older one of the same name is replaced only when the new one is whole.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        BundleError: If ``path`` exists and is no bundle.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
+    save_file(weights, partial / "transformer.safetensors")
+    save_transcoder(bundle.transcoder, partial / "transcoder")
+    if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
+        shutil.copyfile(bundle.tokenizer.path, partial / "tokenizer.json")
+    bundle.feature_cards.save(partial / "feature_cards.parquet")
+    (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
+    (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+        os.replace(partial, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(partial, folder)
+    return folder
+
+
+def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": bundle.metadata.name,
+        "model": bundle.model.config.to_json(),
+        "transcoder": bundle.transcoder.config.to_json(),
+        "training": dict(bundle.metadata.training),
+        "corpus": dict(bundle.metadata.corpus),
+        "metrics": dict(bundle.metadata.metrics),
+        "command": bundle.metadata.command,
+        "seconds": dict(bundle.metadata.seconds),
+        "files": {path.relative_to(folder).as_posix(): sha256_of(path) for path in files},
+    }
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        BundleError: If files are missing, damaged, differ from their recorded hash, or do not fit
+            each other.
+    """
+    folder = Path(path)
+    record = read_record(folder)
+    verify_files(folder, record)
+    try:
+        model = _load_model(folder, ModelConfig.from_json(record["model"]))
+        transcoder = load_transcoder(folder / "transcoder")
+        declared = TranscoderConfig.from_json(record["transcoder"])
+        if transcoder.config != declared:
+            raise BundleError(f"The transcoder's files are not the {declared} of {RECORD}.")
+        tokenizer_file = folder / "tokenizer.json"
+        tokenizer: Tokenizer = ByteTokenizer()
+        if tokenizer_file.is_file():
+            tokenizer = HuggingFaceTokenizer(tokenizer_file)
+        sizes = (transcoder.config.n_layers, transcoder.config.d_transcoder)
+        cards = FeatureCards.load(folder / "feature_cards.parquet", *sizes)
+        ReplacementModel(model, transcoder, tokenizer)
+    except BundleError:
+        raise
+    except CircuitScopeError as error:
+        raise BundleError(f"The bundle {folder} does not fit together: {error}") from error
+    log = (folder / "training_log.jsonl").read_text(encoding="utf-8")
+    return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log)
+
+
+def _metadata(record: Mapping[str, Any]) -> BundleMetadata:
+    return BundleMetadata(
+        name=str(record.get("name", "")),
+        training=record.get("training", {}),
+        corpus=record.get("corpus", {}),
+        metrics=record.get("metrics", {}),
+        command=str(record.get("command", "")),
+        seconds=record.get("seconds", {}),
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the contents of ``bundle.json``.
+
+    Raises:
+        BundleError: If it is missing, no JSON object, of another format version, or lacks a part.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise BundleError(f"{folder} is no bundle: it has no {RECORD}. Train a model first.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise BundleError(f"{path} holds no JSON object.")
+    if record.get("format_version") != FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format version {record.get('format_version')}; "
+            f"this program reads version {FORMAT_VERSION}."
+        )
+    for part in ("model", "transcoder", "files"):
+        if not isinstance(record.get(part), dict):
+            raise BundleError(f"{path} lacks the part {part!r}.")
+    return record
+
+
+def verify_files(folder: Path, record: Mapping[str, Any]) -> None:
+    """Compare every file with its recorded hash.
+
+    Raises:
+        BundleError: If a needed file is not recorded, or one is missing, outside the bundle, or
+            was changed.
+    """
+    needed = {"transformer.safetensors", "feature_cards.parquet", "training_log.jsonl"}
+    needed.add("transcoder/config.yaml")
+    if unlisted := sorted(needed - set(record["files"])):
+        raise BundleError(f"{folder / RECORD} records no hash of {unlisted[0]}.")
+    inside = folder.resolve()
+    for name, expected in record["files"].items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(inside):
+            raise BundleError(f"{RECORD} names {name!r}, which lies outside the bundle.")
+        if not path.is_file():
+            raise BundleError(f"The bundle {folder} lacks its file {name}.")
+        if sha256_of(path) != expected:
+            raise BundleError(f"The file {path} was changed since the bundle was saved.")
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_model(folder: Path, config: ModelConfig) -> Transformer:
+    tensors = read_tensors(folder / "transformer.safetensors")
+    return Transformer.from_transformer_lens(tensors, config)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file as float32.
+
+    Raises:
+        BundleError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name).float() for name in names}
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> None:
+    """Write a transcoder in circuit-tracer's folder layout for cross-layer transcoders.
+
+    Per-layer transcoders are written with the decoders to later layers at 0.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    config = transcoder.config
+    every = torch.arange(config.d_transcoder)
+    for layer in range(config.n_layers):
+        encoder = {
+            f"W_enc_{layer}": transcoder.W_enc[layer],
+            f"b_enc_{layer}": transcoder.b_enc[layer],
+            f"b_dec_{layer}": transcoder.b_dec[layer],
+            f"threshold_{layer}": transcoder.threshold[layer],
+        }
+        ready = {name: value.detach().clone() for name, value in encoder.items()}
+        save_file(ready, target / f"W_enc_{layer}.safetensors")
+        decoders = transcoder.decoder_vectors(layer, every)[:, layer:].contiguous()
+        save_file({f"W_dec_{layer}": decoders}, target / f"W_dec_{layer}.safetensors")
+    record = {
+        "model_kind": "cross_layer_transcoder",
+        "model_name": "circuitscope",
+        "feature_input_hook": config.read_point,
+        "feature_output_hook": config.write_point,
+        "cross_layer": config.cross_layer,
+    }
+    (target / "config.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+
+
+def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
+    """Read a transcoder in circuit-tracer's folder layout for cross-layer transcoders.
+
+    A folder without thresholds holds ReLU features: their threshold is 0.
+
+    Raises:
+        BundleError: If files are missing, damaged, or their shapes disagree.
+        ConfigError: If ``config.yaml`` names a read or write point that is not supported.
+    """
+    source = Path(folder)
+    record = _read_transcoder_config(source / "config.yaml")
+    n_layers = len(list(source.glob("W_enc_*.safetensors")))
+    if not n_layers:
+        raise BundleError(f"{source} has no W_enc_0.safetensors; it is no transcoder folder.")
+    encoders = [read_tensors(source / f"W_enc_{layer}.safetensors") for layer in range(n_layers)]
+    decoders = [read_tensors(source / f"W_dec_{layer}.safetensors") for layer in range(n_layers)]
+    first = encoders[0].get("W_enc_0")
+    if first is None or first.ndim != 2:
+        raise BundleError(f"{source / 'W_enc_0.safetensors'} has no matrix W_enc_0.")
+    config = TranscoderConfig(
+        n_layers=n_layers,
+        d_model=first.shape[1],
+        d_transcoder=first.shape[0],
+        read_point=record.get("feature_input_hook", "hook_resid_mid"),
+        write_point=record.get("feature_output_hook", "hook_mlp_out"),
+        cross_layer=bool(record.get("cross_layer", True)),
+    )
+    transcoder = CrossLayerTranscoder(config)
+    with torch.no_grad():
+        for layer in range(n_layers):
+            _fill_layer(transcoder, layer, encoders[layer], decoders[layer])
+    return transcoder
+
+
+def _fill_layer(
+    transcoder: CrossLayerTranscoder,
+    layer: int,
+    encoder: Mapping[str, Tensor],
+    decoder: Mapping[str, Tensor],
+) -> None:
+    """Copy one layer's tensors into a transcoder, shapes checked."""
+    zeros = torch.zeros(transcoder.config.d_transcoder)
+    threshold = encoder.get(f"threshold_{layer}", zeros)
+    wanted = transcoder.W_dec[layer]
+    written = decoder.get(f"W_dec_{layer}", torch.empty(0))
+    given = {
+        "W_enc": (transcoder.W_enc[layer], encoder.get(f"W_enc_{layer}")),
+        "b_enc": (transcoder.b_enc[layer], encoder.get(f"b_enc_{layer}")),
+        "b_dec": (transcoder.b_dec[layer], encoder.get(f"b_dec_{layer}")),
+        "threshold": (transcoder.log_threshold[layer], threshold.log()),
+        "W_dec": (wanted, written[:, : wanted.shape[1]] if written.ndim == 3 else None),
+    }
+    for name, (target, value) in given.items():
+        if value is None or value.shape != target.shape:
+            found = "missing" if value is None else f"of shape {tuple(value.shape)}"
+            raise BundleError(
+                f"The transcoder's {name}_{layer} is {found}; "
+                f"the first layer calls for {tuple(target.shape)}."
+            )
+        target.copy_(value)
+
+
+def _read_transcoder_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise BundleError(f"{path} holds no settings.")
+    return record

@@ -1,0 +1,16 @@
+"""What a feature responds to: examples, histogram, density, promoted and suppressed tokens."""
+
+from circuitscope_core.feature_cards.cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.feature_cards.collect import CollectedCards, collect_cards
+from circuitscope_core.feature_cards.examples import ExampleText
+from circuitscope_core.feature_cards.labels import show
+
+__all__ = [
+    "CollectedCards",
+    "Example",
+    "ExampleText",
+    "FeatureCard",
+    "FeatureCards",
+    "collect_cards",
+    "show",
+]

@@ -1,0 +1,163 @@
+"""What a feature responds to, as values, and their Parquet file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from circuitscope_core.errors import BundleError
+
+N_HISTOGRAM_BINS = 40
+N_QUANTILES = 99
+EXAMPLE_KINDS = ("top", "middle", "low")
+"""Strongest first: top activations, and samples from the middle and lowest third below them."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A piece of text on which a feature fires."""
+
+    kind: str
+    """One of ``EXAMPLE_KINDS``."""
+    source: str
+    """Which part of the corpus the text is from."""
+    token_ids: tuple[int, ...]
+    activations: tuple[float, ...]
+    """The feature's activation at each token, 0 where it is silent."""
+    peak: int
+    """Index of the token that the example was chosen for."""
+
+
+@dataclass(frozen=True)
+class FeatureCard:
+    """Everything shown about one feature."""
+
+    layer: int
+    feature: int
+    label: str
+    """Made by rule from examples and promoted tokens; empty for a feature that never fires."""
+    frequency: float
+    """Share of tokens on which it fires."""
+    max_activation: float
+    histogram: tuple[int, ...]
+    """Counts of activations above 0 in ``N_HISTOGRAM_BINS`` equal bins up to the maximum."""
+    quantiles: tuple[float, ...]
+    """Activations above 0 at the percentiles 1 to 99."""
+    top_tokens: tuple[int, ...]
+    """Token ids whose logits the feature's decoders raise most directly, strongest first."""
+    bottom_tokens: tuple[int, ...]
+    """Token ids whose logits they lower most, strongest first."""
+    examples: tuple[Example, ...]
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the feature fired on none of the tokens looked at."""
+        return self.frequency == 0
+
+    def percentile(self, activation: float) -> float:
+        """Return the share of its activations above 0 that lie below ``activation``, 0 to 1."""
+        if not self.quantiles:
+            return 0.0
+        return sum(value < activation for value in self.quantiles) / len(self.quantiles)
+
+
+_EXAMPLE_TYPE = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("activations", pa.list_(pa.float32())),
+        ("peak", pa.int32()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("layer", pa.int32()),
+        ("feature", pa.int32()),
+        ("label", pa.string()),
+        ("frequency", pa.float64()),
+        ("max_activation", pa.float32()),
+        ("histogram", pa.list_(pa.int64())),
+        ("quantiles", pa.list_(pa.float32())),
+        ("top_tokens", pa.list_(pa.int32())),
+        ("bottom_tokens", pa.list_(pa.int32())),
+        ("examples", pa.list_(_EXAMPLE_TYPE)),
+    ]
+)
+
+
+class FeatureCards(Sequence[FeatureCard]):
+    """All cards of a transcoder, ordered by layer and feature; rows become objects on demand."""
+
+    def __init__(self, table: pa.Table, d_transcoder: int) -> None:
+        self._table = table
+        self._d_transcoder = d_transcoder
+
+    @classmethod
+    def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
+        """Collect cards that are ordered by layer and feature, none missing."""
+        rows = [asdict(card) for card in cards]
+        return cls(pa.Table.from_pylist(rows, schema=SCHEMA), d_transcoder)
+
+    @classmethod
+    def load(cls, path: Path, n_layers: int, d_transcoder: int) -> "FeatureCards":
+        """Read a Parquet file.
+
+        Raises:
+            BundleError: If the file is unreadable, has other columns, or cards are missing.
+        """
+        try:
+            table = pq.read_table(path, schema=SCHEMA)
+        except (OSError, pa.ArrowException) as error:
+            raise BundleError(f"The feature cards {path} cannot be read: {error}") from error
+        if table.num_rows != n_layers * d_transcoder:
+            raise BundleError(
+                f"{path} has {table.num_rows} feature cards; the transcoder has "
+                f"{n_layers * d_transcoder} features."
+            )
+        return cls(table, d_transcoder)
+
+    def save(self, path: Path) -> None:
+        """Write the Parquet file."""
+        pq.write_table(self._table, path, compression="zstd", compression_level=19)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        row = range(len(self))[index]
+        return _card_from_row(self._table.slice(row, 1).to_pylist()[0])
+
+    def __iter__(self) -> Iterator[FeatureCard]:
+        for row in range(len(self)):
+            yield self[row]
+
+    def card(self, layer: int, feature: int) -> FeatureCard:
+        """Return one feature's card."""
+        card = self[layer * self._d_transcoder + feature]
+        assert isinstance(card, FeatureCard)
+        return card
+
+    def column(self, name: str) -> list[Any]:
+        """Return one field of all cards, for example ``frequency``, without the rest."""
+        return list(self._table.column(name).to_pylist())
+
+
+def _card_from_row(row: dict[str, Any]) -> FeatureCard:
+    examples = tuple(
+        Example(
+            item["kind"],
+            item["source"],
+            tuple(item["token_ids"]),
+            tuple(item["activations"]),
+            item["peak"],
+        )
+        for item in row["examples"]
+    )
+    lists = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
+    return FeatureCard(**{**row, **{name: tuple(row[name]) for name in lists}, "examples": examples})

@@ -1,0 +1,112 @@
+"""Make the feature cards of a transcoder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.config import FeatureCardConfig
+from circuitscope_core.feature_cards.cards import FeatureCard, FeatureCards
+from circuitscope_core.feature_cards.examples import Examples, ExampleText, find_examples
+from circuitscope_core.feature_cards.labels import label_feature
+from circuitscope_core.feature_cards.statistics import ActivationStatistics, measure_statistics
+from circuitscope_core.replacement import ReplacementModel
+
+N_PROMOTED = 10
+
+
+@dataclass(frozen=True)
+class CollectedCards:
+    """The cards, and the share of features that fired on none of ``n_tokens`` tokens."""
+
+    cards: FeatureCards
+    dead: float
+    n_tokens: int
+
+
+def collect_cards(
+    replacement: ReplacementModel,
+    token_ids: Int[Tensor, "n n_pos"],
+    text: ExampleText | None,
+    config: FeatureCardConfig,
+    seed: int = 0,
+) -> Iterator[CollectedCards | float]:
+    """Look at every feature; yields the share done, and at last the cards.
+
+    Args:
+        replacement: Model, transcoder and tokenizer.
+        token_ids: Windows to measure frequencies on.
+        text: Windows to take examples from; None for cards without any text.
+        config: How much is collected.
+        seed: Decides which weaker examples are drawn.
+    """
+    model, transcoder = replacement.model, replacement.transcoder
+    statistics: ActivationStatistics | None = None
+    examples: Examples = {}
+    for item in measure_statistics(model, transcoder, token_ids):
+        if isinstance(item, float):
+            yield item / 2
+        else:
+            statistics = item
+    if text is not None:
+        for found in find_examples(model, transcoder, text, config, seed):
+            if isinstance(found, float):
+                yield 0.5 + found / 2
+            else:
+                examples = found
+    assert statistics is not None
+    cards = make_cards(replacement, statistics, examples)
+    yield CollectedCards(
+        FeatureCards.of(cards, transcoder.config.d_transcoder),
+        statistics.dead,
+        statistics.n_tokens,
+    )
+
+
+def make_cards(
+    replacement: ReplacementModel, statistics: ActivationStatistics, examples: Examples
+) -> list[FeatureCard]:
+    """Put together what was measured, ordered by layer and feature."""
+    cards = []
+    for layer in range(replacement.transcoder.config.n_layers):
+        effects = promoted_logits(replacement, layer)
+        top = effects.topk(min(N_PROMOTED, effects.shape[1]), dim=1).indices.tolist()
+        bottom = (-effects).topk(min(N_PROMOTED, effects.shape[1]), dim=1).indices.tolist()
+        for feature in range(effects.shape[0]):
+            found = examples.get((layer, feature), [])
+            alive = bool(statistics.frequency[layer, feature] > 0)
+            label = label_feature(replacement.tokenizer, found, top[feature]) if alive else ""
+            card = FeatureCard(
+                layer=layer,
+                feature=feature,
+                label=label,
+                frequency=float(statistics.frequency[layer, feature]),
+                max_activation=float(statistics.maximum[layer, feature]),
+                histogram=statistics.histogram(layer, feature),
+                quantiles=statistics.quantiles(layer, feature),
+                top_tokens=tuple(top[feature]),
+                bottom_tokens=tuple(bottom[feature]),
+                examples=tuple(found),
+            )
+            cards.append(card)
+    return cards
+
+
+@torch.no_grad()
+def promoted_logits(
+    replacement: ReplacementModel, layer: int
+) -> Float[Tensor, "d_transcoder d_vocab"]:
+    """Return how a layer's decoders move each logit against the mean, through the final gain.
+
+    All output layers are summed; the final norm's denominator, which no prompt fixes here, is
+    taken as 1.
+    """
+    model = replacement.model
+    written = replacement.transcoder.W_dec[layer].sum(dim=1)
+    norm = model.ln_final
+    if norm.enabled:
+        written = (written - written.mean(dim=1, keepdim=True)) * norm.w
+    logits = written @ model.W_U
+    return logits - logits.mean(dim=1, keepdim=True)

@@ -1,0 +1,331 @@
+"""``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitscope_core.bundle import Bundle, BundleMetadata, save_bundle
+from circuitscope_core.config import TrainConfig
+from circuitscope_core.corpus import (
+    Corpus,
+    DocumentSource,
+    open_sources,
+    read_corpus,
+    read_open_documents,
+)
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer, encode_document
+from circuitscope_core.training import (
+    CheckpointFile,
+    Event,
+    LanguageModelTrainer,
+    Pace,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TokenWindows,
+    TrainingCancelled,
+    TrainingFailed,
+    TrainingFinished,
+    TranscoderTrainer,
+    event_to_json,
+    measure_replacement,
+)
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import Transformer
+
+METRIC_TOKENS = 200_000
+"""Held-out tokens on which model and replacement are compared, at most."""
+DEAD_SHARE = 0.1
+"""Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
+Source = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a training keeps its events and checkpoints until the bundle is saved."""
+
+    path: Path
+
+    @classmethod
+    def for_bundle(cls, out: str | Path) -> "RunFolder":
+        """Return the folder of the bundle to be: ``.runs/<name>`` beside it."""
+        target = Path(out)
+        return cls(target.parent / ".runs" / target.name)
+
+    @property
+    def events(self) -> Path:
+        """The append-only event log, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    def checkpoint(self, phase: str) -> CheckpointFile:
+        """Return a phase's checkpoint file."""
+        return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
+
+    def discard(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def append(self, event: Event) -> None:
+        """Write an event at the end of the log."""
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(event_to_json(event) + "\n")
+
+    def claim(self, identity: dict[str, object]) -> None:
+        """Record what is trained here, or check that it is the same as what was begun.
+
+        Raises:
+            TrainingError: If the folder holds the beginning of another training.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "run.json"
+        wanted = json.loads(json.dumps(identity))
+        if file.is_file():
+            begun = json.loads(file.read_text(encoding="utf-8"))
+            changed = sorted(key for key in wanted if begun.get(key) != wanted[key])
+            if changed:
+                raise TrainingError(
+                    f"{self.path} holds a training begun with another {' and '.join(changed)}. "
+                    "Restart it to discard that one, or choose another name."
+                )
+        else:
+            file.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+
+
+def train(
+    config: TrainConfig,
+    source: Source = "builtin",
+    out: str | Path = "models/mine",
+    *,
+    tokenizer: Tokenizer | None = None,
+    restart: bool = False,
+    command: str = "",
+) -> Iterator[Event]:
+    """Train a transformer and its transcoder, and save them as a bundle.
+
+    The generator does the work between two events. Close it to cancel: a checkpoint is saved, and
+    the same call resumes there. Every event is also a line in the run folder's ``events.jsonl``.
+
+    Args:
+        config: All settings.
+        source: ``"builtin"``, Parquet files (a file, folder, glob or ``hf://`` address), a document
+            source, or several of these.
+        out: Folder of the bundle; its last part is the model's name.
+        tokenizer: Bytes where None.
+        restart: Discard what an earlier, interrupted training of this name left.
+        command: Kept in the bundle as the way to train it again.
+
+    Raises:
+        CorpusError: If the text cannot be read; before any training.
+        TrainingError: If the text is too short, the training diverges, or the run folder belongs
+            to another training.
+        ConfigError: If settings do not fit together.
+    """
+    folder = RunFolder.for_bundle(out)
+    if restart:
+        folder.discard()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    job = _Job(config, source, Path(out), tokenizer or ByteTokenizer(), folder, command)
+    try:
+        for event in job.events():
+            if isinstance(event, TrainingFinished):
+                folder.discard()
+            else:
+                folder.append(event)
+            yield event
+    except GeneratorExit:
+        if folder.path.is_dir():
+            folder.append(TrainingCancelled())
+        raise
+    except Exception as error:
+        folder.append(TrainingFailed(str(error) or type(error).__name__))
+        raise
+
+
+@dataclass
+class _Job:
+    """One call of ``train``."""
+
+    config: TrainConfig
+    source: Source
+    out: Path
+    tokenizer: Tokenizer
+    folder: RunFolder
+    command: str
+
+    def events(self) -> Iterator[Event]:
+        """Run all phases."""
+        started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
+        yield from self._timed(self._read_corpus())
+        yield from self._timed(self._train_language_model())
+        yield from self._timed(self._train_transcoder())
+        yield from self._timed(self._measure())
+        yield from self._timed(self._collect_cards())
+        path = self._save()
+        yield TrainingFinished(str(path), time.perf_counter() - started, self.metrics)
+
+    def _timed(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, PhaseFinished):
+                self.seconds[event.phase] = event.seconds
+                self.metrics |= event.metrics
+            yield event
+
+    def _pace(self) -> Pace:
+        return Pace(self.config.event_steps, self.config.checkpoint_seconds)
+
+    def _read_corpus(self) -> Iterator[Event]:
+        yield PhaseStarted("corpus", 1)
+        started = time.perf_counter()
+        if self.tokenizer.d_vocab != self.config.model.d_vocab:
+            raise TrainingError(
+                f"The tokenizer has {self.tokenizer.d_vocab} tokens and model.d_vocab is "
+                f"{self.config.model.d_vocab}; set d_vocab to the tokenizer's size."
+            )
+        sources = open_sources(self.source, self.config.corpus)
+        corpus: Corpus = read_corpus(
+            sources, self.config.corpus, self.tokenizer, seed=self.config.seed
+        )
+        self.corpus = corpus
+        self.folder.claim({"configuration": self.config.to_json(), "text": corpus.fingerprint})
+        separator, n_ctx = self.tokenizer.separator_id, self.config.model.n_ctx
+        self.train_windows = TokenWindows.of(corpus.train_tokens, separator, n_ctx)
+        self.held_out = TokenWindows.of(corpus.held_out_tokens, separator, n_ctx)
+        counts = {
+            "train_tokens": float(len(corpus.train_tokens)),
+            "held_out_tokens": float(len(corpus.held_out_tokens)),
+        }
+        message = corpus.report.describe()
+        yield PhaseFinished("corpus", time.perf_counter() - started, counts, message)
+
+    def _train_language_model(self) -> Iterator[Event]:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed)
+            self.model = Transformer(self.config.model)
+        trainer = LanguageModelTrainer(
+            model=self.model,
+            train=self.train_windows,
+            held_out=self.held_out,
+            settings=self.config.language_model_training,
+            seed=self.config.seed,
+            pace=self._pace(),
+            checkpoint=self.folder.checkpoint("language model"),
+        )
+        yield from trainer.events()
+        self.model.requires_grad_(False)
+
+    def _train_transcoder(self) -> Iterator[Event]:
+        trainer = TranscoderTrainer(
+            model=self.model,
+            transcoder=CrossLayerTranscoder(self.config.transcoder),
+            train=self.train_windows,
+            settings=self.config.transcoder_training,
+            seed=self.config.seed,
+            pace=self._pace(),
+            checkpoint=self.folder.checkpoint("transcoder"),
+        )
+        yield from trainer.events()
+        self.transcoder = trainer.folded().requires_grad_(False)
+
+    def _measure(self) -> Iterator[Event]:
+        yield PhaseStarted("metrics", 1)
+        started = time.perf_counter()
+        windows = self.held_out.consecutive(METRIC_TOKENS)
+        measured = measure_replacement(self.model, self.transcoder, windows)
+        yield PhaseFinished("metrics", time.perf_counter() - started, measured.to_json())
+
+    def _collect_cards(self) -> Iterator[Event]:
+        yield PhaseStarted("feature cards", 100)
+        started = time.perf_counter()
+        windows, n_held_out = self._windows_for_cards()
+        text = self._example_text(windows, n_held_out)
+        replacement = ReplacementModel(self.model, self.transcoder, self.tokenizer)
+        settings = self.config.feature_cards
+        shown, collected = 0, None
+        for item in collect_cards(replacement, windows, text, settings, self.config.seed):
+            if isinstance(item, CollectedCards):
+                collected = item
+            elif (percent := int(100 * item)) > shown:
+                shown = percent
+                yield Progress("feature cards", percent, 100, 0.0)
+        assert collected is not None
+        self.cards = collected.cards
+        metrics = {"dead": collected.dead, "dead_tokens": float(collected.n_tokens)}
+        metrics["dead_held_out_tokens"] = float(n_held_out * (windows.shape[1] - 1))
+        yield PhaseFinished("feature cards", time.perf_counter() - started, metrics)
+
+    def _windows_for_cards(self) -> tuple[Tensor, int]:
+        """Return windows of held-out text, filled up with training text, and how many are held out.
+
+        The held-out text alone is too little to tell a dead feature from a rare one.
+        """
+        whole = len(self.corpus.train_tokens) + len(self.corpus.held_out_tokens)
+        enough = max(int(DEAD_SHARE * whole), len(self.corpus.held_out_tokens))
+        n_tokens = min(self.config.feature_cards.n_tokens, enough)
+        held_out = self.held_out.consecutive(n_tokens)[:, :-1]
+        missing = n_tokens - held_out.numel()
+        if missing < self.config.model.n_ctx:
+            return held_out, len(held_out)
+        more = self.train_windows.consecutive(missing)[:, :-1]
+        return torch.cat([held_out, more]), len(held_out)
+
+    def _example_text(self, windows: Tensor, n_held_out: int) -> ExampleText | None:
+        policy = self.config.feature_cards.excerpts
+        if policy == "none":
+            return None
+        if policy == "open":
+            return open_example_text(self.config, self.tokenizer)
+        source_ids = np.ones(windows.shape, dtype=np.uint8)
+        source_ids[:n_held_out] = 0
+        return ExampleText(windows, source_ids, ("held-out text", "training text"))
+
+    def _save(self) -> Path:
+        report = self.corpus.report
+        metadata = BundleMetadata(
+            name=self.out.name,
+            training=self.config.to_json(),
+            corpus={
+                "fingerprint": self.corpus.fingerprint,
+                "sources": list(self.corpus.source_names),
+                "report": report.describe(),
+            },
+            metrics=self.metrics,
+            command=self.command,
+            seconds=self.seconds,
+        )
+        log = self.folder.events.read_text(encoding="utf-8")
+        bundle = Bundle(
+            self.model, self.transcoder, self.tokenizer, self.cards, metadata, training_log=log
+        )
+        return save_bundle(bundle, self.out)
+
+
+def open_example_text(config: TrainConfig, tokenizer: Tokenizer) -> ExampleText:
+    """Return windows of text that may be passed on, each token with its source."""
+    n_ctx, separator = config.model.n_ctx, tokenizer.separator_id
+    sources: dict[str, int] = {}
+    pieces, origins, n_tokens = [], [], 0
+    for document in read_open_documents(config.corpus, seed=config.seed):
+        ids = encode_document(tokenizer, document.text)
+        ids = np.concatenate([np.array([separator], dtype=ids.dtype), ids])
+        number = sources.setdefault(document.source, len(sources))
+        pieces.append(ids)
+        origins.append(np.full(len(ids), number, dtype=np.uint8))
+        n_tokens += len(ids)
+        if n_tokens >= config.feature_cards.n_tokens:
+            break
+    stream, origin = np.concatenate(pieces), np.concatenate(origins)
+    windows = TokenWindows.of(stream, separator, n_ctx).consecutive(n_tokens)[:, :-1]
+    shape = tuple(windows.shape)
+    return ExampleText(windows, origin[: windows.numel()].reshape(shape), tuple(sources))
