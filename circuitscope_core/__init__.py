@@ -1,1 +1,108 @@
 """Train, trace, prune, group and test: the engine behind the CircuitScope app."""
+
+from circuitscope_core.attribution import TokenDifference, attribute, attribution_steps
+from circuitscope_core.bundle import (
+    Bundle,
+    BundleMetadata,
+    load_bundle,
+    load_transcoder,
+    save_bundle,
+    save_transcoder,
+)
+from circuitscope_core.config import (
+    AttributionConfig,
+    CorpusConfig,
+    FeatureCardConfig,
+    LanguageModelTraining,
+    ModelConfig,
+    PruneConfig,
+    TrainConfig,
+    TranscoderConfig,
+    TranscoderTraining,
+)
+from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource
+from circuitscope_core.errors import (
+    BundleError,
+    CircuitScopeError,
+    ConfigError,
+    CorpusError,
+    GraphError,
+    PromptError,
+    TrainingError,
+)
+from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
+from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.interventions import Intervention, InterventionResult, intervene
+from circuitscope_core.pipeline import train
+from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.supernodes import (
+    CollapsedGraph,
+    Supernode,
+    Supernodes,
+    cluster_features,
+    collapse_graph,
+)
+from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import Transformer
+
+__all__ = [
+    "AttributionConfig",
+    "AttributionGraph",
+    "BuiltinSource",
+    "Bundle",
+    "BundleError",
+    "BundleMetadata",
+    "ByteTokenizer",
+    "CircuitScopeError",
+    "CollapsedGraph",
+    "ConfigError",
+    "CorpusConfig",
+    "CorpusError",
+    "CrossLayerTranscoder",
+    "Document",
+    "Example",
+    "FeatureCard",
+    "FeatureCardConfig",
+    "FeatureCards",
+    "GraphError",
+    "GraphScores",
+    "HuggingFaceTokenizer",
+    "Intervention",
+    "InterventionResult",
+    "LanguageModelTraining",
+    "ModelConfig",
+    "Node",
+    "NodeKind",
+    "ParquetSource",
+    "PromptError",
+    "PruneConfig",
+    "PrunedGraph",
+    "ReplacementModel",
+    "Supernode",
+    "Supernodes",
+    "TokenDifference",
+    "TrainConfig",
+    "TrainingError",
+    "TranscoderConfig",
+    "TranscoderTraining",
+    "Transformer",
+    "attribute",
+    "attribution_steps",
+    "cluster_features",
+    "collapse_graph",
+    "export_graph",
+    "export_graphml",
+    "export_html",
+    "graph_scores",
+    "intervene",
+    "load_bundle",
+    "load_transcoder",
+    "prune_graph",
+    "save_bundle",
+    "save_transcoder",
+    "strongest_paths",
+    "train",
+]

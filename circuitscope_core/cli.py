@@ -154,7 +154,9 @@ def _change(data: dict[str, Any], item: str) -> None:
     for section in sections:
         place = place.get(section) if isinstance(place, dict) else None
     if not equals or not isinstance(place, dict) or last not in place:
-        raise ConfigError(f"There is no setting {item!r}; use for example transcoder.d_transcoder=512.")
+        raise ConfigError(
+            f"There is no setting {item!r}; use for example transcoder.d_transcoder=512."
+        )
     try:
         place[last] = json.loads(text)
     except ValueError:

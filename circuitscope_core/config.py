@@ -5,13 +5,16 @@ A config is a value: two equal configs are interchangeable, so a config is also 
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Self, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from circuitscope_core.errors import ConfigError
 
 ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
 WritePoint = Literal["mlp.hook_out", "hook_mlp_out"]
 ExcerptPolicy = Literal["all", "open", "none"]
+
+
+ConfigT = TypeVar("ConfigT", bound="_JsonConfig")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -40,7 +43,7 @@ def _require_type(name: str, value: object, hint: Any) -> None:
     """Refuse JSON of the wrong type before it is compared with a number."""
     allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(hint)
     if allowed is None:
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             _require(isinstance(value, hint), f"{name} is {value!r}; it must be an object.")
         return  # literals check themselves
     right = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
@@ -55,7 +58,7 @@ class _JsonConfig:
         return asdict(self)  # type: ignore[call-overload,no-any-return]  # only dataclasses inherit
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
         """Build the config from plain data.
 
         Raises:
@@ -278,6 +281,27 @@ class TrainConfig(_JsonConfig):
                 ours == theirs,
                 f"transcoder.{name} is {ours} and model.{name} is {theirs}; they must be equal.",
             )
+
+
+@dataclass(frozen=True)
+class AttributionConfig(_JsonConfig):
+    """How much of a prediction a graph explains."""
+
+    max_logits: int = 10
+    """Most output tokens to explain."""
+    logit_probability: float = 0.95
+    """Output tokens are taken, best first, until they have this probability together."""
+    max_feature_nodes: int | None = None
+    """Most features to keep; None keeps all that are active."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "max_logits", "logit_probability")
+        _require_fraction(self, "logit_probability")
+        budget = self.max_feature_nodes
+        _require(
+            budget is None or budget >= 0,
+            f"max_feature_nodes is {budget}; it must be 0 or more, or None for all.",
+        )
 
 
 @dataclass(frozen=True)

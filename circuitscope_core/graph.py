@@ -192,3 +192,9 @@ class AttributionGraph:
     def index_of_token(self, position: int) -> int:
         """Return the index of a token node."""
         return self.n_features + self.n_errors + position
+
+
+def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
+    """Return absolute effects as shares of each target's total input; empty rows stay 0."""
+    absolute = adjacency.abs()
+    return absolute / absolute.sum(dim=1, keepdim=True).clamp(min=1e-10)

@@ -100,9 +100,7 @@ def intervene(
             highest = max((item.layer for item in interventions), default=0)
             last = highest if constrained_layer is None else constrained_layer
             last = model.config.n_layers - 1 if mode == "direct" else last
-            changed = run_clamped(
-                model, tokens, clean, delta, last, freeze_norms=mode == "direct"
-            )
+            changed = run_clamped(model, tokens, clean, delta, last, freeze_norms=mode == "direct")
         after = feature_pre_activations(transcoder, changed)
     return InterventionResult(
         mode,

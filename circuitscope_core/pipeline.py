@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ METRIC_TOKENS = 200_000
 """Held-out tokens on which model and replacement are compared, at most."""
 DEAD_SHARE = 0.1
 """Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
-Source = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
+Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
 
 
 @dataclass(frozen=True)

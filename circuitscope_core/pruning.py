@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import AttributionGraph, normalize_rows
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,6 @@ class GraphScores:
     completeness_circuit_tracer: float
     """The same averaged over all nodes, those without inputs counting as complete, as
     circuit-tracer does. For comparison only: it is never the lower of the two."""
-
-
-def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
-    """Return absolute effects as shares of each target's total input; empty rows stay 0."""
-    absolute = adjacency.abs()
-    return absolute / absolute.sum(dim=1, keepdim=True).clamp(min=1e-10)
 
 
 def compute_node_influence(

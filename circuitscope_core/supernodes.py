@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.pruning import PrunedGraph
 
 
+@runtime_checkable
 class HasDecoders(Protocol):
     """What grouping asks of a transcoder."""
 
@@ -110,9 +111,7 @@ def decoder_similarity(
     return dots / (norms * norms.T).clamp(min=1e-12)
 
 
-def complete_link(
-    similarity: Float[Tensor, "n n"], similarity_threshold: float
-) -> list[list[int]]:
+def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float) -> list[list[int]]:
     """Split items so that every two of a group are more alike than the threshold."""
     n = len(similarity)
     if n < 2:

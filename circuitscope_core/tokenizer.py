@@ -88,7 +88,9 @@ class HuggingFaceTokenizer:
         try:
             self._fast = FastTokenizer.from_file(str(self.path))
         except Exception as error:  # the library raises bare Exception
-            raise BundleError(f"{self.path} is not a Hugging Face tokenizer.json: {error}") from error
+            raise BundleError(
+                f"{self.path} is not a Hugging Face tokenizer.json: {error}"
+            ) from error
         names = (SEPARATOR, "<s>", "<bos>", "[CLS]", "</s>", "<eos>")
         found = [self._fast.token_to_id(name) for name in names]
         known = [token_id for token_id in found if token_id is not None]

@@ -76,22 +76,25 @@ class CrossLayerTranscoder(nn.Module):
         self, layer: int, x: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_transcoder"]:
         """Return ``W_enc x + b_enc`` of one layer."""
-        return x @ self.W_enc[layer].T + self.b_enc[layer]
+        pre_acts: Tensor = x @ self.W_enc[layer].T + self.b_enc[layer]
+        return pre_acts
 
     def encode(
         self, layer: int, x: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_transcoder"]:
         """Return one layer's feature activations, 0 where the threshold is not exceeded."""
         pre_acts = self.pre_activations(layer, x)
-        return pre_acts * (pre_acts > self.threshold[layer])
+        acts: Tensor = pre_acts * (pre_acts > self.threshold[layer])
+        return acts
 
     def write(
         self, layer: int, feature_acts: Float[Tensor, "*batch d_transcoder"]
     ) -> Float[Tensor, "*batch n_writes d_model"]:
         """Return what one layer's features write to the MLP outputs from ``layer`` on."""
         decoders = self.W_dec[layer]
-        flat = feature_acts @ decoders.flatten(start_dim=1)
-        return flat.view(*feature_acts.shape[:-1], *decoders.shape[1:])
+        flat: Tensor = feature_acts @ decoders.flatten(start_dim=1)
+        written: Tensor = flat.reshape(*feature_acts.shape[:-1], *decoders.shape[1:])
+        return written
 
     def decode(
         self, feature_acts: Float[Tensor, "n_layers *batch d_transcoder"]
@@ -113,7 +116,8 @@ class CrossLayerTranscoder(nn.Module):
 
     def decoder_norms(self, layer: int) -> Float[Tensor, " d_transcoder"]:
         """Return the norm of each feature's decoder vectors, all output layers concatenated."""
-        return self.W_dec[layer].flatten(start_dim=1).norm(dim=1)
+        norms: Tensor = self.W_dec[layer].flatten(start_dim=1).norm(dim=1)
+        return norms
 
 
 @dataclass(frozen=True)
@@ -176,9 +180,7 @@ def transcoder_loss(
     total = reconstruction + sparsity_coefficient * sparsity
     total = total + settings.preactivation_coefficient * preactivation
     l0 = n_active / (batch * n_layers)
-    return TranscoderLoss(
-        total, reconstruction, sparsity, preactivation, l0, torch.stack(fired)
-    )
+    return TranscoderLoss(total, reconstruction, sparsity, preactivation, l0, torch.stack(fired))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a prompt to its attribution graph."""
 
-from circuitscope_core.attribution.attribute import attribute
+from circuitscope_core.attribution.attribute import attribute, attribution_steps
 from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
 from circuitscope_core.attribution.targets import Target, TokenDifference
 
@@ -10,5 +10,6 @@ __all__ = [
     "Target",
     "TokenDifference",
     "attribute",
+    "attribution_steps",
     "make_context",
 ]

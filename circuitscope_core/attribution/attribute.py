@@ -1,7 +1,7 @@
 """``attribute``: the whole way from a prompt to its graph."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,18 +16,15 @@ from circuitscope_core.attribution.effects import (
     logit_rows,
 )
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
-from circuitscope_core.errors import GraphError
-from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.pruning import normalize_rows
+from circuitscope_core.config import AttributionConfig
+from circuitscope_core.graph import AttributionGraph, normalize_rows
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.tokenizer import encode_prompt
 
 EXPANSION_STEPS = 8
 """With a budget: how often the influence estimate is renewed before the budget is used up."""
-OnStep = Callable[[str], None]
-"""Called with the name of each step as it begins."""
 
 
+@runtime_checkable
 class HasReplacement(Protocol):
     """A bundle, as far as attribution needs to know it."""
 
@@ -44,7 +41,6 @@ def attribute(
     logit_probability: float = 0.95,
     max_feature_nodes: int | None = None,
     targets: Sequence[Target] | None = None,
-    on_step: OnStep | None = None,
 ) -> AttributionGraph:
     """Build the exact attribution graph of a prompt's next token.
 
@@ -56,44 +52,46 @@ def attribute(
         max_feature_nodes: Keep only so many features, those with the most influence as estimated
             while their rows are computed; None keeps all.
         targets: Token ids, texts of one token, or ``TokenDifference``; None: the likeliest tokens.
-        on_step: Called with the name of each step as it begins; raise from it to cancel.
 
     Raises:
+        ConfigError: If a setting lies outside its range.
         PromptError: If the prompt is empty, too long, or has unknown ids.
-        GraphError: If a target is no single token or a setting lies outside its range.
+        GraphError: If a target is no single token, or is given twice.
 
     Source: Ameisen et al. (2025), local replacement model and attribution graphs,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
-    if max_feature_nodes is not None and max_feature_nodes < 0:
-        raise GraphError(f"max_feature_nodes is {max_feature_nodes}; it must be 0 or more.")
+    config = AttributionConfig(max_logits, logit_probability, max_feature_nodes)
+    for item in attribution_steps(bundle, prompt, config, targets):
+        if isinstance(item, AttributionGraph):
+            return item
+    raise AssertionError("the last step is the graph")
+
+
+def attribution_steps(
+    bundle: HasReplacement | ReplacementModel,
+    prompt: str | Sequence[int],
+    config: AttributionConfig,
+    targets: Sequence[Target] | None = None,
+) -> Iterator[str | AttributionGraph]:
+    """Do the same step by step: yields the name of each step as it begins, at last the graph.
+
+    Stop asking to cancel.
+    """
     replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
-    tell = on_step or (lambda _name: None)
     model, tokenizer = replacement.model, replacement.tokenizer
-    given = prompt if isinstance(prompt, str) else list(prompt)
-    token_ids = encode_prompt(tokenizer, given, model.config.n_ctx)
-    tell("Encode the features")
-    context = make_context(replacement, token_ids)
-    b_U = model.unembed.b_U
-    assert isinstance(b_U, Tensor)
-    chosen = select_targets(
-        context.logits,
-        model.W_U.detach(),
-        b_U,
-        tokenizer,
-        targets,
-        max_logits=max_logits,
-        logit_probability=logit_probability,
-    )
-    tell("Compute the direct effects")
-    sources = lay_out_sources(context)
+    yield "Encode the features"
+    context = make_context(replacement, prompt)
+    W_U, b_U = model.W_U.detach(), model.unembed.b_U
+    chosen = select_targets(context.logits, W_U, b_U, tokenizer, targets, config)
+    yield f"Compute the direct effects on {len(context.features):,} features"
     with torch.no_grad():
+        sources = lay_out_sources(context)
         top = logit_rows(context, sources, chosen.directions, chosen.biases)
-        kept, rows = compute_feature_rows(context, sources, top, chosen, max_feature_nodes)
-    tell("Put the graph together")
-    text = prompt if isinstance(prompt, str) else tokenizer.decode(token_ids)
-    texts = tuple(tokenizer.token_text(token_id) for token_id in token_ids)
-    return assemble(context, chosen, kept, rows, top, text=text, token_texts=texts)
+        budget = config.max_feature_nodes
+        kept, rows = compute_feature_rows(context, sources, top, chosen, budget)
+        yield "Put the graph together"
+        yield assemble(context, chosen, kept, rows, top)
 
 
 def compute_feature_rows(
@@ -151,9 +149,6 @@ def assemble(
     kept: Int[Tensor, " n_kept"],
     rows: Rows,
     top: Rows,
-    *,
-    text: str,
-    token_texts: tuple[str, ...],
 ) -> AttributionGraph:
     """Put rows and columns in the graph's order; what features left out give goes into ``bias``."""
     n_all = len(context.features)
@@ -180,9 +175,9 @@ def assemble(
         logit_probabilities=chosen.probabilities,
         bias=bias,
         pre_activations=pre_activations,
-        token_texts=token_texts,
+        token_texts=context.token_texts,
         logit_texts=chosen.texts,
-        prompt=text,
+        prompt=context.prompt,
         n_active_features=n_all,
     )
 

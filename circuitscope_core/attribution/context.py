@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.tokenizer import encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import FrozenTransformer
 
 
+@runtime_checkable
 class FrozenModel(Protocol):
     """What attribution asks of a language model whose patterns and norms are frozen."""
 
@@ -64,6 +66,8 @@ class FrozenModel(Protocol):
 class AttributionContext:
     """Everything about a prompt that does not depend on the target."""
 
+    prompt: str
+    token_texts: tuple[str, ...]
     frozen: FrozenModel
     transcoder: CrossLayerTranscoder
     features: Int[Tensor, "n_features 3"]
@@ -79,15 +83,21 @@ class AttributionContext:
     """At the last position."""
 
 
-def make_context(replacement: ReplacementModel, token_ids: Sequence[int]) -> AttributionContext:
+def make_context(replacement: ReplacementModel, prompt: str | Sequence[int]) -> AttributionContext:
     """Run the model once and take its MLP outputs apart.
 
     Position 0 holds the separator: its features and errors are no nodes, its MLP outputs stay as
     constants.
+
+    Raises:
+        PromptError: If the prompt is empty, too long, or has unknown ids.
     """
     model, transcoder = replacement.model, replacement.transcoder
+    tokenizer = replacement.tokenizer
+    given = prompt if isinstance(prompt, str) else list(prompt)
+    token_ids = encode_prompt(tokenizer, given, model.config.n_ctx)
     with torch.no_grad():
-        record = model.record(torch.tensor([list(token_ids)]))
+        record = model.record(torch.tensor([token_ids]))
         read_point = transcoder.config.read_point
         pre_acts = torch.stack(
             [
@@ -106,6 +116,8 @@ def make_context(replacement: ReplacementModel, token_ids: Sequence[int]) -> Att
     features = acts.nonzero()
     layers, positions, numbers = features.T
     return AttributionContext(
+        prompt=prompt if isinstance(prompt, str) else tokenizer.decode(token_ids),
+        token_texts=tuple(tokenizer.token_text(token_id) for token_id in token_ids),
         frozen=FrozenTransformer(model, record, tuple(token_ids)),
         transcoder=transcoder,
         features=features,

@@ -63,9 +63,7 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     return Sources(first_token + n_pos, tuple(layouts), context.frozen.token_vectors(), first_token)
 
 
-def _features_writing_to(
-    context: AttributionContext, layer: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _features_writing_to(context: AttributionContext, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return columns, positions and vectors of the features that write to a layer's output."""
     columns, positions, vectors = [], [], []
     for source_layer in range(layer + 1):
@@ -76,9 +74,7 @@ def _features_writing_to(
         _, where, numbers = context.features[found].T
         columns.append(found)
         positions.append(where)
-        vectors.append(
-            decoders[numbers, layer - source_layer] * context.activations[found, None]
-        )
+        vectors.append(decoders[numbers, layer - source_layer] * context.activations[found, None])
     return torch.cat(columns), torch.cat(positions), torch.cat(vectors)
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.tokenizer import Tokenizer
 
@@ -43,9 +44,7 @@ def select_targets(
     b_U: Float[Tensor, " d_vocab"],
     tokenizer: Tokenizer,
     targets: Sequence[Target] | None,
-    *,
-    max_logits: int,
-    logit_probability: float,
+    config: AttributionConfig,
 ) -> LogitTargets:
     """Choose what to explain.
 
@@ -55,16 +54,15 @@ def select_targets(
         b_U: Unembedding bias.
         tokenizer: Turns target texts into ids.
         targets: Token ids, texts of one token, or differences; None takes the most likely tokens.
-        max_logits: At most so many tokens, where ``targets`` is None.
-        logit_probability: Tokens are taken until they have this probability together.
+        config: How many of the most likely tokens to take.
 
     Raises:
-        GraphError: If a target is no single token, or a setting lies outside its range.
+        GraphError: If a target is no single token, or is given twice.
     """
     probabilities = logits.softmax(dim=0)
     if targets is None:
         chosen: list[Target] = list(
-            salient_tokens(probabilities, max_logits, logit_probability).tolist()
+            salient_tokens(probabilities, config.max_logits, config.logit_probability).tolist()
         )
     else:
         chosen = list(targets)
@@ -90,17 +88,7 @@ def select_targets(
 def salient_tokens(
     probabilities: Float[Tensor, " d_vocab"], max_logits: int, logit_probability: float
 ) -> Int[Tensor, " n"]:
-    """Return the most likely tokens that together reach a probability, best first.
-
-    Raises:
-        GraphError: If ``max_logits`` is below 1 or ``logit_probability`` not above 0 up to 1.
-    """
-    if max_logits < 1:
-        raise GraphError(f"max_logits is {max_logits}; it must be 1 or more.")
-    if not 0 < logit_probability <= 1:
-        raise GraphError(
-            f"logit_probability is {logit_probability}; it must be above 0 and up to 1."
-        )
+    """Return the most likely tokens that together reach a probability, best first."""
     top = probabilities.topk(min(max_logits, len(probabilities)))
     needed = int((top.values.cumsum(0) < logit_probability).sum()) + 1
     return top.indices[:needed]
@@ -125,7 +113,9 @@ def _token_id(token: int | str, tokenizer: Tokenizer) -> int:
             raise GraphError(f"The target {token!r} is {len(ids)} tokens; give exactly one.")
         return ids[0]
     if not 0 <= token < tokenizer.d_vocab:
-        raise GraphError(f"Target {token} is no token id; ids go from 0 to {tokenizer.d_vocab - 1}.")
+        raise GraphError(
+            f"Target {token} is no token id; ids go from 0 to {tokenizer.d_vocab - 1}."
+        )
     return int(token)
 
 

@@ -160,4 +160,6 @@ def _card_from_row(row: dict[str, Any]) -> FeatureCard:
         for item in row["examples"]
     )
     lists = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
-    return FeatureCard(**{**row, **{name: tuple(row[name]) for name in lists}, "examples": examples})
+    return FeatureCard(
+        **{**row, **{name: tuple(row[name]) for name in lists}, "examples": examples}
+    )

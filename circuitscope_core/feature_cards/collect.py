@@ -108,5 +108,5 @@ def promoted_logits(
     norm = model.ln_final
     if norm.enabled:
         written = (written - written.mean(dim=1, keepdim=True)) * norm.w
-    logits = written @ model.W_U
+    logits: Tensor = written @ model.W_U
     return logits - logits.mean(dim=1, keepdim=True)

@@ -100,9 +100,7 @@ def find_examples(
     yield {key: drop_repeats(examples, config) for key, examples in found.items()}
 
 
-def choose(
-    top: _Peaks, drawn: _Peaks, layer: int, config: FeatureCardConfig
-) -> Iterator[_Choice]:
+def choose(top: _Peaks, drawn: _Peaks, layer: int, config: FeatureCardConfig) -> Iterator[_Choice]:
     """Yield a layer's candidates: the strongest, then draws from the middle and lowest third."""
     for feature in range(top.values.shape[1]):
         maximum = float(top.values[layer, feature, 0])

@@ -2,6 +2,7 @@
 
 from circuitscope_core.training.batches import TokenWindows
 from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.estimate import TimeEstimate, estimate_seconds
 from circuitscope_core.training.events import (
     PHASES,
     Checkpoint,
@@ -33,11 +34,13 @@ __all__ = [
     "PhaseStarted",
     "Progress",
     "ReplacementMetrics",
+    "TimeEstimate",
     "TokenWindows",
     "TrainingCancelled",
     "TrainingFailed",
     "TrainingFinished",
     "TranscoderTrainer",
+    "estimate_seconds",
     "event_from_json",
     "event_to_json",
     "harvest",

@@ -100,7 +100,7 @@ class LanguageModelTrainer:
         loss = next_token_loss(self.model, windows)
         self.muon.zero_grad()
         self.adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.muon.step()
         self.adam.step()
         return loss.detach()

@@ -22,7 +22,8 @@ def orthogonalize(matrices: Tensor, n_steps: int = 5) -> Tensor:
     for _ in range(n_steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide else x.mT
+    result: Tensor = x if wide else x.mT
+    return result
 
 
 class Muon(torch.optim.Optimizer):

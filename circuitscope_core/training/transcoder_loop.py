@@ -142,7 +142,7 @@ class TranscoderTrainer:
         coefficient = self.settings.sparsity_coefficient * share
         loss = transcoder_loss(self.transcoder, inputs, targets, self.settings, coefficient)
         self.adam.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         torch.nn.utils.clip_grad_norm_(self.transcoder.parameters(), 1.0)
         self.adam.step()
         self.fired |= loss.fired

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.transformer.activations import Activations
-from circuitscope_core.transformer.model import Attention, Block, Norm, Transformer
+from circuitscope_core.transformer.model import Norm, Transformer
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,6 @@ class FrozenTransformer:
         """Whether positions only look to the left."""
         return self.model.config.causal
 
-    def block(self, layer: int) -> Block:
-        """Return one layer's block."""
-        block = self.model.blocks[layer]
-        assert isinstance(block, Block)
-        return block
-
     def token_vectors(self) -> Float[Tensor, "n_pos d_model"]:
         """Return each token's embedding."""
         return self.model.embed.W_E[list(self.token_ids)].detach()
@@ -56,7 +50,7 @@ class FrozenTransformer:
 
     def attention_constant(self, layer: int) -> Float[Tensor, "n_pos d_model"]:
         """Return what a layer's attention writes when its normalised input is 0."""
-        block, attn = self.block(layer), self.block(layer).attn
+        block, attn = self.model.block(layer), self.model.block(layer).attn
         zero = torch.zeros_like(self.token_vectors())[None]
         with torch.no_grad():
             return attn.mix(block.ln1.apply_gain(zero), self.activations.patterns[layer])[0]
@@ -70,9 +64,9 @@ class FrozenTransformer:
             layer: The layer.
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
-        block = self.block(layer)
+        block = self.model.block(layer)
         n_seen, n, d_model = gradient.shape
-        attn: Attention = block.attn
+        attn = block.attn
         pattern = self.activations.patterns[layer][0, :, :n_seen, :n_seen]
         n_heads, d_head, _ = attn.W_O.shape
         heads = gradient.reshape(n_seen * n, d_model) @ attn.W_O.reshape(-1, d_model).T
@@ -95,7 +89,7 @@ class FrozenTransformer:
         """Carry vectors, one at each position given, from a read point to ``resid_mid``."""
         if read_point == "hook_resid_mid":
             return vectors
-        norm = self.block(layer).ln2
+        norm = self.model.block(layer).ln2
         scale = self.activations.ln2_scales[layer][0, positions]
         gain = read_point == "mlp.hook_in"
         return back_through_norm(norm, vectors, scale, gain=gain)
@@ -104,7 +98,7 @@ class FrozenTransformer:
         self, layer: int, vectors: Float[Tensor, "n d_model"], read_point: ReadPoint
     ) -> Float[Tensor, " n"]:
         """Return what LN2's bias adds to each vector's product with the read point."""
-        norm = self.block(layer).ln2
+        norm = self.model.block(layer).ln2
         if read_point != "mlp.hook_in" or not norm.enabled:
             return torch.zeros(len(vectors))
         return vectors @ norm.b.detach()
@@ -112,7 +106,7 @@ class FrozenTransformer:
     def back_from_final_norm(
         self, vectors: Float[Tensor, "n d_model"]
     ) -> Float[Tensor, "n d_model"]:
-        """Carry vectors at the last position from the final norm's output to the residual stream."""
+        """Carry vectors at the last position back through the final norm."""
         scale = self.activations.ln_final_scale[0, -1]
         return back_through_norm(self.model.ln_final, vectors, scale)
 

@@ -1,7 +1,6 @@
 """A small pre-LN transformer with TransformerLens' parameter names."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +33,8 @@ class PosEmbed(nn.Module):
 
 class Unembed(nn.Module):
     """Unembedding. Its bias is kept for models that bring one; training leaves it at 0."""
+
+    b_U: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -77,6 +78,9 @@ class Norm(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention; rotary positions, where used, only change the pattern."""
 
+    rotary_cos: Tensor
+    rotary_sin: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -114,7 +118,7 @@ class Attention(nn.Module):
         n_pos = x.shape[2]
         first, second = x.chunk(2, dim=-1)
         turned = torch.cat([-second, first], dim=-1)
-        return x * self.rotary_cos[:n_pos] + turned * self.rotary_sin[:n_pos]  # type: ignore[index]
+        return x * self.rotary_cos[:n_pos] + turned * self.rotary_sin[:n_pos]
 
     def pattern(self, x: Tensor) -> Float[Tensor, "batch n_heads n_pos n_pos"]:
         """Return the attention of each query (row) to each key."""
@@ -124,7 +128,8 @@ class Attention(nn.Module):
             n_pos = x.shape[1]
             future = torch.ones(n_pos, n_pos, dtype=torch.bool, device=x.device).triu(1)
             scores = scores.masked_fill(future, float("-inf"))
-        return scores.softmax(dim=-1)
+        pattern: Tensor = scores.softmax(dim=-1)
+        return pattern
 
     def mix(self, x: Tensor, pattern: Tensor) -> Tensor:
         """Move values along a given pattern and write them to the residual stream."""
@@ -180,7 +185,8 @@ class Block(nn.Module):
     def forward(self, resid: Tensor) -> Tensor:
         """Return the residual stream after the block."""
         resid = resid + self.attn(self.ln1(resid))
-        return resid + self.mlp(self.ln2(resid))
+        post: Tensor = resid + self.mlp(self.ln2(resid))
+        return post
 
 
 class Transformer(nn.Module):
@@ -202,9 +208,19 @@ class Transformer(nn.Module):
     @property
     def W_U(self) -> Float[Tensor, "d_model d_vocab"]:
         """The unembedding, also where it is tied to the embedding."""
-        return self.embed.W_E.T if self.config.tied_embeddings else self.unembed.W_U
+        tied = self.config.tied_embeddings
+        W_U: Tensor = self.embed.W_E.T if tied else self.unembed.W_U
+        return W_U
 
-    def forward(self, token_ids: Int[Tensor, "batch n_pos"]) -> Float[Tensor, "batch n_pos d_vocab"]:
+    def block(self, layer: int) -> Block:
+        """Return one layer's block."""
+        block = self.blocks[layer]
+        assert isinstance(block, Block)
+        return block
+
+    def forward(
+        self, token_ids: Int[Tensor, "batch n_pos"]
+    ) -> Float[Tensor, "batch n_pos d_vocab"]:
         """Return the logits of the next token at every position.
 
         Raises:
@@ -219,7 +235,8 @@ class Transformer(nn.Module):
         """Return every layer's MLP inputs and output, without patterns or logits: fast."""
         sites: list[MlpSite] = []
         resid = self.embed_tokens(token_ids)
-        for layer, block in enumerate(self.blocks):
+        for layer in range(self.config.n_layers):
+            block = self.block(layer)
             resid = resid + block.attn(block.ln1(resid))
             sites.append(look_at_mlp(block, layer, resid, block.ln2.scale(resid)))
             resid = resid + sites[-1].mlp_out
@@ -237,7 +254,8 @@ class Transformer(nn.Module):
 
     def unembed_residual(self, normalized: Tensor) -> Tensor:
         """Return logits of the final norm's output."""
-        return normalized @ self.W_U + self.unembed.b_U
+        logits: Tensor = normalized @ self.W_U + self.unembed.b_U
+        return logits
 
     def record(
         self,
@@ -259,7 +277,8 @@ class Transformer(nn.Module):
         sites: list[MlpSite] = []
         patterns, ln1_scales, ln2_scales = [], [], []
         resid = self.embed_tokens(token_ids)
-        for layer, block in enumerate(self.blocks):
+        for layer in range(self.config.n_layers):
+            block = self.block(layer)
             scale1 = norms.ln1_scales[layer] if norms else block.ln1.scale(resid)
             attn_in = block.ln1.apply_gain(block.ln1.normalize(resid, scale1))
             pattern = frozen.patterns[layer] if frozen else block.attn.pattern(attn_in)
@@ -298,7 +317,9 @@ class Transformer(nn.Module):
         if config.tied_embeddings:
             tied = given.pop("unembed.W_U", None)
             if tied is not None and not torch.allclose(tied, given["embed.W_E"].T):
-                raise BundleError("unembed.W_U is not embed.W_E transposed; set tied_embeddings=False.")
+                raise BundleError(
+                    "unembed.W_U is not embed.W_E transposed; set tied_embeddings=False."
+                )
         for name in wanted:
             if name not in given and ".b_" in name:
                 given[name] = torch.zeros_like(wanted[name])
@@ -307,7 +328,7 @@ class Transformer(nn.Module):
         return model
 
 
-def look_at_mlp(block: Any, layer: int, resid_mid: Tensor, scale: Tensor) -> MlpSite:
+def look_at_mlp(block: Block, layer: int, resid_mid: Tensor, scale: Tensor) -> MlpSite:
     """Return a layer's MLP inputs and output for a given residual stream."""
     normalized = block.ln2.normalize(resid_mid, scale)
     mlp_in = block.ln2.apply_gain(normalized)

@@ -1,0 +1,39 @@
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+EXAMPLE := The National Digital Analytics Group (N
+
+.PHONY: app test check bench demo train-demo clean
+
+app: $(VENV)/app.installed  ## install and start the app on the bundled demo
+	$(RUN) -m streamlit run app.py
+
+test: $(VENV)/test.installed  ## install and run every check
+	$(MAKE) --no-print-directory check
+
+check:  ## every check, with what is installed
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+bench: $(VENV)/test.installed  ## measure speed and memory
+	$(RUN) bench/run.py
+
+demo: $(VENV)/app.installed  ## trace the example: strongest paths as text, the graph as a page
+	$(RUN) -m circuitscope_core trace --bundle models/demo --prompt "$(EXAMPLE)" --html out/demo.html
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/app.installed: requirements.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/test.installed: requirements.txt tests/requirements.txt tests/install_browser.sh | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	sh tests/install_browser.sh $(RUN)
+	touch $@ $(VENV)/app.installed

@@ -1,0 +1,188 @@
+"""Where a training runs: a process of its own, seen only through its run folder.
+
+Whoever started it may go away: the folder holds the events, the checkpoints and the process number.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from circuitscope_core.config import TrainConfig
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.pipeline import RunFolder
+from circuitscope_core.training import Event, TrainingCancelled, TrainingFailed, event_from_json
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""What a model may be called: a name is never a path."""
+ALLOCATOR = {
+    # keep freed memory: glibc otherwise returns every large tensor to the system at once
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train and where to put it."""
+
+    config: TrainConfig
+    sources: tuple[str, ...]
+    models: Path
+    name: str
+
+    @property
+    def out(self) -> Path:
+        """The bundle's folder."""
+        return self.models / self.name
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return RunFolder.for_bundle(self.out)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What is known of a training from its run folder."""
+
+    status: Status
+    events: tuple[Event, ...]
+    message: str = ""
+
+
+def check_name(name: str) -> str:
+    """Return the name if a model may be called so.
+
+    Raises:
+        TrainingError: If it may not.
+    """
+    if not NAME.fullmatch(name):
+        raise TrainingError(
+            f"{name!r} is no model name; use letters, digits, dots, dashes and underscores, "
+            "64 at most, beginning with a letter or digit."
+        )
+    return name
+
+
+def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
+    """Start or resume a training in the background.
+
+    Raises:
+        TrainingError: If the name is not allowed or the same training is running already.
+    """
+    check_name(request.name)
+    folder = request.folder
+    if training_state(folder).status == "running":
+        raise TrainingError(f"{request.name} is being trained already; wait for it or cancel it.")
+    if restart:
+        folder.discard()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    settings = folder.path / "request.json"
+    settings.write_text(json.dumps(request.config.to_json(), indent=1), encoding="utf-8")
+    (folder.path / "sources.json").write_text(json.dumps(request.sources), encoding="utf-8")
+    command = [sys.executable, "-m", "circuitscope_core", "train", "--json"]
+    command += ["--config", str(settings.resolve()), "--out", str(request.out.resolve())]
+    for source in request.sources:
+        command += ["--source", source]
+    process = _spawn(command, folder)
+    identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    (folder.path / "process.json").write_text(json.dumps(identity), encoding="utf-8")
+    # a child that nobody waits for would stay in the process table
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _spawn(command: Sequence[str], folder: RunFolder) -> subprocess.Popen[bytes]:
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **ALLOCATOR, "PYTHONPATH": os.pathsep.join(paths)}
+    with (folder.path / "output.log").open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def training_state(folder: RunFolder) -> TrainingState:
+    """Read a run folder. A line that is being written is passed over."""
+    if not folder.events.is_file() and not (folder.path / "process.json").is_file():
+        return TrainingState("none", ())
+    lines: list[str] = []
+    if folder.events.is_file():
+        lines = folder.events.read_text(encoding="utf-8").splitlines()
+    events = tuple(event for line in lines if (event := event_from_json(line)) is not None)
+    if _process_of(folder) is not None:
+        return TrainingState("running", events)
+    last = events[-1] if events else None
+    if isinstance(last, TrainingCancelled):
+        return TrainingState("cancelled", events, last.message)
+    if isinstance(last, TrainingFailed):
+        return TrainingState("failed", events, last.message)
+    return TrainingState("interrupted", events, _last_words(folder))
+
+
+def _last_words(folder: RunFolder) -> str:
+    """Return the end of what a process that just vanished wrote to its error stream."""
+    output = folder.path / "output.log"
+    lines = (
+        output.read_text(encoding="utf-8", errors="replace").split("\n") if output.is_file() else []
+    )
+    said = [line for line in lines if line.strip()]
+    return said[-1] if said else "The process ended without a word; it may have been killed."
+
+
+def cancel_training(folder: RunFolder) -> bool:
+    """Ask a running training to save a checkpoint and stop; False where none is running."""
+    process = _process_of(folder)
+    if process is None:
+        return False
+    process.terminate()
+    return True
+
+
+def begun_sources(folder: RunFolder) -> tuple[str, ...]:
+    """Return the sources of a training that was begun, to resume it with."""
+    file = folder.path / "sources.json"
+    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ("builtin",)
+
+
+def begun_config(folder: RunFolder) -> TrainConfig | None:
+    """Return the settings of a training that was begun, or None where there is none."""
+    file = folder.path / "request.json"
+    if not file.is_file():
+        return None
+    return TrainConfig.from_json(json.loads(file.read_text(encoding="utf-8")))
+
+
+def list_runs(models: Path) -> tuple[str, ...]:
+    """Return the names of trainings that were begun and not finished."""
+    runs = models / ".runs"
+    if not runs.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in runs.iterdir() if NAME.fullmatch(path.name)))
+
+
+def _process_of(folder: RunFolder) -> psutil.Process | None:
+    """Return the training's process if it lives; a number that was reused does not count."""
+    try:
+        record = json.loads((folder.path / "process.json").read_text(encoding="utf-8"))
+        process = psutil.Process(int(record["pid"]))
+        same = abs(process.create_time() - float(record["started"])) < 1.0
+        alive = process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return process if same and alive else None

@@ -1,0 +1,200 @@
+"""The Train page's questions: what to train on, how large, and how long it will take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.launch import TrainingRequest, check_name
+from circuitscope_core.training import TimeEstimate, estimate_seconds
+
+SOURCES = {
+    "builtin": "Built-in: CIA World Factbook",
+    "path": "Parquet on this machine",
+    "upload": "Upload a Parquet file",
+    "stage": "Snowflake stage",
+}
+SIZES = {
+    "small": ("Small: a first look", 2, 32, 4, 128, 256, 1_500_000, 400_000),
+    "default": ("Default", 3, 64, 4, 256, 1024, 12_000_000, 3_000_000),
+    "custom": ("Choose every size", 3, 64, 4, 256, 1024, 12_000_000, 3_000_000),
+}
+EXCERPTS = {
+    "all": "Quote the training text",
+    "open": "Quote only text that may be passed on",
+    "none": "Keep no text in the model",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the size questions were answered with."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_mlp: int
+    d_transcoder: int
+    model_tokens: int
+    transcoder_tokens: int
+
+
+def ask_for_training(models: Path) -> TrainingRequest | None:
+    """Ask everything; None while an answer is missing. Shows what is wrong where it is."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Text")
+        source = ask_for_source(models)
+        column, share = ask_about_text()
+    with right:
+        st.subheader("Size")
+        sizes = ask_for_sizes()
+        excerpts = st.selectbox(
+            "Examples on the feature cards",
+            list(EXCERPTS),
+            format_func=EXCERPTS.get,
+            key="train_excerpts",
+            help="Cards quote text on which a feature fires. The text travels with the model.",
+        )
+    name = st.text_input("Name of the model", "mine", key="train_name", max_chars=64)
+    try:
+        check_name(name)
+        config = make_config(sizes, column, share / 100, excerpts)
+    except cs.CircuitScopeError as error:
+        st.error(str(error))
+        return None
+    show_estimate(config)
+    if source is None:
+        return None
+    return TrainingRequest(config, (source,), models, name)
+
+
+def ask_for_source(models: Path) -> str | None:
+    """Return ``builtin`` or a path; None while there is none."""
+    kind = st.radio("Train on", list(SOURCES), format_func=SOURCES.get, key="train_source")
+    if kind == "builtin":
+        st.caption("About the world's countries, with generated sentences that teach skills.")
+        return "builtin"
+    if kind == "path":
+        location = st.text_input(
+            "File, folder or glob",
+            key="train_path",
+            placeholder="/data/pile/*.parquet or hf://datasets/owner/name/file.parquet",
+        )
+        return location.strip() or None
+    if kind == "upload":
+        return keep_upload(models)
+    st.info("Stages come with a Snowflake connection. This app has none here.")
+    return None
+
+
+def keep_upload(models: Path) -> str | None:
+    """Save an uploaded file under a name of our own, so that a resume finds it again."""
+    upload = st.file_uploader("Parquet file", type=["parquet"], key="train_upload")
+    if upload is None:
+        return None
+    folder = models / ".uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{upload.file_id}.parquet"
+    if not target.is_file():
+        partial = target.with_suffix(".partial")
+        partial.write_bytes(upload.getbuffer())
+        partial.replace(target)
+    return str(target)
+
+
+def ask_about_text() -> tuple[str, int]:
+    """Return the text column and the skills' share in per cent."""
+    column = st.text_input("Column with the text", "text", key="train_column")
+    share = st.slider(
+        "Share of sentences that teach skills",
+        0,
+        50,
+        15,
+        format="%d %%",
+        key="train_share",
+        help="Acronyms, copying and counting; the names in the exam are held out.",
+    )
+    return column, share
+
+
+def ask_for_sizes() -> Sizes:
+    """Return a preset's sizes, or each as chosen."""
+    preset = st.radio(
+        "Model and transcoder",
+        list(SIZES),
+        index=1,
+        format_func=lambda key: SIZES[key][0],
+        key="train_size",
+        horizontal=True,
+    )
+    values = list(SIZES[preset][1:])
+    if preset == "custom":
+        labels = (
+            ("Layers", 1, 8, 1),
+            ("Width of the residual stream", 16, 256, 16),
+            ("Heads", 1, 16, 1),
+            ("Width of the MLP", 32, 1024, 32),
+            ("Features a layer", 64, 8192, 64),
+            ("Tokens to train the model on", 100_000, 100_000_000, 100_000),
+            ("Tokens to train the transcoder on", 50_000, 50_000_000, 50_000),
+        )
+        columns = st.columns(2)
+        for number, (label, low, high, step) in enumerate(labels):
+            place = columns[number % 2]
+            key = f"train_custom_{number}"
+            values[number] = place.number_input(label, low, high, values[number], step, key=key)
+    return Sizes(*(int(value) for value in values))
+
+
+def make_config(sizes: Sizes, column: str, share: float, excerpts: str) -> cs.TrainConfig:
+    """Turn answers into settings; the core refuses those that do not fit together."""
+    if sizes.d_model % sizes.n_heads:
+        raise cs.ConfigError(
+            f"{sizes.n_heads} heads do not divide a width of {sizes.d_model}; "
+            "choose another number of heads."
+        )
+    model = cs.ModelConfig(
+        n_layers=sizes.n_layers,
+        d_model=sizes.d_model,
+        n_heads=sizes.n_heads,
+        d_head=sizes.d_model // sizes.n_heads,
+        d_mlp=sizes.d_mlp,
+    )
+    return cs.TrainConfig(
+        model=model,
+        transcoder=cs.TranscoderConfig(
+            n_layers=sizes.n_layers, d_model=sizes.d_model, d_transcoder=sizes.d_transcoder
+        ),
+        corpus=cs.CorpusConfig(text_column=column, skill_share=share),
+        language_model_training=cs.LanguageModelTraining(n_tokens=sizes.model_tokens),
+        transcoder_training=cs.TranscoderTraining(n_tokens=sizes.transcoder_tokens),
+        feature_cards=cs.FeatureCardConfig(excerpts=excerpts),  # type: ignore[arg-type]
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner="Timing a few steps on this machine …")
+def cached_estimate(config: cs.TrainConfig) -> TimeEstimate:
+    return estimate_seconds(config)
+
+
+def show_estimate(config: cs.TrainConfig) -> None:
+    """Show parameter counts and the time that a training will take on this machine."""
+    seconds = cached_estimate(config)
+    one, two, three = st.columns(3)
+    one.metric("Model parameters", f"{config.model.count_parameters():,}")
+    two.metric("Transcoder parameters", f"{config.transcoder.count_parameters():,}")
+    three.metric("Time on this machine", f"about {minutes(seconds.total)}")
+    st.caption(
+        f"Model {minutes(seconds.language_model)}, transcoder {minutes(seconds.transcoder)}, "
+        f"feature cards {minutes(seconds.feature_cards)}: measured with a few steps just now; "
+        "other work on this machine makes it longer."
+    )
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration for people."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

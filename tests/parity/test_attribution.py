@@ -1,0 +1,238 @@
+"""Edges against a dense autograd Jacobian, against measured interventions, and against sums."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuitscope_core import Intervention, PromptError, TokenDifference, attribute, intervene
+from circuitscope_core.attribution import make_context
+from tests.samples import PROMPT, silence, tiny_replacement
+
+KINDS = [
+    {"model": {"positions": positions, "normalization": norm, "causal": causal}}
+    | {"transcoder": {"read_point": read_point}}
+    for positions, norm, causal, read_point in itertools.product(
+        ("rotary", "learned"),
+        ("LN", None),
+        (True, False),
+        ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"),
+    )
+]
+
+
+def assert_rows_add_up(graph):
+    got = graph.adjacency.sum(1) + graph.bias
+    for nodes in (graph.feature_nodes, graph.logit_nodes):
+        torch.testing.assert_close(got[nodes], graph.pre_activations[nodes], rtol=1e-4, atol=1e-5)
+    for nodes in (graph.error_nodes, graph.token_nodes):
+        assert graph.adjacency[nodes].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_every_row_and_its_bias_add_up_to_the_pre_activation(kind):
+    graph = attribute(tiny_replacement(n_layers=3, **kind), PROMPT)
+    assert graph.n_features > 20
+    assert_rows_add_up(graph)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "relu"])
+def test_rows_add_up_for_tied_embeddings_and_other_activations(activation):
+    model = {"tied_embeddings": True, "activation": activation}
+    assert_rows_add_up(attribute(tiny_replacement(model=model), PROMPT))
+
+
+def test_rows_add_up_for_per_layer_transcoders():
+    replacement = tiny_replacement(n_layers=3, transcoder={"cross_layer": False})
+    graph = attribute(replacement, PROMPT)
+    assert_rows_add_up(graph)
+    layer_0 = graph.features[:, 0] == 0
+    layer_2 = graph.features[:, 0] == 2
+    # what reaches layer 2 from layer 0 went through layer 0's output alone
+    assert graph.adjacency[: graph.n_features][layer_2][:, : graph.n_features][:, layer_0].any()
+
+
+@pytest.mark.parametrize("kind", KINDS[::5], ids=str)
+def test_edges_equal_a_dense_autograd_jacobian_of_the_frozen_model(kind):
+    replacement = tiny_replacement(**kind)
+    graph = attribute(replacement, PROMPT)
+    expected = dense_reference(replacement, graph)
+    torch.testing.assert_close(graph.adjacency, expected, rtol=1e-4, atol=1e-5)
+
+
+def dense_reference(replacement, graph):
+    """Every edge through autograd on the model with patterns and norms frozen: slow and plain."""
+    model, transcoder = replacement.model, replacement.transcoder
+    tokens = graph.token_ids[None]
+    clean = model.record(tokens)
+    outputs = torch.stack([site.mlp_out for site in clean.sites]).requires_grad_()
+    embedding = model.embed.W_E[graph.token_ids].clone().requires_grad_()
+    targets = frozen_targets(replacement, graph, clean, outputs, embedding)
+    adjacency = torch.zeros(graph.n_nodes, graph.n_nodes)
+    nodes = [*range(graph.n_features), *range(graph.n_nodes - graph.n_logits, graph.n_nodes)]
+    for row, target in zip(nodes, targets, strict=True):
+        by_output, by_embedding = torch.autograd.grad(
+            target, (outputs, embedding), retain_graph=True, allow_unused=True
+        )
+        if by_output is None:
+            by_output = torch.zeros_like(outputs)
+        for column, (layer, position, feature) in enumerate(graph.features.tolist()):
+            vectors = transcoder.decoder_vectors(layer, torch.tensor([feature]))[0]
+            effect = (by_output[:, 0, position] * vectors).sum()
+            adjacency[row, column] = effect * graph.activations[column]
+        errors = (by_output[:, 0] * graph.error_vectors).sum(-1)
+        adjacency[row, graph.error_nodes] = errors.flatten()
+        adjacency[row, graph.token_nodes] = (by_embedding * model.embed.W_E[graph.token_ids]).sum(-1)
+    return adjacency
+
+
+def frozen_targets(replacement, graph, clean, outputs, embedding):
+    """Pre-activations and demeaned logits as functions of MLP outputs and embeddings."""
+    model, transcoder = replacement.model, replacement.transcoder
+    plain_embed = model.embed_tokens
+    shift = embedding - embedding.detach()
+    model.embed_tokens = lambda token_ids: plain_embed(token_ids) + shift
+    try:
+        record = model.record(
+            graph.token_ids[None], edit_mlp=lambda site: outputs[site.layer], frozen=clean
+        )
+    finally:
+        del model.embed_tokens
+    read_point = transcoder.config.read_point
+    for layer, position, feature in graph.features.tolist():
+        read = record.sites[layer].read(read_point)[0, position]
+        yield transcoder.pre_activations(layer, read)[feature]
+    logits = record.logits[0, -1]
+    for token in graph.logit_token_ids.tolist():
+        yield logits[token] - logits.mean()
+
+
+@pytest.mark.parametrize("kind", KINDS[::7], ids=str)
+def test_an_ablation_moves_every_node_by_exactly_its_column(kind):
+    replacement = tiny_replacement(n_layers=3, **kind)
+    graph = attribute(replacement, PROMPT)
+    layers, positions, numbers = graph.features.T
+    for column in range(0, graph.n_features, 4):
+        layer, position, feature = graph.features[column].tolist()
+        result = intervene(replacement, PROMPT, [Intervention(layer, position, feature, 0.0)])
+        moved = result.pre_activations_before - result.pre_activations_after
+        expected = graph.adjacency[: graph.n_features, column]
+        torch.testing.assert_close(moved[layers, positions, numbers], expected, rtol=1e-4, atol=2e-5)
+        drop = (result.logits_before - result.logits_after)[-1]
+        drop = (drop - drop.mean())[graph.logit_token_ids]
+        torch.testing.assert_close(
+            drop, graph.adjacency[graph.logit_nodes, column], rtol=1e-4, atol=2e-5
+        )
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10_000),
+    prompt=st.sampled_from(["N", "ab", PROMPT, "é€\n"]),
+    silent=st.sampled_from(["nothing", "layer 0", "layer 1", "layer 2", "all", "last token"]),
+    threshold=st.sampled_from([1e-6, 0.4, 1.0]),
+)
+def test_rows_add_up_whatever_is_silent(seed, prompt, silent, threshold):
+    replacement = tiny_replacement(seed, n_layers=3, threshold=threshold)
+    if silent == "last token":
+        silence(replacement, last_position_of=prompt)
+    elif silent == "all":
+        silence(replacement)
+    elif silent.startswith("layer"):
+        silence(replacement, layer=int(silent[-1]))
+    graph = attribute(replacement, prompt)
+    assert_rows_add_up(graph)
+    if silent == "all":
+        assert graph.n_features == 0
+    if silent == "last token":
+        assert not (graph.features[:, 1] == graph.n_pos - 1).any()
+    if silent.startswith("layer"):
+        assert not (graph.features[:, 0] == int(silent[-1])).any()
+
+
+def test_a_lone_separator_has_a_graph_of_token_and_logits():
+    graph = attribute(tiny_replacement(), [256])
+    assert graph.n_features == 0
+    assert graph.n_pos == 1
+    assert graph.error_vectors.count_nonzero() == 0
+    assert_rows_add_up(graph)
+
+
+def test_all_features_active_still_add_up():
+    replacement = tiny_replacement(n_layers=3, threshold=1e-9)
+    replacement.transcoder.b_enc.fill_(30.0)
+    graph = attribute(replacement, PROMPT)
+    assert graph.n_features == 3 * 12 * len(PROMPT)
+    got = graph.adjacency.double().sum(1) + graph.bias
+    assert ((got - graph.pre_activations)[graph.feature_nodes].abs() < 1e-4 * 30).all()
+
+
+def test_position_0_is_no_node_but_a_constant():
+    graph = attribute(tiny_replacement(), PROMPT)
+    assert (graph.features[:, 1] > 0).all()
+    assert graph.error_vectors[:, 0].count_nonzero() == 0
+    assert graph.error_vectors[:, 1:].count_nonzero() > 0
+    assert graph.adjacency[:, graph.index_of_token(0)].count_nonzero() > 0
+
+
+def test_reconstruction_and_error_make_the_mlp_output():
+    replacement = tiny_replacement()
+    context = make_context(replacement, PROMPT)
+    acts = torch.zeros(2, len(PROMPT) + 1, 12)
+    acts[tuple(context.features.T)] = context.activations
+    outputs = replacement.transcoder.decode(acts) + context.error_vectors
+    token_ids = torch.tensor([[256, *PROMPT.encode()]])
+    sites = replacement.model.record(token_ids).sites
+    clean = torch.stack([site.mlp_out[0] for site in sites])
+    torch.testing.assert_close(outputs[:, 1:], clean[:, 1:])
+
+
+def test_a_difference_is_the_row_of_one_token_minus_the_other():
+    replacement = tiny_replacement()
+    both = attribute(replacement, PROMPT, targets=["D", "G"])
+    rows = both.adjacency[both.logit_nodes]
+    order = both.logit_texts.index("D"), both.logit_texts.index("G")
+    contrast = attribute(replacement, PROMPT, targets=[TokenDifference("D", "G")])
+    expected = (rows[order[0]] - rows[order[1]])[: -both.n_logits]
+    torch.testing.assert_close(
+        contrast.adjacency[-1, :-1], expected, rtol=1e-4, atol=1e-6
+    )
+    assert_rows_add_up(contrast)
+
+
+def test_logits_are_ordered_by_probability_and_reach_the_share_asked_for():
+    graph = attribute(tiny_replacement(), PROMPT, max_logits=300, logit_probability=0.5)
+    probabilities = graph.logit_probabilities
+    assert (probabilities.diff() <= 0).all()
+    assert probabilities.sum() >= 0.5
+    assert probabilities[:-1].sum() < 0.5
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 10_000])
+def test_a_budget_keeps_that_many_features_and_rows_that_add_up(budget):
+    replacement = tiny_replacement(n_layers=3)
+    whole = attribute(replacement, PROMPT)
+    graph = attribute(replacement, PROMPT, max_feature_nodes=budget)
+    assert graph.n_features == min(budget, whole.n_features)
+    assert graph.n_active_features == whole.n_features
+    assert_rows_add_up(graph)
+    kept = [whole.index_of_feature(*place) for place in graph.features.tolist()]
+    assert kept == sorted(kept)
+    columns = [*kept, *range(whole.n_features, whole.n_nodes)]
+    torch.testing.assert_close(graph.adjacency, whole.adjacency[columns][:, columns])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("", "prompt is empty"),
+        ([], "no token ids"),
+        ("x" * 32, "has 33 tokens .* at most 32. Shorten it by 1"),
+        ([257], "257 is outside the vocabulary"),
+    ],
+)
+def test_a_wrong_prompt_says_what_to_do(prompt, message):
+    with pytest.raises(PromptError, match=message):
+        attribute(tiny_replacement(), prompt)

@@ -1,0 +1,132 @@
+"""What each room may import, what is public, and what the repository may hold."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import circuitscope_core
+
+CORE = Path(circuitscope_core.__file__).parent
+ROOT = CORE.parent
+# in the order that data flows
+ROOMS = [
+    "errors",
+    "config",
+    "tokenizer",
+    "skills",
+    "corpus",
+    "transformer",
+    "transcoder",
+    "replacement",
+    "training",
+    "feature_cards",
+    "graph",
+    "attribution",
+    "pruning",
+    "supernodes",
+    "interventions",
+    "bundle",
+    "view",
+    "export",
+    "pipeline",
+    "launch",
+    "cli",
+]
+DOORS = {"__init__", "__main__"}
+MAX_LINES, MAX_PAGE_LINES = 400, 80
+
+
+def python_files():
+    return [
+        path
+        for folder in ("circuitscope_core", "pages", "tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+    ] + [ROOT / "app.py"]
+
+
+def room_of(path):
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_every_room_has_its_place_in_the_order():
+    found = {room_of(path) for path in CORE.rglob("*.py")} - DOORS
+    assert found == set(ROOMS)
+
+
+def test_every_import_points_upstream():
+    wrong = [
+        f"{path.relative_to(CORE)} imports {name}"
+        for path in CORE.rglob("*.py")
+        if room_of(path) not in DOORS
+        for name in imports_of(path)
+        if name.startswith("circuitscope_core.")
+        and name.split(".")[1] != room_of(path)
+        and ROOMS.index(name.split(".")[1]) > ROOMS.index(room_of(path))
+    ]
+    assert wrong == []
+
+
+def test_importing_the_core_loads_no_app_framework():
+    loaded = "[m for m in ('streamlit', 'snowflake') if m in sys.modules]"
+    code = f"import sys, circuitscope_core; assert not {loaded}, {loaded}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_public_name_is_exported():
+    public = {
+        name
+        for name, value in vars(circuitscope_core).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public == set(circuitscope_core.__all__)
+    assert list(circuitscope_core.__all__) == sorted(circuitscope_core.__all__)
+
+
+def test_no_file_is_long():
+    sizes = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in python_files()}
+    long = {
+        str(path): size
+        for path, size in sizes.items()
+        if size > (MAX_PAGE_LINES if path.parent == Path("pages") else MAX_LINES)
+    }
+    assert long == {}
+
+
+def test_nothing_that_runs_code_is_used_to_read_a_model():
+    calls = re.compile(r"\b(torch\.load|pickle\.|yaml\.load\(|eval\(|exec\()")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in (CORE, ROOT / "pages")
+        for path in folder.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if calls.search(line) and ".eval()" not in line
+    ]
+    assert wrong == []
+
+
+def test_the_commands_of_the_readme_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)`", readme)) | set(
+        re.findall(r"^make ([a-z-]+)", readme, flags=re.MULTILINE)
+    )
+    assert {"app", "test"} <= named
+    assert named <= targets
+
+
+def test_the_pictures_of_the_readme_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"\]\((docs/[^)]+\.(?:png|svg))\)", readme)
+    assert pictures
+    assert [name for name in pictures if not (ROOT / name).is_file()] == []
