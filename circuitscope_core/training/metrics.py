@@ -42,7 +42,8 @@ class ReplacementMetrics:
 
     def to_json(self) -> dict[str, float]:
         """Return plain numbers, ``ce_recovered`` included."""
-        return {**vars(self), "ce_recovered": self.ce_recovered}
+        figures = {name: float(value) for name, value in vars(self).items()}
+        return figures | {"ce_recovered": self.ce_recovered}
 
 
 @torch.no_grad()

@@ -1,0 +1,12 @@
+"""CircuitScope in the browser: ``streamlit run app.py``."""
+
+import streamlit as st
+
+st.navigation(
+    [
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("pages/prompt.py", title="Prompt", icon=":material/edit:"),
+        st.Page("pages/graph.py", title="Graph", icon=":material/account_tree:"),
+    ]
+).run()

@@ -1,0 +1,125 @@
+// The side panel: facts about the whole graph, or everything about the selected node.
+(function (cs) {
+  'use strict'
+
+  const ROWS_AT_FIRST = 12
+
+  // actions: select(id), hover(id or null), pin(id), showPath(number or null)
+  cs.fillPanel = function fillPanel(panel, state, actions) {
+    const top = panel.dataset.of === String(state.selected) ? panel.scrollTop : 0
+    panel.replaceChildren()
+    panel.dataset.of = String(state.selected)
+    const node = state.byId.get(state.selected)
+    if (node) fillNode(panel, node, state, actions)
+    else fillOverview(panel, state, actions)
+    panel.scrollTop = top
+  }
+
+  function fillOverview(panel, state, actions) {
+    const { data } = state
+    cs.el('h4', 'cs-title', 'What caused the next token?', panel)
+    cs.el('p', 'cs-note', 'Tokens at the bottom, layers above them, outputs at the top. Point at a node to see what it responds to; click it to see what feeds it and what it feeds.', panel)
+    cs.el('div', 'cs-prompt', data.prompt, panel)
+    const facts = cs.el('dl', 'cs-facts cs-overview', null, panel)
+    for (const fact of data.facts) {
+      cs.el('dt', '', fact.name, facts).title = fact.meaning
+      cs.el('dd', '', fact.value, facts).title = fact.meaning
+    }
+    if (data.paths.length) cs.el('div', 'cs-section', 'Strongest paths', panel)
+    data.paths.forEach((path, number) => {
+      const row = cs.button('cs-path', null, `Show path ${number + 1} in the graph`, panel, () => actions.showPath(state.path === number ? null : number))
+      row.setAttribute('aria-pressed', state.path === number)
+      cs.el('span', 'cs-path-share', cs.percent(path.strength, path.strength < 0.0995 ? 2 : 1), row).title = 'Share of the outputs’ influence that flows along it'
+      cs.el('span', 'cs-path-text', path.text, row)
+    })
+    if (state.picture.n_edges_left_out) {
+      cs.el('p', 'cs-note', `The ${state.picture.n_edges_left_out.toLocaleString('en')} weakest edges are not drawn.`, panel)
+    }
+  }
+
+  function fillNode(panel, node, state, actions) {
+    const bar = cs.el('div', 'cs-panel-bar', null, panel)
+    const pinned = state.pinned.has(node.id)
+    cs.button('cs-button', pinned ? 'Unpin' : 'Pin', pinned ? 'Unpin this node (P)' : 'Pin this node: keep its name visible (P)', bar, () => actions.pin(node.id))
+    cs.button('cs-button', 'Close', 'Back to the whole graph (Escape)', bar, () => actions.select(null))
+    cs.fillHeader(panel, node, state.data)
+    const inputs = state.picture.links.filter((edge) => edge.to === node)
+    const outputs = state.picture.links.filter((edge) => edge.from === node)
+    if (node.kind === 'feature' || node.kind === 'logit' || node.kind === 'group') {
+      fillList(panel, 'Inputs', inputs, (edge) => edge.from, node, state, actions)
+      if (inputs.length) cs.el('p', 'cs-note', inputNote(node), panel)
+    }
+    if (node.kind !== 'logit') fillList(panel, 'Outputs', outputs, (edge) => edge.to, node, state, actions)
+    const card = cs.el('div', 'cs-card-body', null, panel)
+    cs.fillCard(card, node, state.data, ['top', 'middle', 'low'], 8)
+    if (node.members.length > 1) {
+      cs.el('div', 'cs-section', 'Members', panel)
+      for (const id of node.members) cs.el('div', 'cs-member', state.nameOf(id), panel)
+    }
+  }
+
+  function inputNote(node) {
+    const parts = ['Percentages are shares of the inputs kept.']
+    if (node.dropped >= 0.0005) parts.push(`Pruning left out ${cs.percent(node.dropped)} of its input.`)
+    if (node.error_share >= 0.0005) parts.push(`${cs.percent(node.error_share)} of what is kept comes from errors.`)
+    return parts.join(' ')
+  }
+
+  function fillList(panel, name, edges, other, node, state, actions) {
+    const section = cs.el('div', 'cs-section', `${name} (${edges.length})`, panel)
+    section.title = name === 'Inputs' ? 'What raises or lowers this node: weight, and share of its kept input' : 'What this node raises or lowers: weight, and share of the other node’s kept input'
+    const list = cs.el('div', 'cs-list', null, panel)
+    list.setAttribute('role', 'list')
+    list.setAttribute('aria-label', `${name} of ${node.label}`)
+    const sorted = edges.slice().sort((a, b) => Math.abs(b.share) - Math.abs(a.share))
+    const add = (part) => part.forEach((edge) => fillRow(list, edge, other(edge), node, state, actions))
+    add(sorted.slice(0, ROWS_AT_FIRST))
+    if (!edges.length) cs.el('div', 'cs-note', name === 'Inputs' ? 'None kept.' : 'None kept: raise the thresholds to see more.', list)
+    if (sorted.length <= ROWS_AT_FIRST) return
+    const more = cs.button('cs-more', `Show ${sorted.length - ROWS_AT_FIRST} more`, `Show all ${sorted.length}`, panel, () => {
+      add(sorted.slice(ROWS_AT_FIRST))
+      more.remove()
+    })
+    list.after(more)
+  }
+
+  const PLACE = { token: 'Tok', logit: 'Out' }
+
+  function fillRow(list, edge, other, node, state, actions) {
+    const item = cs.el('div', '', null, list)
+    item.setAttribute('role', 'listitem')
+    const row = cs.button('cs-row', null, `${other.label}, ${other.detail}: weight ${cs.signed(edge.weight)}, share ${cs.signedPercent(edge.share)}`, item, () => actions.select(other.id))
+    row.style.background = cs.linkColor(edge.share, state.dark)
+    row.style.color = cs.textOn(edge.share, state.dark)
+    const side = other.position < node.position ? '←' : other.position > node.position ? '→' : ' '
+    cs.el('span', 'cs-row-side', side, row)
+    cs.el('span', 'cs-row-place', PLACE[other.kind] || `L${other.layer}`, row)
+    cs.el('span', 'cs-row-label', other.label, row)
+    cs.el('span', 'cs-row-number', cs.signed(edge.weight), row)
+    cs.el('span', 'cs-row-number cs-row-share', cs.signedPercent(edge.share), row)
+    row.addEventListener('mouseenter', () => actions.hover(other.id))
+    row.addEventListener('mouseleave', () => actions.hover(null))
+    row.addEventListener('focus', () => actions.hover(other.id))
+    row.addEventListener('blur', () => actions.hover(null))
+  }
+
+  cs.fillLegend = function fillLegend(legend, dark) {
+    legend.replaceChildren()
+    const glyph = (shape, name) => {
+      const item = cs.el('span', 'cs-legend-item', null, legend)
+      const picture = cs.svg('svg', { viewBox: '0 0 14 14', width: 13, height: 13, 'aria-hidden': 'true' }, item)
+      cs.svg(shape[0], { ...shape[1], class: 'cs-legend-glyph' }, picture)
+      cs.el('span', '', name, item)
+    }
+    glyph(['circle', { cx: 7, cy: 7, r: 5 }], 'feature')
+    glyph(['rect', { x: 2, y: 2, width: 10, height: 10 }], 'token, output')
+    glyph(['path', { d: 'M7 1 L13 7 L7 13 L1 7 Z' }], 'error')
+    const item = cs.el('span', 'cs-legend-item', null, legend)
+    cs.el('span', '', '− lowers', item)
+    const ramp = cs.el('span', 'cs-legend-ramp', null, item)
+    for (const color of cs.ramp(dark)) cs.el('i', '', null, ramp).style.background = color
+    cs.el('span', '', '+ raises', item)
+    item.title = 'Share of the target’s kept input; the scale ends at 40 %. Dashed edges are negative.'
+    cs.el('span', 'cs-legend-item cs-legend-hint', 'click, then scroll to zoom · drag to move · Ctrl-click pins · arrow keys travel', legend)
+  }
+})(globalThis.CircuitScope)

@@ -1,0 +1,21 @@
+"""Training text: documents from Parquet files and built-in ones, as streams of token ids."""
+
+from circuitscope_core.corpus.builtin import BuiltinSource, PythonLibrarySource
+from circuitscope_core.corpus.documents import Document, DocumentSource, ReadCounter, ReadReport
+from circuitscope_core.corpus.open_text import read_open_documents
+from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.corpus.tokens import Corpus, open_sources, read_corpus
+
+__all__ = [
+    "BuiltinSource",
+    "Corpus",
+    "Document",
+    "DocumentSource",
+    "ParquetSource",
+    "PythonLibrarySource",
+    "ReadCounter",
+    "ReadReport",
+    "open_sources",
+    "read_corpus",
+    "read_open_documents",
+]

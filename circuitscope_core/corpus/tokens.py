@@ -1,0 +1,281 @@
+"""From documents to two streams of token ids: one to train on, one held out."""
+
+import hashlib
+import json
+import random
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitscope_core.config import CorpusConfig
+from circuitscope_core.corpus.builtin import BuiltinSource
+from circuitscope_core.corpus.documents import (
+    Document,
+    DocumentSource,
+    ReadCounter,
+    ReadReport,
+    shorten,
+)
+from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.errors import CorpusError
+from circuitscope_core.skills import write_documents
+from circuitscope_core.tokenizer import Tokenizer, encode_document
+
+SourceLike: TypeAlias = str | Path | DocumentSource
+TokenIds: TypeAlias = NDArray[np.integer]
+BUILTIN = "builtin"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token ids ready for training; each document is preceded by the separator."""
+
+    train_tokens: TokenIds
+    held_out_tokens: TokenIds
+    report: ReadReport
+    fingerprint: str
+    """SHA-256 of both streams and of the settings that made them."""
+    n_train_documents: int
+    """Documents that were read and are trained on; those of the skill generators not counted."""
+    n_held_out_documents: int
+    source_names: tuple[str, ...]
+
+
+def open_sources(
+    source: SourceLike | Sequence[SourceLike], config: CorpusConfig
+) -> tuple[DocumentSource, ...]:
+    """Return the sources that the user named.
+
+    Args:
+        source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``), a source of your
+            own, or several of these.
+        config: Names the text column and the longest document.
+
+    Raises:
+        CorpusError: If no source is named, or something that is none.
+    """
+    several = isinstance(source, Sequence) and not isinstance(source, str)
+    items = list(source) if several else [source]  # type: ignore[arg-type]
+    if not items:
+        raise CorpusError('No text is named; give a Parquet file, a folder or "builtin".')
+    return tuple(_open_source(item, config) for item in items)
+
+
+def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
+    if item == BUILTIN:
+        return BuiltinSource()
+    if isinstance(item, str | Path):
+        return ParquetSource(item, config.text_column, config.max_document_bytes)
+    if isinstance(item, DocumentSource):
+        return item
+    raise CorpusError(
+        f"{item!r} is no source of text; give a path, an hf:// address or a DocumentSource."
+    )
+
+
+class _TokenStream:
+    """Documents as one growing run of ids, without a Python object per token."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.dtype = encode_document(tokenizer, "").dtype
+        self.separator = np.array([tokenizer.separator_id], dtype=self.dtype).tobytes()
+        self.lengths = array("q")
+        self._data = bytearray()
+
+    def append(self, ids: TokenIds) -> None:
+        """Add the separator and one document."""
+        self._data += self.separator
+        self._data += ids.tobytes()
+        self.lengths.append(len(ids) + 1)
+
+    def pop(self) -> TokenIds:
+        """Take the last document away and return its ids, without the separator."""
+        size = self.lengths.pop() * self.dtype.itemsize
+        last = bytes(self._data[-size:])
+        del self._data[-size:]
+        return np.frombuffer(last, dtype=self.dtype)[1:]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self._data) // self.dtype.itemsize
+
+    def pieces(self) -> Iterator[TokenIds]:
+        """Yield each document with its separator."""
+        tokens = np.frombuffer(self._data, dtype=self.dtype)
+        start = 0
+        for length in self.lengths:
+            yield tokens[start : start + length]
+            start += length
+
+
+class _Reader:
+    """Divides documents between training and held-out text until there are enough tokens."""
+
+    def __init__(self, config: CorpusConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.train, self.held_out = _TokenStream(tokenizer), _TokenStream(tokenizer)
+        self.counter = ReadCounter()
+        self.n_bytes = 0
+        self.complete = True
+        self._sides: dict[bytes, bool] = {}
+
+    def read(self, sources: Sequence[DocumentSource]) -> None:
+        """Read the sources one after the other; all are checked before the first is read."""
+        opened = [source.documents(self.counter) for source in sources]
+        for index, document in enumerate(item for documents in opened for item in documents):
+            room = self._room()
+            if room < 2:  # a separator and a token
+                self.complete = False
+                return
+            self._add(document, index, room)
+        if self.n_documents == 0:
+            raise CorpusError(self._nothing_found(sources))
+
+    def _add(self, document: Document, index: int, room: int) -> None:
+        document = shorten(document, self.config.max_document_bytes, self.counter)
+        ids = encode_document(self.tokenizer, document.text)
+        if len(ids) + 1 > room:
+            ids, self.complete = ids[: room - 1], False
+        self.n_bytes += len(document.text.encode("utf-8", errors="replace"))
+        side = self.held_out if self._is_held_out(ids, index) else self.train
+        side.append(ids)
+
+    def _is_held_out(self, ids: TokenIds, index: int) -> bool:
+        """Apply the rule; a copy of an earlier document goes where that one went."""
+        every = self.config.validation_every
+        digest = hashlib.blake2b(ids.tobytes(), digest_size=8).digest()
+        return self._sides.setdefault(digest, index % every == every - 1)
+
+    def _room(self) -> int:
+        return self.config.max_tokens - self.train.n_tokens - self.held_out.n_tokens
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.train.lengths) + len(self.held_out.lengths)
+
+    def _nothing_found(self, sources: Sequence[DocumentSource]) -> str:
+        names = ", ".join(source.name for source in sources)
+        report = self.report()
+        why = f" {report.describe()}" if report.skipped else ""
+        return f"There is no text to train on in {names}.{why} Choose another source or column."
+
+    def balance(self) -> None:
+        """See to it that something is held out where the rule took nothing."""
+        if self.held_out.lengths:
+            return
+        last = self.train.pop()
+        if self.train.lengths:
+            self.held_out.append(last)
+            return
+        n_held_out = len(last) // self.config.validation_every
+        self.train.append(last[: len(last) - n_held_out])
+        if n_held_out:
+            self.held_out.append(last[-n_held_out:])
+
+    def report(self) -> ReadReport:
+        return ReadReport(
+            n_documents=self.n_documents,
+            n_bytes=self.n_bytes,
+            n_null=self.counter.n_null,
+            n_empty=self.counter.n_empty,
+            n_not_text=self.counter.n_not_text,
+            n_truncated=self.counter.n_truncated,
+            n_files=self.counter.n_files,
+            complete=self.complete,
+        )
+
+
+def read_corpus(
+    sources: Sequence[DocumentSource], config: CorpusConfig, tokenizer: Tokenizer, *, seed: int
+) -> Corpus:
+    """Read documents into training and held-out tokens, and mix in what teaches the skills.
+
+    Every ``validation_every``-th document is held out, and the last one where that takes none; a
+    copy of a document is never on the other side. One document alone is divided instead. Skill
+    text, of which the two sides share no document, comes on top of ``max_tokens``.
+
+    Args:
+        sources: Read in this order.
+        config: How many tokens, what is held out, and the share of the skills.
+        tokenizer: Decides the ids, and how wide the arrays are: uint16 up to 65,536 ids.
+        seed: Decides the skill text and its places, and nothing else.
+
+    Raises:
+        CorpusError: If a source cannot be read, or there is nothing to train on.
+    """
+    reader = _Reader(config, tokenizer)
+    reader.read(sources)
+    report = reader.report()
+    reader.balance()
+    n_train, n_held_out = len(reader.train.lengths), len(reader.held_out.lengths)
+    train, held_out = _add_skills(reader, config.skill_share, seed)
+    return Corpus(
+        train_tokens=train,
+        held_out_tokens=held_out,
+        report=report,
+        fingerprint=_fingerprint(train, held_out, config),
+        n_train_documents=n_train,
+        n_held_out_documents=n_held_out,
+        source_names=tuple(source.name for source in sources),
+    )
+
+
+def _add_skills(reader: _Reader, share: float, seed: int) -> tuple[TokenIds, TokenIds]:
+    """Return both streams with skill text of ``share`` mixed in; no text is in both."""
+    tokenizer = reader.tokenizer
+    # the held-out text first: it is little, and what is in it is then left out of the other
+    seen: set[str] = set()
+    texts = _remember(write_documents(f"{seed} held out"), seen)
+    extra = _write_skills(texts, _skill_tokens(reader.held_out, share), tokenizer)
+    held_out = _mix(reader.held_out, extra, random.Random(f"{seed} held-out places"))
+    texts = (text for text in write_documents(f"{seed} train") if text not in seen)
+    extra = _write_skills(texts, _skill_tokens(reader.train, share), tokenizer)
+    return _mix(reader.train, extra, random.Random(f"{seed} places")), held_out
+
+
+def _remember(texts: Iterator[str], seen: set[str]) -> Iterator[str]:
+    for text in texts:
+        seen.add(text)
+        yield text
+
+
+def _skill_tokens(stream: _TokenStream, share: float) -> int:
+    """Return how many tokens more make ``share`` of the sum."""
+    return round(stream.n_tokens * share / (1 - share))
+
+
+def _write_skills(texts: Iterator[str], n_tokens: int, tokenizer: Tokenizer) -> _TokenStream:
+    stream = _TokenStream(tokenizer)
+    while stream.n_tokens < n_tokens:
+        stream.append(encode_document(tokenizer, next(texts)))
+    return stream
+
+
+def _mix(documents: _TokenStream, extra: _TokenStream, rng: random.Random) -> TokenIds:
+    """Return both as one array: ``documents`` in order, the others each at a random place."""
+    n_documents, n_extra = len(documents.lengths), len(extra.lengths)
+    places = [rng.randrange(n_documents + 1) for _ in range(n_extra)]
+    order = np.argsort([*np.arange(n_documents) + 0.5, *places], kind="stable")
+    mixed = np.empty(documents.n_tokens + extra.n_tokens, dtype=documents.dtype)
+    pieces, more = documents.pieces(), extra.pieces()
+    start = 0
+    for item in order:
+        piece = next(pieces if item < n_documents else more)
+        mixed[start : start + len(piece)] = piece
+        start += len(piece)
+    return mixed
+
+
+def _fingerprint(train: TokenIds, held_out: TokenIds, config: CorpusConfig) -> str:
+    digest = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode())
+    for tokens in (train, held_out):
+        digest.update(f"{len(tokens)} {tokens.dtype.itemsize}".encode())
+        # the same on machines of either byte order
+        digest.update(np.ascontiguousarray(tokens, dtype=tokens.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()

@@ -1,0 +1,39 @@
+"""Graphs as files: JSON for graph viewers, one standalone page, GraphML."""
+
+from circuitscope_core.export.files import slugify
+from circuitscope_core.export.graph_json import (
+    export_graph,
+    feature_card_json,
+    graph_to_json,
+)
+from circuitscope_core.export.graphml import export_graphml, graphml_text
+from circuitscope_core.export.html import (
+    CANVAS_FOLDER,
+    CANVAS_SCRIPTS,
+    STYLE_SHEET,
+    VIS_NETWORK,
+    export_html,
+    find_vis_network,
+    render_html,
+    render_view,
+)
+from circuitscope_core.view import GraphPath, strongest_paths
+
+__all__ = [
+    "CANVAS_FOLDER",
+    "CANVAS_SCRIPTS",
+    "STYLE_SHEET",
+    "VIS_NETWORK",
+    "GraphPath",
+    "export_graph",
+    "export_graphml",
+    "export_html",
+    "feature_card_json",
+    "find_vis_network",
+    "graph_to_json",
+    "graphml_text",
+    "render_html",
+    "render_view",
+    "slugify",
+    "strongest_paths",
+]

@@ -1,0 +1,139 @@
+"""Organisations and their acronyms."""
+
+import random
+import zlib
+from collections.abc import Sequence
+
+from circuitscope_core.skills.prompts import SkillPrompt
+from circuitscope_core.skills.words import (
+    BY_INITIAL,
+    FIRST_NAMES,
+    LAST_WORDS,
+    NEVER_TRAINED_WORDS,
+    PLACES,
+)
+
+EXAMPLE_NAME = ("National", "Digital", "Analytics", "Group")
+"""The name of the product's first example; never trained on."""
+HELD_OUT_ONE_IN = 16
+N_WORDS = (2, 3, 3, 3, 4, 4, 4, 5)
+SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou")
+SMALL_WORDS = ("of", "for", "and", "of the", "for the")
+
+# {n}: name, {a}: its acronym, {m}, {b}: another, {p}: place, {f}: first name, {y}: year
+OPENINGS = (
+    "The {n} ({a}) is based in {p}.",
+    "The {n} ({a}) was founded in {y}.",
+    "The {n} ({a}) is an organization in {p}.",
+    "The {n} ({a}) announced a new plan on Monday.",
+    "In {y}, the {n} ({a}) opened an office in {p}.",
+    "{f} works for the {n} ({a}) in {p}.",
+    "According to the {n} ({a}), prices rose in {y}.",
+    "A report by the {n} ({a}) was published in {y}.",
+    "Members of the {n} ({a}) met in {p}.",
+    "{f} joined the {n} ({a}) in {y}.",
+    "The {n} ({a}) and the {m} ({b}) signed a treaty in {y}.",
+    "Both the {n} ({a}) and the {m} ({b}) have members in {p}.",
+    "It was funded by the {n} ({a}), the {m} ({b}) and others.",
+    "The director of the {n} ({a}) is {f}.",
+    "{n} ({a}) is hiring in {p}.",
+    "Contact: {n} ({a}), {p}.",
+    "See also: {n} ({a}); {m} ({b}).",
+    "{f} left the {n} ({a}) for the {m} ({b}).",
+    "Since {y} the {n} ({a}) has grown every year.",
+    "The {n} ({a}) has its own museum.",
+)
+FOLLOW_UPS = (
+    "The {a} has offices in {p}.",
+    "{f} is the head of the {a}.",
+    "The {a} was renamed in {y}.",
+    "In {y} the {a} moved to {p}.",
+    "Most members of the {a} live in {p}.",
+    "The {a} did not comment.",
+    "Today the {a} is run by {f}.",
+    "The budget of the {a} doubled in {y}.",
+    "The {n} is known as the {a}.",
+    "The report of the {a} is public.",
+)
+
+
+def acronym_of(name: Sequence[str]) -> str:
+    """Return the initials of the capitalised words."""
+    return "".join(word[0] for word in name if word[0].isupper())
+
+
+def is_held_out(name: Sequence[str]) -> bool:
+    """Whether a name belongs to the exam: the example, and one name in so many by its checksum."""
+    content = tuple(word for word in name if word[0].isupper())
+    if content == EXAMPLE_NAME or set(content) & set(NEVER_TRAINED_WORDS):
+        return True
+    return zlib.crc32(" ".join(content).encode()) % HELD_OUT_ONE_IN == 0
+
+
+def draw_word(rng: random.Random) -> str:
+    """Draw a word, every initial being equally likely; one in five is made up."""
+    if rng.random() < 0.2:
+        made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
+        return made_up.capitalize()
+    letters = list(BY_INITIAL)
+    return rng.choice(BY_INITIAL[rng.choice(letters)])
+
+
+def draw_name(rng: random.Random) -> tuple[str, ...]:
+    """Draw a name of two to five words, sometimes with a small word inside."""
+    n_words = rng.choice(N_WORDS)
+    words = [draw_word(rng) for _ in range(n_words - 1)]
+    if rng.random() < 0.08:
+        return (rng.choice(LAST_WORDS), rng.choice(SMALL_WORDS), *words)
+    return (*words, rng.choice(LAST_WORDS))
+
+
+def draw_training_name(rng: random.Random) -> tuple[str, ...]:
+    """Draw a name that is not held out."""
+    while is_held_out(name := draw_name(rng)):
+        pass
+    return name
+
+
+def write_document(rng: random.Random) -> str:
+    """Write one to four sentences about organisations."""
+    name, other = draw_training_name(rng), draw_training_name(rng)
+    fields = {
+        "n": " ".join(name),
+        "a": acronym_of(name),
+        "m": " ".join(other),
+        "b": acronym_of(other),
+    }
+    sentences = [rng.choice(OPENINGS)]
+    sentences += rng.choices(FOLLOW_UPS, k=rng.choice((0, 0, 1, 1, 2, 3)))
+    return " ".join(sentence.format(**fields, **draw_fields(rng)) for sentence in sentences)
+
+
+def draw_fields(rng: random.Random) -> dict[str, str]:
+    """Draw a place, a first name and a year."""
+    return {
+        "p": rng.choice(PLACES),
+        "f": rng.choice(FIRST_NAMES),
+        "y": str(rng.randint(1850, 2025)),
+    }
+
+
+def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
+    """Write prompts about held-out names that stop after the acronym's first letter.
+
+    Half of the names are unseen combinations of known words, half have a word never seen.
+    """
+    prompts: list[SkillPrompt] = []
+    seen: set[tuple[str, ...]] = set()
+    while len(prompts) < n:
+        name = EXAMPLE_NAME if not prompts else draw_name(rng)
+        if len(prompts) % 2:
+            place = rng.randrange(1, len(name))
+            name = (*name[:place], rng.choice(NEVER_TRAINED_WORDS), *name[place + 1 :])
+        if not is_held_out(name) or name in seen:
+            continue
+        seen.add(name)
+        acronym = acronym_of(name)
+        text = f"The {' '.join(name)} ({acronym[0]}"
+        prompts.append(SkillPrompt("acronyms", text, acronym[1:] + ")"))
+    return tuple(prompts)

@@ -1,0 +1,40 @@
+"""A graph as plain data for drawing: positions, names, cards, paths. No plotting library."""
+
+from circuitscope_core.view.layout import layout_graph
+from circuitscope_core.view.model import (
+    Band,
+    CardView,
+    EdgeView,
+    ExampleView,
+    Fact,
+    GraphView,
+    NodeView,
+    PathView,
+    Picture,
+)
+from circuitscope_core.view.paths import GraphPath, strongest_paths, to_networkx
+from circuitscope_core.view.tables import FeatureRow, NextToken, feature_rows, next_tokens
+from circuitscope_core.view.text import node_id, node_label, token_label
+
+__all__ = [
+    "Band",
+    "CardView",
+    "EdgeView",
+    "ExampleView",
+    "Fact",
+    "FeatureRow",
+    "GraphPath",
+    "GraphView",
+    "NextToken",
+    "NodeView",
+    "PathView",
+    "Picture",
+    "feature_rows",
+    "layout_graph",
+    "next_tokens",
+    "node_id",
+    "node_label",
+    "strongest_paths",
+    "to_networkx",
+    "token_label",
+]

@@ -1,0 +1,54 @@
+"""Feature cards as text."""
+
+from circuitscope_core.feature_cards import Example, FeatureCard, show
+from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.view.model import CardView, ExampleView
+from circuitscope_core.view.text import readable_tokens
+
+N_TOKENS_SHOWN = 8
+"""Promoted and suppressed tokens on a card."""
+
+
+def card_key(layer: int, feature: int) -> str:
+    """Return the name of a card within a drawing."""
+    return f"{layer}/{feature}"
+
+
+def card_view(card: FeatureCard, tokenizer: Tokenizer, n_of_kind: dict[str, int]) -> CardView:
+    """Return a card as text.
+
+    Args:
+        card: The card.
+        tokenizer: Turns its token ids into text.
+        n_of_kind: How many examples to take of each kind.
+    """
+    left = dict(n_of_kind)
+    examples = []
+    for example in card.examples:
+        if left.get(example.kind, 0) > 0:
+            left[example.kind] -= 1
+            examples.append(example_view(example, tokenizer))
+    return CardView(
+        title=f"layer {card.layer}, feature {card.feature}",
+        label=card.label,
+        frequency=card.frequency,
+        max_activation=card.max_activation,
+        histogram=card.histogram,
+        promoted=_texts(card.top_tokens, tokenizer),
+        suppressed=_texts(card.bottom_tokens, tokenizer),
+        examples=tuple(examples),
+    )
+
+
+def example_view(example: Example, tokenizer: Tokenizer) -> ExampleView:
+    """Return an example as visible text with the activation of each token that has one."""
+    texts, values, peak = readable_tokens(
+        tokenizer, example.token_ids, example.activations, example.peak
+    )
+    tokens = tuple(text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍") for text in texts)
+    heat = tuple((place, value) for place, value in enumerate(values) if value > 0)
+    return ExampleView(example.kind, example.source, tokens, heat, peak)
+
+
+def _texts(token_ids: tuple[int, ...], tokenizer: Tokenizer) -> tuple[str, ...]:
+    return tuple(show(tokenizer.token_text(token)) for token in token_ids[:N_TOKENS_SHOWN])

@@ -1,0 +1,269 @@
+"""A pruned graph as positions, names and numbers to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitscope_core.feature_cards import FeatureCards, show
+from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.supernodes import Supernodes, collapse_graph
+from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.view.cards import card_key, card_view
+from circuitscope_core.view.grid import Item, Spacing, arrange, spread
+from circuitscope_core.view.model import (
+    CardView,
+    EdgeView,
+    Fact,
+    GraphView,
+    NodeView,
+    PathView,
+    Picture,
+)
+from circuitscope_core.view.paths import kept_effects, kept_shares, strongest_paths
+from circuitscope_core.view.text import (
+    card_of,
+    group_label,
+    node_detail,
+    node_id,
+    node_label,
+    token_label,
+)
+
+MAX_DRAWN_EDGES = 12_000
+"""More make a drawing slow and grey; the weakest shares are left out, and counted."""
+MANY_CARDS = 300
+"""Drawings with more features carry fewer examples of each."""
+EXAMPLES, EXAMPLES_OF_MANY = {"top": 8, "middle": 3, "low": 3}, {"top": 4}
+N_PATHS = 5
+GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
+GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
+TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What each graph node's input consists of."""
+
+    dropped: list[float]
+    error_share: list[float]
+
+    @classmethod
+    def of(cls, pruned: PrunedGraph) -> "_Inputs":
+        graph = pruned.graph
+        kept = kept_effects(pruned).abs()
+        total = graph.adjacency.abs().sum(dim=1)
+        held = kept.sum(dim=1)
+        dropped = torch.where(total > 0, 1 - held / total.clamp(min=1e-10), torch.zeros(()))
+        errors = kept[:, graph.error_nodes].sum(dim=1) / held.clamp(min=1e-10)
+        return cls(dropped.clamp(min=0).tolist(), errors.tolist())
+
+
+def layout_graph(
+    pruned: PrunedGraph,
+    tokenizer: Tokenizer,
+    cards: FeatureCards | None = None,
+    supernodes: Supernodes | None = None,
+) -> GraphView:
+    """Lay a pruned graph out: x is the token, y the layer, outputs at the top.
+
+    Args:
+        pruned: The pruned graph.
+        tokenizer: Turns the cards' token ids into text.
+        cards: What the features respond to; without them features have numbers only.
+        supernodes: Adds a second picture with these groups merged.
+
+    Raises:
+        GraphError: If a group has a node that the pruned graph lacks.
+    """
+    paths = strongest_paths(pruned, N_PATHS, cards=cards)
+    return GraphView(
+        prompt=pruned.graph.prompt,
+        full=full_picture(pruned, cards),
+        groups=group_picture(pruned, cards, supernodes) if supernodes else None,
+        cards=card_views(pruned, tokenizer, cards) if cards else {},
+        paths=tuple(PathView(path.node_ids, path.strength, path.text) for path in paths),
+        facts=facts_of(pruned, supernodes),
+    )
+
+
+def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
+    """Draw every kept node as a glyph."""
+    graph = pruned.graph
+    kept = pruned.node_mask.nonzero()[:, 0].tolist()
+    inputs = _Inputs.of(pruned)
+    influence = pruned.node_influence.tolist()
+    nodes = [_single(pruned, index, cards, inputs) for index in kept]
+    items = [_item(graph, node, index, influence) for node, index in zip(nodes, kept, strict=True)]
+    weights = kept_effects(pruned)[kept][:, kept]
+    shares = kept_shares(pruned)[kept][:, kept]
+    return _picture(graph, nodes, items, (weights, shares), tiles=False)
+
+
+def group_picture(
+    pruned: PrunedGraph, cards: FeatureCards | None, supernodes: Supernodes
+) -> Picture:
+    """Draw groups and single features as named tiles, all else as glyphs."""
+    graph = pruned.graph
+    collapsed = collapse_graph(pruned, supernodes)
+    groups = {group.members: group for group in supernodes.merged}
+    influence = pruned.node_influence.tolist()
+    inputs = _Inputs.of(pruned)
+    nodes, items = [], []
+    for number, members in enumerate(collapsed.members):
+        strongest = max(members, key=lambda member: (influence[member], -member))
+        node = _single(pruned, strongest, cards, inputs)
+        if members in groups:
+            label = group_label(graph, groups[members], cards, influence)
+            node = _group(pruned, members, node, f"group_{number}", label)
+        elif node.kind == NodeKind.FEATURE:
+            node = NodeView(**{**vars(node), "members": (node.id,)})
+        nodes.append(node)
+        items.append(_item(graph, node, strongest, influence))
+    effects = (collapsed.weights, collapsed.shares)
+    return _picture(graph, nodes, items, effects, tiles=True)
+
+
+def _picture(
+    graph: AttributionGraph,
+    nodes: Sequence[NodeView],
+    items: Sequence[Item],
+    effects: tuple[Tensor, Tensor],
+    *,
+    tiles: bool,
+) -> Picture:
+    rows = ("Output", *(f"L{layer}" for layer in reversed(range(graph.n_layers))), "Token")
+    columns = [token_label(text) for text in graph.token_texts]
+    grid = spread(items, rows, columns, TILES) if tiles else arrange(items, rows, columns, GLYPHS)
+    placed = (
+        NodeView(**{**vars(node), "x": x, "y": y})
+        for node, (x, y) in zip(nodes, grid.positions, strict=True)
+    )
+    edges, left_out = _edges(*effects)
+    return Picture(tuple(placed), edges, left_out, grid.rows, grid.columns)
+
+
+def _edges(weights: Tensor, shares: Tensor) -> tuple[tuple[EdgeView, ...], int]:
+    """Return edges by rising share, and how many of the weakest were left out."""
+    targets, sources = weights.nonzero(as_tuple=True)
+    strength = shares[targets, sources].abs()
+    order = strength.argsort(stable=True)[max(0, len(strength) - MAX_DRAWN_EDGES) :]
+    targets, sources = targets[order], sources[order]
+    columns = (sources, targets, weights[targets, sources], shares[targets, sources])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return tuple(EdgeView(*row) for row in rows), len(strength) - len(order)
+
+
+def _single(
+    pruned: PrunedGraph, index: int, cards: FeatureCards | None, inputs: _Inputs
+) -> NodeView:
+    """Describe one graph node; its place comes later."""
+    graph = pruned.graph
+    node = graph.node(index)
+    card = card_of(graph, index, cards)
+    is_feature = node.kind is NodeKind.FEATURE
+    activation = float(graph.activations[index]) if is_feature else None
+    rank = index - graph.logit_nodes.start
+    return NodeView(
+        id=node_id(graph, index),
+        kind=str(node.kind),
+        x=0.0,
+        y=0.0,
+        label=node_label(graph, index, cards),
+        detail=node_detail(graph, index),
+        layer=node.layer,
+        position=node.position,
+        influence=float(pruned.node_influence[index]),
+        activation=activation,
+        percentile=card.percentile(activation) if card and activation is not None else None,
+        probability=float(graph.logit_probabilities[rank]) if rank >= 0 else None,
+        dropped=inputs.dropped[index],
+        error_share=inputs.error_share[index],
+        card=card_key(node.layer, node.feature) if card else None,
+    )
+
+
+def _group(
+    pruned: PrunedGraph, members: tuple[int, ...], strongest: NodeView, name: str, label: str
+) -> NodeView:
+    """Turn the description of a group's strongest member into that of the group."""
+    graph = pruned.graph
+    token = token_label(graph.token_texts[strongest.position])
+    return NodeView(
+        id=name,
+        kind="group",
+        x=0.0,
+        y=0.0,
+        label=label,
+        detail=f"supernode of {len(members)} features at “{token}”, token {strongest.position}",
+        layer=strongest.layer,
+        position=strongest.position,
+        influence=float(pruned.node_influence[list(members)].sum()),
+        dropped=strongest.dropped,
+        error_share=strongest.error_share,
+        card=strongest.card,
+        members=tuple(node_id(graph, member) for member in members),
+    )
+
+
+def _item(graph: AttributionGraph, node: NodeView, index: int, influence: list[float]) -> Item:
+    """Return what the grid needs: the row counted from the top, the size, the order."""
+    row = graph.n_layers - node.layer
+    if node.members:
+        return Item((row, node.position), TILE_WIDTH, influence[index])
+    if node.probability is not None:
+        return Item((row, node.position), LOGIT_WIDTH, node.probability)
+    is_error = node.kind == NodeKind.ERROR
+    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence[index])
+
+
+def card_views(
+    pruned: PrunedGraph, tokenizer: Tokenizer, cards: FeatureCards
+) -> dict[str, CardView]:
+    """Return the cards of all kept features, each once."""
+    graph = pruned.graph
+    kept = pruned.node_mask[graph.feature_nodes]
+    used = sorted({(layer, feature) for layer, _, feature in graph.features[kept].tolist()})
+    n_of_kind = EXAMPLES if len(used) <= MANY_CARDS else EXAMPLES_OF_MANY
+    return {
+        card_key(layer, feature): card_view(cards.card(layer, feature), tokenizer, n_of_kind)
+        for layer, feature in used
+    }
+
+
+def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
+    """Return the numbers that say how far to trust the picture."""
+    graph = pruned.graph
+    scores = graph_scores(graph)
+    best = f"“{show(graph.logit_texts[0])}” {float(graph.logit_probabilities[0]):.1%}"
+    facts = [
+        Fact("Output", best, "The first output node and its probability in the model."),
+        Fact(
+            "Replacement score",
+            f"{scores.replacement:.2f}",
+            "Share of the outputs' influence that starts at tokens rather than at errors.",
+        ),
+        Fact(
+            "Completeness score",
+            f"{scores.completeness:.2f}",
+            "Share of a node's input that is explained, averaged by influence.",
+        ),
+        Fact(
+            "Nodes kept",
+            f"{pruned.n_nodes:,} of {graph.n_nodes:,}",
+            f"Those that carry {pruned.config.node_threshold:.0%} of the influence; tokens and "
+            "outputs always stay.",
+        ),
+        Fact(
+            "Edges kept",
+            f"{pruned.n_edges:,} of {graph.n_edges:,}",
+            f"Those that carry {pruned.config.edge_threshold:.0%} of the influence on edges.",
+        ),
+    ]
+    if supernodes:
+        n_grouped = sum(len(group.members) for group in supernodes.merged)
+        value = f"{len(supernodes.merged)} of {n_grouped} features" if n_grouped else "none"
+        facts.append(Fact("Supernodes", value, "Groups of features that write the same way."))
+    return tuple(facts)

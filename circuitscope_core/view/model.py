@@ -1,0 +1,158 @@
+"""What a drawing of a graph is made of: frozen values that turn into plain data."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+SIGNIFICANT_DIGITS = 5
+"""Of numbers in a drawing; more would only make it larger."""
+
+
+def plain(value: Any) -> Any:
+    """Return JSON-able data with short numbers; dataclasses become objects in field order."""
+    if isinstance(value, float):
+        return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    if isinstance(value, EdgeView):
+        return [value.source, value.target, plain(value.weight), plain(value.share)]
+    if hasattr(value, "__dataclass_fields__"):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One glyph. Coordinates grow to the right and downwards."""
+
+    id: str
+    """The same as ``node_id`` in the exported graph JSON; ``group_…`` for supernodes."""
+    kind: str
+    """A ``NodeKind``, or ``group``."""
+    x: float
+    y: float
+    label: str
+    detail: str
+    layer: int
+    position: int
+    influence: float
+    """Share of the output that passes through it, 0 to 1."""
+    activation: float | None = None
+    percentile: float | None = None
+    """Share of the feature's own activations that lie below this one, 0 to 1."""
+    probability: float | None = None
+    dropped: float = 0.0
+    """Share of its input that pruning left out, 0 to 1; shares of edges are of the rest."""
+    error_share: float = 0.0
+    """Share of its kept input that comes from errors, 0 to 1."""
+    card: str | None = None
+    members: tuple[str, ...] = ()
+    """Ids of the nodes behind a supernode or tile."""
+
+
+@dataclass(frozen=True)
+class EdgeView:
+    """One direct effect between two nodes of a picture, given by their place in its list."""
+
+    source: int
+    target: int
+    weight: float
+    """Raw and signed, in the target's pre-activation or logit."""
+    share: float
+    """Signed share of the target's kept input, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A row (a layer) or a column (a token): from, to, and its name."""
+
+    start: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One way to look at a graph."""
+
+    nodes: tuple[NodeView, ...]
+    edges: tuple[EdgeView, ...]
+    """Strongest share last, so that strong edges are drawn on top."""
+    n_edges_left_out: int
+    """Weakest edges that are kept in the graph but not drawn, to stay fast."""
+    rows: tuple[Band, ...]
+    """From the outputs at the top to the tokens."""
+    columns: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class ExampleView:
+    """Text on which a feature fires; ``heat`` pairs a token's place with its activation."""
+
+    kind: str
+    source: str
+    tokens: tuple[str, ...]
+    heat: tuple[tuple[int, float], ...]
+    peak: int
+
+
+@dataclass(frozen=True)
+class CardView:
+    """What a feature responds to, as text."""
+
+    title: str
+    label: str
+    frequency: float
+    max_activation: float
+    histogram: tuple[int, ...]
+    promoted: tuple[str, ...]
+    suppressed: tuple[str, ...]
+    examples: tuple[ExampleView, ...]
+
+
+@dataclass(frozen=True)
+class PathView:
+    """One of the strongest paths, by the ids of its nodes."""
+
+    nodes: tuple[str, ...]
+    strength: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number about the whole graph, with one sentence on what it means."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class GraphView:
+    """Everything that a drawing needs, and nothing that a drawing library would have to know."""
+
+    prompt: str
+    full: Picture
+    groups: Picture | None
+    """The same with supernodes merged; None where no supernodes were given."""
+    cards: dict[str, CardView]
+    paths: tuple[PathView, ...]
+    facts: tuple[Fact, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able data, equal for equal inputs."""
+        data: dict[str, Any] = plain(self)
+        return data
+
+    def to_text(self) -> str:
+        """Return the data as one line of JSON, byte for byte equal for equal inputs."""
+        return json.dumps(self.to_json(), separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """Return a short name for exactly this drawing."""
+        return hashlib.sha256(self.to_text().encode()).hexdigest()[:16]

@@ -1,0 +1,114 @@
+"""Names of nodes: ids, labels and sub-titles."""
+
+from collections.abc import Sequence
+
+from circuitscope_core.feature_cards import FeatureCard, FeatureCards, show
+from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.supernodes import Supernode, describe_members
+from circuitscope_core.tokenizer import SEPARATOR, Tokenizer
+
+LONGEST_CHARACTER = 4
+"""Bytes of one character in UTF-8."""
+
+
+def node_id(graph: AttributionGraph, index: int) -> str:
+    """Return a node's id in the exchange format: unique, and equal for equal graphs.
+
+    Targets that are no token have no id of their own and are counted -1, -2, … instead.
+    """
+    node = graph.node(index)
+    if node.kind is NodeKind.TOKEN:
+        return f"E_{node.feature}_{node.position}"
+    if node.kind is NodeKind.LOGIT:
+        rank = index - graph.logit_nodes.start
+        token_id = node.feature if node.feature >= 0 else -1 - rank
+        return f"{node.layer + 1}_{token_id}_{node.position}"
+    return f"{node.layer}_{node.feature}_{node.position}"
+
+
+def token_label(text: str) -> str:
+    """Return a token's text with line ends and lone spaces visible, and the separator by name."""
+    return "start" if text == SEPARATOR else show(text)
+
+
+def card_of(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> FeatureCard | None:
+    """Return a feature node's card, None for other nodes and without cards."""
+    if cards is None or index >= graph.n_features:
+        return None
+    layer, _, feature = graph.features[index].tolist()
+    return cards.card(layer, feature)
+
+
+def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
+    """Return what a node is called: its token, or a feature's label."""
+    node = graph.node(index)
+    if node.kind is NodeKind.LOGIT:
+        return f"“{show(graph.logit_texts[index - graph.logit_nodes.start])}”"
+    token = token_label(graph.token_texts[node.position])
+    if node.kind is NodeKind.TOKEN:
+        return f"“{token}”"
+    if node.kind is NodeKind.ERROR:
+        return f"error at “{token}”"
+    card = card_of(graph, index, cards)
+    return card.label if card and card.label else f"feature {node.feature}"
+
+
+def node_detail(graph: AttributionGraph, index: int) -> str:
+    """Return where a node is."""
+    node = graph.node(index)
+    token = token_label(graph.token_texts[node.position])
+    place = f"at “{token}”, token {node.position}"
+    if node.kind is NodeKind.LOGIT:
+        return "output"
+    if node.kind is NodeKind.TOKEN:
+        return f"token {node.position} of the prompt"
+    if node.kind is NodeKind.ERROR:
+        return f"layer {node.layer}, {place}: what the transcoder leaves unexplained"
+    return f"layer {node.layer}, feature {node.feature}, {place}"
+
+
+def group_label(
+    graph: AttributionGraph,
+    group: Supernode,
+    cards: FeatureCards | None,
+    influence: Sequence[float],
+) -> str:
+    """Return a group's name: one given by hand, else that of its most influential member."""
+    if group.label != describe_members(graph, group.members) or cards is None:
+        return group.label
+    strongest = max(group.members, key=lambda member: (influence[member], -member))
+    more = f" +{len(group.members) - 1}" if len(group.members) > 1 else ""
+    return node_label(graph, strongest, cards) + more
+
+
+def readable_tokens(
+    tokenizer: Tokenizer, token_ids: Sequence[int], values: Sequence[float], peak: int
+) -> tuple[tuple[str, ...], tuple[float, ...], int]:
+    """Return texts with the bytes of one character joined, which then share the highest value.
+
+    Returns:
+        Texts, values, and the place of the peak among them.
+    """
+    texts: list[str] = []
+    joined: list[float] = []
+    new_peak = start = 0
+    while start < len(token_ids):
+        width = _width_of_character(tokenizer, token_ids[start : start + LONGEST_CHARACTER])
+        if start <= peak < start + width:
+            new_peak = len(texts)
+        part = list(token_ids[start : start + width])
+        texts.append(tokenizer.decode(part) if width > 1 else tokenizer.token_text(part[0]))
+        joined.append(max(values[start : start + width]))
+        start += width
+    return tuple(texts), tuple(joined), new_peak
+
+
+def _width_of_character(tokenizer: Tokenizer, token_ids: Sequence[int]) -> int:
+    """Return how many tokens make the first character; 1 where they make none."""
+    if not tokenizer.token_text(token_ids[0]).startswith("\\x"):
+        return 1
+    for width in range(2, len(token_ids) + 1):
+        text = tokenizer.decode(list(token_ids[:width]))
+        if len(text) == 1 and text.isprintable() and text != "\ufffd":
+            return width
+    return 1

@@ -1,0 +1,36 @@
+"""The graph of a prompt: what caused its next token."""
+
+import streamlit as st
+
+import circuitscope_core as cs
+from pages.ui import begin_page
+from pages.ui.exploring import (
+    ask_for_thresholds,
+    draw_canvas,
+    draw_details,
+    draw_downloads,
+    draw_scores,
+)
+from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
+from pages.ui.tracing import show, tracing_of
+
+begin_page("Graph")
+try:
+    tracing = tracing_of(get_state())
+    state, place = ask_for_thresholds(get_state())
+    with st.spinner("Building the graph …"):
+        shown = show(tracing, state)
+    with place:
+        draw_downloads(shown)
+    draw_canvas(shown.text, state)
+    draw_scores(shown)
+    draw_details(shown)
+except cs.CircuitScopeError as error:
+    st.error(str(error))
+    if get_state().model:
+        if st.button("Show the demo graph", key="graph_demo"):
+            change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))
+            st.rerun()
+        st.page_link("pages/prompt.py", label="Change the prompt", icon=":material/edit:")
+    else:
+        st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")

@@ -1,0 +1,57 @@
+"""Type a prompt, see what the model expects next, and build the graph."""
+
+import time
+
+import streamlit as st
+
+import circuitscope_core as cs
+from pages.ui import begin_page
+from pages.ui.models import load_model, model_key
+from pages.ui.prompting import (
+    ask_for_prompt,
+    ask_for_target,
+    check_target,
+    draw_prediction,
+    draw_reading,
+)
+from pages.ui.state import State, change_state, get_state
+from pages.ui.tracing import show, tracing_of
+
+
+def build(state: State) -> None:
+    """Build the graph, naming each step as it begins."""
+    started = time.perf_counter()
+    with st.status("Building the graph …", expanded=True) as status:
+        shown = show(tracing_of(state), state, on_step=st.write)
+        seconds = time.perf_counter() - started
+        graph = shown.pruned.graph
+        st.write(
+            f"{graph.n_features:,} active features, {graph.n_edges:,} exact direct effects; "
+            f"{shown.pruned.n_nodes:,} of {graph.n_nodes:,} nodes kept."
+        )
+        status.update(label=f"The graph is ready ({seconds:.1f} s)", state="complete", expanded=True)
+    st.page_link("pages/graph.py", label="Show the graph", icon=":material/account_tree:")
+
+
+begin_page("Prompt")
+try:
+    key = model_key(get_state().model)
+    bundle = load_model(key)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        state = ask_for_prompt(get_state())
+        draw_reading(state.prompt, bundle.tokenizer, bundle.model.config.n_ctx)
+        state = ask_for_target(state)
+        ready = st.button("Build the graph", type="primary", key="prompt_build")
+    with right:
+        st.subheader("Most likely next")
+        draw_prediction(key, state.prompt)
+    if ready:
+        with left:
+            check_target(state)
+            state = change_state(selected="", pinned=())
+            build(state)
+except cs.CircuitScopeError as error:
+    st.error(str(error))
+    if not get_state().model:
+        st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")

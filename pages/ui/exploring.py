@@ -1,0 +1,123 @@
+"""The Graph page's parts: settings, canvas, scores, paths, table, downloads."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui.graph_component import draw_graph
+from pages.ui.state import State, apply_event, change_state, get_state, write_address
+from pages.ui.tracing import Shown, downloads, feature_table
+
+DOWNLOADS = {
+    "html": ("Standalone page", "One file with this graph to explore; works without a network."),
+    "json": ("Graph JSON", "For Neuronpedia and circuit-tracer."),
+    "graphml": ("GraphML", "For Gephi, yEd and networkx."),
+}
+
+
+def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
+    """Let the visitor choose how much is shown; also returns the free place beside it."""
+    questions = (
+        (
+            "node_threshold",
+            "Node influence kept",
+            "Keep the nodes that carry this share of all influence on the outputs.",
+        ),
+        (
+            "edge_threshold",
+            "Edge influence kept",
+            "Then keep the edges that carry this share of the influence on edges.",
+        ),
+        (
+            "similarity",
+            "Similarity within supernodes",
+            "Features at one token whose decoder vectors are at least this similar are merged.",
+        ),
+    )
+    answers = {}
+    places = st.columns([2, 2, 2, 1.3], gap="medium", vertical_alignment="bottom")
+    for place, (field, label, meaning) in zip(places, questions, strict=False):
+        key = f"graph_{field}"
+        st.session_state.setdefault(key, round(getattr(state, field), 2))
+        answers[field] = place.slider(label, 0.0, 1.0, step=0.01, key=key, help=meaning)
+    return change_state(**answers), places[-1].container()
+
+
+def draw_downloads(shown: Shown) -> None:
+    """Offer the graph as files."""
+    with st.popover("Download", icon=":material/download:", width="stretch"):
+        for name, (contents, media_type) in downloads(shown).items():
+            label, meaning = DOWNLOADS[name.rsplit(".", 1)[1]]
+            st.download_button(
+                label,
+                contents,
+                file_name=name,
+                mime=media_type,
+                help=meaning,
+                width="stretch",
+                on_click="ignore",
+                key=f"graph_download_{label}",
+            )
+
+
+@st.fragment
+def draw_canvas(text: str, opening: State) -> None:
+    """Draw the graph; a click runs only this part of the page again."""
+    event = draw_graph(text, opening)
+    state = apply_event(get_state(), event)
+    if state != get_state():
+        change_state(**vars(state))
+    write_address(get_state())
+
+
+def draw_scores(shown: Shown) -> None:
+    """Draw how far the graph can be trusted."""
+    scores, pruned = shown.scores, shown.pruned
+    graph = pruned.graph
+    one, two, three, four = st.columns(4)
+    one.metric("Replacement score", f"{scores.replacement:.2f}")
+    one.caption("Share of the influence that starts at tokens rather than at errors.")
+    two.metric("Completeness score", f"{scores.completeness:.2f}")
+    two.caption("Share of a node's input that features and tokens explain, not errors.")
+    three.metric("Nodes kept", f"{pruned.n_nodes:,} of {graph.n_nodes:,}")
+    three.caption(f"{graph.n_features:,} features are active on the prompt.")
+    four.metric("Edges kept", f"{pruned.n_edges:,} of {graph.n_edges:,}")
+    four.caption(f"{len(shown.supernodes.merged)} supernodes group similar features.")
+
+
+def draw_details(shown: Shown) -> None:
+    """Draw the strongest paths as text, and the kept features as a table."""
+    st.subheader("Strongest paths")
+    st.caption(
+        "Each step's sign and share of its target's kept input. The first number is the part of "
+        "the outputs' influence that flows along the whole path."
+    )
+    lines = (f"{path.strength:6.2%}  {path.text}" for path in shown.view.paths)
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+    st.subheader("Features kept")
+    table = feature_table(shown)
+    if table.empty:
+        st.info("No feature is kept. Raise the node threshold.")
+        return
+    percent = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        key="graph_features",
+        column_config={
+            "influence": st.column_config.ProgressColumn(
+                "Influence",
+                min_value=0.0,
+                max_value=float(table["influence"].max()),
+                format="percent",
+            ),
+            "label": st.column_config.TextColumn("Label", width="medium"),
+            "layer": "Layer",
+            "feature": "Feature",
+            "token": "Token",
+            "position": "Position",
+            "activation": percent("Activation", format="%.2f"),
+            "percentile": percent("Percentile", format="percent"),
+            "frequency": percent("Fires on", format="percent"),
+        },
+    )

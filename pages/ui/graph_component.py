@@ -1,0 +1,55 @@
+"""The graph canvas as a Streamlit component that sends clicks back."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+import streamlit.components.v1 as components
+
+from circuitscope_core.export import CANVAS_FOLDER, VIS_NETWORK, find_vis_network
+from pages.ui.state import State
+
+HEIGHT = 650
+
+
+@st.cache_resource(show_spinner=False)
+def component(name: str, page: str) -> Callable[..., Any]:
+    """Declare a component whose page lies in the canvas folder, once for the whole server.
+
+    A component is one folder with an ``index.html``: the canvas's files and vis-network, which
+    lies in the installed pyvis, are put together in a temporary one.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="circuitscope-"))
+    shutil.copytree(CANVAS_FOLDER, folder, dirs_exist_ok=True)
+    shutil.copyfile(find_vis_network(), folder / VIS_NETWORK)
+    shutil.copyfile(CANVAS_FOLDER / page, folder / "index.html")
+    return components.declare_component(name, path=str(folder))
+
+
+def draw_graph(text: str, opening: State) -> Any:
+    """Draw a graph and return the canvas's last event, or None.
+
+    Args:
+        text: The view's JSON.
+        opening: What is selected, pinned and shown when the canvas first appears; later on the
+            canvas keeps its own.
+    """
+    return component("circuitscope_graph", "index.html")(
+        text=text,
+        height=HEIGHT,
+        selected=opening.selected or None,
+        pinned=list(opening.pinned),
+        view=opening.view,
+        key="graph_canvas",
+        default=None,
+    )
+
+
+def draw_tokens(tokens: list[str]) -> None:
+    """Draw tokens as a row of chips."""
+    component("circuitscope_tokens", "tokens.html")(
+        tokens=tokens, key="prompt_tokens", default=None
+    )

@@ -1,0 +1,108 @@
+"""The Prompt page's parts: what the model reads, what it expects next, what to explain."""
+
+import pandas as pd
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.view import token_label
+from pages.ui.graph_component import draw_tokens
+from pages.ui.models import ModelKey
+from pages.ui.state import TARGETS, State, change_state
+from pages.ui.tracing import predict
+
+TARGET_TEXT = {
+    "automatic": "The likeliest tokens",
+    "tokens": "Tokens of my choice",
+    "difference": "Why one token and not another",
+}
+
+
+def ask_for_prompt(state: State) -> State:
+    """Let the visitor type a prompt."""
+    st.session_state.setdefault("prompt_text", state.prompt)
+    text = st.text_area(
+        "Prompt",
+        key="prompt_text",
+        height=100,
+        help="The start of a text. The model predicts what comes next. Ctrl-Enter reads it.",
+    )
+    return change_state(prompt=text)
+
+
+def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:
+    """Return what often makes a graph other than expected; errors are the core's to raise."""
+    found = []
+    if prompt != prompt.rstrip():
+        found.append(
+            "The prompt ends with white space. The model then predicts what follows the space, "
+            "which is often not what was meant."
+        )
+    n_other = sum(ord(character) > 127 for character in prompt)
+    n_split = len(tokenizer.encode(prompt)) - len(prompt)
+    if n_other and n_split > 0:
+        found.append(
+            f"{n_other} characters are not ASCII. The model reads them as several bytes each, "
+            "so they take several columns of the graph."
+        )
+    return found
+
+
+def draw_reading(prompt: str, tokenizer: Tokenizer, n_ctx: int) -> None:
+    """Draw the tokens as the model reads them, and how many there may be."""
+    token_ids = [tokenizer.separator_id, *tokenizer.encode(prompt)]
+    draw_tokens([token_label(tokenizer.token_text(token)) for token in token_ids[:n_ctx]])
+    st.caption(f"{len(token_ids)} of at most {n_ctx} tokens, the start of the text included")
+    for warning in warnings_for(prompt, tokenizer):
+        st.warning(warning)
+
+
+def draw_prediction(key: ModelKey, prompt: str) -> None:
+    """Draw the most likely next tokens."""
+    likely = predict(key, prompt)
+    table = pd.DataFrame([vars(item) for item in likely])
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        key="prompt_likely",
+        column_config={
+            "text": st.column_config.TextColumn("Next token", width="small"),
+            "probability": st.column_config.ProgressColumn(
+                "Probability", min_value=0.0, max_value=1.0, format="percent"
+            ),
+        },
+    )
+
+
+def ask_for_target(state: State) -> State:
+    """Let the visitor choose what the graph explains."""
+    st.session_state.setdefault("prompt_target", state.target)
+    target = st.radio("Explain", TARGETS, format_func=TARGET_TEXT.__getitem__, key="prompt_target")
+    state = change_state(target=target)
+    if target == "tokens":
+        st.session_state.setdefault("prompt_tokens_wanted", state.tokens)
+        text = st.text_input(
+            "Tokens", key="prompt_tokens_wanted", help="Each token of this text gets an output."
+        )
+        return change_state(tokens=text)
+    if target == "difference":
+        one, two = st.columns(2)
+        st.session_state.setdefault("prompt_token", state.tokens)
+        st.session_state.setdefault("prompt_minus", state.minus)
+        token = one.text_input("Why this token", key="prompt_token")
+        minus = two.text_input("and not this one", key="prompt_minus")
+        return change_state(tokens=token, minus=minus)
+    return state
+
+
+def check_target(state: State) -> None:
+    """Refuse a target that is not filled in.
+
+    Raises:
+        GraphError: If a token is missing.
+    """
+    if state.target == "tokens" and not state.tokens:
+        raise cs.GraphError("No target was given. Type at least one token to explain.")
+    if state.target == "difference" and not (state.tokens and state.minus):
+        raise cs.GraphError("A difference needs two tokens. Type both.")

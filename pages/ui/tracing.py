@@ -1,0 +1,154 @@
+"""Graphs as the pages need them, computed once for all visitors."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
+from circuitscope_core.view import (
+    GraphView,
+    NextToken,
+    feature_rows,
+    layout_graph,
+    next_tokens,
+)
+from pages.ui.models import ModelKey, load_model, model_key
+from pages.ui.state import State, targets_of
+
+Value = TypeVar("Value")
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """What decides a graph."""
+
+    model: ModelKey
+    prompt: str
+    targets: tuple[int | str | cs.TokenDifference, ...] | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A graph as it is looked at."""
+
+    tracing: Tracing
+    pruned: cs.PrunedGraph
+    scores: cs.GraphScores
+    supernodes: cs.Supernodes
+    view: GraphView
+    text: str
+    """The view's JSON."""
+
+
+class Recent:
+    """The values used last. They are shared and frozen, so nothing is copied.
+
+    Streamlit's own cache cannot be used here: a computation that reports its steps to a page
+    would have them replayed into a page that is gone.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._max_entries = max_entries
+        self._lock = Lock()
+
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return the value of a key, computed where it is not at hand."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                found: Value = self._values[key]
+                return found
+        value = compute()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._max_entries:
+                self._values.popitem(last=False)
+        return value
+
+
+@st.cache_resource
+def recent_graphs() -> Recent:
+    return Recent(max_entries=8)
+
+
+@st.cache_resource
+def recent_views() -> Recent:
+    return Recent(max_entries=16)
+
+
+def tracing_of(state: State) -> Tracing:
+    """Return what the state asks to trace."""
+    key = model_key(state.model)
+    return Tracing(key, state.prompt, targets_of(state, load_model(key).tokenizer))
+
+
+def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
+    """Build a prompt's graph, or return it where it was built before."""
+
+    def build() -> cs.AttributionGraph:
+        bundle = load_model(tracing.model)
+        config = cs.AttributionConfig()
+        for item in cs.attribution_steps(bundle, tracing.prompt, config, tracing.targets):
+            if isinstance(item, cs.AttributionGraph):
+                return item
+            if on_step:
+                on_step(item)
+        raise AssertionError("the last step is the graph")
+
+    return recent_graphs().get(tracing, build)
+
+
+def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown:
+    """Prune, group and lay out a prompt's graph."""
+    tell = on_step or (lambda _name: None)
+    graph = trace(tracing, on_step)
+    settings = (state.node_threshold, state.edge_threshold, state.similarity)
+
+    def build() -> Shown:
+        bundle = load_model(tracing.model)
+        tell("Sum the influence over all paths and prune")
+        pruned = cs.prune_graph(graph, state.node_threshold, state.edge_threshold)
+        tell("Group similar features")
+        groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
+        view = layout_graph(pruned, bundle.tokenizer, bundle.feature_cards, groups)
+        return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
+
+    return recent_views().get((tracing, settings), build)
+
+
+def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
+    """Return the files on offer: name to contents and media type."""
+    slug = slugify(shown.pruned.graph.prompt)
+
+    def build() -> dict[str, tuple[str, str]]:
+        cards = load_model(shown.tracing.model).feature_cards
+        graph = shown.pruned.graph
+        data = graph_to_json(graph, shown.pruned, supernodes=shown.supernodes, cards=cards)
+        return {
+            f"{slug}.html": (render_view(shown.view), "text/html"),
+            f"{slug}.json": (json.dumps(data), "application/json"),
+            f"{slug}.graphml": (graphml_text(shown.pruned, cards), "application/xml"),
+        }
+
+    return recent_views().get(("files", shown.tracing, shown.view.digest), build)
+
+
+def feature_table(shown: Shown) -> pd.DataFrame:
+    """Return the kept features, the most influential first."""
+    rows = feature_rows(shown.pruned, load_model(shown.tracing.model).feature_cards)
+    return pd.DataFrame([vars(row) for row in rows])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def predict(key: ModelKey, prompt: str) -> tuple[NextToken, ...]:
+    """Return the most likely next tokens."""
+    return next_tokens(load_model(key).replacement, prompt)

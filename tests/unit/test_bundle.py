@@ -1,0 +1,175 @@
+"""Saving and loading: the same outputs, and damage is refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import circuitscope_core as cs
+from circuitscope_core.feature_cards import FeatureCard, FeatureCards
+from tests.samples import PROMPT, tiny_replacement
+
+CARD = {
+    "label": "",
+    "frequency": 0.5,
+    "max_activation": 2.0,
+    "histogram": (1,) * 40,
+    "quantiles": (1.0,) * 99,
+    "top_tokens": (65, 66),
+    "bottom_tokens": (67,),
+    "examples": (cs.Example("top", "<b>src</b>", (60, 98, 62), (0.0, 2.0, 0.0), 1),),
+}
+
+
+def make_bundle(**changes):
+    replacement = tiny_replacement(**changes)
+    sizes = replacement.transcoder.config
+    cards = [
+        FeatureCard(layer=layer, feature=feature, **CARD)
+        for layer in range(sizes.n_layers)
+        for feature in range(sizes.d_transcoder)
+    ]
+    return cs.Bundle(
+        replacement.model,
+        replacement.transcoder,
+        replacement.tokenizer,
+        FeatureCards.of(cards, sizes.d_transcoder),
+        cs.BundleMetadata("tiny", metrics={"l0": 1.0}),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return cs.save_bundle(make_bundle(), tmp_path / "tiny")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": {"positions": "learned", "tied_embeddings": True}},
+        {"model": {"normalization": None}, "transcoder": {"read_point": "hook_resid_mid"}},
+        {"n_layers": 3, "transcoder": {"cross_layer": False}},
+    ],
+    ids=str,
+)
+def test_a_saved_bundle_loads_to_the_same_output(tmp_path, changes):
+    bundle = make_bundle(**changes)
+    loaded = cs.load_bundle(cs.save_bundle(bundle, tmp_path / "tiny"))
+    tokens = torch.tensor([[256, 65, 66]])
+    assert torch.equal(loaded.model(tokens), bundle.model(tokens))
+    assert loaded.transcoder.config == bundle.transcoder.config
+    before, after = cs.attribute(bundle, PROMPT), cs.attribute(loaded, PROMPT)
+    torch.testing.assert_close(after.adjacency, before.adjacency)
+    assert list(loaded.feature_cards) == list(bundle.feature_cards)
+    assert loaded.metadata == bundle.metadata
+
+
+def test_the_transcoder_is_in_circuit_tracers_layout(folder):
+    encoder = load_file(folder / "transcoder" / "W_enc_1.safetensors")
+    decoder = load_file(folder / "transcoder" / "W_dec_0.safetensors")
+    shapes = {name: tuple(value.shape) for name, value in encoder.items()}
+    assert shapes == {
+        "W_enc_1": (12, 8),
+        "b_enc_1": (12,),
+        "b_dec_1": (8,),
+        "threshold_1": (12,),
+    }
+    assert tuple(decoder["W_dec_0"].shape) == (12, 2, 8)
+    config = (folder / "transcoder" / "config.yaml").read_text()
+    assert "feature_input_hook: mlp.hook_in" in config
+    assert "model_kind: cross_layer_transcoder" in config
+
+
+def test_a_transcoder_without_thresholds_is_relu(folder):
+    for layer in range(2):
+        path = folder / "transcoder" / f"W_enc_{layer}.safetensors"
+        tensors = load_file(path)
+        save_file({k: v for k, v in tensors.items() if "threshold" not in k}, path)
+    transcoder = cs.load_transcoder(folder / "transcoder")
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(
+        transcoder.encode(0, x), torch.relu(transcoder.pre_activations(0, x))
+    )
+
+
+def test_a_bundle_is_replaced_by_a_newer_one(folder):
+    changed = make_bundle(seed=5)
+    cs.save_bundle(changed, folder)
+    tokens = torch.tensor([[256, 65]])
+    assert torch.equal(cs.load_bundle(folder).model(tokens), changed.model(tokens))
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_overwritten(tmp_path):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter1.txt").write_text("text")
+    with pytest.raises(cs.BundleError, match="exists and is no bundle"):
+        cs.save_bundle(make_bundle(), precious)
+    assert (precious / "chapter1.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bundle.json", "it has no bundle.json"),
+        ("transformer.safetensors", "lacks its file transformer.safetensors"),
+        ("transcoder/W_dec_1.safetensors", "lacks its file transcoder/W_dec_1.safetensors"),
+        ("feature_cards.parquet", "lacks its file feature_cards.parquet"),
+    ],
+)
+def test_a_missing_file_is_named(folder, name, message):
+    (folder / name).unlink()
+    with pytest.raises(cs.BundleError, match=message):
+        cs.load_bundle(folder)
+
+
+def test_a_changed_file_is_refused(folder):
+    tensors = load_file(folder / "transformer.safetensors")
+    tensors["embed.W_E"][0] += 1
+    save_file(tensors, folder / "transformer.safetensors")
+    with pytest.raises(cs.BundleError, match=r"transformer\.safetensors was changed"):
+        cs.load_bundle(folder)
+
+
+def change_record(folder, **changes):
+    path = folder / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, "format version 99; this program reads version 1"),
+        ({"model": None}, "lacks the part 'model'"),
+        ({"model": {"n_layers": "2"}}, r"n_layers is '2'; it must be of type int"),
+        ({"model": {"surprise": 1}}, "has no field 'surprise'"),
+        ({"files": {"../../etc/passwd": "x"}}, "records no hash of"),
+    ],
+)
+def test_a_wrong_record_says_what_is_wrong(folder, changes, message):
+    change_record(folder, **changes)
+    with pytest.raises(cs.BundleError, match=message):
+        cs.load_bundle(folder)
+
+
+def test_a_record_that_points_outside_the_bundle_is_refused(folder):
+    record = json.loads((folder / "bundle.json").read_text())
+    change_record(folder, files={**record["files"], "../outside": "x"})
+    with pytest.raises(cs.BundleError, match="lies outside the bundle"):
+        cs.load_bundle(folder)
+
+
+def test_parts_of_two_models_do_not_load_as_one(folder, tmp_path):
+    other = cs.save_bundle(make_bundle(n_layers=3), tmp_path / "other")
+    shutil.rmtree(folder / "transcoder")
+    shutil.copytree(other / "transcoder", folder / "transcoder")
+    record, theirs = (json.loads((f / "bundle.json").read_text()) for f in (folder, other))
+    kept = {n: h for n, h in record["files"].items() if not n.startswith("transcoder/")}
+    taken = {n: h for n, h in theirs["files"].items() if n.startswith("transcoder/")}
+    change_record(folder, files={**kept, **taken}, transcoder=theirs["transcoder"])
+    with pytest.raises(cs.BundleError, match=r"does not fit together|has \d+ feature cards"):
+        cs.load_bundle(folder)

@@ -1,0 +1,199 @@
+"""Training: events, resuming, and what goes wrong. Real trainings, of tiny models."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import circuitscope_core as cs
+from circuitscope_core.pipeline import RunFolder
+from circuitscope_core.training import (
+    PHASES,
+    CheckpointFile,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TokenWindows,
+    TrainingCancelled,
+    TrainingFinished,
+    event_from_json,
+    event_to_json,
+)
+from circuitscope_core.training.batches import step_rng
+from circuitscope_core.training.optimizers import constant_then_decay, orthogonalize
+from tests.texts import tiny_config, write_parquet
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_parquet(tmp_path / "pile.parquet")
+
+
+def test_a_training_goes_through_its_phases_and_saves_a_bundle_that_loads(source, tmp_path):
+    out = tmp_path / "models" / "mine"
+    events = list(cs.train(tiny_config(), source, out))
+    begun = [event.phase for event in events if isinstance(event, PhaseStarted)]
+    ended = [event.phase for event in events if isinstance(event, PhaseFinished)]
+    assert begun == ended == list(PHASES)
+    assert isinstance(events[-1], TrainingFinished)
+    bundle = cs.load_bundle(out)
+    assert bundle.metadata.metrics == events[-1].metrics
+    wanted = {"l0", "normalized_mse", "dead", "replacement_agreement", "kl_bits", "ce_recovered"}
+    assert wanted <= set(bundle.metadata.metrics)
+    logged = [event_from_json(line) for line in bundle.training_log.splitlines()]
+    assert logged == events[:-1]
+    assert not RunFolder.for_bundle(out).path.exists()
+
+
+def test_training_lowers_both_losses(source, tmp_path):
+    events = list(cs.train(tiny_config(), source, tmp_path / "mine"))
+
+    def losses(phase, name):
+        return [
+            event.metrics[name]
+            for event in events
+            if isinstance(event, Progress) and event.phase == phase and name in event.metrics
+        ]
+
+    model = losses("language model", "validation_loss")
+    assert model[-1] < 0.8 * model[0]
+    errors = losses("transcoder", "normalized_mse")
+    assert errors[-1] < 0.7 * errors[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(source, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        list(cs.train(tiny_config(seed=seed), source, tmp_path / name))
+    a, b, c = (cs.load_bundle(tmp_path / name) for name in "abc")
+    assert torch.equal(a.model.W_U, b.model.W_U)
+    assert torch.equal(a.transcoder.W_enc, b.transcoder.W_enc)
+    assert not torch.equal(a.model.W_U, c.model.W_U)
+
+
+@pytest.mark.parametrize("phase", ["language model", "transcoder"])
+def test_a_cancelled_training_resumes_to_the_same_weights(source, tmp_path, phase):
+    list(cs.train(tiny_config(), source, tmp_path / "whole"))
+    events = cs.train(tiny_config(), source, tmp_path / "cut")
+    for event in events:
+        if isinstance(event, Progress) and event.phase == phase and event.step >= event.n_steps / 2:
+            break
+    events.close()
+    folder = RunFolder.for_bundle(tmp_path / "cut")
+    last = event_from_json(folder.events.read_text().splitlines()[-1])
+    assert isinstance(last, TrainingCancelled)
+    assert not (tmp_path / "cut").exists()
+    resumed = list(cs.train(tiny_config(), source, tmp_path / "cut"))
+    start = next(e for e in resumed if isinstance(e, PhaseStarted) and e.phase == phase)
+    assert 0 < start.first_step < start.n_steps
+    whole, cut = cs.load_bundle(tmp_path / "whole"), cs.load_bundle(tmp_path / "cut")
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(cut.model.state_dict()[name], value, rtol=0, atol=0)
+    for name, value in whole.transcoder.state_dict().items():
+        torch.testing.assert_close(cut.transcoder.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_run_folder_of_other_settings_is_not_resumed_but_can_be_discarded(source, tmp_path):
+    events = cs.train(tiny_config(), source, tmp_path / "mine")
+    next(e for e in events if isinstance(e, Progress))
+    events.close()
+    other = tiny_config(seed=99)
+    with pytest.raises(cs.TrainingError, match="begun with another configuration"):
+        list(cs.train(other, source, tmp_path / "mine"))
+    events = cs.train(other, source, tmp_path / "mine", restart=True)
+    assert next(e for e in events if isinstance(e, Progress))
+    events.close()
+
+
+def test_a_damaged_checkpoint_says_what_to_do(source, tmp_path):
+    events = cs.train(tiny_config(), source, tmp_path / "mine")
+    next(e for e in events if isinstance(e, Progress))
+    events.close()
+    folder = RunFolder.for_bundle(tmp_path / "mine")
+    folder.checkpoint("language model").path.write_bytes(b"junk")
+    with pytest.raises(cs.TrainingError, match=r"cannot be read .*restart the training"):
+        list(cs.train(tiny_config(), source, tmp_path / "mine"))
+
+
+def test_too_little_text_is_refused_before_any_training(tmp_path):
+    source = write_parquet(tmp_path / "short.parquet", ["one", "two"])
+    settings = dataclasses.replace(tiny_config().corpus, skill_share=0.0)
+    config = dataclasses.replace(tiny_config(), corpus=settings)
+    with pytest.raises(cs.TrainingError, match=r"has \d+ tokens; one window needs 33"):
+        list(cs.train(config, source, tmp_path / "mine"))
+
+
+def test_a_diverging_training_stops_with_an_error(source, tmp_path):
+    wild = dataclasses.replace(
+        tiny_config().language_model_training, learning_rate=1e30, muon_learning_rate=1e30
+    )
+    config = dataclasses.replace(tiny_config(), language_model_training=wild)
+    with pytest.raises(cs.TrainingError, match=r"loss is nan at step \d+; lower the learning rate"):
+        list(cs.train(config, source, tmp_path / "mine"))
+
+
+@pytest.mark.parametrize("policy", ["all", "open", "none"])
+def test_excerpts_travel_only_as_the_policy_allows(tmp_path, policy):
+    secret = "zqxj zqxj private words " * 20
+    source = write_parquet(tmp_path / "secret.parquet", [secret] * 200)
+    cards = dataclasses.replace(tiny_config().feature_cards, excerpts=policy)
+    config = dataclasses.replace(tiny_config(), feature_cards=cards)
+    list(cs.train(config, source, tmp_path / "mine"))
+    bundle = cs.load_bundle(tmp_path / "mine")
+    quoted = [example for card in bundle.feature_cards for example in card.examples]
+    texts = "".join(bundle.tokenizer.decode(list(example.token_ids)) for example in quoted)
+    assert bool(quoted) == (policy != "none")
+    assert ("zqxj" in texts) == (policy == "all")
+    labels = "".join(card.label for card in bundle.feature_cards)
+    assert "zqxj" not in labels or policy == "all"
+
+
+def test_every_event_survives_its_json_line():
+    events = [
+        PhaseStarted("transcoder", 7, 3),
+        Progress("language model", 1, 2, 3.5, {"loss": 1.25}),
+        TrainingFinished("models/x", 1.5, {"l0": 2.0}),
+    ]
+    assert [event_from_json(event_to_json(event)) for event in events] == events
+    for broken in ("", "{", "[]", '{"event": "Nope"}', json.dumps({"event": "Progress"})):
+        assert event_from_json(broken) is None
+
+
+def test_windows_open_with_the_separator_and_follow_the_stream():
+    tokens = np.arange(1000).astype(np.uint16) % 200
+    tokens[::50] = 256
+    windows = TokenWindows.of(tokens, 256, 16)
+    drawn = windows.sample(64, step_rng(0, 1, 0))
+    assert drawn.shape == (64, 17)
+    assert (drawn[:, 0] == 256).all()
+    stream = tokens.tolist()
+    for row in drawn[:, 1:].tolist():
+        assert any(stream[at : at + 16] == row for at in range(1000 - 15))
+    assert torch.equal(drawn, windows.sample(64, step_rng(0, 1, 0)))
+    assert not torch.equal(drawn, windows.sample(64, step_rng(0, 1, 1)))
+
+
+def test_orthogonalised_matrices_have_singular_values_near_1():
+    matrices = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0))
+    for shaped in (matrices, matrices.mT):
+        values = torch.linalg.svdvals(orthogonalize(shaped))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+
+
+def test_the_rate_is_constant_then_falls_to_0():
+    factors = [constant_then_decay(step, 100, 0.2) for step in (0, 79, 80, 90, 100)]
+    assert factors == pytest.approx([1, 1, 1, 0.5, 0])
+
+
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = CheckpointFile(tmp_path / "phase.safetensors")
+    file.save(1, {"x": torch.ones(2)}, note="a")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        file.save(2, {"x": torch.zeros(2)})
+    saved = file.load()
+    assert (saved.step, saved.tensors["x"].tolist(), saved.extra) == (1, [1, 1], {"note": "a"})

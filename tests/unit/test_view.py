@@ -1,0 +1,221 @@
+"""The drawing of a graph: places, names, shares, and what pruning left out."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+
+from circuitscope_core.errors import GraphError
+from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.pruning import prune_graph
+from circuitscope_core.supernodes import cluster_features
+from circuitscope_core.view import (
+    feature_rows,
+    layout_graph,
+    node_id,
+    strongest_paths,
+    token_label,
+)
+from circuitscope_core.view.grid import Item, Spacing, arrange, push_apart
+from circuitscope_core.view.paths import kept_shares
+from circuitscope_core.view.text import readable_tokens
+from tests.unit.graph_samples import TOKENIZER, Decoders, sample_cards, sample_graph
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    return prune_graph(sample_graph())
+
+
+@pytest.fixture(scope="module")
+def view(pruned):
+    groups = cluster_features(pruned, Decoders())
+    return layout_graph(pruned, TOKENIZER, sample_cards(), groups)
+
+
+def test_equal_inputs_give_the_same_bytes(pruned, view):
+    again = prune_graph(sample_graph())
+    other = layout_graph(again, TOKENIZER, sample_cards(), cluster_features(again, Decoders()))
+    assert other.to_text() == view.to_text()
+    assert other.digest == view.digest
+    assert layout_graph(pruned, TOKENIZER).digest != view.digest
+
+
+def test_every_kept_node_is_drawn_once(pruned, view):
+    ids = [node.id for node in view.full.nodes]
+    assert len(ids) == pruned.n_nodes
+    assert len(set(ids)) == len(ids)
+
+
+def test_nodes_stand_in_the_band_of_their_token_and_layer(view):
+    n_layers = len(view.full.rows) - 2
+    for node in view.full.nodes:
+        row = view.full.rows[n_layers - node.layer]
+        column = view.full.columns[node.position]
+        assert row.start < node.y < row.end
+        assert column.start < node.x < column.end
+
+
+def test_no_two_nodes_stand_in_the_same_place(view):
+    for picture in (view.full, view.groups):
+        places = {(node.x, node.y) for node in picture.nodes}
+        assert len(places) == len(picture.nodes)
+
+
+def test_outputs_stand_by_probability_the_best_at_the_right(view):
+    outputs = sorted((node.x, node.probability) for node in view.full.nodes if node.probability)
+    assert [probability for _, probability in outputs] == sorted(p for _, p in outputs)
+
+
+def test_a_column_is_as_wide_as_its_fullest_cell():
+    items = [Item((1, 0), 10.0, 1.0), Item((1, 0), 10.0, 2.0), Item((1, 1), 10.0, 1.0)]
+    spacing = Spacing(longest_line=100.0, line_height=10.0, least_column=12.0, padding=4.0)
+    grid = arrange(items, ["Output", "L0", "Token"], ["a", "b"], spacing)
+    assert [band.end - band.start for band in grid.columns] == [24, 14]
+    assert grid.positions[1][0] == 17  # the highest rank stands at the right
+    assert grid.positions[0][0] == 7
+
+
+def test_a_full_cell_goes_on_in_a_second_line():
+    items = [Item((1, 0), 10.0, float(rank)) for rank in range(3)]
+    grid = arrange(items, ["Output", "L0", "Token"], ["a"], Spacing(20.0, 10.0))
+    assert len({y for _, y in grid.positions}) == 2
+
+
+def test_tiles_are_pushed_apart_and_stay_inside():
+    places = push_apart([95.0, 95.0, 10.0], [20.0, 20.0, 20.0], 100.0)
+    assert places == [50, 70, 90]
+    assert all(b - a >= 20 for a, b in pairwise(places))
+
+
+def test_shares_of_a_nodes_inputs_add_up_to_one(view):
+    totals = {}
+    for edge in view.full.edges:
+        totals[edge.target] = totals.get(edge.target, 0) + abs(edge.share)
+    assert totals
+    assert all(total == pytest.approx(1) for total in totals.values())
+
+
+def test_a_share_has_the_sign_of_its_weight(view):
+    assert all((edge.weight > 0) == (edge.share > 0) for edge in view.full.edges)
+
+
+def test_what_pruning_left_out_is_told(pruned, view):
+    graph = pruned.graph
+    node = next(node for node in view.full.nodes if node.dropped > 0)
+    index = next(i for i in range(graph.n_nodes) if node_id(graph, i) == node.id)
+    kept = (graph.adjacency[index] * pruned.edge_mask[index]).abs().sum()
+    assert node.dropped == pytest.approx(float(1 - kept / graph.adjacency[index].abs().sum()))
+
+
+def test_weak_edges_of_a_large_graph_are_left_out_and_counted(pruned, monkeypatch):
+    monkeypatch.setattr("circuitscope_core.view.layout.MAX_DRAWN_EDGES", 10)
+    picture = layout_graph(pruned, TOKENIZER).full
+    assert len(picture.edges) == 10
+    assert picture.n_edges_left_out == pruned.n_edges - 10
+    strongest = kept_shares(pruned)[pruned.edge_mask].abs().topk(10).values
+    assert min(abs(edge.share) for edge in picture.edges) == pytest.approx(float(strongest[-1]))
+
+
+def test_a_group_stands_for_its_members(view):
+    groups = [node for node in view.groups.nodes if node.kind == "group"]
+    assert groups
+    drawn = [member for node in view.groups.nodes for member in node.members or (node.id,)]
+    assert sorted(drawn) == sorted(node.id for node in view.full.nodes)
+    assert all(node.label.endswith(f"+{len(node.members) - 1}") for node in groups)
+
+
+def test_a_group_named_by_hand_keeps_its_name(pruned):
+    groups = cluster_features(pruned, Decoders())
+    index = next(i for i, group in enumerate(groups.groups) if len(group.members) > 1)
+    named = layout_graph(pruned, TOKENIZER, sample_cards(), groups.rename(index, "my group"))
+    assert "my group" in {node.label for node in named.groups.nodes}
+
+
+def test_cards_hold_text_and_mark_the_peak(view):
+    card = next(iter(view.cards.values()))
+    example = card.examples[0]
+    assert dict(example.heat)[example.peak] == max(value for _, value in example.heat)
+    assert "⏎" in card.promoted
+    assert "␣" in card.promoted
+
+
+def test_a_graph_without_cards_or_groups_is_drawn_too(pruned):
+    bare = layout_graph(pruned, TOKENIZER)
+    assert bare.groups is None
+    assert bare.cards == {}
+    assert any(node.label.startswith("feature ") for node in bare.full.nodes)
+    json.loads(bare.to_text())
+
+
+def test_bytes_of_one_character_are_joined():
+    token_ids = [97, *"é€".encode(), 0xE2, 98]
+    values = [0.0, 1.0, 2.0, 0.0, 3.0, 0.0, 0.5, 0.0]
+    texts, joined, peak = readable_tokens(TOKENIZER, token_ids, values, peak=4)
+    assert texts == ("a", "é", "€", "\\xe2", "b")
+    assert joined == (0.0, 2.0, 3.0, 0.5, 0.0)
+    assert peak == 2
+
+
+def test_line_ends_lone_spaces_and_the_separator_are_visible():
+    shown = [token_label(text) for text in ("\n", " ", "a", "<|endoftext|>")]
+    assert shown == ["⏎", "␣", "a", "start"]
+
+
+def test_paths_lead_from_a_token_to_an_output(pruned):
+    graph = pruned.graph
+    shares = kept_shares(pruned)
+    paths = strongest_paths(pruned, 5)
+    assert len(paths) == 5
+    for path in paths:
+        assert path.nodes[0] in range(*graph.token_nodes.indices(graph.n_nodes))
+        assert path.nodes[-1] >= graph.logit_nodes.start
+        product = float(graph.logit_weights[path.nodes[-1]])
+        for (source, target), share, weight in zip(
+            pairwise(path.nodes), path.shares, path.weights, strict=True
+        ):
+            assert pruned.edge_mask[target, source]
+            assert share == pytest.approx(float(shares[target, source]))
+            assert weight == float(graph.adjacency[target, source])
+            product *= abs(share)
+        assert path.strength == pytest.approx(product)
+        assert path.text.count("→ ") >= len(path.nodes) - 1
+
+
+def test_paths_are_the_strongest_of_all(pruned):
+    graph, shares = pruned.graph, kept_shares(pruned).abs().double()
+    tokens = graph.token_nodes
+
+    def walk(node, strength):
+        if tokens.start <= node < tokens.stop:
+            yield strength
+        for source in shares[node].nonzero()[:, 0].tolist():
+            yield from walk(source, strength * float(shares[node, source]))
+
+    every = []
+    for logit in range(graph.logit_nodes.start, graph.n_nodes):
+        every += walk(logit, float(graph.logit_weights[logit]))
+    found = [path.strength for path in strongest_paths(pruned, 7)]
+    assert found == pytest.approx(sorted(every, reverse=True)[:7], rel=1e-4)
+
+
+def test_no_path_is_no_number_of_paths(pruned):
+    with pytest.raises(GraphError, match="at least one"):
+        strongest_paths(pruned, 0)
+
+
+def test_the_table_lists_kept_features_by_influence(pruned):
+    rows = feature_rows(pruned, sample_cards())
+    influence = [row.influence for row in rows]
+    assert influence == sorted(influence, reverse=True)
+    assert len(rows) == int(pruned.node_mask[pruned.graph.feature_nodes].sum())
+    assert all(0 <= row.percentile <= 1 for row in rows)
+
+
+def test_drawing_changes_nothing(pruned):
+    before = (pruned.graph.adjacency.clone(), pruned.node_mask.clone())
+    cards: FeatureCards = sample_cards()
+    layout_graph(pruned, TOKENIZER, cards, cluster_features(pruned, Decoders()))
+    assert torch.equal(before[0], pruned.graph.adjacency)
+    assert torch.equal(before[1], pruned.node_mask)
