@@ -78,6 +78,8 @@ class _JsonConfig:
             nested = is_dataclass(hint) and isinstance(data[name], Mapping)
             values[name] = hint.from_json(data[name]) if nested else data[name]
             _require_type(f"{cls.__name__}.{name}", values[name], hint)
+            if hint is float:  # JSON may write 2.0 as 2
+                values[name] = float(values[name])
         return cls(**values)
 
 

@@ -109,7 +109,7 @@ class CrossLayerTranscoder(nn.Module):
 
     def decoder_vectors(self, layer: int, features: Tensor) -> Float[Tensor, "n n_layers d_model"]:
         """Return what features of one layer write to every layer's MLP output, per activation."""
-        decoders = self.W_dec[layer][features].detach()
+        decoders: Tensor = self.W_dec[layer][features].detach()
         vectors = decoders.new_zeros(len(features), self.config.n_layers, self.config.d_model)
         vectors[:, layer : layer + decoders.shape[1]] = decoders
         return vectors

@@ -11,6 +11,7 @@ from pages.ui.exploring import (
     draw_downloads,
     draw_scores,
 )
+from pages.ui.links import link_to
 from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
 from pages.ui.tracing import show, tracing_of
 
@@ -22,7 +23,7 @@ try:
         shown = show(tracing, state)
     with place:
         draw_downloads(shown)
-    draw_canvas(shown.text, state)
+    draw_canvas(shown, state)
     draw_scores(shown)
     draw_details(shown)
 except cs.CircuitScopeError as error:
@@ -31,6 +32,6 @@ except cs.CircuitScopeError as error:
         if st.button("Show the demo graph", key="graph_demo"):
             change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))
             st.rerun()
-        st.page_link("pages/prompt.py", label="Change the prompt", icon=":material/edit:")
+        link_to("prompt", "Change the prompt")
     else:
-        st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
+        link_to("train", "Train a model")

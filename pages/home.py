@@ -5,28 +5,26 @@ import streamlit as st
 import circuitscope_core as cs
 from pages.ui import begin_page
 from pages.ui.facts import draw_model_facts
+from pages.ui.links import link_to
 from pages.ui.models import load_model, model_key
 from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
 
 STEPS = (
     (
         "Train",
-        "pages/train.py",
-        ":material/model_training:",
+        "train",
         "A small language model and its transcoder, on text of your own, in minutes on a CPU. "
         "A trained model comes with the app, so this step can wait.",
     ),
     (
         "Prompt",
-        "pages/prompt.py",
-        ":material/edit:",
+        "prompt",
         "Type the start of a text, see the likely next tokens, and choose which of them to "
         "explain.",
     ),
     (
         "Graph",
-        "pages/graph.py",
-        ":material/account_tree:",
+        "graph",
         "Read which tokens and features caused the output, with exact weights. Point, click, "
         "group, download.",
     ),
@@ -42,13 +40,13 @@ if st.button("Show the demo graph", type="primary", icon=":material/play_arrow:"
     change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))
     st.switch_page("pages/graph.py")
 st.caption(f"Why does the model continue “{DEMO_PROMPT}” the way it does?")
-for place, (name, page, icon, text) in zip(st.columns(3, gap="medium"), STEPS, strict=True):
+for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=True):
     with place.container(border=True, height="stretch"):
         st.subheader(name)
         st.write(text)
-        st.page_link(page, label=f"Go to {name}", icon=icon)
+        link_to(page, f"Go to {name}")
 try:
     draw_model_facts(load_model(model_key(get_state().model)))
 except cs.CircuitScopeError as error:
     st.error(str(error))
-    st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
+    link_to("train", "Train a model")

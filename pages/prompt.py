@@ -6,6 +6,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui import begin_page
+from pages.ui.links import link_to
 from pages.ui.models import load_model, model_key
 from pages.ui.prompting import (
     ask_for_prompt,
@@ -29,8 +30,10 @@ def build(state: State) -> None:
             f"{graph.n_features:,} active features, {graph.n_edges:,} exact direct effects; "
             f"{shown.pruned.n_nodes:,} of {graph.n_nodes:,} nodes kept."
         )
-        status.update(label=f"The graph is ready ({seconds:.1f} s)", state="complete", expanded=True)
-    st.page_link("pages/graph.py", label="Show the graph", icon=":material/account_tree:")
+        status.update(
+            label=f"The graph is ready ({seconds:.1f} s)", state="complete", expanded=True
+        )
+    link_to("graph", "Show the graph")
 
 
 begin_page("Prompt")
@@ -54,4 +57,4 @@ try:
 except cs.CircuitScopeError as error:
     st.error(str(error))
     if not get_state().model:
-        st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
+        link_to("train", "Train a model")

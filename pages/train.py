@@ -13,15 +13,14 @@ from circuitscope_core.launch import (
     training_state,
 )
 from circuitscope_core.pipeline import RunFolder
-from pages.ui import begin_page
-from pages.ui.models import MODELS
+from pages.ui import begin_page, models
 from pages.ui.training_form import ask_for_training
 from pages.ui.training_view import draw_training
 
 begin_page("Train")
-runs = list_runs(MODELS)
+runs = list_runs(models.MODELS)
 watched = next((name for name in runs if name), None)
-folder = RunFolder.for_bundle(MODELS / watched) if watched else None
+folder = RunFolder.for_bundle(models.MODELS / watched) if watched else None
 live = folder is not None and training_state(folder).status == "running"
 
 
@@ -38,10 +37,11 @@ def watch() -> None:
 
 def resume() -> None:
     """Go on with the training that was begun, from its last checkpoint."""
-    assert folder is not None and watched is not None
+    assert folder is not None
+    assert watched is not None
     config = begun_config(folder)
     if config is not None:
-        start_training(TrainingRequest(config, begun_sources(folder), MODELS, watched))
+        start_training(TrainingRequest(config, begun_sources(folder), models.MODELS, watched))
 
 
 if folder is not None and watched is not None:
@@ -63,10 +63,10 @@ if folder is not None and watched is not None:
     watch()
 else:
     ended = st.session_state.pop("train_ended", None)
-    if ended and (MODELS / ended / "bundle.json").is_file():
+    if ended and (models.MODELS / ended / "bundle.json").is_file():
         st.success(f"“{ended}” is trained. Choose it in the sidebar and type a prompt.")
         st.page_link("pages/prompt.py", label="Type a prompt", icon=":material/edit:")
-    request = ask_for_training(MODELS)
+    request = ask_for_training(models.MODELS)
     if st.button("Train", type="primary", key="train_start", disabled=request is None):
         try:
             start_training(request)

@@ -84,9 +84,7 @@ def random_graph(seed, n_layers=3, n_pos=3, n_features=12, n_logits=2, density=0
     """A random graph with the structure of a real one: effects only go up and to the right."""
     generator = torch.Generator().manual_seed(seed)
     rows = {
-        tuple(
-            int(torch.randint(high, (1,), generator=generator)) for high in (n_layers, n_pos, 50)
-        )
+        tuple(int(torch.randint(high, (1,), generator=generator)) for high in (n_layers, n_pos, 50))
         for _ in range(n_features)
     }
     features = sorted(rows)

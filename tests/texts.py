@@ -26,9 +26,7 @@ def write_parquet(path, texts=None):
 
 def tiny_config(seed=0, **changes):
     config = cs.TrainConfig(
-        model=cs.ModelConfig(
-            n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=32, n_ctx=32
-        ),
+        model=cs.ModelConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=32, n_ctx=32),
         transcoder=cs.TranscoderConfig(n_layers=2, d_model=16, d_transcoder=32),
         corpus=cs.CorpusConfig(validation_every=10),
         language_model_training=cs.LanguageModelTraining(

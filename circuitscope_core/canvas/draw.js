@@ -87,9 +87,11 @@
   cs.drawGhosts = function drawGhosts(ctx, picture, theme) {
     ctx.beginPath()
     for (const edge of picture.links) route(ctx, edge.from, edge.to, picture.bent)
+    ctx.globalAlpha = Math.min(1, Math.sqrt(1000 / Math.max(1, picture.links.length)))
     ctx.strokeStyle = theme.ghost
     ctx.lineWidth = 0.8
     ctx.stroke()
+    ctx.globalAlpha = 1
   }
 
   // Colour and width say how strong; dashes repeat the sign for those who do not see the colour.
@@ -184,7 +186,7 @@
     return shorten(text, length)
   }
 
-  cs.drawNodeLabel = function drawNodeLabel(ctx, node, { theme, big }) {
+  cs.drawNodeLabel = function drawNodeLabel(ctx, node, width, { theme, big }) {
     ctx.textBaseline = 'middle'
     if (node.kind === 'logit') {
       const text = node.label.replace(/^“(.*)”$/s, '$1'), upright = text.length <= 2
@@ -198,7 +200,8 @@
       return
     }
     ctx.font = `${11 * big}px ${FONT}`
-    ctx.textAlign = 'center'
-    haloText(ctx, shorten(node.label, 34), node.x, node.y - 13, theme)
+    const atEdge = node.x > 0.8 * width
+    ctx.textAlign = atEdge ? 'right' : 'center'
+    haloText(ctx, shorten(node.label, 34), node.x + (atEdge ? 8 : 0), node.y - 13, theme)
   }
 })(globalThis.CircuitScope)

@@ -37,7 +37,7 @@
 
     const pathNodes = () => [...new Set(state.data.paths[state.path].nodes.map((id) => state.homes.get(id)).filter(Boolean))]
     // big: how much text grows so that it stays readable when the whole graph is small
-    const look = () => ({ theme: cs.theme(state.dark), dark: state.dark, big: net ? Math.min(1.4, Math.max(1, 1 / net.getScale())) : 1 })
+    const look = () => ({ theme: cs.theme(state.dark), dark: state.dark, big: net ? Math.min(1.7, Math.max(1, 1 / net.getScale())) : 1 })
 
     function paintBelow(ctx) {
       const { theme, dark } = look()
@@ -53,7 +53,8 @@
     function paintAbove(ctx) {
       const bare = state.picture.nodes.filter((node) => !node.members.length)
       const named = bare.filter((node) => node.kind === 'logit' || state.pinned.has(node.id) || node.id === state.selected)
-      for (const node of named) cs.drawNodeLabel(ctx, node, look())
+      const { end } = state.picture.columns[state.picture.columns.length - 1]
+      for (const node of named) cs.drawNodeLabel(ctx, node, end, look())
     }
 
     const renderer = (node) => ({ ctx, x, y }) => ({

@@ -6,10 +6,42 @@ import string
 from circuitscope_core.skills.prompts import SkillPrompt
 
 ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-).split()
-CARDINALS = "one two three four five six seven eight nine ten eleven twelve".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+)
+CARDINALS = (
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+DAYS = (
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+)
 STEPS = (1, 1, 1, 1, 2, 5, 10)
 HELD_OUT_ONE_IN = 10
 
@@ -28,7 +60,7 @@ def draw_run(rng: random.Random) -> tuple[int, int]:
 def write_document(rng: random.Random) -> str:
     """Write one run in words, letters or digits."""
     if rng.random() < 0.3:
-        series = rng.choice((ORDINALS, CARDINALS, DAYS, list(string.ascii_uppercase)))
+        series = rng.choice((ORDINALS, CARDINALS, DAYS, tuple(string.ascii_uppercase)))
         start = rng.randrange(len(series) - 2)
         return ", ".join(series[start : start + rng.randint(3, 9)]) + "."
     while is_held_out(*(run := draw_run(rng))):

@@ -85,30 +85,26 @@ BY_INITIAL = {
     for letter in sorted({word[0] for word in ORGANISATION_WORDS})
 }
 
-FIRST_NAMES = tuple(
-    """
-Adam Agnes Alan Alice Amir Anna Arthur Beatrice Ben Bruno Carla Cecil Clara Daniel Daria David
-Dora Edgar Elena Elias Emma Erik Esther Felix Fiona Frank Gina Grace Hanna Harold Helen Hugo Ian
-Ida Igor Irene Jack Jana Joel Judith Karim Kate Klaus Laura Leo Lina Lucas Mara Marco Maria Max
-Mina Nadia Nathan Nina Noah Olga Oscar Paula Peter Petra Quentin Rachel Ravi Rita Robert Rosa
-Samuel Sara Simon Sofia Stefan Tara Theo Thomas Ulla Urban Vera Victor Walter Wanda Xavier Yara
-Yusuf Zoe
-""".split()
-)
-OBJECTS = tuple(
-    """
+_FIRST_NAMES = """
+Adam Agnes Alan Alice Amir Anna Arthur Beatrice Ben Bruno Carla Cecil Clara Daniel Daria David Dora
+Edgar Elena Elias Emma Erik Esther Felix Fiona Frank Gina Grace Hanna Harold Helen Hugo Ian Ida Igor
+Irene Jack Jana Joel Judith Karim Kate Klaus Laura Leo Lina Lucas Mara Marco Maria Max Mina Nadia
+Nathan Nina Noah Olga Oscar Paula Peter Petra Quentin Rachel Ravi Rita Robert Rosa Samuel Sara Simon
+Sofia Stefan Tara Theo Thomas Ulla Urban Vera Victor Walter Wanda Xavier Yara Yusuf Zoe
+"""
+FIRST_NAMES = tuple(_FIRST_NAMES.split())
+_OBJECTS = """
 apple arrow basket bell blanket book bottle bowl box brush bucket button candle card chain chair
 clock coat coin comb cup desk drum envelope feather flag flute fork glass glove hammer hat helmet
 jar key kite knife ladder lamp leaf letter map mirror mug nail needle notebook paddle paper pen
 pencil piano pillow pin plate pot purse ring rope ruler saddle scarf shell shirt shoe shovel spoon
-stamp stone stool string table ticket tool torch towel toy tray trumpet umbrella vase violin
-wallet wheel whistle window wire
-""".split()
-)
-PLACES = tuple(
-    """
+stamp stone stool string table ticket tool torch towel toy tray trumpet umbrella vase violin wallet
+wheel whistle window wire
+"""
+OBJECTS = tuple(_OBJECTS.split())
+_PLACES = """
 Athens Berlin Boston Cairo Chicago Delhi Denver Dublin Geneva Havana Helsinki Houston Jakarta Kyoto
 Lagos Lima Lisbon London Madrid Manila Mexico Milan Moscow Nairobi Oslo Ottawa Paris Prague Quito
 Rabat Rome Seattle Seoul Sofia Sydney Tokyo Toronto Tunis Vienna Warsaw Zagreb
-""".split()
-)
+"""
+PLACES = tuple(_PLACES.split())

@@ -1,5 +1,6 @@
 """A graph as plain data for drawing: positions, names, cards, paths. No plotting library."""
 
+from circuitscope_core.view.ablation import AblationRow, ablate, node_indices
 from circuitscope_core.view.layout import layout_graph
 from circuitscope_core.view.model import (
     Band,
@@ -17,6 +18,7 @@ from circuitscope_core.view.tables import FeatureRow, NextToken, feature_rows, n
 from circuitscope_core.view.text import node_id, node_label, token_label
 
 __all__ = [
+    "AblationRow",
     "Band",
     "CardView",
     "EdgeView",
@@ -29,10 +31,12 @@ __all__ = [
     "NodeView",
     "PathView",
     "Picture",
+    "ablate",
     "feature_rows",
     "layout_graph",
     "next_tokens",
     "node_id",
+    "node_indices",
     "node_label",
     "strongest_paths",
     "to_networkx",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuitscope_core.view.model import Band
 
@@ -29,10 +29,9 @@ class Spacing:
     line_height: float
     least_column: float = 17.0
     least_row: float = 58.0
-    most_row: float = 220.0
     padding: float = 8.0
     proportion: float = 0.72
-    """Layer rows are stretched, up to ``most_row``, until height / width reaches this."""
+    """Layer rows are stretched until height / width reaches this."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,23 @@ def arrange(
     return Grid(tuple(positions), rows, columns)
 
 
+def arrange_compactly(
+    items: Sequence[Item],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    spacing: Spacing,
+) -> Grid:
+    """Arrange with shorter lines where that lets the whole grid be seen larger."""
+    lengths = [spacing.longest_line * part / 8 for part in range(8, 1, -1)]
+    grids = (
+        arrange(items, row_labels, column_labels, replace(spacing, longest_line=length))
+        for length in lengths
+    )
+    return min(
+        grids, key=lambda grid: max(grid.columns[-1].end, grid.rows[-1].end / spacing.proportion)
+    )
+
+
 def group_by_cell(items: Sequence[Item]) -> Mapping[Cell, list[int]]:
     """Return the items of each cell, highest rank first."""
     cells: dict[Cell, list[int]] = {}
@@ -106,8 +122,7 @@ def stretch(heights: Sequence[float], width: float, spacing: Spacing) -> list[fl
     """
     first, *inner, last = heights
     factor = max(1.0, (width * spacing.proportion - first - last) / max(1.0, sum(inner)))
-    higher = [max(height, min(spacing.most_row, height * factor)) for height in inner]
-    return [first, *higher, last]
+    return [first, *(height * factor for height in inner), last]
 
 
 def spread(

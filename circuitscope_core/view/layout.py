@@ -12,7 +12,7 @@ from circuitscope_core.pruning import PrunedGraph, graph_scores
 from circuitscope_core.supernodes import Supernodes, collapse_graph
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view.cards import card_key, card_view
-from circuitscope_core.view.grid import Item, Spacing, arrange, spread
+from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.model import (
     CardView,
     EdgeView,
@@ -136,7 +136,8 @@ def _picture(
 ) -> Picture:
     rows = ("Output", *(f"L{layer}" for layer in reversed(range(graph.n_layers))), "Token")
     columns = [token_label(text) for text in graph.token_texts]
-    grid = spread(items, rows, columns, TILES) if tiles else arrange(items, rows, columns, GLYPHS)
+    place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
+    grid = place(items, rows, columns, spacing)
     placed = (
         NodeView(**{**vars(node), "x": x, "y": y})
         for node, (x, y) in zip(nodes, grid.positions, strict=True)

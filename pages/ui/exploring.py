@@ -1,11 +1,13 @@
 """The Graph page's parts: settings, canvas, scores, paths, table, downloads."""
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+import circuitscope_core as cs
 from pages.ui.graph_component import draw_graph
 from pages.ui.state import State, apply_event, change_state, get_state, write_address
-from pages.ui.tracing import Shown, downloads, feature_table
+from pages.ui.tracing import Shown, downloads, feature_table, switch_off
 
 DOWNLOADS = {
     "html": ("Standalone page", "One file with this graph to explore; works without a network."),
@@ -60,13 +62,48 @@ def draw_downloads(shown: Shown) -> None:
 
 
 @st.fragment
-def draw_canvas(text: str, opening: State) -> None:
+def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
-    event = draw_graph(text, opening)
+    event = draw_graph(shown.text, opening)
     state = apply_event(get_state(), event)
     if state != get_state():
         change_state(**vars(state))
     write_address(get_state())
+    draw_ablation(shown, get_state().selected)
+
+
+def draw_ablation(shown: Shown, selected: str) -> None:
+    """Draw what the model does without the selected feature."""
+    try:
+        rows = switch_off(shown, selected)
+    except cs.CircuitScopeError as error:
+        st.caption(str(error))
+        return
+    if not rows:
+        return
+    pictures = (shown.view.full, shown.view.groups or shown.view.full)
+    nodes = {node.id: node for picture in pictures for node in picture.nodes}
+    with st.container(border=True):
+        st.subheader("Check it: the selected node switched off")
+        st.caption(
+            "The graph predicts how each output's logit changes. The model, run without the "
+            "feature and all else frozen, must agree; the probabilities let later layers react."
+        )
+        st.text(f"{nodes[selected].label}: {nodes[selected].detail}")
+        signed = st.column_config.NumberColumn
+        st.dataframe(
+            pd.DataFrame([vars(row) for row in rows]),
+            hide_index=True,
+            width="stretch",
+            key="graph_ablation",
+            column_config={
+                "token": "Output",
+                "predicted": signed("Logit change: predicted by the graph", format="%+.4f"),
+                "measured": signed("measured in the model", format="%+.4f"),
+                "probability_before": signed("Probability before", format="percent"),
+                "probability_after": signed("Probability after", format="percent"),
+            },
+        )
 
 
 def draw_scores(shown: Shown) -> None:

@@ -1,5 +1,6 @@
 """The trained models in ``models/``."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,10 @@ import streamlit as st
 
 import circuitscope_core as cs
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+MODELS = Path(
+    os.environ.get("CIRCUITSCOPE_MODELS") or Path(__file__).resolve().parents[2] / "models"
+)
+"""Where models are kept; another folder where the app's own may not be written to."""
 RECORD = "bundle.json"
 DEMO = "demo"
 

@@ -13,11 +13,14 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
 from circuitscope_core.view import (
+    AblationRow,
     GraphView,
     NextToken,
+    ablate,
     feature_rows,
     layout_graph,
     next_tokens,
+    node_indices,
 )
 from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.state import State, targets_of
@@ -140,6 +143,19 @@ def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
         }
 
     return recent_views().get(("files", shown.tracing, shown.view.digest), build)
+
+
+def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
+    """Return what happens without the selected feature or supernode; nothing for other nodes."""
+    groups = shown.view.groups.nodes if shown.view.groups else ()
+    members = next((node.members for node in groups if node.id == selected), (selected,))
+    graph = shown.pruned.graph
+    nodes = node_indices(graph, members)
+
+    def compute() -> tuple[AblationRow, ...]:
+        return ablate(load_model(shown.tracing.model), graph, nodes)
+
+    return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
 
 
 def feature_table(shown: Shown) -> pd.DataFrame:

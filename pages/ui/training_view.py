@@ -86,8 +86,10 @@ def seconds_left(view: PhaseView, config: TrainConfig | None) -> float | None:
         "language model": config.language_model_training.batch_size * config.model.n_ctx,
         "transcoder": config.transcoder_training.batch_size,
     }.get(view.phase)
-    return None if per_step is None else (
-        (view.n_steps - view.step) * per_step / view.tokens_per_second
+    return (
+        None
+        if per_step is None
+        else ((view.n_steps - view.step) * per_step / view.tokens_per_second)
     )
 
 

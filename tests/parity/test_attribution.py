@@ -84,7 +84,9 @@ def dense_reference(replacement, graph):
             adjacency[row, column] = effect * graph.activations[column]
         errors = (by_output[:, 0] * graph.error_vectors).sum(-1)
         adjacency[row, graph.error_nodes] = errors.flatten()
-        adjacency[row, graph.token_nodes] = (by_embedding * model.embed.W_E[graph.token_ids]).sum(-1)
+        adjacency[row, graph.token_nodes] = (by_embedding * model.embed.W_E[graph.token_ids]).sum(
+            -1
+        )
     return adjacency
 
 
@@ -119,7 +121,9 @@ def test_an_ablation_moves_every_node_by_exactly_its_column(kind):
         result = intervene(replacement, PROMPT, [Intervention(layer, position, feature, 0.0)])
         moved = result.pre_activations_before - result.pre_activations_after
         expected = graph.adjacency[: graph.n_features, column]
-        torch.testing.assert_close(moved[layers, positions, numbers], expected, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(
+            moved[layers, positions, numbers], expected, rtol=1e-4, atol=2e-5
+        )
         drop = (result.logits_before - result.logits_after)[-1]
         drop = (drop - drop.mean())[graph.logit_token_ids]
         torch.testing.assert_close(
@@ -196,9 +200,7 @@ def test_a_difference_is_the_row_of_one_token_minus_the_other():
     order = both.logit_texts.index("D"), both.logit_texts.index("G")
     contrast = attribute(replacement, PROMPT, targets=[TokenDifference("D", "G")])
     expected = (rows[order[0]] - rows[order[1]])[: -both.n_logits]
-    torch.testing.assert_close(
-        contrast.adjacency[-1, :-1], expected, rtol=1e-4, atol=1e-6
-    )
+    torch.testing.assert_close(contrast.adjacency[-1, :-1], expected, rtol=1e-4, atol=1e-6)
     assert_rows_add_up(contrast)
 
 

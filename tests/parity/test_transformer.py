@@ -120,6 +120,8 @@ def test_a_wrong_state_dict_names_the_weight():
     with pytest.raises(BundleError, match=r"embed\.W_E is missing"):
         Transformer.from_transformer_lens(missing, model.config)
     with pytest.raises(BundleError, match=r"blocks\.9\.ln1\.w is unknown"):
-        Transformer.from_transformer_lens(state | {"blocks.9.ln1.w": state["ln_final.w"]}, model.config)
+        Transformer.from_transformer_lens(
+            state | {"blocks.9.ln1.w": state["ln_final.w"]}, model.config
+        )
     with pytest.raises(BundleError, match=r"ln_final\.w has shape \(3,\).*needs \(8,\)"):
         Transformer.from_transformer_lens(state | {"ln_final.w": torch.ones(3)}, model.config)

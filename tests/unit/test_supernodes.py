@@ -107,7 +107,7 @@ def test_groups_can_be_edited_and_the_old_ones_stay_as_they_were():
 
 def test_a_threshold_outside_its_range_is_refused():
     pruned = prune_graph(attribute(tiny_replacement(), PROMPT))
-    with pytest.raises(ConfigError, match="similarity_threshold is 2.0; it must be from -1 to 1"):
+    with pytest.raises(ConfigError, match=r"similarity_threshold is 2\.0; it must be from -1 to 1"):
         cluster_features(pruned, tiny_replacement().transcoder, 2.0)
 
 

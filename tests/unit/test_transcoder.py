@@ -23,7 +23,9 @@ from tests.samples import tiny_replacement, tiny_transcoder
 def test_jump_relu_needs_more_than_the_threshold():
     log_threshold = torch.tensor([0.5]).log()
     pre_acts = torch.tensor([[-1.0], [0.4], [0.5], [0.6]])
-    assert jump_relu(pre_acts, log_threshold, 1.0).flatten().tolist() == pytest.approx([0, 0, 0, 0.6])
+    assert jump_relu(pre_acts, log_threshold, 1.0).flatten().tolist() == pytest.approx(
+        [0, 0, 0, 0.6]
+    )
 
 
 def test_the_straight_through_gradients_are_as_defined():

@@ -6,20 +6,24 @@ from itertools import pairwise
 import pytest
 import torch
 
+from circuitscope_core.attribution import TokenDifference, attribute
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
 from circuitscope_core.view import (
+    ablate,
     feature_rows,
     layout_graph,
     node_id,
+    node_indices,
     strongest_paths,
     token_label,
 )
-from circuitscope_core.view.grid import Item, Spacing, arrange, push_apart
+from circuitscope_core.view.grid import Item, Spacing, arrange, arrange_compactly, push_apart
 from circuitscope_core.view.paths import kept_shares
 from circuitscope_core.view.text import readable_tokens
+from tests.samples import tiny_replacement
 from tests.unit.graph_samples import TOKENIZER, Decoders, sample_cards, sample_graph
 
 
@@ -81,6 +85,14 @@ def test_a_full_cell_goes_on_in_a_second_line():
     items = [Item((1, 0), 10.0, float(rank)) for rank in range(3)]
     grid = arrange(items, ["Output", "L0", "Token"], ["a"], Spacing(20.0, 10.0))
     assert len({y for _, y in grid.positions}) == 2
+
+
+def test_crowded_cells_get_shorter_lines():
+    items = [Item((1, column), 15.0, 0.0) for column in range(20) for _ in range(24)]
+    labels = (["Output", "L0", "Token"], ["a"] * 20)
+    plain = arrange(items, *labels, Spacing(120.0, 17.0))
+    compact = arrange_compactly(items, *labels, Spacing(120.0, 17.0))
+    assert compact.columns[-1].end < plain.columns[-1].end / 2
 
 
 def test_tiles_are_pushed_apart_and_stay_inside():
@@ -219,3 +231,24 @@ def test_drawing_changes_nothing(pruned):
     layout_graph(pruned, TOKENIZER, cards, cluster_features(pruned, Decoders()))
     assert torch.equal(before[0], pruned.graph.adjacency)
     assert torch.equal(before[1], pruned.node_mask)
+
+
+def test_a_feature_switched_off_does_what_the_graph_says():
+    replacement = tiny_replacement()
+    graph = attribute(replacement, "cat (N")
+    names = [node_id(graph, index) for index in (0, graph.n_features - 1)]
+    assert node_indices(graph, [*names, "E_1_1", "group_1"]) == (0, graph.n_features - 1)
+    for row in ablate(replacement, graph, node_indices(graph, names)):
+        assert row.measured == pytest.approx(row.predicted, abs=1e-4)
+        assert 0 <= row.probability_after <= 1
+
+
+def test_only_features_can_be_switched_off():
+    replacement = tiny_replacement()
+    graph = attribute(replacement, "cat (N")
+    for nodes in ([], [graph.n_features]):
+        with pytest.raises(GraphError, match="Only features"):
+            ablate(replacement, graph, nodes)
+    difference = attribute(replacement, "cat (N", targets=[TokenDifference("a", "b")])
+    with pytest.raises(GraphError, match="no single token"):
+        ablate(replacement, difference, [0])

@@ -1,0 +1,145 @@
+"""Every page alone, every page from the app, and what goes wrong."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.ui.state import DEMO_PROMPT
+
+ROOT = Path(__file__).parents[2]
+TITLES = {"home": "CircuitScope", "prompt": "Prompt", "graph": "Graph"}
+SECONDS = 60
+
+
+def open_page(name, **address):
+    at = AppTest.from_file(ROOT / "pages" / f"{name}.py", default_timeout=SECONDS)
+    for key, value in address.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_page_stands_alone(name):
+    at = open_page(name)
+    assert not at.exception
+    assert not at.error
+    assert not at.warning
+    assert at.title[0].value == TITLES[name]
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_page_is_reachable_from_the_app(name):
+    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
+    at.switch_page(f"pages/{name}.py").run()
+    assert not at.exception
+    assert at.title[0].value == TITLES[name]
+
+
+def test_the_first_visit_to_the_graph_shows_scores_and_features():
+    at = open_page("graph")
+    assert [metric.label for metric in at.metric] == [
+        "Replacement score",
+        "Completeness score",
+        "Nodes kept",
+        "Edges kept",
+    ]
+    assert len(at.dataframe[0].value) > 0
+    assert "→" in at.code[0].value
+
+
+def test_a_lower_threshold_keeps_fewer_nodes():
+    at = open_page("graph")
+
+    def n_kept():
+        return int(at.metric[2].value.split(" of ")[0].replace(",", ""))
+
+    before = n_kept()
+    at.slider(key="graph_node_threshold").set_value(0.4).run()
+    assert not at.exception
+    assert n_kept() < before
+    assert at.query_params["nodes"] == "0.4"
+
+
+def test_an_address_opens_what_it_names():
+    at = open_page("graph", prompt="one two", nodes="0.6", edges="0.9")
+    assert at.slider(key="graph_node_threshold").value == 0.6
+    assert at.slider(key="graph_edge_threshold").value == 0.9
+    assert at.query_params["prompt"] == "one two"
+
+
+def test_nonsense_in_the_address_is_named():
+    at = open_page("graph", nodes="many", model="../../etc")
+    assert not at.exception
+    warnings = " ".join(warning.value for warning in at.warning)
+    assert "nodes" in warnings
+    assert "../../etc" in warnings
+
+
+def test_an_impossible_prompt_shows_the_core_message_and_a_way_out():
+    at = open_page("graph", prompt="x" * 300)
+    assert "Shorten it by 45" in at.error[0].value
+    at.button(key="graph_demo").click().run()
+    assert not at.error
+    assert at.query_params["prompt"] == DEMO_PROMPT
+
+
+def test_the_prompt_page_names_a_prompt_that_is_too_long():
+    at = open_page("prompt")
+    at.text_area(key="prompt_text").set_value("x" * 300).run()
+    assert not at.exception
+    assert "Shorten it by 45" in at.error[0].value
+
+
+def test_the_prompt_page_names_an_empty_prompt():
+    at = open_page("prompt")
+    at.text_area(key="prompt_text").set_value("").run()
+    assert at.error[0].value == "The prompt is empty. Type at least one character."
+
+
+def test_the_prompt_page_warns_of_white_space_and_other_scripts():
+    at = open_page("prompt")
+    at.text_area(key="prompt_text").set_value("café ").run()
+    warnings = " ".join(warning.value for warning in at.warning)
+    assert "white space" in warnings
+    assert "1 character" in warnings
+
+
+def test_the_prompt_page_builds_a_graph_and_links_to_it():
+    at = open_page("prompt", prompt="not traced before")
+    at.button(key="prompt_build").click().run()
+    assert not at.exception
+    assert not at.error
+    assert at.status[0].state == "complete"
+    said = " ".join(item.value for item in at.status[0].markdown)
+    assert "Encode the features" in said
+    assert "nodes kept" in said
+
+
+def test_a_difference_needs_two_tokens():
+    at = open_page("prompt")
+    at.radio(key="prompt_target").set_value("difference").run()
+    at.button(key="prompt_build").click().run()
+    assert at.error[0].value == "A difference needs two tokens. Type both."
+    at.text_input(key="prompt_token").set_value("DA")
+    at.text_input(key="prompt_minus").set_value("X").run()
+    at.button(key="prompt_build").click().run()
+    assert "give exactly one" in at.error[0].value
+    at.text_input(key="prompt_token").set_value("D").run()
+    at.button(key="prompt_build").click().run()
+    assert not at.error
+
+
+def test_home_leads_to_the_demo_graph():
+    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
+    at.button(key="home_demo").click().run()
+    assert not at.exception
+    assert at.title[0].value == "Graph"
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_without_a_model_a_page_says_where_to_get_one(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    at = open_page(name)
+    assert not at.exception
+    assert "There is no model" in at.error[0].value

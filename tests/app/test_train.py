@@ -1,0 +1,136 @@
+"""The Train page, without a browser."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import circuitscope_core as cs
+from circuitscope_core.pipeline import RunFolder
+from circuitscope_core.training import (
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TrainingCancelled,
+    TrainingFailed,
+)
+from pages.ui.training_form import Sizes, make_config, minutes
+from pages.ui.training_view import curve, seconds_left, view_phases
+
+ROOT = Path(__file__).parents[2]
+EVENTS = (
+    PhaseStarted("corpus", 1),
+    PhaseFinished("corpus", 2.0, {}, "Read 3 documents."),
+    PhaseStarted("language model", 100),
+    Progress("language model", 10, 100, 1000.0, {"loss": 7.0}),
+    Progress("language model", 20, 100, 2000.0, {"loss": 5.0, "validation_loss": 5.5}),
+    PhaseStarted("language model", 100, 10),
+    Progress("language model", 20, 100, 2000.0, {"loss": 4.0}),
+)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    return tmp_path
+
+
+def open_page():
+    at = AppTest.from_file(ROOT / "pages/train.py", default_timeout=60).run()
+    assert not at.exception
+    return at
+
+
+def begin_run(models, *last):
+    folder = RunFolder.for_bundle(models / "mine")
+    folder.path.mkdir(parents=True)
+    for event in (*EVENTS, *last):
+        folder.append(event)
+    (folder.path / "request.json").write_text(json.dumps(cs.TrainConfig().to_json()))
+    return folder
+
+
+def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models):
+    at = open_page()
+    shown = {metric.label: metric.value for metric in at.metric}
+    assert shown["Model parameters"] == "182,976"
+    assert shown["Time on this machine"].startswith("about ")
+    assert not at.button(key="train_start").disabled
+    at.radio(key="train_size").set_value("small").run()
+    assert {m.label: m.value for m in at.metric}["Model parameters"] != "182,976"
+    assert list(models.iterdir()) == []
+
+
+@pytest.mark.usefixtures("models")
+def test_a_stage_says_what_it_needs_and_cannot_be_started():
+    at = open_page()
+    at.radio(key="train_source").set_value("stage").run()
+    assert "come with a Snowflake connection" in at.info[0].value
+    assert at.button(key="train_start").disabled
+
+
+@pytest.mark.usefixtures("models")
+def test_a_path_is_needed_before_the_start():
+    at = open_page()
+    at.radio(key="train_source").set_value("path").run()
+    assert at.button(key="train_start").disabled
+    at.text_input(key="train_path").set_value("/nowhere/x.parquet").run()
+    assert not at.button(key="train_start").disabled
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", ["../x", "a b", ""])
+def test_a_wrong_name_is_refused_where_it_is_typed(name):
+    at = open_page()
+    at.text_input(key="train_name").set_value(name).run()
+    assert "is no model name" in at.error[0].value
+    assert at.button(key="train_start").disabled
+
+
+@pytest.mark.parametrize(
+    ("last", "shown"),
+    [
+        (TrainingCancelled(), "Stopped on request"),
+        (TrainingFailed("<b>column x</b> is missing"), "column x"),
+    ],
+    ids=["cancelled", "failed"],
+)
+def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, shown):
+    folder = begin_run(models, last)
+    at = open_page()
+    said = [*(item.value for item in at.warning), *(item.value for item in at.error)]
+    assert any(shown in text for text in said)
+    assert at.button(key="train_resume")
+    at.button(key="train_discard").click().run()
+    assert not folder.path.exists()
+    assert at.button(key="train_start")
+
+
+def test_phases_are_seen_as_their_last_events_tell():
+    corpus, model = view_phases(EVENTS)
+    assert (corpus.done, corpus.message) == (True, "Read 3 documents.")
+    assert (model.step, model.n_steps, model.done) == (20, 100, False)
+    config = cs.TrainConfig()
+    per_step = config.language_model_training.batch_size * config.model.n_ctx
+    assert seconds_left(model, config) == pytest.approx(80 * per_step / 2000)
+    assert seconds_left(corpus, config) is None
+
+
+def test_after_a_resume_later_figures_replace_earlier_ones():
+    frame = curve(EVENTS, "language model")
+    assert frame.index.tolist() == [10, 20]
+    assert frame["Training loss"].tolist() == [7.0, 4.0]
+    assert curve(EVENTS, "transcoder").empty
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(cs.ConfigError, match="3 heads do not divide a width of 64"):
+        make_config(Sizes(3, 64, 3, 256, 1024, 1000, 1000), "text", 0.1, "all")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (61, "61 s"), (600, "10 min"), (7200, "2.0 h")]
+)
+def test_durations_are_short(seconds, text):
+    assert minutes(seconds) == text

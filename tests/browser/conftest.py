@@ -1,0 +1,111 @@
+"""Servers, and a browser that may talk to nobody else."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HERE = {"127.0.0.1", "localhost", None}
+# Streamlit asks below a page's own path first, then at the root
+EXPECTED = ("/_stcore/health", "/_stcore/host-config")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_until_healthy(address, tries=150):
+    for _ in range(tries):
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health"):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(f"{address} did not start")
+
+
+@contextmanager
+def server(**environment):
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", *flags]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}) as process:
+        try:
+            wait_until_healthy(address)
+            yield address
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def serve():
+    """Start a server with environment variables of its own: ``with serve(NAME="value") as url``."""
+    return server
+
+
+@pytest.fixture
+def fresh_url():
+    """The address of a server that nobody has visited yet."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def url():
+    """The address of a server that other tests visit too."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        path = CHROMIUM if CHROMIUM.is_file() else None  # else the one playwright installed
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context):
+    """A page; at the end no request may have left this machine and no script have failed."""
+    page = context.new_page()
+    strangers, failures = [], []
+
+    def check(request):
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in HERE:
+            strangers.append(request.url)
+
+    def hear(message):
+        place = message.location.get("url", "")
+        if message.type == "error" and not place.endswith(EXPECTED):
+            failures.append(f"{message.text} ({place})")
+
+    page.on("request", check)
+    page.on("websocket", lambda socket: check(socket))
+    page.on("console", hear)
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    yield page
+    assert strangers == []
+    assert failures == []

@@ -1,0 +1,138 @@
+"""The graph in a real browser: what AppTest cannot see."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+WAIT = 60_000
+PAINTED = """() => {
+  const canvas = document.querySelector('.cs-net canvas')
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+  const colors = new Set()
+  for (let i = 0; i < pixels.length; i += 4) colors.add(pixels.slice(i, i + 4).join())
+  return colors.size
+}"""
+
+
+def open_graph(page, url, address=""):
+    """Open the Graph page by its link and return the frame with the canvas."""
+    page.goto(f"{url}/graph{address}")
+    place = page.frame_locator("iframe[title*=circuitscope_graph]")
+    place.locator("[data-ready=true]").wait_for(timeout=WAIT)
+    frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
+    frame.wait_for_function(f"({PAINTED})() > 8", timeout=WAIT)
+    return frame
+
+
+def first_feature(frame):
+    """Return the id of the first drawn feature."""
+    names = frame.evaluate("CircuitScope.view.ids()")
+    return next(n for n in names if n[0].isdigit() and not n.startswith("E") and "_-1_" not in n)
+
+
+def point_of(frame, name):
+    """Return where a node is on the screen."""
+    box = frame.locator(".cs-net").bounding_box()
+    place = frame.evaluate("name => CircuitScope.view.place(name)", name)
+    return box["x"] + place["x"], box["y"] + place["y"]
+
+
+def check_hover_and_click(page, frame):
+    """Point at a feature, click it, and find its card and its lists."""
+    name = first_feature(frame)
+    page.mouse.move(*point_of(frame, name))
+    card = frame.locator(".cs-card.cs-on")
+    expect(card).to_be_visible()
+    expect(card).to_contain_text("Activation")
+    room, box = frame.locator(".cs-main").bounding_box(), card.bounding_box()
+    assert box["y"] >= room["y"]
+    assert box["y"] + box["height"] <= room["y"] + room["height"]
+    scale = frame.evaluate("CircuitScope.view.scale()")
+    page.mouse.click(*point_of(frame, name))
+    panel = frame.locator(".cs-panel")
+    expect(panel).to_contain_text("Inputs (")
+    expect(panel).to_contain_text("Outputs (")
+    assert panel.locator(".cs-row").count() > 0
+    expect(panel.locator(".cs-row-number").first).to_have_text(re.compile(r"^[+−]\d"))
+    assert frame.evaluate("CircuitScope.view.scale()") == scale
+    return name
+
+
+def test_the_first_visitor_may_open_the_graph_by_its_link(fresh_url, page):
+    frame = open_graph(page, fresh_url)
+    name = check_hover_and_click(page, frame)
+    expect(page).to_have_url(re.compile(f"node={name}"), timeout=WAIT)
+
+
+def test_an_address_with_a_node_opens_it_selected(url, page):
+    frame = open_graph(page, url)
+    name = first_feature(frame)
+    again = open_graph(page, url, f"?node={name}")
+    expect(again.locator(".cs-panel")).to_contain_text("Outputs (")
+
+
+def test_keys_travel_select_pin_and_clear(url, page):
+    frame = open_graph(page, url)
+    frame.locator(".cs").focus()
+    page.keyboard.press("ArrowUp")
+    expect(frame.locator(".cs-live")).to_contain_text("output")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(frame.locator(".cs-panel")).to_contain_text("Outputs (")
+    page.keyboard.press("p")
+    expect(frame.locator(".cs-live")).to_contain_text("pinned")
+    page.keyboard.press("Escape")
+    expect(frame.locator(".cs-panel")).to_contain_text("Strongest paths")
+
+
+def test_supernodes_search_and_paths(url, page):
+    frame = open_graph(page, url)
+    frame.locator(".cs-search").fill("error at")
+    expect(frame.locator(".cs-found")).to_contain_text("found")
+    frame.locator(".cs-search").fill("")
+    frame.locator(".cs-path").first.click()
+    expect(frame.locator(".cs-path").first).to_have_attribute("aria-pressed", "true")
+    frame.get_by_role("button", name="Merge similar features").click()
+    frame.wait_for_function(f"({PAINTED})() > 8")
+    expect(page).to_have_url(re.compile("view=groups"), timeout=WAIT)
+
+
+def test_a_changed_threshold_draws_another_graph(url, page):
+    frame = open_graph(page, url)
+    before = len(frame.evaluate("CircuitScope.view.ids()"))
+    page.get_by_role("slider", name="Node influence kept").press("Home")
+    frame.wait_for_function(f"CircuitScope.view.ids().length < {before}", timeout=WAIT)
+
+
+def download(page, label):
+    with page.expect_download() as caught:
+        page.get_by_role("button", name=label).click()
+    return caught.value.path()
+
+
+def test_downloads_hold_the_graph_and_the_page_works_without_a_network(
+    url, page, context, tmp_path
+):
+    open_graph(page, url)
+    page.get_by_test_id("stPopoverButton").click()
+    data = json.loads(download(page, "Graph JSON").read_text())
+    assert data["metadata"]["schema_version"] == 1
+    assert data["nodes"]
+    saved = tmp_path / "graph.html"
+    saved.write_bytes(download(page, "Standalone page").read_bytes())
+    context.set_offline(True)
+    page.goto(saved.as_uri())
+    page.wait_for_selector("[data-ready=true]")
+    assert page.evaluate(PAINTED) > 8
+    check_hover_and_click(page, page.main_frame)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_canvas_follows_the_theme(url, browser, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    frame = open_graph(page, url)
+    assert frame.locator(".cs").get_attribute("data-theme") == scheme
+    page.close()

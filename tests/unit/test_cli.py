@@ -1,0 +1,143 @@
+"""The shell commands, run as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import circuitscope_core as cs
+from circuitscope_core.cli import build_parser, main, read_config
+from tests.texts import tiny_config, write_parquet
+from tests.unit.test_bundle import make_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "circuitscope_core", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return cs.save_bundle(make_bundle(), tmp_path / "tiny")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(tiny_config().to_json()))
+    return path
+
+
+def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path):
+    page, graph = tmp_path / "g.html", tmp_path / "g.json"
+    files = ["--html", page, "--graph", graph]
+    done = run("trace", "--bundle", bundle, "--prompt", "The (N", "--json", *files)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 0 < found["prediction"][0]["probability"] < 1
+    assert set(found["scores"]) == {"replacement", "completeness", "completeness_circuit_tracer"}
+    assert found["nodes"]["tokens"] == 7
+    assert found["paths"]
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert json.loads(graph.read_text())["metadata"]["schema_version"] == 1
+
+
+def test_trace_speaks_to_people_without_json(bundle, capsys):
+    assert main(["trace", "--bundle", str(bundle), "--prompt", "The (N"]) == 0
+    text = capsys.readouterr().out
+    for word in ("Next token", "Nodes", "Scores", "Strongest paths"):
+        assert word in text
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_is_one_sentence_and_exit_status_1(tmp_path, as_json):
+    done = run("trace", "--bundle", tmp_path / "nope", *(["--json"] if as_json else []))
+    assert done.returncode == 1
+    said = json.loads(done.stdout)["error"] if as_json else done.stderr
+    assert "is no bundle" in said
+    assert "Traceback" not in done.stderr
+
+
+def test_info_and_bench_describe_a_bundle(bundle, capsys):
+    assert main(["info", "--bundle", str(bundle), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["model"]["n_layers"] == 2
+    assert facts["metrics"] == {"l0": 1.0}
+    assert main(["bench", "--bundle", str(bundle), "--prompt", "ab", "--repeat", "1"]) == 0
+    assert "attribution_seconds" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_train_writes_a_bundle_that_trace_reads(tmp_path, settings):
+    source = write_parquet(tmp_path / "t.parquet")
+    out = tmp_path / "models" / "mine"
+    done = run("train", "--source", source, "--out", out, "--config", settings)
+    assert done.returncode == 0, done.stderr
+    assert f"Saved {out}" in done.stdout
+    assert f"--source {source}" in cs.load_bundle(out).metadata.command
+    assert run("trace", "--bundle", out, "--prompt", "The mill").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_terminated_training_saves_a_checkpoint_and_resumes(tmp_path, settings):
+    source = write_parquet(tmp_path / "t.parquet")
+    out = tmp_path / "models" / "mine"
+    arguments = ["--source", source, "--out", str(out), "--config", str(settings), "--json"]
+    longer = ["--set", "language_model_training.n_tokens=400000"]
+    command = [sys.executable, "-m", "circuitscope_core", "train", *arguments, *longer]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if json.loads(line)["event"] == "Progress":
+                os.kill(process.pid, signal.SIGTERM)
+                break
+        process.stdout.read()
+    assert process.returncode == 130
+    events = (out.parent / ".runs" / "mine" / "events.jsonl").read_text().splitlines()
+    assert json.loads(events[-1])["event"] == "TrainingCancelled"
+    started = time.monotonic()
+    resumed = run("train", *arguments, *longer)
+    assert resumed.returncode == 0, resumed.stderr
+    begun = [json.loads(line) for line in resumed.stdout.splitlines()]
+    phase = next(e for e in begun if e["event"] == "PhaseStarted" and "model" in e["phase"])
+    assert phase["first_step"] > 0
+    assert time.monotonic() - started < 100
+
+
+def test_settings_come_from_a_file_and_single_items(tmp_path):
+    file = tmp_path / "s.json"
+    file.write_text('{"corpus": {"skill_share": 0.3}, "seed": 7}')
+    config = read_config(file, ["transcoder.d_transcoder=99", "feature_cards.excerpts=none"])
+    assert (config.seed, config.corpus.skill_share) == (7, 0.3)
+    assert (config.transcoder.d_transcoder, config.feature_cards.excerpts) == (99, "none")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("nonsense", "no setting 'nonsense'"),
+        ("corpus.nope=1", r"no setting 'corpus\.nope=1'"),
+        ("corpus.skill_share=2", "skill_share is 2; it must be from 0 to below 1"),
+        ("transcoder.d_model=32", "d_model is 32 and model.d_model is 64; they must be equal"),
+        ("seed=x", "seed is 'x'; it must be of type int"),
+    ],
+)
+def test_a_wrong_setting_says_what_is_wrong(item, message):
+    with pytest.raises(cs.ConfigError, match=message):
+        read_config(None, [item])
+
+
+@pytest.mark.parametrize("command", ["train", "trace", "info", "bench"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        build_parser().parse_args([command, "--help"])
+    assert stop.value.code == 0
+    assert "--json" in capsys.readouterr().out

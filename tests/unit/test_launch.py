@@ -1,0 +1,87 @@
+"""A training in a process of its own, seen through its run folder only."""
+
+import json
+import time
+
+import psutil
+import pytest
+
+import circuitscope_core as cs
+from circuitscope_core.launch import (
+    TrainingRequest,
+    begun_config,
+    begun_sources,
+    cancel_training,
+    check_name,
+    list_runs,
+    start_training,
+    training_state,
+)
+from circuitscope_core.training import PhaseStarted, Progress
+from tests.texts import tiny_config, write_parquet
+
+pytestmark = pytest.mark.slow
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def request_(tmp_path):
+    source = write_parquet(tmp_path / "t.parquet")
+    longer = cs.LanguageModelTraining(n_tokens=600_000, batch_size=8)
+    config = tiny_config(language_model_training=longer)
+    return TrainingRequest(config, (source,), tmp_path / "models", "mine")
+
+
+def test_a_training_is_watched_cancelled_and_resumed_to_its_end(request_):
+    folder = request_.folder
+    assert training_state(folder).status == "none"
+    start_training(request_)
+    with pytest.raises(cs.TrainingError, match="being trained already"):
+        start_training(request_)
+    wait_until(lambda: any(isinstance(e, Progress) for e in training_state(folder).events))
+    assert training_state(folder).status == "running"
+    assert list_runs(request_.models) == ("mine",)
+    assert cancel_training(folder)
+    wait_until(lambda: training_state(folder).status == "cancelled")
+    assert not cancel_training(folder)
+    assert begun_config(folder) == request_.config
+    assert begun_sources(folder) == request_.sources
+    start_training(request_)
+    wait_until(lambda: (request_.out / "bundle.json").is_file(), 120)
+    wait_until(lambda: training_state(folder).status == "none")
+    log = cs.load_bundle(request_.out).training_log
+    resumed = [json.loads(line) for line in log.splitlines()]
+    starts = [e for e in resumed if e["event"] == "PhaseStarted" and e["phase"] == "language model"]
+    assert [start["first_step"] > 0 for start in starts] == [False, True]
+
+
+def test_a_killed_training_counts_as_interrupted_and_a_reused_number_does_not_revive_it(request_):
+    start_training(request_)
+    folder = request_.folder
+    wait_until(lambda: any(isinstance(e, PhaseStarted) for e in training_state(folder).events))
+    record = json.loads((folder.path / "process.json").read_text())
+    psutil.Process(record["pid"]).kill()
+    wait_until(lambda: training_state(folder).status == "interrupted")
+    ours = psutil.Process()
+    other = {"pid": ours.pid, "started": ours.create_time() - 1000}
+    (folder.path / "process.json").write_text(json.dumps(other))
+    assert training_state(folder).status == "interrupted"
+
+
+def test_a_failure_is_told_in_the_words_of_the_error(request_, tmp_path):
+    wrong = TrainingRequest(request_.config, (str(tmp_path / "no.parquet"),), request_.models, "x")
+    start_training(wrong)
+    wait_until(lambda: training_state(wrong.folder).status == "failed")
+    assert "no.parquet" in training_state(wrong.folder).message
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 65, "na\nme"])
+def test_a_name_is_never_a_path(name):
+    with pytest.raises(cs.TrainingError, match="is no model name"):
+        check_name(name)

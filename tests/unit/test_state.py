@@ -1,0 +1,64 @@
+"""What a visitor has chosen: to the address and back, and the canvas's events."""
+
+import pytest
+
+from pages.ui.models import is_model_name
+from pages.ui.state import STATE_DEFAULTS, State, address_of, apply_event, read_address
+
+
+def test_a_state_survives_the_address():
+    state = State(
+        model="demo",
+        prompt="a & b\n",
+        target="difference",
+        tokens="D",
+        minus="X",
+        node_threshold=0.65,
+        view="groups",
+        selected="0_3_2",
+    )
+    read, dropped = read_address(address_of(state))
+    assert read == state
+    assert dropped == ()
+
+
+def test_an_address_names_only_what_is_not_as_usual():
+    assert set(address_of(State(model="demo"))) == {"model", "prompt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("nodes", "much"), ("nodes", "1.5"), ("edges", "nan"), ("view", "3d"), ("target", "")],
+)
+def test_nonsense_in_an_address_is_left_out_and_named(name, value):
+    state, dropped = read_address({name: value, "prompt": "x"})
+    assert dropped == (name,)
+    assert state == State(prompt="x")
+
+
+def test_events_change_selection_pins_and_view():
+    state = apply_event(STATE_DEFAULTS, {"event": "select", "id": "0_1_2", "nonce": "1"})
+    assert state.selected == "0_1_2"
+    state = apply_event(state, {"event": "pin", "pinned": ["a", "b"], "nonce": "2"})
+    assert state.pinned == ("a", "b")
+    state = apply_event(state, {"event": "view", "view": "groups", "nonce": "3"})
+    assert state.view == "groups"
+    assert apply_event(state, {"event": "select", "id": None, "nonce": "4"}).selected == ""
+
+
+def test_an_event_counts_once():
+    event = {"event": "select", "id": "0_1_2", "nonce": "1"}
+    state = apply_event(STATE_DEFAULTS, event)
+    cleared = apply_event(state, {"event": "select", "id": None, "nonce": "2"})
+    assert apply_event(cleared, {"event": "select", "id": "x", "nonce": "2"}) == cleared
+    assert apply_event(state, None) == state
+
+
+@pytest.mark.parametrize("name", ["demo", "my-model_2.1"])
+def test_model_names(name):
+    assert is_model_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".partial", "../x", "a/b", "a\\b", "é", "a\n"])
+def test_a_model_name_is_never_a_path(name):
+    assert not is_model_name(name)
