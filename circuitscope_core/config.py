@@ -215,7 +215,7 @@ class TranscoderTraining(_JsonConfig):
     """Sequences whose activations are shuffled together."""
     learning_rate: float = 0.004
     """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
-    sparsity_coefficient: float = 0.5
+    sparsity_coefficient: float = 0.12
     """Weight of the tanh penalty at the end of its linear ramp from 0."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""

@@ -38,6 +38,7 @@ from circuitscope_core.training import (
     TrainingFailed,
     TrainingFinished,
     TranscoderTrainer,
+    event_from_json,
     event_to_json,
     measure_replacement,
 )
@@ -166,7 +167,6 @@ class _Job:
     def events(self) -> Iterator[Event]:
         """Run all phases."""
         started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         yield from self._timed(self._read_corpus())
         yield from self._timed(self._train_language_model())
@@ -179,7 +179,6 @@ class _Job:
     def _timed(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:
             if isinstance(event, PhaseFinished):
-                self.seconds[event.phase] = event.seconds
                 self.metrics |= event.metrics
             yield event
 
@@ -293,6 +292,7 @@ class _Job:
 
     def _save(self) -> Path:
         report = self.corpus.report
+        log = self.folder.events.read_text(encoding="utf-8")
         metadata = BundleMetadata(
             name=self.out.name,
             training=self.config.to_json(),
@@ -303,13 +303,24 @@ class _Job:
             },
             metrics=self.metrics,
             command=self.command,
-            seconds=self.seconds,
+            seconds=phase_seconds(log),
         )
-        log = self.folder.events.read_text(encoding="utf-8")
         bundle = Bundle(
             self.model, self.transcoder, self.tokenizer, self.cards, metadata, training_log=log
         )
         return save_bundle(bundle, self.out)
+
+
+def phase_seconds(log: str) -> dict[str, float]:
+    """Return each phase's wall time, added up over all runs that finished it.
+
+    The part of a phase that a cancelled run did is not in it.
+    """
+    seconds: dict[str, float] = {}
+    for event in map(event_from_json, log.splitlines()):
+        if isinstance(event, PhaseFinished):
+            seconds[event.phase] = seconds.get(event.phase, 0.0) + event.seconds
+    return seconds
 
 
 def open_example_text(config: TrainConfig, tokenizer: Tokenizer) -> ExampleText:

@@ -14,6 +14,7 @@ from pages.ui.prompting import (
     check_target,
     draw_prediction,
     draw_reading,
+    offer_examples,
 )
 from pages.ui.state import State, change_state, get_state
 from pages.ui.tracing import show, tracing_of
@@ -43,6 +44,7 @@ try:
     left, right = st.columns([3, 2], gap="large")
     with left:
         state = ask_for_prompt(get_state())
+        offer_examples()
         draw_reading(state.prompt, bundle.tokenizer, bundle.model.config.n_ctx)
         state = ask_for_target(state)
         ready = st.button("Build the graph", type="primary", key="prompt_build")

@@ -20,7 +20,8 @@
   }
 
   cs.fillHeader = function fillHeader(parent, node, data) {
-    cs.el('h4', 'cs-title', node.label, parent)
+    const title = cs.el('h4', 'cs-title', node.label, parent)
+    if (node.card) title.title = 'Label made by rule, from what its strongest examples share and the token it raises most'
     cs.el('div', 'cs-detail', node.detail, parent)
     const list = cs.el('dl', 'cs-facts', null, parent)
     for (const [name, value] of cs.factsOf(node, data)) {

@@ -87,7 +87,7 @@
   cs.drawGhosts = function drawGhosts(ctx, picture, theme) {
     ctx.beginPath()
     for (const edge of picture.links) route(ctx, edge.from, edge.to, picture.bent)
-    ctx.globalAlpha = Math.min(1, Math.sqrt(1000 / Math.max(1, picture.links.length)))
+    ctx.globalAlpha = Math.max(0.4, Math.min(1, Math.sqrt(1000 / Math.max(1, picture.links.length))))
     ctx.strokeStyle = theme.ghost
     ctx.lineWidth = 0.8
     ctx.stroke()

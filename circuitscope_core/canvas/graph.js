@@ -5,7 +5,7 @@
 
   const REACH = 30 // pixels within which the nearest node answers the pointer
   const CARD_GAP = 18
-  const MARGIN = { left: 76, top: 34, right: 30 }
+  const MARGIN = { left: 86, top: 34, right: 30 }
 
   // options: emit(event), wheel 'always' or 'focus', themeButton
   cs.mount = function mount(root, options) {

@@ -137,11 +137,11 @@ def _describe(
     shares: tuple[float, ...],
     cards: FeatureCards | None,
 ) -> str:
-    """Return for example ``“N” (token 39) —+31%→ L1 “(N” → “D” —+12%→ output “D”``."""
+    """Return for example ``“N” (token 39) ─(+31%)→ L1 “N” (token 39) ─(+12%)→ output “D”``."""
     text = _step_name(graph, nodes[0], cards)
     for share, node in zip(shares, nodes[1:], strict=True):
         sign = "+" if share > 0 else "−"
-        text += f" —{sign}{abs(share):.0%}→ {_step_name(graph, node, cards)}"
+        text += f" ─({sign}{abs(share):.0%})→ {_step_name(graph, node, cards)}"
     return text
 
 

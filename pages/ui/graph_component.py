@@ -1,5 +1,6 @@
 """The graph canvas as a Streamlit component that sends clicks back."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ def component(name: str, page: str) -> Callable[..., Any]:
     lies in the installed pyvis, are put together in a temporary one.
     """
     folder = Path(tempfile.mkdtemp(prefix="circuitscope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copytree(CANVAS_FOLDER, folder, dirs_exist_ok=True)
     shutil.copyfile(find_vis_network(), folder / VIS_NETWORK)
     shutil.copyfile(CANVAS_FOLDER / page, folder / "index.html")

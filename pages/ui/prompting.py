@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view import token_label
 from pages.ui.graph_component import draw_tokens
@@ -30,13 +31,28 @@ def ask_for_prompt(state: State) -> State:
     return change_state(prompt=text)
 
 
+def offer_examples() -> None:
+    """Offer prompts for what the model was taught; their names were held out of its training."""
+    places = st.columns([1, 1.3, 1.3, 1.3, 2], vertical_alignment="center")
+    places[0].caption("Or try")
+    for place, name in zip(places[1:], SKILLS, strict=False):
+        prompt = exam(name, 1)[0].prompt
+        place.button(
+            name,
+            key=f"prompt_example_{name}",
+            type="tertiary",
+            on_click=st.session_state.update,
+            args=({"prompt_text": prompt},),
+        )
+
+
 def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:
     """Return what often makes a graph other than expected; errors are the core's to raise."""
     found = []
     if prompt != prompt.rstrip():
         found.append(
-            "The prompt ends with white space. The model then predicts what follows the space, "
-            "which is often not what was meant."
+            "The prompt ends with white space, so the model predicts what follows the space and "
+            "not the space itself."
         )
     n_other = sum(ord(character) > 127 for character in prompt)
     n_split = len(tokenizer.encode(prompt)) - len(prompt)
@@ -54,7 +70,7 @@ def draw_reading(prompt: str, tokenizer: Tokenizer, n_ctx: int) -> None:
     draw_tokens([token_label(tokenizer.token_text(token)) for token in token_ids[:n_ctx]])
     st.caption(f"{len(token_ids)} of at most {n_ctx} tokens, the start of the text included")
     for warning in warnings_for(prompt, tokenizer):
-        st.warning(warning)
+        st.info(warning)
 
 
 def draw_prediction(key: ModelKey, prompt: str) -> None:

@@ -100,7 +100,7 @@ def test_the_prompt_page_names_an_empty_prompt():
 def test_the_prompt_page_warns_of_white_space_and_other_scripts():
     at = open_page("prompt")
     at.text_area(key="prompt_text").set_value("café ").run()
-    warnings = " ".join(warning.value for warning in at.warning)
+    warnings = " ".join(info.value for info in at.info)
     assert "white space" in warnings
     assert "1 character" in warnings
 
@@ -114,6 +114,13 @@ def test_the_prompt_page_builds_a_graph_and_links_to_it():
     said = " ".join(item.value for item in at.status[0].markdown)
     assert "Encode the features" in said
     assert "nodes kept" in said
+
+
+def test_an_example_fills_the_prompt_in():
+    at = open_page("prompt", prompt="something else")
+    at.button(key="prompt_example_acronyms").click().run()
+    assert not at.exception
+    assert at.text_area(key="prompt_text") != "something else"
 
 
 def test_a_difference_needs_two_tokens():

@@ -1,0 +1,184 @@
+"""Cards against slow counts over the same text."""
+
+import numpy as np
+import pytest
+import torch
+
+from circuitscope_core import BundleError, Example, FeatureCardConfig, FeatureCards
+from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards, show
+from circuitscope_core.feature_cards.collect import promoted_logits
+from circuitscope_core.feature_cards.examples import drop_repeats
+from circuitscope_core.feature_cards.labels import label_feature, shared_suffix
+from circuitscope_core.feature_cards.statistics import layer_activations
+from circuitscope_core.tokenizer import ByteTokenizer
+from tests.samples import silence, tiny_replacement
+
+CONFIG = FeatureCardConfig(n_tokens=100, n_top_examples=4, n_interval_examples=2, context=3)
+
+
+def make_windows(n=30, length=16, seed=0):
+    windows = torch.randint(97, 123, (n, length), generator=torch.Generator().manual_seed(seed))
+    windows[:, 0] = 256
+    return windows
+
+
+def collect(replacement, windows, *, with_text=True):
+    sources = np.zeros(windows.shape, dtype=np.uint8)
+    text = ExampleText(windows, sources, ("tests",)) if with_text else None
+    *shares, result = collect_cards(replacement, windows, text, CONFIG)
+    assert all(isinstance(share, float) for share in shares)
+    assert shares == sorted(shares)
+    assert isinstance(result, CollectedCards)
+    return result
+
+
+@pytest.fixture(scope="module")
+def replacement():
+    return tiny_replacement(threshold=0.6)
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return make_windows()
+
+
+@pytest.fixture(scope="module")
+def acts(replacement, windows):
+    return torch.stack(list(layer_activations(replacement.model, replacement.transcoder, windows)))
+
+
+@pytest.fixture(scope="module")
+def collected(replacement, windows):
+    return collect(replacement, windows)
+
+
+def test_frequency_maximum_and_histogram_match_a_slow_count(collected, acts, windows):
+    n_tokens = windows.shape[0] * (windows.shape[1] - 1)
+    assert collected.n_tokens == n_tokens
+    for card in collected.cards:
+        values = acts[card.layer, :, 1:, card.feature].flatten()
+        fired = values[values > 0]
+        assert card.frequency == pytest.approx(len(fired) / n_tokens)
+        assert sum(card.histogram) == len(fired)
+        if len(fired):
+            assert card.max_activation == pytest.approx(float(fired.max()))
+            bins = (fired / fired.max() * 40).long().clamp(max=39)
+            assert card.histogram == tuple(torch.bincount(bins, minlength=40).tolist())
+        else:
+            assert card.quantiles == ()
+            assert card.label == ""
+
+
+def test_quantiles_match_to_one_fine_bin(collected, acts):
+    card = max(collected.cards, key=lambda card: card.frequency)
+    values = acts[card.layer, :, 1:, card.feature].flatten()
+    fired = values[values > 0].sort().values
+    for percent, value in enumerate(card.quantiles, start=1):
+        below = float((fired < value + card.max_activation / 1000).float().mean())
+        assert below >= percent / 100 - 1e-6
+    assert list(card.quantiles) == sorted(card.quantiles)
+    assert card.percentile(0.0) == 0.0
+    assert card.percentile(card.max_activation + 1) == 1.0
+
+
+def test_top_examples_are_the_strongest_windows_with_their_true_activations(
+    collected, acts, windows
+):
+    checked = 0
+    for card in collected.cards:
+        top = [example for example in card.examples if example.kind == "top"]
+        if not top:
+            continue
+        peaks = [example.activations[example.peak] for example in top]
+        by_window = acts[card.layer, :, :, card.feature].amax(dim=1).sort(descending=True).values
+        assert peaks == pytest.approx(by_window[: len(peaks)].tolist(), rel=1e-3)
+        checked += 1
+        for example in card.examples:
+            assert 256 not in example.token_ids
+            assert any(
+                row[at : at + len(example.token_ids)] == list(example.token_ids)
+                for row in windows.tolist()
+                for at in range(1, len(row))
+            )
+    assert checked > 5
+
+
+def test_weaker_examples_are_from_their_third(collected):
+    kinds = {"middle": (1 / 3, 2 / 3), "low": (0, 1 / 3)}
+    seen = set()
+    for card in collected.cards:
+        for example in card.examples:
+            if example.kind in kinds:
+                low, high = kinds[example.kind]
+                share = example.activations[example.peak] / card.max_activation
+                assert low - 1e-3 <= share <= high + 1e-3
+                seen.add(example.kind)
+    assert seen == set(kinds)
+
+
+def test_promoted_tokens_match_the_model_without_its_denominator(replacement, collected):
+    model = replacement.model
+    card = collected.cards.card(0, 3)
+    vector = replacement.transcoder.W_dec[0][3].sum(dim=0)
+    logits = model.W_U.T @ (model.ln_final.w * (vector - vector.mean()))
+    torch.testing.assert_close(promoted_logits(replacement, 0)[3], logits - logits.mean())
+    assert card.top_tokens[0] == int(logits.argmax())
+    assert card.bottom_tokens[0] == int(logits.argmin())
+
+
+def test_without_text_no_card_quotes_any(replacement, windows):
+    cards = collect(replacement, windows, with_text=False).cards
+    assert all(card.examples == () for card in cards)
+    assert any(card.label.startswith("→") for card in cards)
+
+
+def test_silent_features_count_as_dead(windows):
+    assert collect(silence(tiny_replacement()), windows).dead == 1.0
+    assert collect(silence(tiny_replacement(threshold=0.01), layer=1), windows).dead >= 0.5
+
+
+def test_cards_survive_their_parquet_file(collected, tmp_path):
+    path = tmp_path / "cards.parquet"
+    collected.cards.save(path)
+    loaded = FeatureCards.load(path, 2, 12)
+    assert len(loaded) == 24
+    for before, after in zip(collected.cards, loaded, strict=True):
+        assert before == after
+    assert loaded.card(1, 5).feature == 5
+    assert loaded.column("label") == [card.label for card in loaded]
+    with pytest.raises(BundleError, match="has 24 feature cards; the transcoder has 36"):
+        FeatureCards.load(path, 3, 12)
+    path.write_bytes(b"junk")
+    with pytest.raises(BundleError, match="cannot be read"):
+        FeatureCards.load(path, 2, 12)
+
+
+def example(text, peak=-1, kind="top"):
+    peak = peak % len(text)
+    acts = tuple(float(place == peak) for place in range(len(text)))
+    return Example(kind, "tests", tuple(text.encode()), acts, peak)
+
+
+def test_a_label_quotes_what_the_strongest_examples_share():
+    examples = [example(f"{word} (N") for word in ("Group", "Agency", "Union", "Board")]
+    assert bytes(shared_suffix(examples)).decode() == " (N"
+    label = label_feature(ByteTokenizer(), examples, (68, 69))
+    assert label == "“␣(N” → “D”"
+
+
+def test_a_label_names_a_class_of_tokens_or_the_commonest():
+    digits = [example(f"x{digit}") for digit in "1234"]
+    assert label_feature(ByteTokenizer(), digits, ()) == "a digit"
+    mixed = [example(f"x{letter}") for letter in "a!b?"]
+    assert label_feature(ByteTokenizer(), mixed, ()).startswith("one of “")
+
+
+def test_one_passage_is_quoted_once():
+    same = [example("the same passage"), example("the same passage"), example("another one here")]
+    assert len(drop_repeats(same, CONFIG)) == 2
+
+
+def test_line_ends_and_outer_spaces_are_made_visible():
+    assert show("a\nb") == "a⏎b"
+    assert show(" ") == "␣"
+    assert show("a b") == "a b"
