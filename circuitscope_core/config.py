@@ -215,7 +215,11 @@ class TranscoderTraining(_JsonConfig):
     """Sequences whose activations are shuffled together."""
     learning_rate: float = 0.004
     """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
-    sparsity_coefficient: float = 0.12
+    threshold_rate_factor: float = 0.05
+    """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
+    about its rate a step however small the gradient: at the full rate thresholds run away and a
+    third of the features die within 4 million tokens."""
+    sparsity_coefficient: float = 0.2
     """Weight of the tanh penalty at the end of its linear ramp from 0."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""
@@ -230,6 +234,7 @@ class TranscoderTraining(_JsonConfig):
     def __post_init__(self) -> None:
         _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "learning_rate")
         _require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
+        _require_fraction(self, "threshold_rate_factor")
         _require_fraction(self, "decay_fraction")
         _require(
             0 < self.initial_rate < 1,

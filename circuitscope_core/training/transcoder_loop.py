@@ -73,7 +73,11 @@ class TranscoderTrainer:
         self.step = 0
         width = self.transcoder.config.d_transcoder
         rate = self.settings.learning_rate * (REFERENCE_FEATURES / width) ** 0.5
-        self.adam = torch.optim.Adam(self.transcoder.parameters(), lr=rate, betas=(0.9, 0.999))
+        thresholds = self.transcoder.log_threshold
+        weights = [w for w in self.transcoder.parameters() if w is not thresholds]
+        slow = rate * self.settings.threshold_rate_factor
+        groups = [{"params": weights}, {"params": [thresholds], "lr": slow}]
+        self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999))
         self.scales: ActivationScales | None = None
         shape = self.transcoder.b_enc.shape
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(shape, dtype=torch.bool)
