@@ -3,7 +3,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app test check bench demo train-demo clean
+.PHONY: app test check bench demo pictures train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -22,6 +22,9 @@ bench: $(VENV)/test.installed  ## measure speed and memory
 
 demo: $(VENV)/app.installed  ## trace the example: strongest paths as text, the graph as a page
 	$(RUN) -m circuitscope_core trace --bundle models/demo --prompt "$(EXAMPLE)" --html out/demo.html
+
+pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
+	$(RUN) docs/take_pictures.py
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \

@@ -13,6 +13,7 @@ from pages.ui.exploring import (
 )
 from pages.ui.links import link_to
 from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
+from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
 begin_page("Graph")
@@ -27,7 +28,7 @@ try:
     draw_scores(shown)
     draw_details(shown)
 except cs.CircuitScopeError as error:
-    st.error(str(error))
+    st.error(plain(str(error)))
     if get_state().model:
         if st.button("Show the demo graph", key="graph_demo"):
             change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))

@@ -8,6 +8,7 @@ from pages.ui.facts import draw_model_facts
 from pages.ui.links import link_to
 from pages.ui.models import load_model, model_key
 from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
+from pages.ui.text import plain
 
 STEPS = (
     (
@@ -48,5 +49,5 @@ for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=
 try:
     draw_model_facts(load_model(model_key(get_state().model)))
 except cs.CircuitScopeError as error:
-    st.error(str(error))
+    st.error(plain(str(error)))
     link_to("train", "Train a model")

@@ -17,6 +17,7 @@ from pages.ui.prompting import (
     offer_examples,
 )
 from pages.ui.state import State, change_state, get_state
+from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
 
@@ -57,6 +58,6 @@ try:
             state = change_state(selected="", pinned=())
             build(state)
 except cs.CircuitScopeError as error:
-    st.error(str(error))
+    st.error(plain(str(error)))
     if not get_state().model:
         link_to("train", "Train a model")

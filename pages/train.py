@@ -14,6 +14,7 @@ from circuitscope_core.launch import (
 )
 from circuitscope_core.pipeline import RunFolder
 from pages.ui import begin_page, models
+from pages.ui.text import plain
 from pages.ui.training_form import ask_for_training
 from pages.ui.training_view import draw_training
 
@@ -46,11 +47,11 @@ def resume() -> None:
 
 if folder is not None and watched is not None:
     state = training_state(folder)
-    st.subheader(f"“{watched}” is being trained" if live else f"“{watched}” is not finished")
+    st.subheader(f"“{plain(watched)}” is {'being trained' if live else 'not finished'}")
     if state.status == "failed":
-        st.error(f"The training stopped: {state.message}")
+        st.error(f"The training stopped: {plain(state.message)}")
     elif not live:
-        st.warning(state.message or "The training was interrupted.")
+        st.warning(plain(state.message) or "The training was interrupted.")
     one, two, _ = st.columns([1, 1, 4])
     if live and one.button("Cancel", key="train_cancel", help="A checkpoint is saved first."):
         cancel_training(folder)
@@ -64,13 +65,13 @@ if folder is not None and watched is not None:
 else:
     ended = st.session_state.pop("train_ended", None)
     if ended and (models.MODELS / ended / "bundle.json").is_file():
-        st.success(f"“{ended}” is trained. Choose it in the sidebar and type a prompt.")
+        st.success(f"“{plain(ended)}” is trained. Choose it in the sidebar and type a prompt.")
         st.page_link("pages/prompt.py", label="Type a prompt", icon=":material/edit:")
     request = ask_for_training(models.MODELS)
     if st.button("Train", type="primary", key="train_start", disabled=request is None):
         try:
             start_training(request)
         except cs.CircuitScopeError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
         else:
             st.rerun()

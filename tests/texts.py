@@ -15,10 +15,12 @@ SENTENCES = (
 )
 
 
-def write_parquet(path, texts=None):
+def write_parquet(path, texts=None, n_documents=300):
     """Write documents; the default ones repeat a few sentences, so that there is much to learn."""
     if texts is None:
-        texts = ["".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(300)]
+        texts = [
+            f"{i}. " + "".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(n_documents)
+        ]
     meta = [{"pile_set_name": "Tests"}] * len(texts)
     pq.write_table(pa.table({"text": texts, "meta": meta}), path)
     return str(path)

@@ -18,7 +18,7 @@ from circuitscope_core.transformer import Transformer
 CANDIDATES_PER_EXAMPLE = 3
 """More are kept than shown, since the same passage often comes twice."""
 SAME_PASSAGE = 10
-"""Examples that agree in so many tokens up to the peak are one passage."""
+"""Examples that agree in so many tokens on both sides of the peak are one passage."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def drop_repeats(examples: list[Example], config: FeatureCardConfig) -> list[Exa
     seen: set[tuple[int, ...]] = set()
     kept: dict[str, list[Example]] = {"top": [], "middle": [], "low": []}
     for example in strongest:
-        start = max(0, example.peak - SAME_PASSAGE + 1)
-        passage = example.token_ids[start : example.peak + 1]
+        start = max(0, example.peak - SAME_PASSAGE)
+        passage = example.token_ids[start : example.peak + SAME_PASSAGE + 1]
         room = len(kept[example.kind]) < wanted.get(example.kind, config.n_interval_examples)
         if passage not in seen and room:
             seen.add(passage)

@@ -21,15 +21,17 @@ class TokenWindows:
     n_ctx: int
 
     @classmethod
-    def of(cls, tokens: NDArray[np.integer], separator_id: int, n_ctx: int) -> "TokenWindows":
-        """Index a stream.
+    def of(
+        cls, tokens: NDArray[np.integer], separator_id: int, n_ctx: int, name: str = "text"
+    ) -> "TokenWindows":
+        """Index a stream; ``name`` is what an error calls it.
 
         Raises:
             TrainingError: If the stream is shorter than one window and its next token.
         """
         if len(tokens) < n_ctx + 1:
             raise TrainingError(
-                f"The text has {len(tokens)} tokens; one window needs {n_ctx + 1}. "
+                f"The {name} has {len(tokens)} tokens; one window needs {n_ctx + 1}. "
                 "Use more text, or a model with a smaller n_ctx."
             )
         return cls(tokens, np.flatnonzero(tokens == separator_id), separator_id, n_ctx)

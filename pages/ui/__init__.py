@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.ui.models import list_models
 from pages.ui.state import change_state, get_state, read_address
+from pages.ui.text import plain
 
 STYLE = """
 .stMainBlockContainer { padding: 3.4rem 2.2rem 2rem; }
@@ -33,7 +34,7 @@ def choose_model(chosen: str) -> None:
         return
     if chosen not in names:
         if chosen:
-            st.warning(f"There is no model “{chosen}” here; “{names[0]}” is shown instead.")
+            st.warning(plain(f"There is no model “{chosen}” here; “{names[0]}” is shown instead."))
         chosen = names[0]
     picked = st.sidebar.selectbox("Model", names, index=names.index(chosen), key="sidebar_model")
     change_state(model=picked)

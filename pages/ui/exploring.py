@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 import circuitscope_core as cs
 from pages.ui.graph_component import draw_graph
 from pages.ui.state import State, apply_event, change_state, get_state, write_address
+from pages.ui.text import plain
 from pages.ui.tracing import Shown, downloads, feature_table, switch_off
 
 DOWNLOADS = {
@@ -77,7 +78,7 @@ def draw_ablation(shown: Shown, selected: str) -> None:
     try:
         rows = switch_off(shown, selected)
     except cs.CircuitScopeError as error:
-        st.caption(str(error))
+        st.caption(plain(str(error)))
         return
     if not rows:
         return

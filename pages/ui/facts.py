@@ -3,6 +3,7 @@
 import streamlit as st
 
 import circuitscope_core as cs
+from pages.ui.text import plain
 
 METRICS = {
     "bits_per_byte": ("Bits a byte", "{:.2f}", "How well the model predicts held-out text."),
@@ -26,7 +27,7 @@ METRICS = {
 def draw_model_facts(bundle: cs.Bundle) -> None:
     """Draw a model's sizes and how good it is."""
     model, transcoder = bundle.model.config, bundle.transcoder.config
-    st.subheader(f"The model “{bundle.metadata.name}”")
+    st.subheader(f"The model “{plain(bundle.metadata.name)}”")
     st.caption(
         f"{model.n_layers} layers, {model.d_model} wide, {model.count_parameters():,} parameters, "
         f"reads up to {model.n_ctx} tokens. Its transcoder has "

@@ -8,6 +8,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.launch import TrainingRequest, check_name
 from circuitscope_core.training import TimeEstimate, estimate_seconds
+from pages.ui.text import plain
 
 SOURCES = {
     "builtin": "Built-in: CIA World Factbook",
@@ -62,7 +63,7 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         check_name(name)
         config = make_config(sizes, column, share / 100, excerpts)
     except cs.CircuitScopeError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return None
     show_estimate(config)
     if source is None:

@@ -15,6 +15,7 @@ from circuitscope_core.training import (
     PhaseStarted,
     Progress,
 )
+from pages.ui.text import plain
 from pages.ui.training_form import minutes
 
 PHASE_TEXT = {
@@ -118,7 +119,7 @@ def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:
     """Draw one progress bar with its speed and the time left."""
     text = f"**{PHASE_TEXT[view.phase]}**"
     if view.done:
-        text += f": done. {view.message}"
+        text += f": done. {plain(view.message)}"
     else:
         text += f": step {view.step:,} of {view.n_steps:,}"
         if view.tokens_per_second:

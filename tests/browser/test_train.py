@@ -60,7 +60,7 @@ def start(page):
 
 
 def test_train_prompt_graph_hover_click_download(serve, page, models, tmp_path):
-    source = write_parquet(tmp_path / "mill.parquet")
+    source = write_parquet(tmp_path / "mill.parquet", n_documents=1000)
     with serve(CIRCUITSCOPE_MODELS=str(models)) as url:
         page.goto(f"{url}/train")
         expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible(timeout=WAIT)
@@ -99,7 +99,7 @@ def test_train_prompt_graph_hover_click_download(serve, page, models, tmp_path):
 
 
 def test_a_reload_loses_nothing_and_cancel_can_be_resumed(serve, page, models, tmp_path):
-    source = write_parquet(tmp_path / "mill.parquet")
+    source = write_parquet(tmp_path / "mill.parquet", n_documents=1000)
     with serve(CIRCUITSCOPE_MODELS=str(models)) as url:
         page.goto(f"{url}/train")
         expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible(timeout=WAIT)

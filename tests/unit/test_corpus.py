@@ -137,17 +137,19 @@ def test_one_document_of_100_megabytes_is_cut(tmp_path):
 
 
 def corrupt_page(path):
-    """Overwrite the middle of the second row group's text."""
+    """Flip bits where the second row group's text begins: in its page header."""
     place = pq.ParquetFile(path).metadata.row_group(1).column(0)
     data = bytearray(path.read_bytes())
-    start = place.data_page_offset + 30
+    start = place.data_page_offset
     data[start : start + 60] = bytes(255 - byte for byte in data[start : start + 60])
     path.write_bytes(data)
 
 
 def test_a_damaged_row_group_is_named_with_file_and_column(tmp_path):
     texts = [f"{number} " * 40 for number in range(400)]
-    path = write(tmp_path / "t.parquet", texts, row_group_size=100)
+    path = tmp_path / "t.parquet"
+    table = pa.table({"text": texts})
+    pq.write_table(table, path, row_group_size=100, use_dictionary=False, compression="zstd")
     corrupt_page(path)
     with pytest.raises(cs.CorpusError, match=r"t\.parquet is damaged: row group 1, column 'text'"):
         read(path)
@@ -218,7 +220,8 @@ def test_the_hub_without_a_network_is_one_clear_sentence(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(hub, "hf_hub_download", refuse)
-    with pytest.raises(cs.CorpusError, match=r"could not be downloaded: no route to host .*check"):
+    said = r"could not be downloaded: no route to host .*Check the address"
+    with pytest.raises(cs.CorpusError, match=said):
         read("hf://datasets/ola13/small-the_pile/data/x.parquet")
 
 
@@ -275,7 +278,7 @@ def test_the_built_in_text_is_plain_and_always_the_same():
 
 
 def test_open_text_is_from_the_named_sources_alone():
-    found = list(itertools.islice(read_open_documents(cs.CorpusConfig(), seed=0), 500))
+    found = list(itertools.islice(read_open_documents(cs.CorpusConfig(), seed=0), 5000))
     assert {document.source for document in found} == {
         "CIA World Factbook",
         "Python documentation",

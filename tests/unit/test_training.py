@@ -122,7 +122,7 @@ def test_too_little_text_is_refused_before_any_training(tmp_path):
     source = write_parquet(tmp_path / "short.parquet", ["one", "two"])
     settings = dataclasses.replace(tiny_config().corpus, skill_share=0.0)
     config = dataclasses.replace(tiny_config(), corpus=settings)
-    with pytest.raises(cs.TrainingError, match=r"has \d+ tokens; one window needs 33"):
+    with pytest.raises(cs.TrainingError, match=r"text has \d+ tokens; one window needs 33"):
         list(cs.train(config, source, tmp_path / "mine"))
 
 

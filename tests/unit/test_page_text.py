@@ -1,0 +1,25 @@
+"""Text from outside stays text."""
+
+from streamlit.testing.v1 import AppTest
+
+from pages.ui.text import plain
+
+
+def test_markdown_from_outside_is_shown_as_it_is():
+    hostile = "![x](http://evil/a.png) [y](javascript:z) <img src=q> `c` $m$ :red[r] a_b_c"
+    escaped = plain(hostile)
+    for opening in ("![", "](", "<img", "$m", ":red["):
+        assert opening not in escaped
+    assert escaped.replace("\\", "") == hostile
+
+
+def test_a_hostile_model_name_in_the_address_becomes_no_picture():
+    def show():
+        import streamlit as st
+
+        from pages.ui.text import plain
+
+        st.warning(plain("There is no model “![x](http://evil/a.png)” here."))
+
+    at = AppTest.from_function(show).run()
+    assert "![" not in at.warning[0].value
