@@ -14,31 +14,44 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET_BYTES = 360_000_000
+COMPRESSED_SHARE = 0.6
+DOCUMENT_BYTES = 6000
 READ = """
-import resource, sys, time
-import pyarrow, pyarrow.parquet, torch  # what is loaded anyway does not count
+import sys, threading, time
+import psutil, pyarrow, pyarrow.parquet
 import circuitscope_core as cs
 from circuitscope_core.corpus import ReadCounter
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def resident():
+    return psutil.Process().memory_info().rss / 1e6
 
-before, started = peak(), time.perf_counter()
+before = most = resident()
+done = threading.Event()
+
+def watch():
+    global most
+    while not done.wait(0.002):
+        most = max(most, resident())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+started = time.perf_counter()
 n = sum(len(d.text) for d in cs.ParquetSource(sys.argv[1]).documents(ReadCounter()))
 seconds = time.perf_counter() - started
-print(f"{n / 1e6:,.0f} MB of text, {peak() - before:.0f} MB extra, {n / 1e6 / seconds:.0f} MB/s")
+done.set()
+watcher.join()
+print(f"{n / 1e6:,.0f} MB of text, {most - before:.0f} MB extra, {n / 1e6 / seconds:.0f} MB/s")
 """
 
 
 def make_file(path):
-    """Write random words until the compressed file has its size, in one row group."""
+    """Write random letters, which no compression makes small, in one row group."""
     rng = np.random.default_rng(0)
-    words = np.array([bytes(rng.integers(97, 123, rng.integers(2, 10))) for _ in range(50_000)])
-    texts, n_bytes = [], 0
-    while n_bytes < TARGET_BYTES * 2.15:
-        text = b" ".join(rng.choice(words, 1000).tolist()).decode()
-        texts.append(text)
-        n_bytes += len(text)
+    letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz      ", dtype=np.uint8)
+    texts = [
+        letters[rng.integers(0, len(letters), DOCUMENT_BYTES)].tobytes().decode()
+        for _ in range(int(TARGET_BYTES / COMPRESSED_SHARE) // DOCUMENT_BYTES)
+    ]
     table = pa.table({"text": texts})
     pq.write_table(table, path, compression="zstd", row_group_size=len(texts))
 

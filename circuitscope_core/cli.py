@@ -19,6 +19,7 @@ from circuitscope_core.training import (
     Progress,
     TrainingFinished,
     event_to_json,
+    measure_speed,
 )
 
 EXAMPLE_PROMPT = "The National Digital Analytics Group (N"
@@ -54,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_train(commands.add_parser("train", help="train a model and save it as a bundle"))
+    estimate = commands.add_parser("estimate", help="say how long training would take")
+    _add_settings(estimate)
+    estimate.set_defaults(run=run_estimate)
     _add_trace(commands.add_parser("trace", help="build the attribution graph of a prompt"))
     info = commands.add_parser("info", help="show what a bundle holds")
     info.set_defaults(run=run_info)
@@ -76,7 +80,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "'builtin'; may be given more than once (default: builtin)",
     )
     parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
-    parser.add_argument("--config", type=Path, help="JSON file with settings; see bundle.json")
+    parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
+    _add_settings(parser)
+    parser.set_defaults(run=run_train)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, help="JSON file with settings, - for standard input; see bundle.json"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -84,8 +96,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="one setting, for example corpus.skill_share=0.25 or transcoder.d_transcoder=512",
     )
-    parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
-    parser.set_defaults(run=run_train)
 
 
 def _add_trace(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +134,20 @@ def run_train(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_estimate(options: argparse.Namespace) -> int:
+    """Say how long each phase of a training would take on this machine."""
+    config = read_config(options.config, options.set)
+    speed = measure_speed(config)
+    seconds = speed.estimate(config)
+    if options.json:
+        write(json.dumps({"seconds": vars(seconds), "seconds_per_token": vars(speed)}))
+        return 0
+    for name, value in vars(seconds).items():
+        write(f"{name.replace('_', ' ')}: {value:.0f} s")
+    write(f"total: {seconds.total:.0f} s")
+    return 0
+
+
 def read_config(path: Path | None, settings: Sequence[str]) -> cs.TrainConfig:
     """Return the default settings, changed by a file and by ``NAME=VALUE`` items.
 
@@ -133,7 +157,8 @@ def read_config(path: Path | None, settings: Sequence[str]) -> cs.TrainConfig:
     data: dict[str, Any] = cs.TrainConfig().to_json()
     if path is not None:
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
+            text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+            given = json.loads(text)
         except (OSError, ValueError) as error:
             raise ConfigError(f"The settings file {path} cannot be read: {error}") from error
         if not isinstance(given, dict):

@@ -19,16 +19,17 @@ import psutil
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.pipeline import RunFolder
-from circuitscope_core.training import Event, TrainingCancelled, TrainingFailed, event_from_json
+from circuitscope_core.training import (
+    Event,
+    TrainingCancelled,
+    TrainingFailed,
+    TrainingSpeed,
+    event_from_json,
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a model may be called: a name is never a path."""
-ALLOCATOR = {
-    # keep freed memory: glibc otherwise returns every large tensor to the system at once
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "1000000000",
-    "MALLOC_TOP_PAD_": "67108864",
-}
+COMMAND = (sys.executable, "-m", "circuitscope_core")
 Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
 
 
@@ -91,7 +92,7 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
     settings = folder.path / "request.json"
     settings.write_text(json.dumps(request.config.to_json(), indent=1), encoding="utf-8")
     (folder.path / "sources.json").write_text(json.dumps(request.sources), encoding="utf-8")
-    command = [sys.executable, "-m", "circuitscope_core", "train", "--json"]
+    command = [*COMMAND, "train", "--json"]
     command += ["--config", str(settings.resolve()), "--out", str(request.out.resolve())]
     for source in request.sources:
         command += ["--source", source]
@@ -103,18 +104,46 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
 
 
 def _spawn(command: Sequence[str], folder: RunFolder) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, **ALLOCATOR, "PYTHONPATH": os.pathsep.join(paths)}
     with (folder.path / "output.log").open("ab") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=output,
-            env=environment,
+            env=_environment(),
             start_new_session=True,
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment, with this copy of the package to be found first."""
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def measure_speed_apart(config: TrainConfig) -> TrainingSpeed:
+    """Measure how fast training would run, in a process like the one that would do it.
+
+    Inside a server, whose threads share memory and processors, it would seem slower than it is.
+
+    Raises:
+        TrainingError: If the process fails.
+    """
+    command = [*COMMAND, "estimate", "--json", "--config", "-"]
+    done = subprocess.run(
+        command,
+        input=json.dumps(config.to_json()),
+        capture_output=True,
+        text=True,
+        env=_environment(),
+        check=False,
+    )
+    try:
+        return TrainingSpeed(**json.loads(done.stdout)["seconds_per_token"])
+    except (ValueError, KeyError, TypeError) as error:
+        said = done.stderr.strip().split("\n")[-1]
+        raise TrainingError(f"The training's speed could not be measured: {said}") from error
 
 
 def training_state(folder: RunFolder) -> TrainingState:

@@ -22,7 +22,8 @@ BATCH_BYTES = 4 << 20
 """Text decoded at a time, about: rows are taken by the average length in their row group."""
 MAX_BATCH_ROWS = 256
 MAX_SOURCE_LENGTH = 80
-_UNREADABLE = (pa.ArrowException, OSError, MemoryError)
+_UNREADABLE = (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError)
+"""What pyarrow raises on damage; the last one where the names of the columns are hit."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def collect_cards(
             else:
                 examples = found
     assert statistics is not None
-    cards = make_cards(replacement, statistics, examples)
+    cards = make_cards(replacement, statistics, examples, token_ids.unique())
     yield CollectedCards(
         FeatureCards.of(cards, transcoder.config.d_transcoder),
         statistics.dead,
@@ -66,14 +66,22 @@ def collect_cards(
 
 
 def make_cards(
-    replacement: ReplacementModel, statistics: ActivationStatistics, examples: Examples
+    replacement: ReplacementModel,
+    statistics: ActivationStatistics,
+    examples: Examples,
+    seen: Int[Tensor, " n_seen"],
 ) -> list[FeatureCard]:
-    """Put together what was measured, ordered by layer and feature."""
+    """Put together what was measured, ordered by layer and feature.
+
+    Only ``seen`` tokens are named as promoted or suppressed: training never fits the logits of
+    tokens that no text has, so that they would crowd out all others.
+    """
+    n_named = min(N_PROMOTED, len(seen))
     cards = []
     for layer in range(replacement.transcoder.config.n_layers):
-        effects = promoted_logits(replacement, layer)
-        top = effects.topk(min(N_PROMOTED, effects.shape[1]), dim=1).indices.tolist()
-        bottom = (-effects).topk(min(N_PROMOTED, effects.shape[1]), dim=1).indices.tolist()
+        effects = promoted_logits(replacement, layer)[:, seen]
+        top = seen[effects.topk(n_named, dim=1).indices].tolist()
+        bottom = seen[effects.topk(n_named, dim=1, largest=False).indices].tolist()
         for feature in range(effects.shape[0]):
             found = examples.get((layer, feature), [])
             alive = bool(statistics.frequency[layer, feature] > 0)

@@ -25,8 +25,8 @@ _EXAMS = {
 def write_documents(seed: int | str) -> Iterator[str]:
     """Write training documents without end: the same ones for the same seed.
 
-    About 70 % are about acronyms, 15 % copy something, 15 % count. None has a name, code or run of
-    numbers that ``exam`` may ask for.
+    About 70 % are about acronyms, 15 % copy something, 15 % count. None has a name, a code or a
+    step from one number to the next that ``exam`` may ask for.
     """
     rng = random.Random(f"skills {seed}")
     weights, writers = zip(*_WRITERS, strict=True)
@@ -36,7 +36,7 @@ def write_documents(seed: int | str) -> Iterator[str]:
 
 
 def exam(skill: str, n: int, seed: int = 0) -> tuple[SkillPrompt, ...]:
-    """Write ``n`` questions whose names, codes or runs occur in no training document.
+    """Write ``n`` questions whose names, codes or steps occur in no training document.
 
     Raises:
         ConfigError: If there is no such skill.

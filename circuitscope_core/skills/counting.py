@@ -43,12 +43,16 @@ DAYS = (
     "Sunday",
 )
 STEPS = (1, 1, 1, 1, 2, 5, 10)
-HELD_OUT_ONE_IN = 10
+HELD_OUT_SHARE = 0.04
+ALWAYS_TAUGHT = 10
+"""Steps from numbers below this one are never held out: there are too few of them to miss any."""
 
 
-def is_held_out(start: int, step: int) -> bool:
-    """Whether a run of numbers is for the exam only."""
-    return (7 * start + step) % HELD_OUT_ONE_IN == 0
+def is_held_out(number: int, step: int) -> bool:
+    """Whether going from ``number`` to ``number + step`` is for the exam only."""
+    if number < ALWAYS_TAUGHT:
+        return False
+    return random.Random(f"from {number} by {step}").random() < HELD_OUT_SHARE
 
 
 def draw_run(rng: random.Random) -> tuple[int, int]:
@@ -63,25 +67,21 @@ def write_document(rng: random.Random) -> str:
         series = rng.choice((ORDINALS, CARDINALS, DAYS, tuple(string.ascii_uppercase)))
         start = rng.randrange(len(series) - 2)
         return ", ".join(series[start : start + rng.randint(3, 9)]) + "."
-    while is_held_out(*(run := draw_run(rng))):
-        pass
-    return join_run(*run, rng.randint(4, 12), rng) + "."
-
-
-def join_run(start: int, step: int, n: int, rng: random.Random) -> str:
-    """Write ``n`` numbers with one of a few separators."""
-    separator = rng.choice((", ", ", ", " ", "\n", "; "))
-    return separator.join(str(start + number * step) for number in range(n))
+    while True:
+        start, step = draw_run(rng)
+        numbers = range(start, start + step * rng.randint(4, 12), step)
+        if not any(is_held_out(number, step) for number in numbers[:-1]):
+            separator = rng.choice((", ", ", ", " ", "\n", "; "))
+            return separator.join(map(str, numbers)) + "."
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
-    """Write prompts that stop before a run's last number."""
+    """Write runs that stop before a number which no training run puts after the one before it."""
     prompts: list[SkillPrompt] = []
     while len(prompts) < n:
         start, step = draw_run(rng)
-        if not is_held_out(start, step):
-            continue
-        length = rng.randint(4, 8)
-        text = ", ".join(str(start + number * step) for number in range(length)) + ", "
-        prompts.append(SkillPrompt("counting", text, str(start + length * step)))
+        *shown, last, answer = range(start, start + step * rng.randint(5, 9), step)
+        if is_held_out(last, step):
+            text = "".join(f"{number}, " for number in (*shown, last))
+            prompts.append(SkillPrompt("counting", text, str(answer)))
     return tuple(prompts)

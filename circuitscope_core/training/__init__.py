@@ -2,7 +2,7 @@
 
 from circuitscope_core.training.batches import TokenWindows
 from circuitscope_core.training.checkpoints import CheckpointFile
-from circuitscope_core.training.estimate import TimeEstimate, estimate_seconds
+from circuitscope_core.training.estimate import TimeEstimate, TrainingSpeed, measure_speed
 from circuitscope_core.training.events import (
     PHASES,
     Checkpoint,
@@ -39,11 +39,12 @@ __all__ = [
     "TrainingCancelled",
     "TrainingFailed",
     "TrainingFinished",
+    "TrainingSpeed",
     "TranscoderTrainer",
-    "estimate_seconds",
     "event_from_json",
     "event_to_json",
     "harvest",
     "measure_loss",
     "measure_replacement",
+    "measure_speed",
 ]

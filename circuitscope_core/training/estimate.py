@@ -16,6 +16,10 @@ from circuitscope_core.transformer import Transformer
 
 CARD_PASSES = 4
 """Times that the feature cards' pass encodes its text: twice for statistics, twice for examples."""
+BESIDES_GRADIENTS = 1.12
+"""Gradients with optimiser steps, validation and checkpoints, against gradients alone: measured."""
+MEASURE_SECONDS = 0.5
+"""Each part is timed for so long and its best time taken: other work comes and goes."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,25 @@ class TimeEstimate:
         return self.language_model + self.transcoder + self.feature_cards
 
 
-def estimate_seconds(config: TrainConfig) -> TimeEstimate:
-    """Time a few steps of both trainings on random tokens; takes one or two seconds itself."""
+@dataclass(frozen=True)
+class TrainingSpeed:
+    """Seconds per token in each phase that takes long."""
+
+    language_model: float
+    transcoder: float
+    feature_cards: float
+
+    def estimate(self, config: TrainConfig) -> TimeEstimate:
+        """Return the time that models of the measured sizes take for the tokens of ``config``."""
+        return TimeEstimate(
+            self.language_model * config.language_model_training.n_tokens,
+            self.transcoder * config.transcoder_training.n_tokens,
+            self.feature_cards * config.feature_cards.n_tokens,
+        )
+
+
+def measure_speed(config: TrainConfig) -> TrainingSpeed:
+    """Time a few steps of both trainings on random tokens; takes two or three seconds itself."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Transformer(config.model)
@@ -56,20 +77,19 @@ def estimate_seconds(config: TrainConfig) -> TimeEstimate:
 
     clt_token = _best_time(step) / sample.shape[1]
     encode = _best_time(lambda: [transcoder.encode(0, sample[0])]) * config.model.n_layers
-    harvest_token = harvest_time / (16 * max(1, n_ctx - 1))
-    card_token = harvest_token + 4 * encode / sample.shape[1]
-    return TimeEstimate(
-        language_model=lm_step * lm.n_tokens / (lm.batch_size * n_ctx),
-        transcoder=(clt_token + harvest_token) * settings.n_tokens,
-        feature_cards=CARD_PASSES * card_token * config.feature_cards.n_tokens,
+    harvest_token = harvest_time / inputs.shape[1]
+    return TrainingSpeed(
+        language_model=BESIDES_GRADIENTS * lm_step / (lm.batch_size * n_ctx),
+        transcoder=BESIDES_GRADIENTS * clt_token + harvest_token,
+        feature_cards=CARD_PASSES * (harvest_token + 4 * encode / sample.shape[1]),
     )
 
 
-def _best_time(work: Callable[[], object], repeat: int = 3) -> float:
-    work()
-    times = []
-    for _ in range(repeat):
-        started = time.perf_counter()
+def _best_time(work: Callable[[], object]) -> float:
+    work()  # the first time also takes memory
+    times: list[float] = []
+    end = time.perf_counter() + MEASURE_SECONDS
+    while (started := time.perf_counter()) < end or len(times) < 3:
         work()
         times.append(time.perf_counter() - started)
     return min(times)

@@ -6,8 +6,8 @@ from pathlib import Path
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.launch import TrainingRequest, check_name
-from circuitscope_core.training import TimeEstimate, estimate_seconds
+from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
+from circuitscope_core.training import TrainingSpeed
 from pages.ui.text import plain
 
 SOURCES = {
@@ -176,13 +176,13 @@ def make_config(sizes: Sizes, column: str, share: float, excerpts: str) -> cs.Tr
 
 
 @st.cache_data(max_entries=32, show_spinner="Timing a few steps on this machine …")
-def cached_estimate(config: cs.TrainConfig) -> TimeEstimate:
-    return estimate_seconds(config)
+def cached_speed(model: cs.ModelConfig, transcoder: cs.TranscoderConfig) -> TrainingSpeed:
+    return measure_speed_apart(cs.TrainConfig(model=model, transcoder=transcoder))
 
 
 def show_estimate(config: cs.TrainConfig) -> None:
     """Show parameter counts and the time that a training will take on this machine."""
-    seconds = cached_estimate(config)
+    seconds = cached_speed(config.model, config.transcoder).estimate(config)
     one, two, three = st.columns(3)
     one.metric("Model parameters", f"{config.model.count_parameters():,}")
     two.metric("Transcoder parameters", f"{config.transcoder.count_parameters():,}")

@@ -77,6 +77,23 @@ def test_info_and_bench_describe_a_bundle(bundle, capsys):
 
 
 @pytest.mark.slow
+def test_estimate_times_the_settings_given(settings, capsys):
+    assert main(["estimate", "--config", str(settings), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    config = tiny_config()
+    tokens = {
+        "language_model": config.language_model_training.n_tokens,
+        "transcoder": config.transcoder_training.n_tokens,
+        "feature_cards": config.feature_cards.n_tokens,
+    }
+    assert set(found["seconds"]) == set(found["seconds_per_token"]) == set(tokens)
+    for phase, rate in found["seconds_per_token"].items():
+        assert rate > 0
+        assert found["seconds"][phase] == pytest.approx(rate * tokens[phase])
+    assert main(["estimate", "--config", str(settings)]) == 0
+    assert "total: " in capsys.readouterr().out
+
+
 def test_train_writes_a_bundle_that_trace_reads(tmp_path, settings):
     source = write_parquet(tmp_path / "t.parquet")
     out = tmp_path / "models" / "mine"
@@ -135,7 +152,7 @@ def test_a_wrong_setting_says_what_is_wrong(item, message):
         read_config(None, [item])
 
 
-@pytest.mark.parametrize("command", ["train", "trace", "info", "bench"])
+@pytest.mark.parametrize("command", ["train", "estimate", "trace", "info", "bench"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         build_parser().parse_args([command, "--help"])

@@ -1,6 +1,7 @@
 """Reading: order, held-out text, memory, and everything that can be wrong with a file."""
 
 import itertools
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,34 @@ def test_a_truncated_file_is_named(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_bytes_are_damaged_the_error_is_ours(tmp_path, seed):
+    rng = random.Random(seed)
+    meta = [{"pile_set_name": "Github"}] * 90
+    path = write(tmp_path / "t.parquet", ["words " * 20] * 90, meta=meta, row_group_size=30)
+    original = path.read_bytes()
+    footer = len(original) - 8 - int.from_bytes(original[-8:-4], "little")
+    refused = 0
+    for _ in range(150):
+        data = bytearray(original)
+        for _ in range(rng.randint(1, 3)):
+            first = footer if rng.random() < 0.7 else 0
+            data[rng.randrange(first, len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            documents(ParquetSource(path))
+        except cs.CorpusError as error:
+            refused += str(path) in str(error)
+    assert refused > 50
+
+
+def test_a_column_name_that_is_not_text_is_a_damaged_file(tmp_path):
+    path = write(tmp_path / "t.parquet", ["x"], column="column_name")
+    path.write_bytes(path.read_bytes().replace(b"column_name", b"\xff\xfe\xfdumn_name"))
+    with pytest.raises(cs.CorpusError, match=r"t\.parquet cannot be read as a Parquet file"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -289,17 +318,28 @@ def test_open_text_is_from_the_named_sources_alone():
 
 
 MEMORY = """
-import resource, sys
-import pyarrow, pyarrow.parquet, torch  # what is loaded anyway does not count
+import sys, threading
+import psutil, pyarrow, pyarrow.parquet
 import circuitscope_core as cs
 from circuitscope_core.corpus import ReadCounter
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def resident():
+    return psutil.Process().memory_info().rss / 1e6
 
-before = peak()
+before = most = resident()
+done = threading.Event()
+
+def watch():
+    global most
+    while not done.wait(0.002):
+        most = max(most, resident())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
 n = sum(len(d.text) for d in cs.ParquetSource(sys.argv[1]).documents(ReadCounter()))
-print(n, peak() - before)
+done.set()
+watcher.join()
+print(n, most - before)
 """
 
 
@@ -319,7 +359,7 @@ def test_one_huge_row_group_is_read_in_bounded_memory(tmp_path):
     )
     n_characters, extra = done.stdout.split()
     assert int(n_characters) == 180_000_000
-    assert float(extra) < 150
+    assert 1 < float(extra) < 150
 
 
 @pytest.mark.skipif(not PILE.is_dir(), reason="the Pile sample is not on this machine")

@@ -1,6 +1,7 @@
 """A training in a process of its own, seen through its run folder only."""
 
 import json
+import sys
 import time
 
 import psutil
@@ -14,6 +15,7 @@ from circuitscope_core.launch import (
     cancel_training,
     check_name,
     list_runs,
+    measure_speed_apart,
     start_training,
     training_state,
 )
@@ -85,3 +87,16 @@ def test_a_failure_is_told_in_the_words_of_the_error(request_, tmp_path):
 def test_a_name_is_never_a_path(name):
     with pytest.raises(cs.TrainingError, match="is no model name"):
         check_name(name)
+
+
+def test_the_speed_is_measured_in_another_process():
+    speed = measure_speed_apart(tiny_config())
+    assert speed.transcoder > 0
+    more = tiny_config(transcoder_training=cs.TranscoderTraining(n_tokens=10_000))
+    assert speed.estimate(more).transcoder == pytest.approx(10_000 * speed.transcoder)
+
+
+def test_a_speed_that_cannot_be_measured_says_why(monkeypatch):
+    monkeypatch.setattr("circuitscope_core.launch.COMMAND", (sys.executable, "-m", "no_such"))
+    with pytest.raises(cs.TrainingError, match=r"could not be measured: .*no_such"):
+        measure_speed_apart(tiny_config())

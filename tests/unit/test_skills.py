@@ -2,14 +2,14 @@
 
 import random
 import re
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
 from circuitscope_core import ConfigError
 from circuitscope_core.skills import SKILLS, exam, write_documents
 from circuitscope_core.skills.acronyms import acronym_of, draw_training_name, is_held_out
-from circuitscope_core.skills.counting import is_held_out as run_is_held_out
+from circuitscope_core.skills.counting import is_held_out as step_is_held_out
 from circuitscope_core.skills.words import BY_INITIAL, NEVER_TRAINED_WORDS
 
 EXAMPLE = "The National Digital Analytics Group (N"
@@ -45,13 +45,26 @@ def test_no_name_of_the_exam_is_ever_taught(training_text):
     assert not any(word in training_text for word in NEVER_TRAINED_WORDS)
 
 
-def test_no_code_or_run_of_the_exam_is_ever_taught(training_text):
+def test_no_code_of_the_exam_is_ever_taught(training_text):
     codes = set(re.findall(r"\b[qxz][a-z]{2,6}\b", training_text))
     asked = {question.prompt[-1] + question.answer for question in exam("copying", 200)}
     assert not codes & asked
-    runs = re.findall(r"^(\d+)(?:, |; | )(\d+)", training_text, flags=re.MULTILINE)
-    assert runs
-    assert not any(run_is_held_out(int(a), int(b) - int(a)) for a, b in runs)
+
+
+def test_no_step_that_the_exam_asks_for_is_ever_taught():
+    taught = set()
+    for text in islice(write_documents(3), 40_000):
+        if re.fullmatch(r"\d+(?:(?:, | |\n|; )\d+)+\.", text):
+            numbers = list(map(int, re.findall(r"\d+", text)))
+            taught |= set(pairwise(numbers))
+    assert len(taught) > 3000
+    for question in exam("counting", 300):
+        *_, last = map(int, question.prompt.rstrip(", ").split(", "))
+        assert (last, int(question.answer)) not in taught
+        step = int(question.answer) - last
+        assert step_is_held_out(last, step)
+    asked = {question.prompt for question in exam("counting", 300)}
+    assert len(asked) > 100
 
 
 def test_every_answer_is_right():
