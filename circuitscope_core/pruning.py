@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
@@ -59,16 +59,19 @@ def compute_node_influence(
     Source: Ameisen et al. (2025), graph pruning,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
-    layers = graph.node_layers
-    reach = graph.logit_weights.double()  # influence + own weight of every node passed so far
-    normalized = normalized.double()
-    influence = torch.zeros_like(reach)
-    for layer in range(graph.n_layers - 1, -2, -1):
-        sources = (layers == layer).nonzero()[:, 0]
-        targets = (layers > layer).nonzero()[:, 0]
-        effect = reach[targets] @ normalized[targets][:, sources]
-        influence[sources] = effect
-        reach[sources] += effect
+    return propagate(graph.node_layers, graph.logit_weights, normalized)
+
+
+def propagate(
+    layers: Int[Tensor, " n"], weights: Float[Tensor, " n"], normalized: Float[Tensor, "n n"]
+) -> Float[Tensor, " n"]:
+    """Return influence where ``normalized`` leads from each node to nodes of lower layers only."""
+    weights = weights.double()
+    influence = torch.zeros_like(weights)
+    for layer in range(int(layers.max()), -1, -1):
+        # all that these nodes lead to has been added up
+        targets = (layers == layer).nonzero()[:, 0]
+        influence += (influence + weights)[targets] @ normalized[targets].double()
     return influence.float()
 
 
@@ -109,20 +112,27 @@ def prune_graph(
     node_mask = influence >= find_threshold(influence, node_threshold)
     node_mask[graph.token_nodes] = True
     node_mask[graph.logit_nodes] = True
-    kept = graph.adjacency * (node_mask[:, None] & node_mask[None, :])
-    edge_mask = select_edges(graph, kept, edge_threshold)
+    edge_mask = select_edges(graph, node_mask, edge_threshold)
     drop_dead_ends(graph, node_mask, edge_mask)
     return PrunedGraph(graph, node_mask, edge_mask, influence, accumulate(influence), config)
 
 
 def select_edges(
-    graph: AttributionGraph, adjacency: Float[Tensor, "n_nodes n_nodes"], edge_threshold: float
+    graph: AttributionGraph, node_mask: Bool[Tensor, " n_nodes"], edge_threshold: float
 ) -> Bool[Tensor, "n_nodes n_nodes"]:
-    """Mark the edges that hold a share of the edge influence ``N[t,s] (influence_t + w_t)``."""
-    normalized = normalize_rows(adjacency)
-    reach = compute_node_influence(graph, normalized) + graph.logit_weights
+    """Mark the edges that hold a share of the edge influence ``N[t,s] (influence_t + w_t)``.
+
+    All of it over the nodes in ``node_mask`` alone.
+    """
+    nodes = node_mask.nonzero()[:, 0]
+    weights = graph.logit_weights[nodes]
+    normalized = normalize_rows(graph.adjacency[nodes[:, None], nodes])
+    reach = propagate(graph.node_layers[nodes], weights, normalized) + weights
     scores = normalized * reach[:, None]
-    return (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
+    chosen = (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
+    edge_mask = torch.zeros_like(graph.adjacency, dtype=torch.bool)
+    edge_mask[nodes[:, None], nodes] = chosen
+    return edge_mask
 
 
 def drop_dead_ends(

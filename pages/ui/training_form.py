@@ -47,7 +47,7 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
     with left:
         st.subheader("Text")
         source = ask_for_source(models)
-        column, share = ask_about_text()
+        column, share = ask_about_text(source)
     with right:
         st.subheader("Size")
         sizes = ask_for_sizes()
@@ -105,9 +105,11 @@ def keep_upload(models: Path) -> str | None:
     return str(target)
 
 
-def ask_about_text() -> tuple[str, int]:
+def ask_about_text(source: str | None) -> tuple[str, int]:
     """Return the text column and the skills' share in per cent."""
-    column = st.text_input("Column with the text", "text", key="train_column")
+    column = "text"
+    if source != "builtin":
+        column = st.text_input("Column with the text", column, key="train_column")
     share = st.slider(
         "Share of sentences that teach skills",
         0,
@@ -182,10 +184,15 @@ def cached_speed(model: cs.ModelConfig, transcoder: cs.TranscoderConfig) -> Trai
 
 def show_estimate(config: cs.TrainConfig) -> None:
     """Show parameter counts and the time that a training will take on this machine."""
-    seconds = cached_speed(config.model, config.transcoder).estimate(config)
     one, two, three = st.columns(3)
     one.metric("Model parameters", f"{config.model.count_parameters():,}")
     two.metric("Transcoder parameters", f"{config.transcoder.count_parameters():,}")
+    try:
+        seconds = cached_speed(config.model, config.transcoder).estimate(config)
+    except cs.TrainingError as error:
+        three.metric("Time on this machine", "unknown")
+        st.warning(plain(str(error)))
+        return
     three.metric("Time on this machine", f"about {minutes(seconds.total)}")
     st.caption(
         f"Model {minutes(seconds.language_model)}, transcoder {minutes(seconds.transcoder)}, "

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
@@ -60,6 +61,27 @@ def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models):
     at.radio(key="train_size").set_value("small").run()
     assert {m.label: m.value for m in at.metric}["Model parameters"] != "182,976"
     assert list(models.iterdir()) == []
+
+
+@pytest.mark.usefixtures("models")
+def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
+    def fail(_):
+        raise cs.TrainingError("The training's speed could not be measured: <b>no memory</b>")
+
+    monkeypatch.setattr("pages.ui.training_form.measure_speed_apart", fail)
+    st.cache_data.clear()
+    at = open_page()
+    assert {m.label: m.value for m in at.metric}["Time on this machine"] == "unknown"
+    assert "no memory" in at.warning[0].value
+    assert not at.button(key="train_start").disabled
+
+
+@pytest.mark.usefixtures("models")
+def test_a_column_is_asked_for_where_there_are_columns():
+    at = open_page()
+    assert "train_column" not in {item.key for item in at.text_input}
+    at.radio(key="train_source").set_value("path").run()
+    assert at.text_input(key="train_column").value == "text"
 
 
 @pytest.mark.usefixtures("models")
