@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import circuitscope_core as cs
+from bench.corpus_memory import read_apart
 from circuitscope_core.corpus import (
     BuiltinSource,
     Document,
@@ -317,32 +317,6 @@ def test_open_text_is_from_the_named_sources_alone():
     assert documents(PythonLibrarySource())[0]
 
 
-MEMORY = """
-import sys, threading
-import psutil, pyarrow, pyarrow.parquet
-import circuitscope_core as cs
-from circuitscope_core.corpus import ReadCounter
-
-def resident():
-    return psutil.Process().memory_info().rss / 1e6
-
-before = most = resident()
-done = threading.Event()
-
-def watch():
-    global most
-    while not done.wait(0.002):
-        most = max(most, resident())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-n = sum(len(d.text) for d in cs.ParquetSource(sys.argv[1]).documents(ReadCounter()))
-done.set()
-watcher.join()
-print(n, most - before)
-"""
-
-
 def test_one_huge_row_group_is_read_in_bounded_memory(tmp_path):
     rng = np.random.default_rng(0)
     letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", dtype=np.uint8)
@@ -350,16 +324,9 @@ def test_one_huge_row_group_is_read_in_bounded_memory(tmp_path):
     path = write(tmp_path / "t.parquet", texts, row_group_size=len(texts))
     assert pq.ParquetFile(path).num_row_groups == 1
     del texts
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    n_characters, extra = done.stdout.split()
-    assert int(n_characters) == 180_000_000
-    assert 1 < float(extra) < 150
+    megabytes, extra, _ = read_apart(path)
+    assert megabytes == 180
+    assert 1 < extra < 150
 
 
 @pytest.mark.skipif(not PILE.is_dir(), reason="the Pile sample is not on this machine")
