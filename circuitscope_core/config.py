@@ -141,6 +141,8 @@ class TranscoderConfig(_JsonConfig):
     write_point: WritePoint = "mlp.hook_out"
     cross_layer: bool = True
     """False: features write to their own layer only (per-layer transcoders)."""
+    skip_connection: bool = False
+    """True: what a layer reads also goes to its MLP output through one matrix of weights."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "n_layers", "d_model", "d_transcoder")
@@ -149,11 +151,13 @@ class TranscoderConfig(_JsonConfig):
         _require_one_of("write_point", self.write_point, ("mlp.hook_out", "hook_mlp_out"))
 
     def count_parameters(self) -> int:
-        """Count encoder, decoder, bias and threshold parameters."""
+        """Count encoder, decoder, bias, threshold and skip parameters."""
         layers = self.n_layers
         writes = layers * (layers + 1) // 2 if self.cross_layer else layers
         encoder = layers * self.d_transcoder * (self.d_model + 2)
-        return encoder + writes * self.d_transcoder * self.d_model + layers * self.d_model
+        skips = layers * self.d_model**2 if self.skip_connection else 0
+        decoder = writes * self.d_transcoder * self.d_model
+        return encoder + decoder + layers * self.d_model + skips
 
 
 @dataclass(frozen=True)

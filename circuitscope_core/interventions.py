@@ -100,7 +100,9 @@ def intervene(
             highest = max((item.layer for item in interventions), default=0)
             last = highest if constrained_layer is None else constrained_layer
             last = model.config.n_layers - 1 if mode == "direct" else last
-            changed = run_clamped(model, tokens, clean, delta, last, freeze_norms=mode == "direct")
+            changed = run_clamped(
+                replacement, tokens, clean, delta, last, freeze_norms=mode == "direct"
+            )
         after = feature_pre_activations(transcoder, changed)
     return InterventionResult(
         mode,
@@ -172,7 +174,7 @@ def output_changes(
 
 
 def run_clamped(
-    model: Transformer,
+    replacement: ReplacementModel,
     tokens: Tensor,
     clean: Activations,
     delta: Float[Tensor, "n_layers n_pos d_model"],
@@ -180,14 +182,20 @@ def run_clamped(
     *,
     freeze_norms: bool,
 ) -> Activations:
-    """Run with MLP outputs up to a layer set to their clean value plus a change."""
+    """Run with MLP outputs up to a layer set to their clean value plus a change.
+
+    What skips the features is no MLP output of theirs: it follows what the layer now reads.
+    """
+    transcoder, read_point = replacement.transcoder, replacement.transcoder.config.read_point
 
     def clamp(site: MlpSite) -> Tensor:
         if site.layer > last_layer:
             return site.mlp_out
-        return clean.sites[site.layer].mlp_out + delta[site.layer]
+        before = clean.sites[site.layer]
+        moved = site.read(read_point) - before.read(read_point)
+        return before.mlp_out + delta[site.layer] + transcoder.skip(site.layer, moved)
 
-    return model.record(tokens, edit_mlp=clamp, frozen=clean, freeze_norms=freeze_norms)
+    return replacement.model.record(tokens, edit_mlp=clamp, frozen=clean, freeze_norms=freeze_norms)
 
 
 def run_iterative(
@@ -201,16 +209,19 @@ def run_iterative(
     pre_acts = feature_pre_activations(transcoder, clean)
     acts = pre_acts * (pre_acts > transcoder.threshold[:, None])
     outputs = torch.stack([site.mlp_out[0] for site in clean.sites])
-    errors = outputs - transcoder.decode(acts)
+    read_point = transcoder.config.read_point
+    inputs = torch.stack([site.read(read_point)[0] for site in clean.sites])
+    errors = outputs - transcoder.decode(acts, inputs)
     encoded: list[Tensor] = []
 
     def replace_mlp(site: MlpSite) -> Tensor:
-        now = transcoder.encode(site.layer, site.read(transcoder.config.read_point)[0])
+        read = site.read(read_point)[0]
+        now = transcoder.encode(site.layer, read)
         for item in interventions:
             if item.layer == site.layer:
                 now[item.position, item.feature] = item.value
         encoded.append(transcoder.write(site.layer, now))
-        out = transcoder.b_dec[site.layer] + errors[site.layer]
+        out = transcoder.b_dec[site.layer] + transcoder.skip(site.layer, read) + errors[site.layer]
         for layer, writes in enumerate(encoded):
             if site.layer - layer < writes.shape[-2]:
                 out = out + writes[:, site.layer - layer]

@@ -50,9 +50,9 @@ def run_replacement(
     written: list[Tensor] = []
 
     def replace_mlp(site: MlpSite) -> Tensor:
-        acts = transcoder.encode(site.layer, site.read(transcoder.config.read_point))
-        written.append(transcoder.write(site.layer, acts))
-        out = transcoder.b_dec[site.layer].expand_as(site.mlp_out).clone()
+        read = site.read(transcoder.config.read_point)
+        written.append(transcoder.write(site.layer, transcoder.encode(site.layer, read)))
+        out = transcoder.b_dec[site.layer] + transcoder.skip(site.layer, read)
         for layer, writes in enumerate(written):
             if site.layer - layer < writes.shape[-2]:
                 out += writes[..., site.layer - layer, :]

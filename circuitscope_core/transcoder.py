@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
+from circuitscope_core.errors import ConfigError
 
 
 class _JumpReLU(torch.autograd.Function):
@@ -52,7 +53,8 @@ class CrossLayerTranscoder(nn.Module):
     """Encoder, JumpReLU and decoders of all layers.
 
     ``W_enc`` ``[n_layers, d_transcoder, d_model]``; ``W_dec[i]`` ``[d_transcoder, n_writes,
-    d_model]`` with ``n_writes = n_layers - i``, or 1 for per-layer transcoders.
+    d_model]`` with ``n_writes = n_layers - i``, or 1 for per-layer transcoders. ``W_skip``
+    ``[n_layers, d_model, d_model]``, where there is one, adds ``x @ W_skip[layer]``.
     """
 
     def __init__(self, config: TranscoderConfig) -> None:
@@ -66,6 +68,8 @@ class CrossLayerTranscoder(nn.Module):
         self.log_threshold = nn.Parameter(torch.zeros(layers, features))
         writes = [layers - layer if config.cross_layer else 1 for layer in range(layers)]
         self.W_dec = nn.ParameterList([torch.zeros(features, n, d_model) for n in writes])
+        if config.skip_connection:
+            self.W_skip = nn.Parameter(torch.zeros(layers, d_model, d_model))
 
     @property
     def threshold(self) -> Float[Tensor, "n_layers d_transcoder"]:
@@ -96,12 +100,35 @@ class CrossLayerTranscoder(nn.Module):
         written: Tensor = flat.reshape(*feature_acts.shape[:-1], *decoders.shape[1:])
         return written
 
+    def skip(
+        self, layer: int, x: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        """Return what goes past the features to the layer's MLP output; 0 without ``W_skip``."""
+        if not self.config.skip_connection:
+            return torch.zeros_like(x)
+        skipped: Tensor = x @ self.W_skip[layer]
+        return skipped
+
     def decode(
-        self, feature_acts: Float[Tensor, "n_layers *batch d_transcoder"]
+        self,
+        feature_acts: Float[Tensor, "n_layers *batch d_transcoder"],
+        inputs: Float[Tensor, "n_layers *batch d_model"] | None = None,
     ) -> Float[Tensor, "n_layers *batch d_model"]:
-        """Return the reconstructed MLP outputs of all layers."""
+        """Return the reconstructed MLP outputs of all layers.
+
+        Args:
+            feature_acts: Activations of all layers' features.
+            inputs: What the layers read; needed where there is a ``W_skip``.
+
+        Raises:
+            ConfigError: If ``inputs`` is needed and was not given.
+        """
         shape = (*feature_acts.shape[1:-1], self.config.d_model)
         out = [bias.expand(shape) for bias in self.b_dec]
+        if self.config.skip_connection:
+            if inputs is None:
+                raise ConfigError("A transcoder with skip connections decodes with its inputs.")
+            out = [bias + self.skip(layer, inputs[layer]) for layer, bias in enumerate(out)]
         for layer, acts in enumerate(feature_acts):
             for step, written in enumerate(self.write(layer, acts).unbind(dim=-2)):
                 out[layer + step] = out[layer + step] + written
@@ -158,7 +185,7 @@ def transcoder_loss(
     Source: Ameisen et al. (2025) and Conerly et al. (January 2025).
     """
     n_layers, batch, _ = inputs.shape
-    out: list[Tensor] = [bias.expand_as(targets[0]) for bias in transcoder.b_dec]
+    out = [bias + transcoder.skip(n, inputs[n]) for n, bias in enumerate(transcoder.b_dec)]
     sparsity, preactivation = inputs.new_zeros(()), inputs.new_zeros(())
     n_active = inputs.new_zeros(())
     fired = []
@@ -217,6 +244,9 @@ def fold_scales(transcoder: CrossLayerTranscoder, scales: ActivationScales) -> C
         for layer, decoders in enumerate(transcoder.W_dec):
             target_scales = scales.targets[layer : layer + decoders.shape[1]]
             folded.W_dec[layer].copy_(decoders / target_scales[None, :, None])
+        if transcoder.config.skip_connection:
+            factors = scales.inputs / scales.targets
+            folded.W_skip.copy_(transcoder.W_skip * factors[:, None, None])
     return folded
 
 

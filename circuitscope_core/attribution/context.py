@@ -50,10 +50,10 @@ class FrozenModel(Protocol):
     def back_from_read_point(
         self, layer: int, vectors: Tensor, positions: Tensor, read_point: ReadPoint
     ) -> Tensor:
-        """Carry ``[n, d_model]`` from a read point to ``resid_mid``."""
+        """Carry ``[..., d_model]`` from a read point to ``resid_mid``."""
 
     def read_constant(self, layer: int, vectors: Tensor, read_point: ReadPoint) -> Tensor:
-        """Return each vector's product with the read point's constant part ``[n]``."""
+        """Return each vector's product with the read point's constant part ``[...]``."""
 
     def back_from_final_norm(self, vectors: Tensor) -> Tensor:
         """Carry ``[n, d_model]`` at the last position back through the final norm."""
@@ -76,7 +76,7 @@ class AttributionContext:
     pre_activations: Float[Tensor, " n_features"]
     error_vectors: Float[Tensor, "n_layers n_pos d_model"]
     constant_outputs: Float[Tensor, "n_layers n_pos d_model"]
-    """Part of the MLP outputs that is no node: ``b_dec``, and all of it at position 0."""
+    """Part of the MLP outputs that neither is a node nor skips: ``b_dec``, all at position 0."""
     final_normalized: Float[Tensor, " d_model"]
     """The final norm's output at the last position."""
     logits: Float[Tensor, " d_vocab"]
@@ -99,16 +99,14 @@ def make_context(replacement: ReplacementModel, prompt: str | Sequence[int]) -> 
     with torch.no_grad():
         record = model.record(torch.tensor([token_ids]))
         read_point = transcoder.config.read_point
+        inputs = torch.stack([site.read(read_point)[0] for site in record.sites])
         pre_acts = torch.stack(
-            [
-                transcoder.pre_activations(site.layer, site.read(read_point)[0])
-                for site in record.sites
-            ]
+            [transcoder.pre_activations(layer, x) for layer, x in enumerate(inputs)]
         )
         outputs = torch.stack([site.mlp_out[0] for site in record.sites])
         acts = pre_acts * (pre_acts > transcoder.threshold[:, None])
         acts[:, 0] = 0
-        errors = outputs - transcoder.decode(acts)
+        errors = outputs - transcoder.decode(acts, inputs)
         constants = transcoder.b_dec[:, None].expand_as(outputs).clone()
         constants[:, 0] += errors[:, 0]
         errors[:, 0] = 0

@@ -168,6 +168,7 @@ def carry_back(
         if below < layer:  # gradient is at resid_post of `below`, so at its MLP output
             _add_effects(effects, sources.layers[below], gradient)
             bias += torch.einsum("pnd,pd->n", gradient, context.constant_outputs[below, :n_seen])
+            gradient = _back_through_skip(context, below, gradient, bias)
         if below < frozen.n_layers:
             bias += torch.einsum("pnd,pd->n", gradient, frozen.attention_constant(below)[:n_seen])
             gradient = frozen.back_through_attention(below, gradient)
@@ -175,6 +176,19 @@ def carry_back(
     effects[:, sources.first_token : sources.first_token + n_seen] = tokens
     bias += torch.einsum("pnd,pd->n", gradient, frozen.position_vectors()[:n_seen])
     return Rows(effects, bias)
+
+
+def _back_through_skip(
+    context: AttributionContext, layer: int, gradient: Tensor, bias: Tensor
+) -> Tensor:
+    """Carry gradients to ``resid_mid`` past the features; the norm's bias is added to ``bias``."""
+    config, frozen = context.transcoder.config, context.frozen
+    if not config.skip_connection:
+        return gradient
+    vectors = gradient @ context.transcoder.W_skip[layer].detach().T
+    bias += frozen.read_constant(layer, vectors, config.read_point).sum(dim=0)
+    positions = torch.arange(len(gradient))[:, None]
+    return gradient + frozen.back_from_read_point(layer, vectors, positions, config.read_point)
 
 
 def _add_effects(effects: Tensor, layout: SourceLayout, gradient: Tensor) -> None:

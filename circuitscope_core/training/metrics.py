@@ -94,11 +94,10 @@ def reconstruction_sums(
     """Return sums of squared error, squared distance from the mean, and active features."""
     sites = model.mlp_sites(batch[:, :-1])
     read_point = transcoder.config.read_point
-    acts = torch.stack(
-        [transcoder.encode(site.layer, site.read(read_point)[:, 1:]) for site in sites]
-    )
+    inputs = torch.stack([site.read(read_point)[:, 1:] for site in sites])
+    acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
     outputs = torch.stack([site.mlp_out[:, 1:] for site in sites])
-    error = (transcoder.decode(acts) - outputs).double()
+    error = (transcoder.decode(acts, inputs) - outputs).double()
     spread = (outputs - means[:, None, None]).double()
     return {
         "squared_error": error.square().sum(dim=(1, 2, 3)),

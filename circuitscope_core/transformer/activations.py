@@ -15,17 +15,16 @@ class MlpSite:
     layer: int
     resid_mid: Float[Tensor, "*batch n_pos d_model"]
     """Residual stream after attention, before LN2."""
-    normalized: Float[Tensor, "*batch n_pos d_model"]
-    """``resid_mid`` centred and scaled by LN2, before its gain and bias."""
     mlp_in: Float[Tensor, "*batch n_pos d_model"]
     """LN2's output, the MLP's input."""
     mlp_out: Float[Tensor, "*batch n_pos d_model"]
 
     def read(self, read_point: ReadPoint) -> Float[Tensor, "*batch n_pos d_model"]:
-        """Return the tensor at a read point, named as in TransformerLens."""
-        if read_point == "hook_resid_mid":
-            return self.resid_mid
-        return self.normalized if read_point == "ln2.hook_normalized" else self.mlp_in
+        """Return the tensor at a read point, named as in TransformerLens.
+
+        ``ln2.hook_normalized`` lies behind LN2's gain and bias there: it is the MLP's input.
+        """
+        return self.resid_mid if read_point == "hook_resid_mid" else self.mlp_in
 
 
 @dataclass(frozen=True)

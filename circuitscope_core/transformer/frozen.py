@@ -82,25 +82,24 @@ class FrozenTransformer:
     def back_from_read_point(
         self,
         layer: int,
-        vectors: Float[Tensor, "n d_model"],
+        vectors: Float[Tensor, "*n d_model"],
         positions: Tensor,
         read_point: ReadPoint,
-    ) -> Float[Tensor, "n d_model"]:
+    ) -> Float[Tensor, "*n d_model"]:
         """Carry vectors, one at each position given, from a read point to ``resid_mid``."""
         if read_point == "hook_resid_mid":
             return vectors
         norm = self.model.block(layer).ln2
         scale = self.activations.ln2_scales[layer][0, positions]
-        gain = read_point == "mlp.hook_in"
-        return back_through_norm(norm, vectors, scale, gain=gain)
+        return back_through_norm(norm, vectors, scale)
 
     def read_constant(
-        self, layer: int, vectors: Float[Tensor, "n d_model"], read_point: ReadPoint
-    ) -> Float[Tensor, " n"]:
+        self, layer: int, vectors: Float[Tensor, "*n d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "*n"]:
         """Return what LN2's bias adds to each vector's product with the read point."""
         norm = self.model.block(layer).ln2
-        if read_point != "mlp.hook_in" or not norm.enabled:
-            return torch.zeros(len(vectors))
+        if read_point == "hook_resid_mid" or not norm.enabled:
+            return torch.zeros(vectors.shape[:-1])
         return vectors @ norm.b.detach()
 
     def back_from_final_norm(
@@ -116,12 +115,12 @@ class FrozenTransformer:
         return vectors @ norm.b.detach() if norm.enabled else torch.zeros(len(vectors))
 
 
-def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor, *, gain: bool = True) -> Tensor:
+def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor) -> Tensor:
     """Carry gradients back through a norm whose denominator is a constant.
 
     Centring and gain stay linear: the transposed map multiplies by the gain, divides, and centres.
     """
     if not norm.enabled:
         return gradient
-    scaled = (gradient * norm.w if gain else gradient) / scale
+    scaled = gradient * norm.w / scale
     return scaled - scaled.mean(dim=-1, keepdim=True)

@@ -287,7 +287,7 @@ class Transformer(nn.Module):
             site = look_at_mlp(block, layer, resid, scale2)
             if edit_mlp:
                 edited = edit_mlp(site)
-                site = MlpSite(layer, site.resid_mid, site.normalized, site.mlp_in, edited)
+                site = MlpSite(layer, site.resid_mid, site.mlp_in, edited)
             resid = resid + site.mlp_out
             sites.append(site)
             patterns.append(pattern)
@@ -330,9 +330,8 @@ class Transformer(nn.Module):
 
 def look_at_mlp(block: Block, layer: int, resid_mid: Tensor, scale: Tensor) -> MlpSite:
     """Return a layer's MLP inputs and output for a given residual stream."""
-    normalized = block.ln2.normalize(resid_mid, scale)
-    mlp_in = block.ln2.apply_gain(normalized)
-    return MlpSite(layer, resid_mid, normalized, mlp_in, block.mlp(mlp_in))
+    mlp_in = block.ln2.apply_gain(block.ln2.normalize(resid_mid, scale))
+    return MlpSite(layer, resid_mid, mlp_in, block.mlp(mlp_in))
 
 
 def check_state_dict(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -20,6 +20,12 @@ KINDS = [
         (True, False),
         ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"),
     )
+] + [
+    {"model": {"positions": "learned", "causal": causal}}
+    | {"transcoder": {"read_point": read_point, "cross_layer": cross, "skip_connection": True}}
+    for causal, cross, read_point in itertools.product(
+        (True, False), (True, False), ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized")
+    )
 ]
 
 
@@ -96,13 +102,16 @@ def frozen_targets(replacement, graph, clean, outputs, embedding):
     plain_embed = model.embed_tokens
     shift = embedding - embedding.detach()
     model.embed_tokens = lambda token_ids: plain_embed(token_ids) + shift
+    read_point = transcoder.config.read_point
+
+    def replace_mlp(site):
+        skipped = transcoder.skip(site.layer, site.read(read_point))
+        return outputs[site.layer] + skipped - skipped.detach()
+
     try:
-        record = model.record(
-            graph.token_ids[None], edit_mlp=lambda site: outputs[site.layer], frozen=clean
-        )
+        record = model.record(graph.token_ids[None], edit_mlp=replace_mlp, frozen=clean)
     finally:
         del model.embed_tokens
-    read_point = transcoder.config.read_point
     for layer, position, feature in graph.features.tolist():
         read = record.sites[layer].read(read_point)[0, position]
         yield transcoder.pre_activations(layer, read)[feature]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 import circuitscope_core as cs
 from circuitscope_core.feature_cards import FeatureCard, FeatureCards
-from tests.samples import PROMPT, tiny_replacement
+from tests.samples import PROMPT, tiny_replacement, tiny_transcoder
 
 CARD = {
     "label": "",
@@ -93,6 +93,39 @@ def test_a_transcoder_without_thresholds_is_relu(folder):
     torch.testing.assert_close(
         transcoder.encode(0, x), torch.relu(transcoder.pre_activations(0, x))
     )
+
+
+@pytest.mark.parametrize("cross_layer", [True, False])
+@pytest.mark.parametrize("skip_connection", [True, False])
+def test_every_kind_of_transcoder_survives_its_folder(tmp_path, cross_layer, skip_connection):
+    kind = {"cross_layer": cross_layer, "skip_connection": skip_connection}
+    transcoder = tiny_transcoder(n_layers=3, **kind)
+    cs.save_transcoder(transcoder, tmp_path)
+    loaded = cs.load_transcoder(tmp_path)
+    assert loaded.config == transcoder.config
+    for name, value in transcoder.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+def test_per_layer_sets_hold_their_skip_weights_transposed(tmp_path):
+    tensors = {
+        "W_enc": torch.randn(5, 4),
+        "W_dec": torch.randn(5, 4),
+        "b_enc": torch.randn(5),
+        "b_dec": torch.randn(4),
+        "W_skip": torch.randn(4, 4),
+    }
+    save_file(tensors, tmp_path / "layer_0.safetensors")
+    transcoder = cs.load_transcoder(tmp_path)
+    x = torch.randn(1, 7, 4)
+    acts = transcoder.encode(0, x)
+    torch.testing.assert_close(acts, torch.relu(x @ tensors["W_enc"].T + tensors["b_enc"]))
+    expected = acts @ tensors["W_dec"] + tensors["b_dec"] + x @ tensors["W_skip"].T
+    torch.testing.assert_close(transcoder.decode(acts, x), expected)
+    assert transcoder.config.read_point == "hook_resid_mid"
+    assert transcoder.config.write_point == "hook_mlp_out"
+    with pytest.raises(cs.ConfigError, match="decodes with its inputs"):
+        transcoder.decode(acts)
 
 
 def test_a_bundle_is_replaced_by_a_newer_one(folder):

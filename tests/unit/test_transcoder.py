@@ -108,8 +108,9 @@ def test_doubling_the_batch_changes_no_part_of_the_loss():
         torch.testing.assert_close(one, two)
 
 
-def test_folding_the_scales_changes_nothing_but_the_units():
-    transcoder = tiny_transcoder(n_layers=3)
+@pytest.mark.parametrize("skip_connection", [False, True])
+def test_folding_the_scales_changes_nothing_but_the_units(skip_connection):
+    transcoder = tiny_transcoder(n_layers=3, skip_connection=skip_connection)
     inputs, outputs = 5 * torch.randn(3, 40, 8) + 1, 0.1 * torch.randn(3, 40, 8) - 2
     scales = measure_scales(inputs, outputs)
     scaled = inputs * scales.inputs[:, None, None]
@@ -119,7 +120,8 @@ def test_folding_the_scales_changes_nothing_but_the_units():
     again = torch.stack([folded.encode(layer, inputs[layer]) for layer in range(3)])
     torch.testing.assert_close(again, acts, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
-        folded.decode(acts) * scales.targets[:, None, None], transcoder.decode(acts)
+        folded.decode(acts, inputs) * scales.targets[:, None, None],
+        transcoder.decode(acts, scaled),
     )
 
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
+from circuitscope_core.bundle.tensors import read_tensors
+from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
@@ -213,121 +211,3 @@ def sha256_of(path: Path) -> str:
 def _load_model(folder: Path, config: ModelConfig) -> Transformer:
     tensors = read_tensors(folder / "transformer.safetensors")
     return Transformer.from_transformer_lens(tensors, config)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file as float32.
-
-    Raises:
-        BundleError: If the file is missing or damaged.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name).float() for name in names}
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} cannot be read as safetensors: {error}") from error
-
-
-def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> None:
-    """Write a transcoder in circuit-tracer's folder layout for cross-layer transcoders.
-
-    Per-layer transcoders are written with the decoders to later layers at 0.
-    """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    config = transcoder.config
-    every = torch.arange(config.d_transcoder)
-    for layer in range(config.n_layers):
-        encoder = {
-            f"W_enc_{layer}": transcoder.W_enc[layer],
-            f"b_enc_{layer}": transcoder.b_enc[layer],
-            f"b_dec_{layer}": transcoder.b_dec[layer],
-            f"threshold_{layer}": transcoder.threshold[layer],
-        }
-        ready = {name: value.detach().clone() for name, value in encoder.items()}
-        save_file(ready, target / f"W_enc_{layer}.safetensors")
-        decoders = transcoder.decoder_vectors(layer, every)[:, layer:].contiguous()
-        save_file({f"W_dec_{layer}": decoders}, target / f"W_dec_{layer}.safetensors")
-    record = {
-        "model_kind": "cross_layer_transcoder",
-        "model_name": "circuitscope",
-        "feature_input_hook": config.read_point,
-        "feature_output_hook": config.write_point,
-        "cross_layer": config.cross_layer,
-    }
-    (target / "config.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
-
-
-def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
-    """Read a transcoder in circuit-tracer's folder layout for cross-layer transcoders.
-
-    A folder without thresholds holds ReLU features: their threshold is 0.
-
-    Raises:
-        BundleError: If files are missing, damaged, or their shapes disagree.
-        ConfigError: If ``config.yaml`` names a read or write point that is not supported.
-    """
-    source = Path(folder)
-    record = _read_transcoder_config(source / "config.yaml")
-    n_layers = len(list(source.glob("W_enc_*.safetensors")))
-    if not n_layers:
-        raise BundleError(f"{source} has no W_enc_0.safetensors; it is no transcoder folder.")
-    encoders = [read_tensors(source / f"W_enc_{layer}.safetensors") for layer in range(n_layers)]
-    decoders = [read_tensors(source / f"W_dec_{layer}.safetensors") for layer in range(n_layers)]
-    first = encoders[0].get("W_enc_0")
-    if first is None or first.ndim != 2:
-        raise BundleError(f"{source / 'W_enc_0.safetensors'} has no matrix W_enc_0.")
-    config = TranscoderConfig(
-        n_layers=n_layers,
-        d_model=first.shape[1],
-        d_transcoder=first.shape[0],
-        read_point=record.get("feature_input_hook", "hook_resid_mid"),
-        write_point=record.get("feature_output_hook", "hook_mlp_out"),
-        cross_layer=bool(record.get("cross_layer", True)),
-    )
-    transcoder = CrossLayerTranscoder(config)
-    with torch.no_grad():
-        for layer in range(n_layers):
-            _fill_layer(transcoder, layer, encoders[layer], decoders[layer])
-    return transcoder
-
-
-def _fill_layer(
-    transcoder: CrossLayerTranscoder,
-    layer: int,
-    encoder: Mapping[str, Tensor],
-    decoder: Mapping[str, Tensor],
-) -> None:
-    """Copy one layer's tensors into a transcoder, shapes checked."""
-    zeros = torch.zeros(transcoder.config.d_transcoder)
-    threshold = encoder.get(f"threshold_{layer}", zeros)
-    wanted = transcoder.W_dec[layer]
-    written = decoder.get(f"W_dec_{layer}", torch.empty(0))
-    given = {
-        "W_enc": (transcoder.W_enc[layer], encoder.get(f"W_enc_{layer}")),
-        "b_enc": (transcoder.b_enc[layer], encoder.get(f"b_enc_{layer}")),
-        "b_dec": (transcoder.b_dec[layer], encoder.get(f"b_dec_{layer}")),
-        "threshold": (transcoder.log_threshold[layer], threshold.log()),
-        "W_dec": (wanted, written[:, : wanted.shape[1]] if written.ndim == 3 else None),
-    }
-    for name, (target, value) in given.items():
-        if value is None or value.shape != target.shape:
-            found = "missing" if value is None else f"of shape {tuple(value.shape)}"
-            raise BundleError(
-                f"The transcoder's {name}_{layer} is {found}; "
-                f"the first layer calls for {tuple(target.shape)}."
-            )
-        target.copy_(value)
-
-
-def _read_transcoder_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict):
-        raise BundleError(f"{path} holds no settings.")
-    return record

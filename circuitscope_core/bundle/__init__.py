@@ -1,0 +1,13 @@
+"""``models/<name>/`` on disk and the objects it holds."""
+
+from circuitscope_core.bundle.bundle import Bundle, BundleMetadata, load_bundle, save_bundle
+from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
+
+__all__ = [
+    "Bundle",
+    "BundleMetadata",
+    "load_bundle",
+    "load_transcoder",
+    "save_bundle",
+    "save_transcoder",
+]
