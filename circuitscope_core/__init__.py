@@ -1,6 +1,15 @@
 """Train, trace, prune, group and test: the engine behind the CircuitScope app."""
 
-from circuitscope_core.attribution import TokenDifference, attribute, attribution_steps
+from circuitscope_core.attribution import (
+    Direction,
+    EdgeExplanation,
+    EdgePath,
+    FeatureTarget,
+    TokenDifference,
+    attribute,
+    attribution_steps,
+    explain_edge,
+)
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
@@ -62,11 +71,15 @@ __all__ = [
     "CorpusConfig",
     "CorpusError",
     "CrossLayerTranscoder",
+    "Direction",
     "Document",
+    "EdgeExplanation",
+    "EdgePath",
     "Example",
     "FeatureCard",
     "FeatureCardConfig",
     "FeatureCards",
+    "FeatureTarget",
     "GraphError",
     "GraphScores",
     "HuggingFaceTokenizer",
@@ -93,6 +106,7 @@ __all__ = [
     "attribution_steps",
     "cluster_features",
     "collapse_graph",
+    "explain_edge",
     "export_graph",
     "export_graphml",
     "export_html",

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.replacement import ReplacementModel
 
 
 class NodeKind(StrEnum):
@@ -31,6 +32,18 @@ class Node:
     layer: int
     position: int
     feature: int
+
+
+@dataclass(frozen=True)
+class GraphOrigin:
+    """What a graph was made from: enough to look inside one of its edges."""
+
+    replacement: ReplacementModel
+    target_directions: Float[Tensor, "n_logits d_model"]
+    """Each logit node's value is, a constant aside, the product of this with what it reads."""
+    target_layers: Int[Tensor, " n_logits"]
+    """The layer whose read point that is; ``n_layers``: the final norm's output."""
+    target_positions: Int[Tensor, " n_logits"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class AttributionGraph:
     n_active_features: int
     """Features active on the prompt; more than ``n_features`` only where ``max_feature_nodes`` cut
     the graph. What the features left out give is then part of ``bias``."""
+    origin: GraphOrigin | None = None
+    """None for graphs that were not made by ``attribute``."""
 
     def __post_init__(self) -> None:
         if self.adjacency.shape != (self.n_nodes, self.n_nodes):
@@ -148,8 +163,21 @@ class AttributionGraph:
     def node_positions(self) -> Int[Tensor, " n_nodes"]:
         """Token position of every node."""
         every = torch.arange(self.n_pos)
-        logits = torch.full((self.n_logits,), self.n_pos - 1)
-        return torch.cat([self.features[:, 1], every.repeat(self.n_layers), every, logits])
+        return torch.cat(
+            [
+                self.features[:, 1],
+                every.repeat(self.n_layers),
+                every,
+                self.target_positions,
+            ]
+        )
+
+    @property
+    def target_positions(self) -> Int[Tensor, " n_logits"]:
+        """Position that each logit node is read at: the last one but for features as targets."""
+        if self.origin is None:
+            return torch.full((self.n_logits,), self.n_pos - 1)
+        return self.origin.target_positions
 
     def node(self, index: int) -> Node:
         """Return what the node at ``index`` stands for.
@@ -168,8 +196,9 @@ class AttributionGraph:
         index -= self.n_errors
         if index < self.n_pos:
             return Node(NodeKind.TOKEN, -1, index, int(self.token_ids[index]))
-        token_id = int(self.logit_token_ids[index - self.n_pos])
-        return Node(NodeKind.LOGIT, self.n_layers, self.n_pos - 1, token_id)
+        index -= self.n_pos
+        token_id, position = int(self.logit_token_ids[index]), int(self.target_positions[index])
+        return Node(NodeKind.LOGIT, self.n_layers, position, token_id)
 
     def index_of_feature(self, layer: int, position: int, feature: int) -> int:
         """Return the index of an active feature's node.

@@ -2,14 +2,20 @@
 
 from circuitscope_core.attribution.attribute import attribute, attribution_steps
 from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
-from circuitscope_core.attribution.targets import Target, TokenDifference
+from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge
+from circuitscope_core.attribution.targets import Direction, FeatureTarget, Target, TokenDifference
 
 __all__ = [
     "AttributionContext",
+    "Direction",
+    "EdgeExplanation",
+    "EdgePath",
+    "FeatureTarget",
     "FrozenModel",
     "Target",
     "TokenDifference",
     "attribute",
     "attribution_steps",
+    "explain_edge",
     "make_context",
 ]

@@ -1,6 +1,7 @@
 """``attribute``: the whole way from a prompt to its graph."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -11,13 +12,13 @@ from circuitscope_core.attribution.context import AttributionContext, make_conte
 from circuitscope_core.attribution.effects import (
     Rows,
     Sources,
+    direction_rows,
     feature_rows,
     lay_out_sources,
-    logit_rows,
 )
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
-from circuitscope_core.graph import AttributionGraph, normalize_rows
+from circuitscope_core.graph import AttributionGraph, GraphOrigin, normalize_rows
 from circuitscope_core.replacement import ReplacementModel
 
 EXPANSION_STEPS = 8
@@ -51,12 +52,13 @@ def attribute(
         logit_probability: Output tokens are taken until they have this probability together.
         max_feature_nodes: Keep only so many features, those with the most influence as estimated
             while their rows are computed; None keeps all.
-        targets: Token ids, texts of one token, or ``TokenDifference``; None: the likeliest tokens.
+        targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
+            ``Direction``; None: the likeliest tokens.
 
     Raises:
         ConfigError: If a setting lies outside its range.
         PromptError: If the prompt is empty, too long, or has unknown ids.
-        GraphError: If a target is no single token, or is given twice.
+        GraphError: If a target is no single token, does not exist, or is given twice.
 
     Source: Ameisen et al. (2025), local replacement model and attribution graphs,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
@@ -79,19 +81,30 @@ def attribution_steps(
     Stop asking to cancel.
     """
     replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
-    model, tokenizer = replacement.model, replacement.tokenizer
     yield "Encode the features"
     context = make_context(replacement, prompt)
-    W_U, b_U = model.W_U.detach(), model.unembed.b_U
-    chosen = select_targets(context.logits, W_U, b_U, tokenizer, targets, config)
+    chosen = select_targets(context, replacement, targets, config)
     yield f"Compute the direct effects on {len(context.features):,} features"
     with torch.no_grad():
         sources = lay_out_sources(context)
-        top = logit_rows(context, sources, chosen.directions, chosen.biases)
+        top = target_rows(context, sources, chosen)
         budget = config.max_feature_nodes
         kept, rows = compute_feature_rows(context, sources, top, chosen, budget)
         yield "Put the graph together"
-        yield assemble(context, chosen, kept, rows, top)
+        origin = GraphOrigin(replacement, chosen.directions, chosen.layers, chosen.positions)
+        yield replace(assemble(context, chosen, kept, rows, top), origin=origin)
+
+
+def target_rows(context: AttributionContext, sources: Sources, chosen: LogitTargets) -> Rows:
+    """Return the rows of the targets, in their order."""
+    effects = torch.zeros(len(chosen.layers), sources.n_columns)
+    bias = torch.zeros(len(effects))
+    for layer in chosen.layers.unique().tolist():
+        at = chosen.layers == layer
+        parts = (chosen.positions[at], chosen.directions[at], chosen.biases[at])
+        rows = direction_rows(context, sources, layer, *parts)
+        effects[at], bias[at] = rows.effects, rows.bias
+    return Rows(effects, bias)
 
 
 def compute_feature_rows(
@@ -184,4 +197,6 @@ def assemble(
 
 def target_values(context: AttributionContext, chosen: LogitTargets) -> Float[Tensor, " n"]:
     """Return each target's value from the model's own forward pass."""
-    return context.final_normalized @ chosen.directions.T + chosen.biases
+    final = context.final_normalized.expand(1, context.frozen.n_pos, -1)
+    read = torch.cat([context.inputs, final])[chosen.layers, chosen.positions]
+    return (read * chosen.directions).sum(dim=1) + chosen.biases

@@ -47,6 +47,15 @@ class FrozenModel(Protocol):
     def back_through_attention(self, layer: int, gradient: Tensor) -> Tensor:
         """Carry ``[n_pos, n, d_model]`` from ``resid_mid`` to ``resid_pre``."""
 
+    def back_through_heads(self, layer: int, gradient: Tensor) -> Tensor:
+        """Carry the same through each head alone ``[n_heads, n_pos, n, d_model]``."""
+
+    def through_attention(self, layer: int, change: Tensor) -> Tensor:
+        """Carry a change ``[n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""
+
+    def through_read_point(self, layer: int, change: Tensor, read_point: ReadPoint) -> Tensor:
+        """Carry a change ``[n_pos, d_model]`` of ``resid_mid`` to a read point."""
+
     def back_from_read_point(
         self, layer: int, vectors: Tensor, positions: Tensor, read_point: ReadPoint
     ) -> Tensor:
@@ -74,6 +83,8 @@ class AttributionContext:
     """Layer, position and number of the active features, in lexicographic order."""
     activations: Float[Tensor, " n_features"]
     pre_activations: Float[Tensor, " n_features"]
+    inputs: Float[Tensor, "n_layers n_pos d_model"]
+    """What each layer's encoder reads."""
     error_vectors: Float[Tensor, "n_layers n_pos d_model"]
     constant_outputs: Float[Tensor, "n_layers n_pos d_model"]
     """Part of the MLP outputs that neither is a node nor skips: ``b_dec``, all at position 0."""
@@ -121,6 +132,7 @@ def make_context(replacement: ReplacementModel, prompt: str | Sequence[int]) -> 
         features=features,
         activations=acts[layers, positions, numbers],
         pre_activations=pre_acts[layers, positions, numbers].detach(),
+        inputs=inputs.detach(),
         error_vectors=errors.detach(),
         constant_outputs=constants.detach(),
         final_normalized=final.detach(),

@@ -104,41 +104,46 @@ def feature_rows(
         sources: From ``lay_out_sources``.
         targets: Feature nodes.
     """
+    transcoder = context.transcoder
     for layer in context.features[targets, 0].unique().tolist():
         of_layer = targets[context.features[targets, 0] == layer]
         ordered = of_layer[context.features[of_layer, 1].argsort(stable=True)]
         for nodes in ordered.split(TARGETS_AT_ONCE):
-            yield nodes, _rows_of_features(context, sources, layer, nodes)
+            _, positions, numbers = context.features[nodes].T
+            vectors = transcoder.W_enc[layer, numbers].detach()
+            constant = transcoder.b_enc[layer, numbers].detach()
+            yield nodes, direction_rows(context, sources, layer, positions, vectors, constant)
 
 
-def _rows_of_features(
-    context: AttributionContext, sources: Sources, layer: int, nodes: Tensor
-) -> Rows:
-    transcoder, frozen = context.transcoder, context.frozen
-    _, positions, numbers = context.features[nodes].T
-    vectors = transcoder.W_enc[layer, numbers].detach()
-    read_point = transcoder.config.read_point
-    start = frozen.back_from_read_point(layer, vectors, positions, read_point)
-    constant = frozen.read_constant(layer, vectors, read_point)
-    constant = constant + transcoder.b_enc[layer, numbers].detach()
-    gradient = _place(start, positions, frozen.n_pos, causal=frozen.causal)
-    return carry_back(context, sources, gradient, layer, constant)
-
-
-def logit_rows(
+def direction_rows(
     context: AttributionContext,
     sources: Sources,
-    directions: Float[Tensor, "n d_model"],
+    layer: int,
+    positions: Int[Tensor, " n"],
+    vectors: Float[Tensor, "n d_model"],
     biases: Float[Tensor, " n"],
 ) -> Rows:
-    """Return the rows of directions read after the final norm at the last position."""
+    """Return the rows of vectors' products with what a layer's encoder reads, plus biases.
+
+    ``layer`` may be the number of layers: then they are products with the final norm's output, and
+    ``positions`` are the last one.
+    """
+    gradient, constant = start_gradient(context, layer, positions, vectors)
+    return carry_back(context, sources, gradient, layer, constant + biases)
+
+
+def start_gradient(
+    context: AttributionContext, layer: int, positions: Tensor, vectors: Tensor
+) -> tuple[Float[Tensor, "n_seen n d_model"], Float[Tensor, " n"]]:
+    """Return gradients at ``resid_mid`` of a layer or the final stream, and what biases give."""
     frozen = context.frozen
-    start = frozen.back_from_final_norm(directions)
-    positions = torch.full((len(start),), frozen.n_pos - 1)
-    gradient = _place(start, positions, frozen.n_pos, causal=frozen.causal)
-    constant = frozen.final_constant(directions) + biases
-    top = frozen.n_layers
-    return carry_back(context, sources, gradient, top, constant)
+    if layer == frozen.n_layers:
+        start, constant = frozen.back_from_final_norm(vectors), frozen.final_constant(vectors)
+    else:
+        read_point = context.transcoder.config.read_point
+        start = frozen.back_from_read_point(layer, vectors, positions, read_point)
+        constant = frozen.read_constant(layer, vectors, read_point)
+    return _place(start, positions, frozen.n_pos, causal=frozen.causal), constant
 
 
 def _place(start: Tensor, positions: Tensor, n_pos: int, *, causal: bool) -> Tensor:
@@ -168,7 +173,7 @@ def carry_back(
         if below < layer:  # gradient is at resid_post of `below`, so at its MLP output
             _add_effects(effects, sources.layers[below], gradient)
             bias += torch.einsum("pnd,pd->n", gradient, context.constant_outputs[below, :n_seen])
-            gradient = _back_through_skip(context, below, gradient, bias)
+            gradient = back_through_skip(context, below, gradient, bias)
         if below < frozen.n_layers:
             bias += torch.einsum("pnd,pd->n", gradient, frozen.attention_constant(below)[:n_seen])
             gradient = frozen.back_through_attention(below, gradient)
@@ -178,7 +183,7 @@ def carry_back(
     return Rows(effects, bias)
 
 
-def _back_through_skip(
+def back_through_skip(
     context: AttributionContext, layer: int, gradient: Tensor, bias: Tensor
 ) -> Tensor:
     """Carry gradients to ``resid_mid`` past the features; the norm's bias is added to ``bias``."""

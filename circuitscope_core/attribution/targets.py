@@ -1,4 +1,4 @@
-"""What a graph explains: directions in the final residual stream, as logit nodes."""
+"""What a graph explains, as its logit nodes: tokens, differences, features, directions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.attribution.context import AttributionContext
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
+from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import Tokenizer
 
 
@@ -21,7 +23,24 @@ class TokenDifference:
     minus: int | str
 
 
-Target: TypeAlias = int | str | TokenDifference
+@dataclass(frozen=True)
+class FeatureTarget:
+    """The pre-activation of one feature, active or not."""
+
+    layer: int
+    position: int
+    feature: int
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """The product of a vector with the final norm's output at the last position."""
+
+    vector: Float[Tensor, " d_model"]
+    text: str = "direction"
+
+
+Target: TypeAlias = int | str | TokenDifference | FeatureTarget | Direction
 
 
 @dataclass(frozen=True)
@@ -29,37 +48,50 @@ class LogitTargets:
     """The logit nodes of a graph."""
 
     token_ids: Int[Tensor, " n_logits"]
-    """-1 for a difference of tokens."""
+    """-1 for what is no single token."""
     probabilities: Float[Tensor, " n_logits"]
-    """The model's probability of each token; weights that sum to 1 where differences are asked."""
+    """The model's probability of each token; equal weights where not all are tokens."""
     directions: Float[Tensor, "n_logits d_model"]
-    """Product with the final norm's output, plus ``biases``, is the target's value."""
+    """Product with what is read, plus ``biases``, is the target's value."""
     biases: Float[Tensor, " n_logits"]
+    layers: Int[Tensor, " n_logits"]
+    """Where the direction reads: a layer's read point, or after the final norm for ``n_layers``."""
+    positions: Int[Tensor, " n_logits"]
     texts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Resolved:
+    """One target, looked up."""
+
+    key: object
+    """Equal for targets that are the same."""
+    direction: Tensor
+    bias: Tensor
+    text: str
+    token_id: int = -1
+    layer: int = -1
+    position: int = -1
+
+
 def select_targets(
-    logits: Float[Tensor, " d_vocab"],
-    W_U: Float[Tensor, "d_model d_vocab"],
-    b_U: Float[Tensor, " d_vocab"],
-    tokenizer: Tokenizer,
+    context: AttributionContext,
+    replacement: ReplacementModel,
     targets: Sequence[Target] | None,
     config: AttributionConfig,
 ) -> LogitTargets:
     """Choose what to explain.
 
     Args:
-        logits: At the last position.
-        W_U: Unembedding.
-        b_U: Unembedding bias.
-        tokenizer: Turns target texts into ids.
-        targets: Token ids, texts of one token, or differences; None takes the most likely tokens.
+        context: The prompt's clean pass.
+        replacement: Its unembedding, encoders and tokenizer turn targets into directions.
+        targets: What to explain; None takes the most likely tokens.
         config: How many of the most likely tokens to take.
 
     Raises:
-        GraphError: If a target is no single token, or is given twice.
+        GraphError: If a target is no single token, does not exist, or is given twice.
     """
-    probabilities = logits.softmax(dim=0)
+    probabilities = context.logits.softmax(dim=0)
     if targets is None:
         chosen: list[Target] = list(
             salient_tokens(probabilities, config.max_logits, config.logit_probability).tolist()
@@ -68,20 +100,23 @@ def select_targets(
         chosen = list(targets)
     if not chosen:
         raise GraphError("No target was given; give a token, or None for the most likely ones.")
-    pairs = [_resolve(target, tokenizer) for target in chosen]
-    if len(set(pairs)) < len(pairs):
+    found = [_resolve(target, context, replacement) for target in chosen]
+    if len({item.key for item in found}) < len(found):
         raise GraphError("A target was given twice; name each once.")
-    if all(minus is None for _, minus in pairs):
-        pairs.sort(key=lambda pair: -float(probabilities[pair[0]]))
-        weights = probabilities[[token for token, _ in pairs]]
+    if all(item.token_id >= 0 for item in found):
+        found.sort(key=lambda item: -float(probabilities[item.token_id]))
+        weights = probabilities[[item.token_id for item in found]]
     else:
-        weights = torch.full((len(pairs),), 1 / len(pairs))
-    columns = [_combine(W_U, pair) for pair in pairs]
-    biases = [_combine(b_U[None], pair)[0] for pair in pairs]
-    ids = [token if minus is None else -1 for token, minus in pairs]
-    texts = tuple(_describe(tokenizer, pair) for pair in pairs)
+        weights = torch.full((len(found),), 1 / len(found))
+    n_layers, n_pos = context.frozen.n_layers, context.frozen.n_pos
     return LogitTargets(
-        torch.tensor(ids), weights, torch.stack(columns), torch.stack(biases), texts
+        token_ids=torch.tensor([item.token_id for item in found]),
+        probabilities=weights,
+        directions=torch.stack([item.direction for item in found]),
+        biases=torch.stack([item.bias for item in found]),
+        layers=torch.tensor([item.layer if item.layer >= 0 else n_layers for item in found]),
+        positions=torch.tensor([item.position if item.layer >= 0 else n_pos - 1 for item in found]),
+        texts=tuple(item.text for item in found),
     )
 
 
@@ -94,16 +129,59 @@ def salient_tokens(
     return top.indices[:needed]
 
 
-Pair: TypeAlias = tuple[int, int | None]
-
-
-def _resolve(target: Target, tokenizer: Tokenizer) -> Pair:
+def _resolve(
+    target: Target, context: AttributionContext, replacement: ReplacementModel
+) -> _Resolved:
+    if isinstance(target, FeatureTarget):
+        return _resolve_feature(target, context)
+    if isinstance(target, Direction):
+        return _resolve_direction(target, context)
+    W_U, b_U = replacement.model.W_U.detach(), replacement.model.unembed.b_U
+    tokenizer = replacement.tokenizer
     if isinstance(target, TokenDifference):
         token, minus = (_token_id(item, tokenizer) for item in (target.token, target.minus))
         if token == minus:
             raise GraphError("A difference needs two different tokens.")
-        return token, minus
-    return _token_id(target, tokenizer), None
+        text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
+        return _Resolved(
+            (token, minus), W_U[:, token] - W_U[:, minus], b_U[token] - b_U[minus], text
+        )
+    token = _token_id(target, tokenizer)
+    direction, bias = W_U[:, token] - W_U.mean(dim=1), b_U[token] - b_U.mean()
+    return _Resolved((token, None), direction, bias, tokenizer.token_text(token), token)
+
+
+def _resolve_feature(target: FeatureTarget, context: AttributionContext) -> _Resolved:
+    transcoder = context.transcoder
+    sizes = transcoder.config
+    limits = (sizes.n_layers, context.frozen.n_pos, sizes.d_transcoder)
+    place = (target.layer, target.position, target.feature)
+    names = ("layer", "position", "feature")
+    for name, number, limit in zip(names, place, limits, strict=True):
+        lowest = 1 if name == "position" else 0
+        if not lowest <= number < limit:
+            raise GraphError(
+                f"The target's {name} is {number}; it must be from {lowest} to {limit - 1}."
+            )
+    layer, position, feature = place
+    return _Resolved(
+        place,
+        transcoder.W_enc[layer, feature].detach(),
+        transcoder.b_enc[layer, feature].detach(),
+        f"L{layer} feature {feature} at “{context.token_texts[position]}”",
+        layer=layer,
+        position=position,
+    )
+
+
+def _resolve_direction(target: Direction, context: AttributionContext) -> _Resolved:
+    expected = context.final_normalized.shape
+    if target.vector.shape != expected:
+        raise GraphError(
+            f"The direction has shape {tuple(target.vector.shape)}; give {tuple(expected)}."
+        )
+    vector = target.vector.detach().to(context.final_normalized.dtype)
+    return _Resolved(target, vector, vector.new_zeros(()), target.text)
 
 
 def _token_id(token: int | str, tokenizer: Tokenizer) -> int:
@@ -117,16 +195,3 @@ def _token_id(token: int | str, tokenizer: Tokenizer) -> int:
             f"Target {token} is no token id; ids go from 0 to {tokenizer.d_vocab - 1}."
         )
     return int(token)
-
-
-def _combine(matrix: Tensor, pair: Pair) -> Tensor:
-    """Return the token's column less the mean column, or less the other token's."""
-    token, minus = pair
-    reference = matrix.mean(dim=1) if minus is None else matrix[:, minus]
-    return matrix[:, token] - reference
-
-
-def _describe(tokenizer: Tokenizer, pair: Pair) -> str:
-    token, minus = pair
-    text = tokenizer.token_text(token)
-    return text if minus is None else f"{text} − {tokenizer.token_text(minus)}"

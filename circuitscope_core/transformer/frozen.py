@@ -64,20 +64,62 @@ class FrozenTransformer:
             layer: The layer.
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
-        block = self.model.block(layer)
+        attn = self.model.block(layer).attn
         n_seen, n, d_model = gradient.shape
-        attn = block.attn
+        moved = self._back_to_values(layer, gradient)
+        n_heads, d_head = moved.shape[0], moved.shape[3]
+        flat = moved.permute(1, 2, 0, 3).reshape(n_seen * n, n_heads * d_head)
+        values = attn.W_V.permute(0, 2, 1).reshape(n_heads * d_head, d_model)
+        return gradient + self._back_through_ln1(layer, (flat @ values).view(n_seen, n, d_model))
+
+    def back_through_heads(
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_heads n_seen n d_model"]:
+        """Carry gradients from ``resid_mid`` to ``resid_pre`` through each head alone.
+
+        With ``gradient`` itself, which stays in place, the heads add up to
+        ``back_through_attention``.
+        """
+        values = self.model.block(layer).attn.W_V.transpose(1, 2)[:, None]
+        return self._back_through_ln1(layer, self._back_to_values(layer, gradient) @ values)
+
+    def _back_to_values(
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_heads n_seen n d_head"]:
+        """Carry gradients through each head's output weights and pattern."""
+        attn = self.model.block(layer).attn
+        n_seen, n, d_model = gradient.shape
         pattern = self.activations.patterns[layer][0, :, :n_seen, :n_seen]
         n_heads, d_head, _ = attn.W_O.shape
         heads = gradient.reshape(n_seen * n, d_model) @ attn.W_O.reshape(-1, d_model).T
         heads = heads.view(n_seen, n, n_heads, d_head).permute(2, 0, 1, 3)
         moved = pattern.transpose(1, 2) @ heads.reshape(n_heads, n_seen, n * d_head)
-        moved = moved.view(n_heads, n_seen, n, d_head).permute(1, 2, 0, 3)
-        values = attn.W_V.permute(0, 2, 1).reshape(n_heads * d_head, d_model)
-        into_norm = moved.reshape(n_seen * n, n_heads * d_head) @ values
-        scale = self.activations.ln1_scales[layer][0, :n_seen]
-        through = back_through_norm(block.ln1, into_norm.view(n_seen, n, d_model), scale[:, None])
-        return gradient + through
+        return moved.view(n_heads, n_seen, n, d_head)
+
+    def _back_through_ln1(
+        self, layer: int, gradient: Float[Tensor, "*heads n_seen n d_model"]
+    ) -> Float[Tensor, "*heads n_seen n d_model"]:
+        scale = self.activations.ln1_scales[layer][0, : gradient.shape[-3]]
+        return back_through_norm(self.model.block(layer).ln1, gradient, scale[:, None])
+
+    def through_attention(
+        self, layer: int, change: Float[Tensor, "n_pos d_model"]
+    ) -> Float[Tensor, "n_pos d_model"]:
+        """Carry a change of ``resid_pre`` to ``resid_mid``, biases aside."""
+        block = self.model.block(layer)
+        read = through_norm(block.ln1, change, self.activations.ln1_scales[layer][0])
+        pattern = self.activations.patterns[layer][0]
+        mixed = pattern @ (read @ block.attn.W_V)
+        return change + (mixed @ block.attn.W_O).sum(dim=0)
+
+    def through_read_point(
+        self, layer: int, change: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "n_pos d_model"]:
+        """Carry a change of ``resid_mid`` to a read point, biases aside."""
+        if read_point == "hook_resid_mid":
+            return change
+        scale = self.activations.ln2_scales[layer][0]
+        return through_norm(self.model.block(layer).ln2, change, scale)
 
     def back_from_read_point(
         self,
@@ -124,3 +166,10 @@ def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor) -> Tensor:
         return gradient
     scaled = gradient * norm.w / scale
     return scaled - scaled.mean(dim=-1, keepdim=True)
+
+
+def through_norm(norm: Norm, change: Tensor, scale: Tensor) -> Tensor:
+    """Carry a change through a norm whose denominator is a constant, its bias aside."""
+    if not norm.enabled:
+        return change
+    return (change - change.mean(dim=-1, keepdim=True)) / scale * norm.w

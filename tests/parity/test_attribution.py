@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitscope_core import Intervention, PromptError, TokenDifference, attribute, intervene
+from circuitscope_core import (
+    Direction,
+    FeatureTarget,
+    GraphError,
+    Intervention,
+    PromptError,
+    TokenDifference,
+    attribute,
+    intervene,
+)
 from circuitscope_core.attribution import make_context
 from tests.samples import PROMPT, silence, tiny_replacement
 
@@ -247,3 +256,43 @@ def test_a_budget_keeps_that_many_features_and_rows_that_add_up(budget):
 def test_a_wrong_prompt_says_what_to_do(prompt, message):
     with pytest.raises(PromptError, match=message):
         attribute(tiny_replacement(), prompt)
+
+
+def test_a_feature_as_target_is_its_own_row():
+    replacement = tiny_replacement(n_layers=3)
+    plain = attribute(replacement, PROMPT)
+    node = next(i for i, row in enumerate(plain.features.tolist()) if row[0] == 2 and row[1] == 6)
+    layer, position, feature = plain.features[node].tolist()
+    graph = attribute(replacement, PROMPT, targets=[FeatureTarget(layer, position, feature)])
+    assert_rows_add_up(graph)
+    row = graph.adjacency[graph.logit_nodes][0]
+    torch.testing.assert_close(row[: plain.n_features], plain.adjacency[node, : plain.n_features])
+    assert graph.node(graph.n_nodes - 1).position == position
+    assert graph.node_positions[-1] == position
+    assert graph.logit_token_ids.tolist() == [-1]
+
+
+def test_silent_features_and_directions_are_targets_too():
+    replacement = silence(tiny_replacement(n_layers=3), layer=2)
+    vector = torch.linspace(-1, 1, 8)
+    targets = [FeatureTarget(2, 5, 7), FeatureTarget(0, 1, 0), Direction(vector, "up"), "D"]
+    graph = attribute(replacement, PROMPT, targets=targets)
+    assert_rows_add_up(graph)
+    assert graph.logit_texts[2:] == ("up", "D")
+    record = replacement.model.record(graph.token_ids[None])
+    read = replacement.model.ln_final(record.resid_post[0, -1])
+    torch.testing.assert_close(graph.pre_activations[-2], read @ vector)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (FeatureTarget(3, 5, 0), r"layer is 3; it must be from 0 to 2"),
+        (FeatureTarget(0, 0, 0), r"position is 0; it must be from 1"),
+        (FeatureTarget(0, 1, 12), r"feature is 12; it must be from 0 to 11"),
+        (Direction(torch.zeros(3)), r"direction has shape \(3,\); give \(8,\)"),
+    ],
+)
+def test_a_target_that_does_not_exist_says_what_would(target, message):
+    with pytest.raises(GraphError, match=message):
+        attribute(tiny_replacement(n_layers=3), PROMPT, targets=[target])
