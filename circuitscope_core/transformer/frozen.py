@@ -1,14 +1,15 @@
 """The model with patterns and norm denominators frozen: linear between MLP outputs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.transformer.activations import Activations
-from circuitscope_core.transformer.model import Norm, Transformer
+from circuitscope_core.transformer.model import Block, Norm, Transformer
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,32 @@ class FrozenTransformer:
         with torch.no_grad():
             return attn.mix(block.ln1.apply_gain(zero), self.activations.patterns[layer])[0]
 
+    @cached_property
+    def _heads(self) -> tuple["_FrozenHeads", ...]:
+        """Every layer's heads with LN1 folded in."""
+        scales = self.activations.ln1_scales
+        return tuple(
+            _FrozenHeads.of(self.model.block(layer), self.activations.patterns[layer], scale)
+            for layer, scale in enumerate(scales)
+        )
+
+    def back_from_query(
+        self, layer: int, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
+        """Carry vectors, each at one position of ``resid_mid``, to a layer's ``resid_pre``.
+
+        A vector at one position is carried by one row of each pattern: far less work than
+        ``back_through_attention`` of a gradient that is 0 everywhere else.
+        """
+        heads = self._heads[layer]
+        n_seen = int(positions.max()) + 1 if self.causal else self.n_pos
+        carried = (vectors @ heads.out) @ heads.values  # [n_heads, n, d_model]
+        rows = heads.pattern[:, positions, :n_seen]
+        gradient = torch.bmm(rows.permute(1, 2, 0), carried.transpose(0, 1)).transpose(0, 1)
+        gradient = gradient.contiguous()
+        gradient[positions, torch.arange(len(vectors))] += vectors
+        return gradient
+
     def back_through_attention(
         self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
     ) -> Float[Tensor, "n_seen n d_model"]:
@@ -64,13 +91,12 @@ class FrozenTransformer:
             layer: The layer.
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
-        attn = self.model.block(layer).attn
-        n_seen, n, d_model = gradient.shape
-        moved = self._back_to_values(layer, gradient)
-        n_heads, d_head = moved.shape[0], moved.shape[3]
-        flat = moved.permute(1, 2, 0, 3).reshape(n_seen * n, n_heads * d_head)
-        values = attn.W_V.permute(0, 2, 1).reshape(n_heads * d_head, d_model)
-        return gradient + self._back_through_ln1(layer, (flat @ values).view(n_seen, n, d_model))
+        heads = self._heads[layer]
+        flat = gradient.flatten(0, 1)
+        result = flat.clone()
+        for head, values in enumerate(heads.values):
+            result.addmm_(heads.back_to_values(head, gradient), values)
+        return result.view(gradient.shape)
 
     def back_through_heads(
         self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
@@ -80,27 +106,9 @@ class FrozenTransformer:
         With ``gradient`` itself, which stays in place, the heads add up to
         ``back_through_attention``.
         """
-        values = self.model.block(layer).attn.W_V.transpose(1, 2)[:, None]
-        return self._back_through_ln1(layer, self._back_to_values(layer, gradient) @ values)
-
-    def _back_to_values(
-        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
-    ) -> Float[Tensor, "n_heads n_seen n d_head"]:
-        """Carry gradients through each head's output weights and pattern."""
-        attn = self.model.block(layer).attn
-        n_seen, n, d_model = gradient.shape
-        pattern = self.activations.patterns[layer][0, :, :n_seen, :n_seen]
-        n_heads, d_head, _ = attn.W_O.shape
-        heads = gradient.reshape(n_seen * n, d_model) @ attn.W_O.reshape(-1, d_model).T
-        heads = heads.view(n_seen, n, n_heads, d_head).permute(2, 0, 1, 3)
-        moved = pattern.transpose(1, 2) @ heads.reshape(n_heads, n_seen, n * d_head)
-        return moved.view(n_heads, n_seen, n, d_head)
-
-    def _back_through_ln1(
-        self, layer: int, gradient: Float[Tensor, "*heads n_seen n d_model"]
-    ) -> Float[Tensor, "*heads n_seen n d_model"]:
-        scale = self.activations.ln1_scales[layer][0, : gradient.shape[-3]]
-        return back_through_norm(self.model.block(layer).ln1, gradient, scale[:, None])
+        heads = self._heads[layer]
+        through = [heads.back_to_values(h, gradient) @ w for h, w in enumerate(heads.values)]
+        return torch.stack(through).view(len(through), *gradient.shape)
 
     def through_attention(
         self, layer: int, change: Float[Tensor, "n_pos d_model"]
@@ -155,6 +163,39 @@ class FrozenTransformer:
         """Return what the final norm's bias adds to each vector's product with its output."""
         norm = self.model.ln_final
         return vectors @ norm.b.detach() if norm.enabled else torch.zeros(len(vectors))
+
+
+@dataclass(frozen=True)
+class _FrozenHeads:
+    """One layer's attention as a constant linear map, LN1 being part of it.
+
+    LN1's gain and centring are folded into ``values`` and its denominators, one at each position
+    read, into ``pattern``: so nothing but matrix products is left.
+    """
+
+    pattern: Float[Tensor, "n_heads n_pos n_pos"]
+    out: Float[Tensor, "n_heads d_model d_head"]
+    values: Float[Tensor, "n_heads d_head d_model"]
+
+    @classmethod
+    def of(cls, block: Block, pattern: Tensor, scale: Tensor) -> "_FrozenHeads":
+        attn = block.attn
+        values = attn.W_V.detach().transpose(1, 2)
+        folded = pattern[0].detach()
+        if block.ln1.enabled:
+            values = values * block.ln1.w.detach()
+            values = values - values.mean(dim=-1, keepdim=True)
+            folded = folded / scale[0, :, 0]
+        return cls(folded, attn.W_O.detach().transpose(1, 2).contiguous(), values.contiguous())
+
+    def back_to_values(
+        self, head: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen*n d_head"]:
+        """Carry gradients through one head's output weights and pattern."""
+        n_seen = len(gradient)
+        written = gradient.flatten(0, 1) @ self.out[head]
+        moved = self.pattern[head, :n_seen, :n_seen].T @ written.view(n_seen, -1)
+        return moved.view(written.shape)
 
 
 def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor) -> Tensor:
