@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
 
+HERE = Path(__file__).resolve().parent
 N_POS, L0 = 64, 10
 # layers, width, heads, features a layer, budget, batch size of circuit-tracer
 PRESETS = {
@@ -79,9 +79,7 @@ def run(python, script, folder, repeat):
     """Return one tool's figures as its process prints them."""
     command = [python, str(HERE / script), str(folder), str(repeat)]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
+    done = subprocess.run(command, check=True, capture_output=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -88,11 +88,19 @@ def attribution_steps(
     with torch.no_grad():
         sources = lay_out_sources(context)
         top = target_rows(context, sources, chosen)
+        n_all = len(context.features)
         budget = config.max_feature_nodes
-        kept, rows = compute_feature_rows(context, sources, top, chosen, budget)
+        n_kept = n_all if budget is None else min(budget, n_all)
+        n_nodes = sources.n_columns - n_all + n_kept + len(chosen.token_ids)
+        adjacency = torch.zeros(n_nodes, n_nodes)
+        if n_kept == n_all:  # rows are computed where they stay
+            effects = adjacency[:n_all, : sources.n_columns]
+        else:
+            effects = torch.zeros(n_kept, sources.n_columns)
+        kept, rows = compute_feature_rows(context, sources, top, chosen, effects)
         yield "Put the graph together"
         origin = GraphOrigin(replacement, chosen.directions, chosen.layers, chosen.positions)
-        yield replace(assemble(context, chosen, kept, rows, top), origin=origin)
+        yield replace(assemble(context, chosen, adjacency, kept, rows, top), origin=origin)
 
 
 def target_rows(context: AttributionContext, sources: Sources, chosen: LogitTargets) -> Rows:
@@ -112,13 +120,15 @@ def compute_feature_rows(
     sources: Sources,
     top: Rows,
     chosen: LogitTargets,
-    max_feature_nodes: int | None,
+    effects: Float[Tensor, "n_kept n_columns"],
 ) -> tuple[Int[Tensor, " n_kept"], Rows]:
-    """Return the features kept, in graph order, and their rows over all source columns."""
-    n_features = len(context.features)
-    budget = n_features if max_feature_nodes is None else min(max_feature_nodes, n_features)
-    effects = torch.zeros(n_features if budget == n_features else budget, sources.n_columns)
-    bias = torch.zeros(len(effects))
+    """Fill ``effects`` with the rows of as many features as it has room for.
+
+    Returns:
+        The features, in graph order where they are all, else as they were chosen; their rows.
+    """
+    n_features, budget = len(context.features), len(effects)
+    bias = torch.zeros(budget)
     computed = torch.empty(0, dtype=torch.int64)
     while len(computed) < budget:
         if budget == n_features:
@@ -132,11 +142,10 @@ def compute_feature_rows(
         place = torch.full((n_features,), -1)
         place[wanted] = len(computed) + torch.arange(len(wanted))
         for nodes, rows in feature_rows(context, sources, wanted):
-            effects[place[nodes]] = rows.effects
+            effects.index_copy_(0, place[nodes], rows.effects)
             bias[place[nodes]] = rows.bias
         computed = torch.cat([computed, wanted])
-    order = computed.argsort()
-    return computed[order], Rows(effects[order], bias[order])
+    return computed, Rows(effects, bias)
 
 
 def estimate_influence(
@@ -159,23 +168,32 @@ def estimate_influence(
 def assemble(
     context: AttributionContext,
     chosen: LogitTargets,
+    adjacency: Float[Tensor, "n_nodes n_nodes"],
     kept: Int[Tensor, " n_kept"],
     rows: Rows,
     top: Rows,
 ) -> AttributionGraph:
     """Put rows and columns in the graph's order; what features left out give goes into ``bias``."""
-    n_all = len(context.features)
+    n_all, n_nodes = len(context.features), len(adjacency)
     n_kept, n_logits = len(kept), len(chosen.token_ids)
-    columns = torch.cat([kept, torch.arange(n_all, top.effects.shape[1])])
-    n_nodes = len(columns) + n_logits
-    left_out = torch.ones(n_all, dtype=torch.bool)
-    left_out[kept] = False
-    adjacency = torch.zeros(n_nodes, n_nodes)
     bias, pre_activations = torch.zeros(n_nodes), torch.zeros(n_nodes)
-    parts = ((slice(0, n_kept), rows), (slice(n_nodes - n_logits, n_nodes), top))
-    for place, part in parts:
-        adjacency[place, : len(columns)] = part.effects[:, columns]
-        bias[place] = part.bias + part.effects[:, :n_all][:, left_out].sum(dim=1)
+    first_logit = n_nodes - n_logits
+    if n_kept < n_all:
+        order = kept.argsort()
+        kept = kept[order]
+        left_out = torch.ones(n_all, dtype=torch.bool)
+        left_out[kept] = False
+        columns = torch.cat([kept, torch.arange(n_all, top.effects.shape[1])])
+        rows, top = (
+            Rows(
+                part.effects[:, columns],
+                part.bias + part.effects[:, :n_all][:, left_out].sum(dim=1),
+            )
+            for part in (Rows(rows.effects[order], rows.bias[order]), top)
+        )
+        adjacency[:n_kept, :first_logit] = rows.effects
+    adjacency[first_logit:, :first_logit] = top.effects
+    bias[:n_kept], bias[first_logit:] = rows.bias, top.bias
     pre_activations[:n_kept] = context.pre_activations[kept]
     pre_activations[n_nodes - n_logits :] = target_values(context, chosen)
     return AttributionGraph(

@@ -44,6 +44,9 @@ class FrozenModel(Protocol):
     def attention_constant(self, layer: int) -> Tensor:
         """Return what attention writes whatever it reads ``[n_pos, d_model]``."""
 
+    def back_from_query(self, layer: int, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Carry ``[n, d_model]``, each at one position of ``resid_mid``, to ``resid_pre``."""
+
     def back_through_attention(self, layer: int, gradient: Tensor) -> Tensor:
         """Carry ``[n_pos, n, d_model]`` from ``resid_mid`` to ``resid_pre``."""
 

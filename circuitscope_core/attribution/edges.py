@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext, make_context
-from circuitscope_core.attribution.effects import back_through_skip, start_gradient
+from circuitscope_core.attribution.effects import back_through_skip, place, start_vectors
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 
@@ -115,9 +115,9 @@ def _start(
         vector = origin.target_directions[index]
         layer = int(origin.target_layers[index])
         position = int(origin.target_positions[index])
-    place = torch.tensor([position])
-    gradient, _ = start_gradient(context, layer, place, vector[None])
-    return gradient, layer
+    positions, frozen = torch.tensor([position]), context.frozen
+    start, _ = start_vectors(context, layer, positions, vector[None])
+    return place(start, positions, frozen.n_pos, causal=frozen.causal), layer
 
 
 def _follow_up(context: AttributionContext, node: Node) -> _Source:
@@ -166,7 +166,7 @@ def _follow_back(
     for below in range(layer, max(source.first_layer, 0) - 1, -1):
         if below < layer:
             _collect(weights, routes, gradient[source.position] @ source.written[below])
-            gradient = back_through_skip(context, below, gradient, torch.zeros(len(routes)))
+            gradient = back_through_skip(context, below, gradient)
         if below < frozen.n_layers and below > source.first_layer:
             heads = frozen.back_through_heads(below, gradient)
             names = [(below, head) for head in range(len(heads))]

@@ -1,7 +1,9 @@
 """Direct effects: gradients carried back through the frozen model, contracted with the sources.
 
 The frozen model is linear, so one pass back gives a target's effects from every source at once.
-Targets of one layer go back together; positions to the right of them are never visited.
+Targets of one layer go back together; positions to the right of them are never visited. All
+sources at one position are slots of one matrix per layer, so that their effects are one matrix
+product, added up in place over the layers that a source writes to.
 """
 
 from collections.abc import Iterator
@@ -13,30 +15,32 @@ from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext
 
-TARGETS_AT_ONCE = 256
-"""Rows computed together: bounds the memory of one pass back."""
-
-
-@dataclass(frozen=True)
-class SourceLayout:
-    """Decoder vectors of the sources that write to one layer, padded to equal counts a position."""
-
-    columns: Int[Tensor, "n_pos width"]
-    """Graph column of each slot, -1 for padding."""
-    vectors: Float[Tensor, "n_pos width d_model"]
-    """What the source adds to the layer's MLP output; 0 for padding."""
+TARGETS_AT_ONCE = 128
+"""Rows computed together: bounds the memory of one pass back, and keeps it in the cache."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All source nodes: features, errors and tokens, in the graph's column order."""
+    """All source nodes, laid out by position.
 
-    n_columns: int
-    layers: tuple[SourceLayout, ...]
-    """Sources at each layer's MLP output: features from below and from the layer, its errors."""
-    tokens: Float[Tensor, "n_pos d_model"]
-    first_token: int
-    """Column of the token at position 0."""
+    Slots of a position: 0 for what is constant, then the errors of every layer, then the features
+    from the lowest layer up, and its token last. So the slots in use at a layer are the first ones.
+    """
+
+    n_slots: int
+    vectors: tuple[Float[Tensor, "n_pos _ d_model"], ...]
+    """What each slot in use adds to a layer's MLP output; 0 for padding."""
+    embeddings: Float[Tensor, "n_pos 2 d_model"]
+    """What the constant and the token add to the first residual stream."""
+    columns: Int[Tensor, " n_columns"]
+    """Position and slot of every graph column, as an index into ``[n_pos, n_slots]``."""
+    attention_constants: tuple[Float[Tensor, "n_pos d_model"], ...]
+    """What each layer's attention writes whatever it reads."""
+
+    @property
+    def n_columns(self) -> int:
+        """Features, errors and tokens."""
+        return len(self.columns)
 
 
 @dataclass(frozen=True)
@@ -49,49 +53,60 @@ class Rows:
 
 def lay_out_sources(context: AttributionContext) -> Sources:
     """Gather every source's contribution to every MLP output."""
-    n_layers, n_pos, _ = context.error_vectors.shape
-    n_features = len(context.features)
-    errors = n_features + torch.arange(n_layers * n_pos).view(n_layers, n_pos)
-    layouts = []
-    for layer in range(n_layers):
-        columns, positions, vectors = _features_writing_to(context, layer)
-        columns = torch.cat([columns, errors[layer]])
-        positions = torch.cat([positions, torch.arange(n_pos)])
-        vectors = torch.cat([vectors, context.error_vectors[layer]])
-        layouts.append(_pad_by_position(columns, positions, vectors, n_pos))
-    first_token = n_features + n_layers * n_pos
-    return Sources(first_token + n_pos, tuple(layouts), context.frozen.token_vectors(), first_token)
-
-
-def _features_writing_to(context: AttributionContext, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return columns, positions and vectors of the features that write to a layer's output."""
-    columns, positions, vectors = [], [], []
-    for source_layer in range(layer + 1):
-        decoders = context.transcoder.W_dec[source_layer].detach()
-        if layer - source_layer >= decoders.shape[1]:
-            continue
-        found = (context.features[:, 0] == source_layer).nonzero()[:, 0]
-        _, where, numbers = context.features[found].T
-        columns.append(found)
-        positions.append(where)
-        vectors.append(decoders[numbers, layer - source_layer] * context.activations[found, None])
-    return torch.cat(columns), torch.cat(positions), torch.cat(vectors)
-
-
-def _pad_by_position(
-    columns: Tensor, positions: Tensor, vectors: Tensor, n_pos: int
-) -> SourceLayout:
-    """Give every position as many slots as the fullest one has; padding points past the end."""
-    order = positions.argsort(stable=True)
+    frozen = context.frozen
+    n_layers, n_pos, d_model = context.error_vectors.shape
+    layers, positions, _ = context.features.T
+    by_position = positions.argsort(stable=True)  # lower layers first within a position
     counts = torch.bincount(positions, minlength=n_pos)
+    rank = torch.empty_like(by_position)
     starts = counts.cumsum(0) - counts
-    slots = torch.arange(len(order)) - starts[positions[order]]
-    width = int(counts.max())
-    padded_columns = torch.full((n_pos, width), -1)
-    padded_vectors = torch.zeros(n_pos, width, vectors.shape[1])
-    padded_columns[positions[order], slots] = columns[order]
-    padded_vectors[positions[order], slots] = vectors[order]
-    return SourceLayout(padded_columns, padded_vectors)
+    rank[by_position] = torch.arange(len(rank)) - starts[positions[by_position]]
+    slots = 1 + n_layers + rank
+    n_slots = 2 + n_layers + int(counts.max())
+    attention = tuple(frozen.attention_constant(layer) for layer in range(n_layers))
+    vectors = []
+    for layer in range(n_layers):
+        reached = layers <= layer
+        used = 1 + n_layers + int(torch.bincount(positions[reached], minlength=1).max())
+        found = torch.zeros(n_pos, used, d_model)
+        found[:, 0] = _constant_at_output(context, layer, attention[layer])
+        found[:, 1 + layer] = context.error_vectors[layer]
+        for source_layer in range(layer + 1):
+            _add_decoders(found, context, source_layer, layer, slots)
+        vectors.append(found)
+    every = torch.arange(n_pos)
+    errors = (every * n_slots)[None] + 1 + torch.arange(n_layers)[:, None]
+    columns = [positions * n_slots + slots, errors.flatten(), every * n_slots + n_slots - 1]
+    embeddings = torch.stack([frozen.position_vectors(), frozen.token_vectors()], dim=1)
+    return Sources(n_slots, tuple(vectors), embeddings, torch.cat(columns), attention)
+
+
+def _constant_at_output(context: AttributionContext, layer: int, attention: Tensor) -> Tensor:
+    """Return all that one layer adds to its ``resid_post`` whatever it reads ``[n_pos, d_model]``.
+
+    That is the MLP output's own constant, attention's, and what of both goes through the skip.
+    """
+    transcoder, frozen = context.transcoder, context.frozen
+    constant = context.constant_outputs[layer] + attention
+    if not transcoder.config.skip_connection:
+        return constant
+    read_point = transcoder.config.read_point
+    through = frozen.through_read_point(layer, attention, read_point)
+    read_bias = frozen.read_constant(layer, torch.eye(attention.shape[1]), read_point)
+    return constant + transcoder.skip(layer, through + read_bias)
+
+
+def _add_decoders(
+    found: Tensor, context: AttributionContext, source_layer: int, layer: int, slots: Tensor
+) -> None:
+    """Put what one layer's features write to a layer's MLP output into their slots."""
+    decoders = context.transcoder.W_dec[source_layer].detach()
+    step = layer - source_layer
+    if step >= decoders.shape[1]:
+        return
+    at = context.features[:, 0] == source_layer
+    _, positions, numbers = context.features[at].T
+    found[positions, slots[at]] = decoders[numbers, step] * context.activations[at, None]
 
 
 def feature_rows(
@@ -128,26 +143,35 @@ def direction_rows(
     ``layer`` may be the number of layers: then they are products with the final norm's output, and
     ``positions`` are the last one.
     """
-    gradient, constant = start_gradient(context, layer, positions, vectors)
-    return carry_back(context, sources, gradient, layer, constant + biases)
+    frozen = context.frozen
+    start, constant = start_vectors(context, layer, positions, vectors)
+    constant = constant + biases
+    if layer == frozen.n_layers:
+        gradient = place(start, positions, frozen.n_pos, causal=frozen.causal)
+    else:
+        constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
+        gradient = frozen.back_from_query(layer, start, positions)
+    effects = carry_back(context, sources, gradient, layer)
+    bias = constant + effects[:, :, 0].sum(dim=1)
+    return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
 
 
-def start_gradient(
+def start_vectors(
     context: AttributionContext, layer: int, positions: Tensor, vectors: Tensor
-) -> tuple[Float[Tensor, "n_seen n d_model"], Float[Tensor, " n"]]:
-    """Return gradients at ``resid_mid`` of a layer or the final stream, and what biases give."""
+) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
+    """Carry vectors to ``resid_mid`` of a layer or the final stream; also what biases give."""
     frozen = context.frozen
     if layer == frozen.n_layers:
-        start, constant = frozen.back_from_final_norm(vectors), frozen.final_constant(vectors)
-    else:
-        read_point = context.transcoder.config.read_point
-        start = frozen.back_from_read_point(layer, vectors, positions, read_point)
-        constant = frozen.read_constant(layer, vectors, read_point)
-    return _place(start, positions, frozen.n_pos, causal=frozen.causal), constant
+        return frozen.back_from_final_norm(vectors), frozen.final_constant(vectors)
+    read_point = context.transcoder.config.read_point
+    start = frozen.back_from_read_point(layer, vectors, positions, read_point)
+    return start, frozen.read_constant(layer, vectors, read_point)
 
 
-def _place(start: Tensor, positions: Tensor, n_pos: int, *, causal: bool) -> Tensor:
-    """Return gradients ``[n_seen, n, d_model]`` that are 0 but at each target's own position."""
+def place(
+    start: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_pos: int, *, causal: bool
+) -> Float[Tensor, "n_seen n d_model"]:
+    """Return gradients that are 0 but at each target's own position."""
     n_seen = int(positions.max()) + 1 if causal else n_pos
     gradient = start.new_zeros(n_seen, *start.shape)
     gradient[positions, torch.arange(len(start))] = start
@@ -159,48 +183,32 @@ def carry_back(
     sources: Sources,
     gradient: Float[Tensor, "n_seen n d_model"],
     layer: int,
-    constant: Float[Tensor, " n"],
-) -> Rows:
-    """Carry gradients at ``resid_mid`` of a layer down to the embeddings and collect effects.
+) -> Float[Tensor, "n n_pos n_slots"]:
+    """Carry gradients at ``resid_pre`` of a layer down to the embeddings and collect effects.
 
     ``layer`` may be the number of layers: then the gradients are at the final residual stream.
     """
-    frozen = context.frozen
     n_seen, n, _ = gradient.shape
-    effects = gradient.new_zeros(n, sources.n_columns)
-    bias = constant.clone()
-    for below in range(layer, -1, -1):
-        if below < layer:  # gradient is at resid_post of `below`, so at its MLP output
-            _add_effects(effects, sources.layers[below], gradient)
-            bias += torch.einsum("pnd,pd->n", gradient, context.constant_outputs[below, :n_seen])
-            gradient = back_through_skip(context, below, gradient, bias)
-        if below < frozen.n_layers:
-            bias += torch.einsum("pnd,pd->n", gradient, frozen.attention_constant(below)[:n_seen])
-            gradient = frozen.back_through_attention(below, gradient)
-    tokens = torch.einsum("pnd,pd->np", gradient, sources.tokens[:n_seen])
-    effects[:, sources.first_token : sources.first_token + n_seen] = tokens
-    bias += torch.einsum("pnd,pd->n", gradient, frozen.position_vectors()[:n_seen])
-    return Rows(effects, bias)
+    effects = gradient.new_zeros(n, context.frozen.n_pos, sources.n_slots)
+    by_position = effects.transpose(0, 1)[:n_seen]
+    for below in range(layer - 1, -1, -1):
+        vectors = sources.vectors[below][:n_seen]
+        by_position[..., : vectors.shape[1]].baddbmm_(gradient, vectors.mT)
+        gradient = back_through_skip(context, below, gradient)
+        gradient = context.frozen.back_through_attention(below, gradient)
+    first = torch.bmm(gradient, sources.embeddings[:n_seen].mT)
+    by_position[..., 0] += first[..., 0]
+    by_position[..., -1] = first[..., 1]
+    return effects
 
 
 def back_through_skip(
-    context: AttributionContext, layer: int, gradient: Tensor, bias: Tensor
-) -> Tensor:
-    """Carry gradients to ``resid_mid`` past the features; the norm's bias is added to ``bias``."""
+    context: AttributionContext, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+) -> Float[Tensor, "n_seen n d_model"]:
+    """Carry gradients from ``resid_post`` to ``resid_mid`` past the features."""
     config, frozen = context.transcoder.config, context.frozen
     if not config.skip_connection:
         return gradient
     vectors = gradient @ context.transcoder.W_skip[layer].detach().T
-    bias += frozen.read_constant(layer, vectors, config.read_point).sum(dim=0)
     positions = torch.arange(len(gradient))[:, None]
     return gradient + frozen.back_from_read_point(layer, vectors, positions, config.read_point)
-
-
-def _add_effects(effects: Tensor, layout: SourceLayout, gradient: Tensor) -> None:
-    """Add each source's product with the gradient at its position to its column."""
-    n_seen = gradient.shape[0]
-    products = torch.bmm(gradient, layout.vectors[:n_seen].mT)  # [n_seen, n, width]
-    columns = layout.columns[:n_seen].flatten()
-    used = columns >= 0
-    flat = products.permute(1, 0, 2).flatten(start_dim=1)
-    effects.index_add_(1, columns[used], flat[:, used])
