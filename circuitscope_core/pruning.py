@@ -9,6 +9,9 @@ from torch import Tensor
 from circuitscope_core.config import PruneConfig
 from circuitscope_core.graph import AttributionGraph, normalize_rows
 
+ROWS_AT_ONCE = 128
+"""Rows of the adjacency looked at together: a copy of so few stays small."""
+
 
 @dataclass(frozen=True)
 class PrunedGraph:
@@ -48,30 +51,33 @@ class GraphScores:
     circuit-tracer does. For comparison only: it is never the lower of the two."""
 
 
-def compute_node_influence(
-    graph: AttributionGraph, normalized: Float[Tensor, "n_nodes n_nodes"]
-) -> Float[Tensor, " n_nodes"]:
+def compute_node_influence(graph: AttributionGraph) -> Float[Tensor, " n_nodes"]:
     """Sum each node's effect on the outputs over every path.
 
-    Equals ``w ((I - N)^-1 - I)`` with ``N`` the normalised adjacency and ``w`` the probabilities
-    of the logits. Features act only on higher layers, so one pass from the top is exact.
+    Equals ``w ((I - N)^-1 - I)`` with ``N`` the adjacency's absolute values, each row as shares of
+    its sum, and ``w`` the probabilities of the logits. Features act only on higher layers, so one
+    pass from the top is exact.
 
     Source: Ameisen et al. (2025), graph pruning,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
-    return propagate(graph.node_layers, graph.logit_weights, normalized)
+    return propagate(graph.node_layers, graph.logit_weights, graph.adjacency)
 
 
 def propagate(
-    layers: Int[Tensor, " n"], weights: Float[Tensor, " n"], normalized: Float[Tensor, "n n"]
+    layers: Int[Tensor, " n"], weights: Float[Tensor, " n"], adjacency: Float[Tensor, "n n"]
 ) -> Float[Tensor, " n"]:
-    """Return influence where ``normalized`` leads from each node to nodes of lower layers only."""
+    """Return influence where ``adjacency`` leads from each node to nodes of lower layers only."""
     weights = weights.double()
     influence = torch.zeros_like(weights)
     for layer in range(int(layers.max()), -1, -1):
         # all that these nodes lead to has been added up
-        targets = (layers == layer).nonzero()[:, 0]
-        influence += (influence + weights)[targets] @ normalized[targets].double()
+        reach = influence + weights
+        targets = ((layers == layer) & (reach > 0)).nonzero()[:, 0]
+        for rows in targets.split(ROWS_AT_ONCE):
+            effects = adjacency[rows].abs_()
+            shares = reach[rows] / effects.sum(dim=1).clamp(min=1e-10)
+            influence += shares.float() @ effects
     return influence.float()
 
 
@@ -108,7 +114,7 @@ def prune_graph(
         ConfigError: If a threshold is outside 0 to 1.
     """
     config = PruneConfig(node_threshold, edge_threshold)
-    influence = compute_node_influence(graph, normalize_rows(graph.adjacency))
+    influence = compute_node_influence(graph)
     node_mask = influence >= find_threshold(influence, node_threshold)
     node_mask[graph.token_nodes] = True
     node_mask[graph.logit_nodes] = True
@@ -126,9 +132,9 @@ def select_edges(
     """
     nodes = node_mask.nonzero()[:, 0]
     weights = graph.logit_weights[nodes]
-    normalized = normalize_rows(graph.adjacency[nodes[:, None], nodes])
-    reach = propagate(graph.node_layers[nodes], weights, normalized) + weights
-    scores = normalized * reach[:, None]
+    kept = graph.adjacency[nodes[:, None], nodes]
+    reach = propagate(graph.node_layers[nodes], weights, kept) + weights
+    scores = normalize_rows(kept) * reach[:, None]
     chosen = (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
     edge_mask = torch.zeros_like(graph.adjacency, dtype=torch.bool)
     edge_mask[nodes[:, None], nodes] = chosen
@@ -166,12 +172,15 @@ def graph_scores(graph: AttributionGraph) -> GraphScores:
     Source: Ameisen et al. (2025), graph scores. The two means of completeness differ only in the
     nodes they run over.
     """
-    normalized = normalize_rows(graph.adjacency)
-    influence = compute_node_influence(graph, normalized)
+    influence = compute_node_influence(graph)
     tokens = influence[graph.token_nodes].sum()
     errors = influence[graph.error_nodes].sum()
-    explained = 1 - normalized[:, graph.error_nodes].sum(dim=1)
     reach = influence + graph.logit_weights
+    explained = torch.ones_like(reach)
+    for rows in (reach > 0).nonzero()[:, 0].split(ROWS_AT_ONCE):
+        effects = graph.adjacency[rows].abs_()
+        totals = effects.sum(dim=1).clamp(min=1e-10)
+        explained[rows] -= effects[:, graph.error_nodes].sum(dim=1) / totals
     has_inputs = torch.ones_like(reach)
     has_inputs[graph.error_nodes] = 0
     has_inputs[graph.token_nodes] = 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from circuitscope_core import ConfigError, graph_scores, prune_graph
-from circuitscope_core.pruning import compute_node_influence, find_threshold, normalize_rows
+from circuitscope_core.pruning import compute_node_influence, find_threshold
 from tests.samples import make_graph
 
 # One layer, one position: two features F0, F1, one error E, one token T, one logit L.
@@ -21,7 +21,7 @@ def graph():
 
 
 def test_influence_is_the_share_over_every_path(graph):
-    influence = compute_node_influence(graph, normalize_rows(graph.adjacency))
+    influence = compute_node_influence(graph)
     # L takes 2/8 from F0, 1/8 from F1, 1/8 from E, 4/8 from T; F0 and F1 take all from T
     expected = torch.tensor([2 / 8, 1 / 8, 1 / 8, 4 / 8 + 2 / 8 + 1 / 8, 0.0])
     torch.testing.assert_close(influence, expected)
