@@ -30,8 +30,9 @@ class Sources:
     n_slots: int
     vectors: tuple[Float[Tensor, "n_pos _ d_model"], ...]
     """What each slot in use adds to a layer's MLP output; 0 for padding."""
-    embeddings: Float[Tensor, "n_pos 2 d_model"]
-    """What the constant and the token add to the first residual stream."""
+    embedded: Float[Tensor, "n_pos n_pos_plus_1 d_model"]
+    """What position embeddings, and each token, are at layer 0's ``resid_mid``: there are so few
+    of these sources that carrying them up once is less work than carrying every target down."""
     columns: Int[Tensor, " n_columns"]
     """Position and slot of every graph column, as an index into ``[n_pos, n_slots]``."""
     attention_constants: tuple[Float[Tensor, "n_pos d_model"], ...]
@@ -77,8 +78,9 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     every = torch.arange(n_pos)
     errors = (every * n_slots)[None] + 1 + torch.arange(n_layers)[:, None]
     columns = [positions * n_slots + slots, errors.flatten(), every * n_slots + n_slots - 1]
-    embeddings = torch.stack([frozen.position_vectors(), frozen.token_vectors()], dim=1)
-    return Sources(n_slots, tuple(vectors), embeddings, torch.cat(columns), attention)
+    constant = frozen.through_attention(0, frozen.position_vectors())[:, None]
+    embedded = torch.cat([constant, frozen.spread_by_attention(0, frozen.token_vectors())], dim=1)
+    return Sources(n_slots, tuple(vectors), embedded, torch.cat(columns), attention)
 
 
 def _constant_at_output(context: AttributionContext, layer: int, attention: Tensor) -> Tensor:
@@ -146,12 +148,18 @@ def direction_rows(
     frozen = context.frozen
     start, constant = start_vectors(context, layer, positions, vectors)
     constant = constant + biases
-    if layer == frozen.n_layers:
-        gradient = place(start, positions, frozen.n_pos, causal=frozen.causal)
-    else:
+    effects = start.new_zeros(len(start), frozen.n_pos, sources.n_slots)
+    if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
-        gradient = frozen.back_from_query(layer, start, positions)
-    effects = carry_back(context, sources, gradient, layer)
+    if layer == 0:
+        add_embedded(effects, torch.bmm(sources.embedded[positions], start[:, :, None])[..., 0])
+    elif layer < frozen.n_layers:
+        carry_back(
+            context, sources, frozen.back_from_query(layer, start, positions), layer, effects
+        )
+    else:
+        gradient = place(start, positions, frozen.n_pos, causal=frozen.causal)
+        carry_back(context, sources, gradient, layer, effects)
     bias = constant + effects[:, :, 0].sum(dim=1)
     return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
 
@@ -183,23 +191,29 @@ def carry_back(
     sources: Sources,
     gradient: Float[Tensor, "n_seen n d_model"],
     layer: int,
-) -> Float[Tensor, "n n_pos n_slots"]:
-    """Carry gradients at ``resid_pre`` of a layer down to the embeddings and collect effects.
+    effects: Float[Tensor, "n n_pos n_slots"],
+) -> None:
+    """Carry gradients at ``resid_pre`` of a layer above 0 down, and add up ``effects``.
 
     ``layer`` may be the number of layers: then the gradients are at the final residual stream.
     """
-    n_seen, n, _ = gradient.shape
-    effects = gradient.new_zeros(n, context.frozen.n_pos, sources.n_slots)
+    n_seen = len(gradient)
     by_position = effects.transpose(0, 1)[:n_seen]
     for below in range(layer - 1, -1, -1):
         vectors = sources.vectors[below][:n_seen]
         by_position[..., : vectors.shape[1]].baddbmm_(gradient, vectors.mT)
         gradient = back_through_skip(context, below, gradient)
-        gradient = context.frozen.back_through_attention(below, gradient)
-    first = torch.bmm(gradient, sources.embeddings[:n_seen].mT)
-    by_position[..., 0] += first[..., 0]
-    by_position[..., -1] = first[..., 1]
-    return effects
+        if below > 0:
+            gradient = context.frozen.back_through_attention(below, gradient)
+    add_embedded(effects, torch.bmm(gradient, sources.embedded[:n_seen].mT).sum(dim=0))
+
+
+def add_embedded(
+    effects: Float[Tensor, "n n_pos n_slots"], found: Float[Tensor, "n n_pos_plus_1"]
+) -> None:
+    """Put the effects of position embeddings and tokens into their slots."""
+    effects[:, 0, 0] += found[:, 0]
+    effects[:, :, -1] = found[:, 1:]
 
 
 def back_through_skip(

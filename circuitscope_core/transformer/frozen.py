@@ -120,6 +120,20 @@ class FrozenTransformer:
         mixed = pattern @ (read @ block.attn.W_V)
         return change + (mixed @ block.attn.W_O).sum(dim=0)
 
+    def spread_by_attention(
+        self, layer: int, vectors: Float[Tensor, "n_pos d_model"]
+    ) -> Float[Tensor, "n_pos n_pos d_model"]:
+        """Return what a vector at each position of ``resid_pre`` becomes at ``resid_mid``.
+
+        The first index is the position reached, the second the one that the vector was at.
+        """
+        heads = self._heads[layer]
+        carried = (vectors @ heads.values.mT) @ heads.out.mT  # [n_heads, n_pos, d_model]
+        spread = torch.bmm(heads.pattern.permute(2, 1, 0), carried.transpose(0, 1)).transpose(0, 1)
+        spread = spread.contiguous()
+        spread.diagonal().add_(vectors.T)
+        return spread
+
     def through_read_point(
         self, layer: int, change: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
     ) -> Float[Tensor, "n_pos d_model"]:
