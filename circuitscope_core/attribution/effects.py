@@ -201,7 +201,7 @@ def carry_back(
     by_position = effects.transpose(0, 1)[:n_seen]
     for below in range(layer - 1, -1, -1):
         vectors = sources.vectors[below][:n_seen]
-        by_position[..., : vectors.shape[1]].baddbmm_(gradient, vectors.mT)
+        by_position[..., : vectors.shape[1]] += torch.bmm(gradient, vectors.mT)
         gradient = back_through_skip(context, below, gradient)
         if below > 0:
             gradient = context.frozen.back_through_attention(below, gradient)
