@@ -89,8 +89,8 @@ def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
             "it is no transcoder folder."
         )
     read: Callable[[Path, int], LayerTensors] = _read_per_layer if per_layer else _read_cross_layer
-    layers = [read(source, layer) for layer in range(n_layers)]
-    W_enc = layers[0]["W_enc"]
+    first_layer = read(source, 0)
+    W_enc = first_layer["W_enc"]
     if W_enc is None or W_enc.ndim != 2:
         raise BundleError(f"{source / f'{first}0.safetensors'} has no matrix W_enc.")
     # folders written before per-layer sets had their own layout say so in their settings
@@ -102,12 +102,16 @@ def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
         read_point=record.get("feature_input_hook", "hook_resid_mid"),
         write_point=record.get("feature_output_hook", "hook_mlp_out"),
         cross_layer=cross_layer,
-        skip_connection=layers[0]["W_skip"] is not None,
+        skip_connection=first_layer["W_skip"] is not None,
     )
-    transcoder = CrossLayerTranscoder(config)
-    with torch.no_grad():
-        for layer, weights in enumerate(layers):
-            _fill_layer(transcoder, layer, weights)
+    with torch.device("meta"):
+        transcoder = CrossLayerTranscoder(config)
+    layers = [_checked(read(source, layer), transcoder, layer) for layer in range(n_layers)]
+    names = [name for name in layers[0] if name != "W_dec"]
+    state = {name: torch.stack([weights[name] for weights in layers]) for name in names}
+    # decoders are most of a transcoder: they stay mapped from their files
+    state |= {f"W_dec.{layer}": weights["W_dec"] for layer, weights in enumerate(layers)}
+    transcoder.load_state_dict(state, assign=True)
     return transcoder
 
 
@@ -132,21 +136,26 @@ def _read_per_layer(source: Path, layer: int) -> LayerTensors:
     }
 
 
-def _fill_layer(transcoder: CrossLayerTranscoder, layer: int, weights: LayerTensors) -> None:
-    """Copy one layer's tensors into a transcoder, shapes checked."""
+def _checked(
+    weights: LayerTensors, transcoder: CrossLayerTranscoder, layer: int
+) -> dict[str, Tensor]:
+    """Return one layer's weights by the transcoder's names, shapes checked."""
     threshold, W_dec = weights["threshold"], weights["W_dec"]
     if threshold is None:
         threshold = torch.zeros(transcoder.config.d_transcoder)
     wanted = transcoder.W_dec[layer]
+    if W_dec is not None and W_dec.ndim == 3:
+        W_dec = W_dec[:, : wanted.shape[1]]
     given = {
         "W_enc": (transcoder.W_enc[layer], weights["W_enc"]),
         "b_enc": (transcoder.b_enc[layer], weights["b_enc"]),
         "b_dec": (transcoder.b_dec[layer], weights["b_dec"]),
-        "threshold": (transcoder.log_threshold[layer], threshold.flatten().log()),
-        "W_dec": (wanted, None if W_dec is None else W_dec[:, : wanted.shape[1]]),
+        "log_threshold": (transcoder.log_threshold[layer], threshold.flatten().log()),
+        "W_dec": (wanted, W_dec),
     }
     if transcoder.config.skip_connection:
         given["W_skip"] = (transcoder.W_skip[layer], weights["W_skip"])
+    checked = {}
     for name, (target, value) in given.items():
         if value is None or value.shape != target.shape:
             found = "missing" if value is None else f"of shape {tuple(value.shape)}"
@@ -154,7 +163,8 @@ def _fill_layer(transcoder: CrossLayerTranscoder, layer: int, weights: LayerTens
                 f"The transcoder's {name}_{layer} is {found}; "
                 f"the first layer calls for {tuple(target.shape)}."
             )
-        target.copy_(value)
+        checked[name] = value
+    return checked
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
