@@ -10,6 +10,7 @@ it held once everything was loaded, and that peak itself.
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import circuitscope_core as cs
 
 HERE = Path(__file__).resolve().parent
+SPAWN = multiprocessing.get_context("spawn")
 N_POS, L0 = 64, 10
 # layers, width, heads, features a layer, budget, batch size of circuit-tracer
 PRESETS = {
@@ -94,7 +96,10 @@ def main():
     for preset in options.presets:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            make_weights(preset, folder)
+            # apart: a process counts the largest memory of the one that started it as its own
+            maker = SPAWN.Process(target=make_weights, args=(preset, folder))
+            maker.start()
+            maker.join()
             tools = [("ours", sys.executable, "attribute_ours.py")]
             if theirs_python:
                 tools.append(("circuit-tracer", theirs_python, "attribute_theirs.py"))

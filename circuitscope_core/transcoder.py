@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
@@ -133,6 +133,25 @@ class CrossLayerTranscoder(nn.Module):
             for step, written in enumerate(self.write(layer, acts).unbind(dim=-2)):
                 out[layer + step] = out[layer + step] + written
         return torch.stack(out)
+
+    def decode_active(
+        self,
+        features: Int[Tensor, "n_features 3"],
+        activations: Float[Tensor, " n_features"],
+        inputs: Float[Tensor, "n_layers n_pos d_model"],
+    ) -> Float[Tensor, "n_layers n_pos d_model"]:
+        """Return the same as ``decode`` from the active features alone.
+
+        Only their decoders are touched, so those of a large transcoder may stay on disk.
+        """
+        out = torch.stack([b + self.skip(n, inputs[n]) for n, b in enumerate(self.b_dec)])
+        for layer, decoders in enumerate(self.W_dec):
+            at = features[:, 0] == layer
+            _, positions, numbers = features[at].T
+            written = decoders[numbers] * activations[at, None, None]
+            for step, vectors in enumerate(written.unbind(dim=1)):
+                out[layer + step].index_add_(0, positions, vectors)
+        return out
 
     def decoder_vectors(self, layer: int, features: Tensor) -> Float[Tensor, "n n_layers d_model"]:
         """Return what features of one layer write to every layer's MLP output, per activation."""

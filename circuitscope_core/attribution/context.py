@@ -123,20 +123,21 @@ def make_context(replacement: ReplacementModel, prompt: str | Sequence[int]) -> 
         outputs = torch.stack([site.mlp_out[0] for site in record.sites])
         acts = pre_acts * (pre_acts > transcoder.threshold[:, None])
         acts[:, 0] = 0
-        errors = outputs - transcoder.decode(acts, inputs)
+        features = acts.nonzero()
+        layers, positions, numbers = features.T
+        activations = acts[layers, positions, numbers]
+        errors = outputs - transcoder.decode_active(features, activations, inputs)
         constants = transcoder.b_dec[:, None].expand_as(outputs).clone()
         constants[:, 0] += errors[:, 0]
         errors[:, 0] = 0
         final = model.ln_final(record.resid_post[0, -1])
-    features = acts.nonzero()
-    layers, positions, numbers = features.T
     return AttributionContext(
         prompt=prompt if isinstance(prompt, str) else tokenizer.decode(token_ids),
         token_texts=tuple(tokenizer.token_text(token_id) for token_id in token_ids),
         frozen=FrozenTransformer(model, record, tuple(token_ids)),
         transcoder=transcoder,
         features=features,
-        activations=acts[layers, positions, numbers],
+        activations=activations,
         pre_activations=pre_acts[layers, positions, numbers].detach(),
         inputs=inputs.detach(),
         error_vectors=errors.detach(),

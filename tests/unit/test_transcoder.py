@@ -97,6 +97,17 @@ def test_the_loss_matches_plain_loops():
     torch.testing.assert_close(loss.total, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [{}, {"cross_layer": False, "skip_connection": True}])
+def test_decoding_the_active_features_alone_gives_the_same(kind):
+    transcoder = tiny_transcoder(n_layers=3, **kind)
+    inputs = torch.randn(3, 6, 8)
+    acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
+    features = acts.nonzero()
+    assert 10 < len(features) < acts.numel() / 2
+    active = transcoder.decode_active(features, acts[tuple(features.T)], inputs)
+    torch.testing.assert_close(active, transcoder.decode(acts, inputs))
+
+
 def test_doubling_the_batch_changes_no_part_of_the_loss():
     transcoder = tiny_transcoder()
     inputs, targets = torch.randn(2, 2, 6, 8).unbind(0)
