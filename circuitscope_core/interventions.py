@@ -12,7 +12,7 @@ from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import GraphError
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import encode_prompt
-from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transcoder import CrossLayerTranscoder, check_place
 from circuitscope_core.transformer import Activations, MlpSite, Transformer
 
 Mode = Literal["direct", "constrained", "iterative"]
@@ -124,17 +124,10 @@ def check_interventions(
     Raises:
         GraphError: Naming the first wrong place.
     """
-    limits = (transcoder.config.n_layers, n_pos, transcoder.config.d_transcoder)
     seen = set()
     for item in interventions:
         place = (item.layer, item.position, item.feature)
-        names = ("layer", "position", "feature")
-        for name, number, limit in zip(names, place, limits, strict=True):
-            lowest = 1 if name == "position" else 0
-            if not lowest <= number < limit:
-                raise GraphError(
-                    f"Intervention at {name} {number}; it must be from {lowest} to {limit - 1}."
-                )
+        check_place(transcoder.config, n_pos, place, "Intervention at")
         if place in seen:
             raise GraphError(f"Layer, position and feature {place} are set twice; set them once.")
         seen.add(place)

@@ -142,7 +142,7 @@ def measure_speed_apart(config: TrainConfig) -> TrainingSpeed:
     try:
         return TrainingSpeed(**json.loads(done.stdout)["seconds_per_token"])
     except (ValueError, KeyError, TypeError) as error:
-        said = done.stderr.strip().split("\n")[-1]
+        said = (done.stderr.strip() or done.stdout.strip()).split("\n")[-1]
         raise TrainingError(f"The training's speed could not be measured: {said}") from error
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
-from circuitscope_core.errors import ConfigError
+from circuitscope_core.errors import ConfigError, GraphError
 
 
 class _JumpReLU(torch.autograd.Function):
@@ -164,6 +164,22 @@ class CrossLayerTranscoder(nn.Module):
         """Return the norm of each feature's decoder vectors, all output layers concatenated."""
         norms: Tensor = self.W_dec[layer].flatten(start_dim=1).norm(dim=1)
         return norms
+
+
+def check_place(
+    config: TranscoderConfig, n_pos: int, place: tuple[int, int, int], what: str
+) -> None:
+    """Refuse a layer, position and feature that are no node of a prompt.
+
+    Raises:
+        GraphError: Naming ``what`` asked for it. Position 0 has no features.
+    """
+    limits = (config.n_layers, n_pos, config.d_transcoder)
+    names = ("layer", "position", "feature")
+    for name, number, limit in zip(names, place, limits, strict=True):
+        lowest = 1 if name == "position" else 0
+        if not lowest <= number < limit:
+            raise GraphError(f"{what} {name} {number}; it must be from {lowest} to {limit - 1}.")
 
 
 @dataclass(frozen=True)

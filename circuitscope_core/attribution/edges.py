@@ -172,10 +172,10 @@ def _follow_back(
             names = [(below, head) for head in range(len(heads))]
             routes = routes + [(name, *route) for name in names for route in routes]
             gradient = torch.cat([gradient, *heads], dim=1)
-            through = source.before[below, : len(gradient)]
-            flow = torch.einsum("pnd,pd->n", gradient, through).abs()
             if len(routes) > max_routes:
                 complete = False
+                through = source.before[below, : len(gradient)]
+                flow = torch.einsum("pnd,pd->n", gradient, through).abs()
                 kept = flow.topk(max_routes).indices
                 routes = [routes[index] for index in kept.tolist()]
                 gradient = gradient[:, kept]

@@ -13,6 +13,7 @@ from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.transcoder import check_place
 
 
 @dataclass(frozen=True)
@@ -153,17 +154,8 @@ def _resolve(
 
 def _resolve_feature(target: FeatureTarget, context: AttributionContext) -> _Resolved:
     transcoder = context.transcoder
-    sizes = transcoder.config
-    limits = (sizes.n_layers, context.frozen.n_pos, sizes.d_transcoder)
-    place = (target.layer, target.position, target.feature)
-    names = ("layer", "position", "feature")
-    for name, number, limit in zip(names, place, limits, strict=True):
-        lowest = 1 if name == "position" else 0
-        if not lowest <= number < limit:
-            raise GraphError(
-                f"The target's {name} is {number}; it must be from {lowest} to {limit - 1}."
-            )
-    layer, position, feature = place
+    place = layer, position, feature = (target.layer, target.position, target.feature)
+    check_place(transcoder.config, context.frozen.n_pos, place, "Target at")
     return _Resolved(
         place,
         transcoder.W_enc[layer, feature].detach(),

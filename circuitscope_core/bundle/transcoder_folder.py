@@ -57,9 +57,9 @@ def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> Non
 
 def _save_cross_layer(target: Path, layer: int, weights: Mapping[str, Tensor]) -> None:
     encoder = {f"{n}_{layer}": value.clone() for n, value in weights.items() if n != "W_dec"}
-    save_file(encoder, target / f"W_enc_{layer}.safetensors")
+    _replace(encoder, target / f"W_enc_{layer}.safetensors")
     decoder = {f"W_dec_{layer}": weights["W_dec"].clone()}
-    save_file(decoder, target / f"W_dec_{layer}.safetensors")
+    _replace(decoder, target / f"W_dec_{layer}.safetensors")
 
 
 def _save_per_layer(target: Path, layer: int, weights: Mapping[str, Tensor]) -> None:
@@ -68,7 +68,14 @@ def _save_per_layer(target: Path, layer: int, weights: Mapping[str, Tensor]) -> 
     tensors["W_dec"] = weights["W_dec"][:, 0].clone()
     if "W_skip" in weights:
         tensors["W_skip"] = weights["W_skip"].T.contiguous()
-    save_file(tensors, target / f"layer_{layer}.safetensors")
+    _replace(tensors, target / f"layer_{layer}.safetensors")
+
+
+def _replace(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a file under another name first: a transcoder in use may be mapped from the old one."""
+    partial = path.with_suffix(".partial")
+    save_file(dict(tensors), partial)
+    partial.replace(path)
 
 
 def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:

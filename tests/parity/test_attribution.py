@@ -287,9 +287,9 @@ def test_silent_features_and_directions_are_targets_too():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (FeatureTarget(3, 5, 0), r"layer is 3; it must be from 0 to 2"),
-        (FeatureTarget(0, 0, 0), r"position is 0; it must be from 1"),
-        (FeatureTarget(0, 1, 12), r"feature is 12; it must be from 0 to 11"),
+        (FeatureTarget(3, 5, 0), r"Target at layer 3; it must be from 0 to 2"),
+        (FeatureTarget(0, 0, 0), r"Target at position 0; it must be from 1"),
+        (FeatureTarget(0, 1, 12), r"Target at feature 12; it must be from 0 to 11"),
         (Direction(torch.zeros(3)), r"direction has shape \(3,\); give \(8,\)"),
     ],
 )

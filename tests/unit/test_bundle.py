@@ -107,6 +107,16 @@ def test_every_kind_of_transcoder_survives_its_folder(tmp_path, cross_layer, ski
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
+def test_a_transcoder_in_use_survives_another_in_its_folder(tmp_path):
+    first, other = tiny_transcoder(seed=1), tiny_transcoder(seed=2)
+    cs.save_transcoder(first, tmp_path)
+    loaded = cs.load_transcoder(tmp_path)
+    cs.save_transcoder(other, tmp_path)
+    assert torch.equal(loaded.W_dec[0], first.W_dec[0])
+    assert torch.equal(cs.load_transcoder(tmp_path).W_dec[0], other.W_dec[0])
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_per_layer_sets_hold_their_skip_weights_transposed(tmp_path):
     tensors = {
         "W_enc": torch.randn(5, 4),
