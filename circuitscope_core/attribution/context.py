@@ -12,7 +12,7 @@ from circuitscope_core.config import ReadPoint
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import FrozenTransformer
+from circuitscope_core.transformer import FrozenTransformer, Spread
 
 
 @runtime_checkable
@@ -44,14 +44,16 @@ class FrozenModel(Protocol):
     def attention_constant(self, layer: int) -> Tensor:
         """Return what attention writes whatever it reads ``[n_pos, d_model]``."""
 
-    def back_from_query(self, layer: int, vectors: Tensor, positions: Tensor) -> Tensor:
+    def back_from_query(self, layer: int, vectors: Tensor, positions: Tensor) -> Spread:
         """Carry ``[n, d_model]``, each at one position of ``resid_mid``, to ``resid_pre``."""
 
-    def back_through_attention(self, layer: int, gradient: Tensor) -> Tensor:
-        """Carry ``[n_pos, n, d_model]`` from ``resid_mid`` to ``resid_pre``."""
+    def back_through_attention(
+        self, layer: int, gradient: Tensor, spread: Spread | None = None
+    ) -> Tensor:
+        """Carry ``[n_seen, d_model, n]`` from ``resid_mid`` to ``resid_pre``."""
 
     def back_through_heads(self, layer: int, gradient: Tensor) -> Tensor:
-        """Carry the same through each head alone ``[n_heads, n_pos, n, d_model]``."""
+        """Carry the same through each head alone ``[n_heads, n_seen, d_model, n]``."""
 
     def through_attention(self, layer: int, change: Tensor) -> Tensor:
         """Carry a change ``[n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""

@@ -12,7 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext, make_context
-from circuitscope_core.attribution.effects import back_through_skip, place, start_vectors
+from circuitscope_core.attribution.effects import (
+    back_through_skip,
+    place_targets,
+    start_vectors,
+)
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 
@@ -102,7 +106,7 @@ def explain_edge(
 
 def _start(
     graph: AttributionGraph, context: AttributionContext, target: int
-) -> tuple[Float[Tensor, "n_seen 1 d_model"], int]:
+) -> tuple[Float[Tensor, "n_seen d_model 1"], int]:
     """Return the target's gradient and the layer whose ``resid_mid`` it is at."""
     origin, transcoder = graph.origin, context.transcoder
     assert origin is not None
@@ -115,9 +119,9 @@ def _start(
         vector = origin.target_directions[index]
         layer = int(origin.target_layers[index])
         position = int(origin.target_positions[index])
-    positions, frozen = torch.tensor([position]), context.frozen
+    positions = torch.tensor([position])
     start, _ = start_vectors(context, layer, positions, vector[None])
-    return place(start, positions, frozen.n_pos, causal=frozen.causal), layer
+    return place_targets(context, start, positions), layer
 
 
 def _follow_up(context: AttributionContext, node: Node) -> _Source:
@@ -152,7 +156,7 @@ Routes = dict[tuple[tuple[int, int], ...], float]
 def _follow_back(
     context: AttributionContext,
     source: _Source,
-    gradient: Float[Tensor, "n_seen 1 d_model"],
+    gradient: Float[Tensor, "n_seen d_model 1"],
     layer: int,
     max_routes: int,
 ) -> tuple[Routes, bool]:
@@ -165,22 +169,22 @@ def _follow_back(
         return weights, complete
     for below in range(layer, max(source.first_layer, 0) - 1, -1):
         if below < layer:
-            _collect(weights, routes, gradient[source.position] @ source.written[below])
+            _collect(weights, routes, source.written[below] @ gradient[source.position])
             gradient = back_through_skip(context, below, gradient)
         if below < frozen.n_layers and below > source.first_layer:
             heads = frozen.back_through_heads(below, gradient)
             names = [(below, head) for head in range(len(heads))]
             routes = routes + [(name, *route) for name in names for route in routes]
-            gradient = torch.cat([gradient, *heads], dim=1)
+            gradient = torch.cat([gradient, *heads], dim=2)
             if len(routes) > max_routes:
                 complete = False
                 through = source.before[below, : len(gradient)]
-                flow = torch.einsum("pnd,pd->n", gradient, through).abs()
+                flow = torch.einsum("pdn,pd->n", gradient, through).abs()
                 kept = flow.topk(max_routes).indices
                 routes = [routes[index] for index in kept.tolist()]
-                gradient = gradient[:, kept]
+                gradient = gradient[..., kept]
     if source.first_layer < 0:
-        _collect(weights, routes, gradient[source.position] @ source.token)
+        _collect(weights, routes, source.token @ gradient[source.position])
     return weights, complete
 
 

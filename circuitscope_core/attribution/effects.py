@@ -6,7 +6,7 @@ sources at one position are slots of one matrix per layer, so that their effects
 product, added up in place over the layers that a source writes to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,23 +14,29 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext
+from circuitscope_core.transformer import Spread, place
 
-TARGETS_AT_ONCE = 128
+TARGETS_AT_ONCE = 96
 """Rows computed together: bounds the memory of one pass back, and keeps it in the cache."""
+
+POSITIONS_AT_ONCE = 8
+"""Positions whose sources are contracted together, padded to the fullest of them."""
 
 
 @dataclass(frozen=True)
 class Sources:
     """All source nodes, laid out by position.
 
-    Slots of a position: 0 for what is constant, then the errors of every layer, then the features
-    from the lowest layer up, and its token last. So the slots in use at a layer are the first ones.
+    Slots of a position: what is constant, then for each layer from the lowest up its error and its
+    features, and its token last. So the slots in use at a layer are the first ones.
     """
 
     n_slots: int
-    vectors: tuple[Float[Tensor, "n_pos _ d_model"], ...]
-    """What each slot in use adds to a layer's MLP output; 0 for padding."""
-    embedded: Float[Tensor, "n_pos n_pos_plus_1 d_model"]
+    vectors: tuple[tuple[Float[Tensor, "_ _ d_model"], ...], ...]
+    """For each layer, what each slot in use adds to its MLP output; 0 for padding. In blocks of
+    ``POSITIONS_AT_ONCE``, each as wide as its fullest position: few features are active at most
+    positions, many at some."""
+    embedded: Float[Tensor, "n_pos d_model n_pos_plus_1"]
     """What position embeddings, and each token, are at layer 0's ``resid_mid``: there are so few
     of these sources that carrying them up once is less work than carrying every target down."""
     columns: Int[Tensor, " n_columns"]
@@ -55,32 +61,41 @@ class Rows:
 def lay_out_sources(context: AttributionContext) -> Sources:
     """Gather every source's contribution to every MLP output."""
     frozen = context.frozen
-    n_layers, n_pos, d_model = context.error_vectors.shape
+    n_layers, n_pos, _ = context.error_vectors.shape
     layers, positions, _ = context.features.T
-    by_position = positions.argsort(stable=True)  # lower layers first within a position
-    counts = torch.bincount(positions, minlength=n_pos)
-    rank = torch.empty_like(by_position)
-    starts = counts.cumsum(0) - counts
-    rank[by_position] = torch.arange(len(rank)) - starts[positions[by_position]]
-    slots = 1 + n_layers + rank
-    n_slots = 2 + n_layers + int(counts.max())
+    counts = torch.bincount(layers * n_pos + positions, minlength=n_layers * n_pos)
+    starts = counts.cumsum(0) - counts  # features are ordered by layer, then position
+    counts, starts = counts.view(n_layers, n_pos), starts.view(n_layers, n_pos)
+    up_to = counts.cumsum(0)
+    error_slots = 1 + torch.arange(n_layers)[:, None] + up_to - counts
+    in_order = torch.arange(len(layers)) - starts[layers, positions]
+    slots = error_slots[layers, positions] + 1 + in_order
+    used = 2 + torch.arange(n_layers)[:, None] + up_to
+    n_slots = int(used.max()) + 1
     attention = tuple(frozen.attention_constant(layer) for layer in range(n_layers))
-    vectors = []
-    for layer in range(n_layers):
-        reached = layers <= layer
-        used = 1 + n_layers + int(torch.bincount(positions[reached], minlength=1).max())
-        found = torch.zeros(n_pos, used, d_model)
-        found[:, 0] = _constant_at_output(context, layer, attention[layer])
-        found[:, 1 + layer] = context.error_vectors[layer]
-        for source_layer in range(layer + 1):
-            _add_decoders(found, context, source_layer, layer, slots)
-        vectors.append(found)
-    every = torch.arange(n_pos)
-    errors = (every * n_slots)[None] + 1 + torch.arange(n_layers)[:, None]
-    columns = [positions * n_slots + slots, errors.flatten(), every * n_slots + n_slots - 1]
+    constants = torch.stack(
+        [_constant_at_output(context, layer, attention[layer]) for layer in range(n_layers)]
+    )
+    blocks = []
+    for block in torch.arange(n_pos).split(POSITIONS_AT_ONCE):
+        found = [
+            torch.zeros(len(block), int(width.max()), constants.shape[-1])
+            for width in used[:, block]
+        ]
+        for layer, vectors in enumerate(found):
+            vectors[:, 0] = constants[layer, block]
+            here = torch.arange(len(block))
+            vectors[here, error_slots[layer, block]] = context.error_vectors[layer, block]
+            first = int(starts[layer, block[0]])
+            features = slice(first, first + int(counts[layer, block].sum()))
+            _add_decoders(found, context, features, slots)
+        blocks.append(found)
+    every = torch.arange(n_pos) * n_slots
+    columns = [every[positions] + slots, (every + error_slots).flatten(), every + n_slots - 1]
     constant = frozen.through_attention(0, frozen.position_vectors())[:, None]
     embedded = torch.cat([constant, frozen.spread_by_attention(0, frozen.token_vectors())], dim=1)
-    return Sources(n_slots, tuple(vectors), embedded, torch.cat(columns), attention)
+    by_layer = tuple(zip(*blocks, strict=True))
+    return Sources(n_slots, by_layer, embedded.mT.contiguous(), torch.cat(columns), attention)
 
 
 def _constant_at_output(context: AttributionContext, layer: int, attention: Tensor) -> Tensor:
@@ -99,16 +114,17 @@ def _constant_at_output(context: AttributionContext, layer: int, attention: Tens
 
 
 def _add_decoders(
-    found: Tensor, context: AttributionContext, source_layer: int, layer: int, slots: Tensor
+    found: Sequence[Tensor], context: AttributionContext, features: slice, slots: Tensor
 ) -> None:
-    """Put what one layer's features write to a layer's MLP output into their slots."""
-    decoders = context.transcoder.W_dec[source_layer].detach()
-    step = layer - source_layer
-    if step >= decoders.shape[1]:
+    """Put what features of one layer, in one block, write to every layer into their slots."""
+    if features.start == features.stop:
         return
-    at = context.features[:, 0] == source_layer
-    _, positions, numbers = context.features[at].T
-    found[positions, slots[at]] = decoders[numbers, step] * context.activations[at, None]
+    layers, positions, numbers = context.features[features].T
+    layer, places = int(layers[0]), positions % POSITIONS_AT_ONCE
+    written = context.transcoder.W_dec[layer].detach()[numbers]
+    written *= context.activations[features, None, None]
+    for vectors, part in zip(found[layer:], written.unbind(dim=1), strict=False):
+        vectors[places, slots[features]] = part
 
 
 def feature_rows(
@@ -152,13 +168,12 @@ def direction_rows(
     if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
     if layer == 0:
-        add_embedded(effects, torch.bmm(sources.embedded[positions], start[:, :, None])[..., 0])
+        add_embedded(effects, torch.bmm(start[:, None], sources.embedded[positions])[:, 0])
     elif layer < frozen.n_layers:
-        carry_back(
-            context, sources, frozen.back_from_query(layer, start, positions), layer, effects
-        )
+        spread = frozen.back_from_query(layer, start, positions)
+        carry_back(context, sources, spread.full(), layer, effects, spread)
     else:
-        gradient = place(start, positions, frozen.n_pos, causal=frozen.causal)
+        gradient = place_targets(context, start, positions)
         carry_back(context, sources, gradient, layer, effects)
     bias = constant + effects[:, :, 0].sum(dim=1)
     return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
@@ -176,36 +191,46 @@ def start_vectors(
     return start, frozen.read_constant(layer, vectors, read_point)
 
 
-def place(
-    start: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_pos: int, *, causal: bool
-) -> Float[Tensor, "n_seen n d_model"]:
+def place_targets(
+    context: AttributionContext, start: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
+) -> Float[Tensor, "n_seen d_model n"]:
     """Return gradients that are 0 but at each target's own position."""
-    n_seen = int(positions.max()) + 1 if causal else n_pos
-    gradient = start.new_zeros(n_seen, *start.shape)
-    gradient[positions, torch.arange(len(start))] = start
-    return gradient
+    frozen = context.frozen
+    return place(start, positions, int(positions.max()) + 1 if frozen.causal else frozen.n_pos)
 
 
 def carry_back(
     context: AttributionContext,
     sources: Sources,
-    gradient: Float[Tensor, "n_seen n d_model"],
+    gradient: Float[Tensor, "n_seen d_model n"],
     layer: int,
     effects: Float[Tensor, "n n_pos n_slots"],
+    spread: Spread | None = None,
 ) -> None:
     """Carry gradients at ``resid_pre`` of a layer above 0 down, and add up ``effects``.
 
-    ``layer`` may be the number of layers: then the gradients are at the final residual stream.
+    Args:
+        context: The prompt's clean pass.
+        sources: From ``lay_out_sources``.
+        gradient: The gradients; overwritten.
+        layer: May be the number of layers: then they are at the final residual stream.
+        effects: What is added to.
+        spread: The same gradients as few vectors, where they are.
     """
+    if context.transcoder.config.skip_connection:
+        spread = None  # what skips differs from position to position
     n_seen = len(gradient)
-    by_position = effects.transpose(0, 1)[:n_seen]
+    by_position = effects.transpose(0, 1)[:n_seen].split(POSITIONS_AT_ONCE)
     for below in range(layer - 1, -1, -1):
-        vectors = sources.vectors[below][:n_seen]
-        by_position[..., : vectors.shape[1]] += torch.bmm(gradient, vectors.mT)
+        parts = gradient.split(POSITIONS_AT_ONCE)
+        for found, part, vectors in zip(by_position, parts, sources.vectors[below], strict=False):
+            found[..., : vectors.shape[1]] += torch.bmm(part.mT, vectors[: len(part)].mT)
         gradient = back_through_skip(context, below, gradient)
         if below > 0:
-            gradient = context.frozen.back_through_attention(below, gradient)
-    add_embedded(effects, torch.bmm(gradient, sources.embedded[:n_seen].mT).sum(dim=0))
+            gradient = context.frozen.back_through_attention(below, gradient, spread)
+            spread = None
+    embedded = sources.embedded[:n_seen].flatten(end_dim=1)
+    add_embedded(effects, gradient.flatten(end_dim=1).T @ embedded)
 
 
 def add_embedded(
@@ -217,12 +242,12 @@ def add_embedded(
 
 
 def back_through_skip(
-    context: AttributionContext, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
-) -> Float[Tensor, "n_seen n d_model"]:
+    context: AttributionContext, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
+) -> Float[Tensor, "n_seen d_model n"]:
     """Carry gradients from ``resid_post`` to ``resid_mid`` past the features."""
     config, frozen = context.transcoder.config, context.frozen
     if not config.skip_connection:
         return gradient
-    vectors = gradient @ context.transcoder.W_skip[layer].detach().T
+    vectors = (context.transcoder.W_skip[layer].detach() @ gradient).mT
     positions = torch.arange(len(gradient))[:, None]
-    return gradient + frozen.back_from_read_point(layer, vectors, positions, config.read_point)
+    return gradient + frozen.back_from_read_point(layer, vectors, positions, config.read_point).mT

@@ -16,8 +16,9 @@ from circuitscope_core.transformer.model import Block, Norm, Transformer
 class FrozenTransformer:
     """One prompt's forward pass, seen as a linear map from embeddings and MLP outputs to targets.
 
-    Gradients are ``[n_pos, n, d_model]``: position first, so that positions to the right of a
-    target can be cut away by slicing.
+    Gradients are ``[n_pos, d_model, n]``: position first, so that positions to the right of a
+    target can be cut away by slicing, and targets last, so that each head's part of every position
+    is one block of memory.
     """
 
     model: Transformer
@@ -67,48 +68,62 @@ class FrozenTransformer:
 
     def back_from_query(
         self, layer: int, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n_seen n d_model"]:
+    ) -> "Spread":
         """Carry vectors, each at one position of ``resid_mid``, to a layer's ``resid_pre``.
 
         A vector at one position is carried by one row of each pattern: far less work than
         ``back_through_attention`` of a gradient that is 0 everywhere else.
         """
-        heads = self._heads[layer]
+        heads, n_heads = self._heads[layer], self.model.config.n_heads
         n_seen = int(positions.max()) + 1 if self.causal else self.n_pos
-        carried = (vectors @ heads.out) @ heads.values  # [n_heads, n, d_model]
-        rows = heads.pattern[:, positions, :n_seen]
-        gradient = torch.bmm(rows.permute(1, 2, 0), carried.transpose(0, 1)).transpose(0, 1)
-        gradient = gradient.contiguous()
-        gradient[positions, torch.arange(len(vectors))] += vectors
-        return gradient
+        written = (heads.out @ vectors.T).unflatten(0, (n_heads, -1))
+        by_head = heads.values.unflatten(1, (n_heads, -1)).transpose(0, 1)
+        carried = torch.cat([vectors.T[None], torch.bmm(by_head, written)])
+        stayed = torch.zeros(1, n_seen, len(vectors))
+        stayed[0, positions, torch.arange(len(vectors))] = 1
+        return Spread(carried, torch.cat([stayed, heads.pattern[:, :n_seen, positions]]))
 
     def back_through_attention(
-        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
-    ) -> Float[Tensor, "n_seen n d_model"]:
+        self,
+        layer: int,
+        gradient: Float[Tensor, "n_seen d_model n"],
+        spread: "Spread | None" = None,
+    ) -> Float[Tensor, "n_seen d_model n"]:
         """Carry gradients from ``resid_mid`` of a layer to its ``resid_pre``.
 
         Args:
             layer: The layer.
-            gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
+            gradient: At the first ``n_seen`` positions; nothing lies to the right of them. It is
+                overwritten: a copy would cost as much as a quarter of the products.
+            spread: The same gradient as few vectors, where it is: saves a product.
         """
-        heads = self._heads[layer]
-        flat = gradient.flatten(0, 1)
-        result = flat.clone()
-        for head, values in enumerate(heads.values):
-            result.addmm_(heads.back_to_values(head, gradient), values)
-        return result.view(gradient.shape)
+        heads, n_seen = self._heads[layer], len(gradient)
+        if spread is None:
+            written = torch.bmm(heads.out.expand(n_seen, -1, -1), gradient)
+        else:
+            written = Spread(heads.out @ spread.vectors, spread.weights).full()
+        moved = torch.empty_like(written)
+        for head in range(self.model.config.n_heads):
+            heads.move(head, written, moved)
+        return gradient.baddbmm_(heads.values.expand(n_seen, -1, -1), moved)
 
     def back_through_heads(
-        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
-    ) -> Float[Tensor, "n_heads n_seen n d_model"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
+    ) -> Float[Tensor, "n_heads n_seen d_model n"]:
         """Carry gradients from ``resid_mid`` to ``resid_pre`` through each head alone.
 
         With ``gradient`` itself, which stays in place, the heads add up to
         ``back_through_attention``.
         """
         heads = self._heads[layer]
-        through = [heads.back_to_values(h, gradient) @ w for h, w in enumerate(heads.values)]
-        return torch.stack(through).view(len(through), *gradient.shape)
+        written = heads.out @ gradient
+        moved = torch.empty_like(written)
+        through = []
+        for head in range(self.model.config.n_heads):
+            heads.move(head, written, moved)
+            part = heads.of_head(head)
+            through.append(heads.values[:, part] @ moved[:, part])
+        return torch.stack(through)
 
     def through_attention(
         self, layer: int, change: Float[Tensor, "n_pos d_model"]
@@ -128,9 +143,14 @@ class FrozenTransformer:
         The first index is the position reached, the second the one that the vector was at.
         """
         heads = self._heads[layer]
-        carried = (vectors @ heads.values.mT) @ heads.out.mT  # [n_heads, n_pos, d_model]
-        spread = torch.bmm(heads.pattern.permute(2, 1, 0), carried.transpose(0, 1)).transpose(0, 1)
-        spread = spread.contiguous()
+        every = range(self.model.config.n_heads)
+        carried = torch.stack(
+            [
+                (vectors @ heads.values[:, part]) @ heads.out[part]
+                for part in map(heads.of_head, every)
+            ]
+        )
+        spread = torch.einsum("hpq,hpd->qpd", heads.pattern, carried)
         spread.diagonal().add_(vectors.T)
         return spread
 
@@ -184,32 +204,68 @@ class _FrozenHeads:
     """One layer's attention as a constant linear map, LN1 being part of it.
 
     LN1's gain and centring are folded into ``values`` and its denominators, one at each position
-    read, into ``pattern``: so nothing but matrix products is left.
+    read, into ``pattern``: so nothing but matrix products is left. ``d_heads`` is all heads' ``d_head``
+    side by side.
     """
 
     pattern: Float[Tensor, "n_heads n_pos n_pos"]
-    out: Float[Tensor, "n_heads d_model d_head"]
-    values: Float[Tensor, "n_heads d_head d_model"]
+    """The position read first, the one that reads it second."""
+    out: Float[Tensor, "d_heads d_model"]
+    values: Float[Tensor, "d_model d_heads"]
+    d_head: int
 
     @classmethod
     def of(cls, block: Block, pattern: Tensor, scale: Tensor) -> "_FrozenHeads":
         attn = block.attn
-        values = attn.W_V.detach().transpose(1, 2)
+        values = attn.W_V.detach().transpose(0, 1).flatten(start_dim=1)
         folded = pattern[0].detach()
         if block.ln1.enabled:
-            values = values * block.ln1.w.detach()
-            values = values - values.mean(dim=-1, keepdim=True)
+            values = values * block.ln1.w.detach()[:, None]
+            values = values - values.mean(dim=0)
             folded = folded / scale[0, :, 0]
-        return cls(folded, attn.W_O.detach().transpose(1, 2).contiguous(), values.contiguous())
+        out = attn.W_O.detach().flatten(end_dim=1)
+        return cls(folded.mT.contiguous(), out, values.contiguous(), attn.W_O.shape[1])
 
-    def back_to_values(
-        self, head: int, gradient: Float[Tensor, "n_seen n d_model"]
-    ) -> Float[Tensor, "n_seen*n d_head"]:
-        """Carry gradients through one head's output weights and pattern."""
-        n_seen = len(gradient)
-        written = gradient.flatten(0, 1) @ self.out[head]
-        moved = self.pattern[head, :n_seen, :n_seen].T @ written.view(n_seen, -1)
-        return moved.view(written.shape)
+    def of_head(self, head: int) -> slice:
+        """Return where one head's part of ``out`` and ``values`` lies."""
+        return slice(head * self.d_head, (head + 1) * self.d_head)
+
+    def move(
+        self,
+        head: int,
+        written: Float[Tensor, "n_seen d_heads n"],
+        moved: Float[Tensor, "n_seen d_heads n"],
+    ) -> None:
+        """Carry one head's part from the positions that read to those read, into ``moved``."""
+        n_seen, part = len(written), self.of_head(head)
+        pattern = self.pattern[head, :n_seen, :n_seen]
+        source = written[:, part].view(n_seen, -1)
+        torch.mm(pattern, source, out=moved[:, part].view(n_seen, -1))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Gradients that are the same few vectors at every position, weighted differently."""
+
+    vectors: Float[Tensor, "few d n"]
+    weights: Float[Tensor, "few n_seen n"]
+
+    def full(self) -> Float[Tensor, "n_seen d n"]:
+        """Return the gradient at every position."""
+        gradient = self.weights[0][:, None] * self.vectors[0]
+        for vectors, weights in zip(self.vectors[1:], self.weights[1:], strict=True):
+            gradient.addcmul_(weights[:, None], vectors)
+        return gradient
+
+
+def place(
+    vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_pos: int
+) -> Float[Tensor, "n_pos d_model n"]:
+    """Return gradients that are 0 but at each vector's own position."""
+    n, d_model = vectors.shape
+    gradient = vectors.new_zeros(n_pos, d_model, n)
+    gradient[positions, :, torch.arange(n)] = vectors
+    return gradient
 
 
 def back_through_norm(norm: Norm, gradient: Tensor, scale: Tensor) -> Tensor:
