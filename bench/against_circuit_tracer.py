@@ -3,15 +3,18 @@
 Usage: CIRCUIT_TRACER_PYTHON=/path/to/python python bench/against_circuit_tracer.py [a b c]
        [--repeat 5]
 
-Without that variable only our own figures are printed. Each tool runs in processes of its own;
-time is the attribution of a prompt with everything loaded, memory the process's peak beyond what
-it held once everything was loaded, and that peak itself.
+Without that variable only our own figures are printed. Each tool has a process of its own that
+loads the weights once; then they are asked in turn, so that a slow moment of the machine meets
+both. Time is the attribution of a prompt, the median after one run to warm up. Memory is what the
+process takes beyond what it held once everything was loaded, at its peak; files that are mapped,
+which the system may drop at any time, are counted, and given apart.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -77,12 +80,60 @@ def make_weights(preset, folder):
     (folder / "settings.json").write_text(json.dumps(settings))
 
 
-def run(python, script, folder, repeat):
-    """Return one tool's figures as its process prints them."""
-    command = [python, str(HERE / script), str(folder), str(repeat)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(command, check=True, capture_output=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+class Tool:
+    """One tool's process."""
+
+    def __init__(self, python, script, folder):
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [python, str(HERE / script), str(folder)]
+        self.process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.DEVNULL, **pipes
+        )
+        self.runs = []
+
+    def run(self):
+        """Attribute once more; return the figures."""
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                self.runs.append(json.loads(line))
+                return
+        raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+
+    def figures(self):
+        """Return the medians of all runs but the first, and the largest memory."""
+        first, *runs = self.runs
+        times = {key: statistics.median(run[key] for run in runs) for key in ("attribute", "prune")}
+        last = runs[-1]
+        memory = {key: last[key] for key in ("extra", "mapped", "peak")}
+        return {"features": first["features"], **times, **memory}
+
+    def close(self):
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(preset, repeat):
+    """Return each tool's figures for a preset."""
+    theirs_python = os.environ.get("CIRCUIT_TRACER_PYTHON")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # apart: a process counts the largest memory of the one that started it as its own
+        maker = SPAWN.Process(target=make_weights, args=(preset, folder))
+        maker.start()
+        maker.join()
+        tools = {"ours": Tool(sys.executable, "attribute_ours.py", folder)}
+        if theirs_python:
+            tools["circuit-tracer"] = Tool(theirs_python, "attribute_theirs.py", folder)
+        for _ in range(1 + repeat):
+            for tool in tools.values():
+                tool.run()
+        for tool in tools.values():
+            tool.close()
+    return {name: tool.figures() for name, tool in tools.items()}
 
 
 def main():
@@ -90,34 +141,23 @@ def main():
     parser.add_argument("presets", nargs="*", default=["a"])
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    theirs_python = os.environ.get("CIRCUIT_TRACER_PYTHON")
-    print("| preset | tool | features | attribution s | prune + scores s | extra MB | peak MB |")
+    print(
+        "| preset | tool | features | attribution s | prune + scores s | extra MB (mapped) | peak |"
+    )
     print("|---|---|---|---|---|---|---|")
     for preset in options.presets:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            # apart: a process counts the largest memory of the one that started it as its own
-            maker = SPAWN.Process(target=make_weights, args=(preset, folder))
-            maker.start()
-            maker.join()
-            tools = [("ours", sys.executable, "attribute_ours.py")]
-            if theirs_python:
-                tools.append(("circuit-tracer", theirs_python, "attribute_theirs.py"))
-            found = {}
-            for tool, python, script in tools:
-                found[tool] = figures = run(python, script, folder, options.repeat)
-                print(
-                    f"| {preset} | {tool} | {figures['features']:,} | {figures['attribute']:.3f} | "
-                    f"{figures['prune']:.3f} | {figures['extra']:,.0f} | {figures['peak']:,.0f} |",
-                    flush=True,
-                )
-            if theirs_python:
-                ratios = [
-                    found["circuit-tracer"][key] / found["ours"][key]
-                    for key in ("attribute", "prune", "extra", "peak")
-                ]
-                cells = " | ".join(f"{ratio:.1f} ×" for ratio in ratios)
-                print(f"| {preset} | **ratio** | | {cells} |", flush=True)
+        found = compare(preset, options.repeat)
+        for tool, figures in found.items():
+            memory = f"{figures['extra']:,.0f} ({figures['mapped']:,.0f}) | {figures['peak']:,.0f}"
+            print(
+                f"| {preset} | {tool} | {figures['features']:,} | {figures['attribute']:.3f} | "
+                f"{figures['prune']:.3f} | {memory} |"
+            )
+        if len(found) == 2:
+            ours, theirs = found["ours"], found["circuit-tracer"]
+            ratios = [theirs[key] / ours[key] for key in ("attribute", "prune", "extra", "peak")]
+            cells = " | ".join(f"{ratio:.1f} ×" for ratio in ratios)
+            print(f"| {preset} | **ratio** | | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

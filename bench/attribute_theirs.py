@@ -1,11 +1,9 @@
-"""circuit-tracer's attribution of one preset's weights, in its own environment.
+"""circuit-tracer's attribution of one preset's weights, once for each line read.
 
-Usage: python bench/attribute_theirs.py FOLDER REPEAT
+Runs in its own environment. Usage: python bench/attribute_theirs.py FOLDER
 """
 
 import json
-import resource
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from circuit_tracer.replacement_model.replacement_model_transformerlens import (
     TransformerLensReplacementModel,
 )
 from circuit_tracer.transcoder.cross_layer_transcoder import load_clt
+from memory import PeakMemory
 from safetensors.torch import load_file
 from transformer_lens import HookedTransformerConfig
 
@@ -31,10 +30,6 @@ class Tokenizer:
 
     def decode(self, ids):
         return str(ids)
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def load(folder, sizes):
@@ -60,33 +55,27 @@ def load(folder, sizes):
 
 
 def main():
-    folder, repeat = Path(sys.argv[1]), int(sys.argv[2])
+    folder = Path(sys.argv[1])
     settings = json.loads((folder / "settings.json").read_text())
     model = load(folder, settings["model"])
     tokens = torch.tensor(settings["tokens"])
-    before, times, prune_times = peak(), [], []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        graph = attribute(
-            tokens,
-            model,
-            batch_size=settings["batch_size"],
-            max_feature_nodes=settings["max_feature_nodes"],
-        )
-        built = time.perf_counter()
-        after = peak()
+    memory = PeakMemory()
+    for _ in sys.stdin:
+        with memory:
+            started = time.perf_counter()
+            graph = attribute(
+                tokens,
+                model,
+                batch_size=settings["batch_size"],
+                max_feature_nodes=settings["max_feature_nodes"],
+            )
+            built = time.perf_counter()
         prune_graph(graph)
         compute_graph_scores(graph)
-        times.append(built - started)
-        prune_times.append(time.perf_counter() - built)
-    figures = {
-        "features": len(graph.selected_features),
-        "attribute": statistics.median(times),
-        "prune": statistics.median(prune_times),
-        "extra": after - before,
-        "peak": after,
-    }
-    print(json.dumps(figures))
+        figures = {"attribute": built - started, "prune": time.perf_counter() - built}
+        n_features = len(graph.selected_features)
+        print(json.dumps({"features": n_features, **figures, **memory.figures()}), flush=True)
+        del graph
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -92,7 +93,8 @@ def attribution_steps(
         budget = config.max_feature_nodes
         n_kept = n_all if budget is None else min(budget, n_all)
         n_nodes = sources.n_columns - n_all + n_kept + len(chosen.token_ids)
-        adjacency = torch.zeros(n_nodes, n_nodes)
+        # memory of NumPy's zeros is taken only once it is written to: never for errors and tokens
+        adjacency = torch.from_numpy(np.zeros((n_nodes, n_nodes), dtype=np.float32))
         if n_kept == n_all:  # rows are computed where they stay
             effects = adjacency[:n_all, : sources.n_columns]
         else:

@@ -47,22 +47,23 @@ class FrozenModel(Protocol):
     def back_from_query(self, layer: int, vectors: Tensor, positions: Tensor) -> Spread:
         """Carry ``[n, d_model]``, each at one position of ``resid_mid``, to ``resid_pre``."""
 
-    def back_through_attention(
-        self, layer: int, gradient: Tensor, spread: Spread | None = None
-    ) -> Tensor:
-        """Carry ``[n_seen, d_model, n]`` from ``resid_mid`` to ``resid_pre``."""
+    def back_to_values(self, layer: int, gradient: Tensor | Spread) -> Tensor:
+        """Carry ``[n_seen, d_model, n]`` from ``resid_mid`` to heads' values, ``d_heads`` wide."""
+
+    def back_from_values(self, layer: int, gradient: Tensor, values: Tensor) -> None:
+        """Add in place what comes from heads' values: the gradient is then at ``resid_pre``."""
+
+    def to_values(self, layer: int, vectors: Tensor) -> Tensor:
+        """Return what heads read of ``[..., d_model]`` at ``resid_pre``: ``[..., d_heads]``."""
 
     def back_through_heads(self, layer: int, gradient: Tensor) -> Tensor:
         """Carry the same through each head alone ``[n_heads, n_seen, d_model, n]``."""
 
     def through_attention(self, layer: int, change: Tensor) -> Tensor:
-        """Carry a change ``[n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""
-
-    def spread_by_attention(self, layer: int, vectors: Tensor) -> Tensor:
-        """Return what each of ``[n_pos, d_model]`` becomes: ``[n_pos, n_pos, d_model]``."""
+        """Carry changes ``[..., n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""
 
     def through_read_point(self, layer: int, change: Tensor, read_point: ReadPoint) -> Tensor:
-        """Carry a change ``[n_pos, d_model]`` of ``resid_mid`` to a read point."""
+        """Carry changes ``[..., n_pos, d_model]`` of ``resid_mid`` to a read point."""
 
     def back_from_read_point(
         self, layer: int, vectors: Tensor, positions: Tensor, read_point: ReadPoint

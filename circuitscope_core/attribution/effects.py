@@ -36,9 +36,11 @@ class Sources:
     """For each layer, what each slot in use adds to its MLP output; 0 for padding. In blocks of
     ``POSITIONS_AT_ONCE``, each as wide as its fullest position: few features are active at most
     positions, many at some."""
-    embedded: Float[Tensor, "n_pos d_model n_pos_plus_1"]
-    """What position embeddings, and each token, are at layer 0's ``resid_mid``: there are so few
-    of these sources that carrying them up once is less work than carrying every target down."""
+    values: tuple[Float[Tensor, "_ _ d_heads"], ...]
+    """What layer 1's heads read of ``vectors[0]``: saves targets the last product on their way."""
+    embedded: tuple[Float[Tensor, "n_pos d_model n_pos_plus_1"], ...]
+    """What position embeddings, and each token, are at ``resid_mid`` of the two lowest layers: there
+    are so few of these sources that carrying them up is less work than carrying targets down."""
     columns: Int[Tensor, " n_columns"]
     """Position and slot of every graph column, as an index into ``[n_pos, n_slots]``."""
     attention_constants: tuple[Float[Tensor, "n_pos d_model"], ...]
@@ -92,10 +94,25 @@ def lay_out_sources(context: AttributionContext) -> Sources:
         blocks.append(found)
     every = torch.arange(n_pos) * n_slots
     columns = [every[positions] + slots, (every + error_slots).flatten(), every + n_slots - 1]
-    constant = frozen.through_attention(0, frozen.position_vectors())[:, None]
-    embedded = torch.cat([constant, frozen.spread_by_attention(0, frozen.token_vectors())], dim=1)
     by_layer = tuple(zip(*blocks, strict=True))
-    return Sources(n_slots, by_layer, embedded.mT.contiguous(), torch.cat(columns), attention)
+    values = tuple(frozen.to_values(1, found[0]) for found in blocks) if n_layers > 1 else ()
+    embedded = tuple(_carry_up_tokens(context))
+    return Sources(n_slots, by_layer, values, embedded, torch.cat(columns), attention)
+
+
+def _carry_up_tokens(context: AttributionContext) -> Iterator[Tensor]:
+    """Yield what the embeddings are at ``resid_mid`` of the two lowest layers."""
+    frozen, transcoder = context.frozen, context.transcoder
+    n_layers, n_pos, d_model = context.error_vectors.shape
+    stream = torch.zeros(1 + n_pos, n_pos, d_model)
+    stream[0] = frozen.position_vectors()
+    every = torch.arange(n_pos)
+    stream[1 + every, every] = frozen.token_vectors()
+    for layer in range(min(n_layers, 2)):
+        middle = frozen.through_attention(layer, stream)
+        yield middle.permute(1, 2, 0).contiguous()
+        read = frozen.through_read_point(layer, middle, transcoder.config.read_point)
+        stream = middle + transcoder.skip(layer, read)
 
 
 def _constant_at_output(context: AttributionContext, layer: int, attention: Tensor) -> Tensor:
@@ -167,14 +184,15 @@ def direction_rows(
     effects = start.new_zeros(len(start), frozen.n_pos, sources.n_slots)
     if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
-    if layer == 0:
-        add_embedded(effects, torch.bmm(start[:, None], sources.embedded[positions])[:, 0])
-    elif layer < frozen.n_layers:
-        spread = frozen.back_from_query(layer, start, positions)
-        carry_back(context, sources, spread.full(), layer, effects, spread)
-    else:
+    if layer < min(2, frozen.n_layers):
+        embedded = sources.embedded[layer][positions]
+        add_embedded(effects, torch.bmm(start[:, None], embedded)[:, 0])
+    if layer == frozen.n_layers:
         gradient = place_targets(context, start, positions)
         carry_back(context, sources, gradient, layer, effects)
+    elif layer > 0:
+        spread = frozen.back_from_query(layer, start, positions)
+        carry_back(context, sources, spread, layer, effects)
     bias = constant + effects[:, :, 0].sum(dim=1)
     return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
 
@@ -202,35 +220,55 @@ def place_targets(
 def carry_back(
     context: AttributionContext,
     sources: Sources,
-    gradient: Float[Tensor, "n_seen d_model n"],
+    start: Float[Tensor, "n_seen d_model n"] | Spread,
     layer: int,
     effects: Float[Tensor, "n n_pos n_slots"],
-    spread: Spread | None = None,
 ) -> None:
     """Carry gradients at ``resid_pre`` of a layer above 0 down, and add up ``effects``.
 
     Args:
         context: The prompt's clean pass.
         sources: From ``lay_out_sources``.
-        gradient: The gradients; overwritten.
+        start: The gradients; overwritten.
         layer: May be the number of layers: then they are at the final residual stream.
-        effects: What is added to.
-        spread: The same gradients as few vectors, where they are.
+        effects: What is added to. Tokens' are only added for targets above layer 1, or above all.
     """
-    if context.transcoder.config.skip_connection:
-        spread = None  # what skips differs from position to position
-    n_seen = len(gradient)
-    by_position = effects.transpose(0, 1)[:n_seen].split(POSITIONS_AT_ONCE)
-    for below in range(layer - 1, -1, -1):
-        parts = gradient.split(POSITIONS_AT_ONCE)
-        for found, part, vectors in zip(by_position, parts, sources.vectors[below], strict=False):
-            found[..., : vectors.shape[1]] += torch.bmm(part.mT, vectors[: len(part)].mT)
+    frozen, skips = context.frozen, context.transcoder.config.skip_connection
+    gradient = start.full() if isinstance(start, Spread) else start
+    for below in range(layer - 1, 0, -1):
+        contract(gradient, sources.vectors[below], effects)
         gradient = back_through_skip(context, below, gradient)
-        if below > 0:
-            gradient = context.frozen.back_through_attention(below, gradient, spread)
-            spread = None
-    embedded = sources.embedded[:n_seen].flatten(end_dim=1)
-    add_embedded(effects, gradient.flatten(end_dim=1).T @ embedded)
+        is_spread = below == layer - 1 and not skips  # what skips differs between positions
+        values = frozen.back_to_values(below, start if is_spread else gradient)
+        if below > 1:
+            frozen.back_from_values(below, gradient, values)
+        else:
+            contract(values, sources.values, effects)
+            add_embedded(effects, contract_embedded(gradient, sources.embedded[below]))
+    contract(gradient, sources.vectors[0], effects)
+    if layer == frozen.n_layers == 1:
+        gradient = back_through_skip(context, 0, gradient)
+        add_embedded(effects, contract_embedded(gradient, sources.embedded[0]))
+
+
+def contract(
+    gradient: Float[Tensor, "n_seen d n"],
+    vectors: Sequence[Float[Tensor, "_ _ d"]],
+    effects: Float[Tensor, "n n_pos n_slots"],
+) -> None:
+    """Add every slot's product with the gradient at its position to ``effects``."""
+    by_position = effects.transpose(0, 1)[: len(gradient)].split(POSITIONS_AT_ONCE)
+    parts = gradient.split(POSITIONS_AT_ONCE)
+    for found, part, block in zip(by_position, parts, vectors, strict=False):
+        found[..., : block.shape[1]] += torch.bmm(part.mT, block[: len(part)].mT)
+
+
+def contract_embedded(
+    gradient: Float[Tensor, "n_seen d_model n"],
+    embedded: Float[Tensor, "n_pos d_model n_pos_plus_1"],
+) -> Float[Tensor, "n n_pos_plus_1"]:
+    """Return the embeddings' products with the gradient, added up over positions."""
+    return gradient.flatten(end_dim=1).T @ embedded[: len(gradient)].flatten(end_dim=1)
 
 
 def add_embedded(

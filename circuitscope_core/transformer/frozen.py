@@ -71,8 +71,8 @@ class FrozenTransformer:
     ) -> "Spread":
         """Carry vectors, each at one position of ``resid_mid``, to a layer's ``resid_pre``.
 
-        A vector at one position is carried by one row of each pattern: far less work than
-        ``back_through_attention`` of a gradient that is 0 everywhere else.
+        A vector at one position is carried by one row of each pattern: far less work than carrying
+        a gradient that is 0 everywhere else.
         """
         heads, n_heads = self._heads[layer], self.model.config.n_heads
         n_seen = int(positions.max()) + 1 if self.causal else self.n_pos
@@ -83,37 +83,50 @@ class FrozenTransformer:
         stayed[0, positions, torch.arange(len(vectors))] = 1
         return Spread(carried, torch.cat([stayed, heads.pattern[:, :n_seen, positions]]))
 
-    def back_through_attention(
-        self,
-        layer: int,
-        gradient: Float[Tensor, "n_seen d_model n"],
-        spread: "Spread | None" = None,
-    ) -> Float[Tensor, "n_seen d_model n"]:
-        """Carry gradients from ``resid_mid`` of a layer to its ``resid_pre``.
+    def back_to_values(
+        self, layer: int, gradient: "Float[Tensor, 'n_seen d_model n'] | Spread"
+    ) -> Float[Tensor, "n_seen d_heads n"]:
+        """Carry gradients from ``resid_mid`` of a layer to what its heads read, their values.
 
         Args:
             layer: The layer.
-            gradient: At the first ``n_seen`` positions; nothing lies to the right of them. It is
-                overwritten: a copy would cost as much as a quarter of the products.
-            spread: The same gradient as few vectors, where it is: saves a product.
+            gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
-        heads, n_seen = self._heads[layer], len(gradient)
-        if spread is None:
-            written = torch.bmm(heads.out.expand(n_seen, -1, -1), gradient)
+        heads = self._heads[layer]
+        if isinstance(gradient, Spread):
+            written = Spread(heads.out @ gradient.vectors, gradient.weights).full()
         else:
-            written = Spread(heads.out @ spread.vectors, spread.weights).full()
+            written = torch.bmm(heads.out.expand(len(gradient), -1, -1), gradient)
         moved = torch.empty_like(written)
         for head in range(self.model.config.n_heads):
             heads.move(head, written, moved)
-        return gradient.baddbmm_(heads.values.expand(n_seen, -1, -1), moved)
+        return moved
+
+    def back_from_values(
+        self,
+        layer: int,
+        gradient: Float[Tensor, "n_seen d_model n"],
+        values: Float[Tensor, "n_seen d_heads n"],
+    ) -> None:
+        """Add to gradients at ``resid_mid``, in place, what comes from the heads' values.
+
+        With ``values`` from ``back_to_values`` the gradients are then those at ``resid_pre``.
+        """
+        weights = self._heads[layer].values
+        gradient.baddbmm_(weights.expand(len(gradient), -1, -1), values)
+
+    def to_values(
+        self, layer: int, vectors: Float[Tensor, "*n d_model"]
+    ) -> Float[Tensor, "*n d_heads"]:
+        """Return what heads read of vectors at ``resid_pre``, LN1's denominators aside."""
+        return vectors @ self._heads[layer].values
 
     def back_through_heads(
         self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
     ) -> Float[Tensor, "n_heads n_seen d_model n"]:
         """Carry gradients from ``resid_mid`` to ``resid_pre`` through each head alone.
 
-        With ``gradient`` itself, which stays in place, the heads add up to
-        ``back_through_attention``.
+        With ``gradient`` itself, which stays in place, the heads add up to all that attention does.
         """
         heads = self._heads[layer]
         written = heads.out @ gradient
@@ -126,38 +139,19 @@ class FrozenTransformer:
         return torch.stack(through)
 
     def through_attention(
-        self, layer: int, change: Float[Tensor, "n_pos d_model"]
-    ) -> Float[Tensor, "n_pos d_model"]:
-        """Carry a change of ``resid_pre`` to ``resid_mid``, biases aside."""
+        self, layer: int, change: Float[Tensor, "*n n_pos d_model"]
+    ) -> Float[Tensor, "*n n_pos d_model"]:
+        """Carry changes of ``resid_pre`` to ``resid_mid``, biases aside."""
         block = self.model.block(layer)
         read = through_norm(block.ln1, change, self.activations.ln1_scales[layer][0])
-        pattern = self.activations.patterns[layer][0]
-        mixed = pattern @ (read @ block.attn.W_V)
-        return change + (mixed @ block.attn.W_O).sum(dim=0)
-
-    def spread_by_attention(
-        self, layer: int, vectors: Float[Tensor, "n_pos d_model"]
-    ) -> Float[Tensor, "n_pos n_pos d_model"]:
-        """Return what a vector at each position of ``resid_pre`` becomes at ``resid_mid``.
-
-        The first index is the position reached, the second the one that the vector was at.
-        """
-        heads = self._heads[layer]
-        every = range(self.model.config.n_heads)
-        carried = torch.stack(
-            [
-                (vectors @ heads.values[:, part]) @ heads.out[part]
-                for part in map(heads.of_head, every)
-            ]
-        )
-        spread = torch.einsum("hpq,hpd->qpd", heads.pattern, carried)
-        spread.diagonal().add_(vectors.T)
-        return spread
+        values = read[..., None, :, :] @ block.attn.W_V
+        mixed = self.activations.patterns[layer][0] @ values
+        return change + (mixed @ block.attn.W_O).sum(dim=-3)
 
     def through_read_point(
-        self, layer: int, change: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
-    ) -> Float[Tensor, "n_pos d_model"]:
-        """Carry a change of ``resid_mid`` to a read point, biases aside."""
+        self, layer: int, change: Float[Tensor, "*n n_pos d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "*n n_pos d_model"]:
+        """Carry changes of ``resid_mid`` to a read point, biases aside."""
         if read_point == "hook_resid_mid":
             return change
         scale = self.activations.ln2_scales[layer][0]
