@@ -19,7 +19,7 @@ def main():
     settings = json.loads((folder / "settings.json").read_text())
     config = cs.ModelConfig.from_json(settings["model"])
     model = cs.Transformer.from_transformer_lens(load_file(folder / "model.safetensors"), config)
-    transcoder = cs.load_transcoder(folder / "transcoder")
+    transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=True)
     replacement = cs.ReplacementModel(model, transcoder, cs.ByteTokenizer())
     replacement.model.requires_grad_(False)
     memory = PeakMemory()

@@ -7,6 +7,7 @@ Source: Ameisen et al. (2025), building an interpretable replacement model,
 https://transformer-circuits.pub/2025/attribution-graphs/methods.html
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,32 @@ def jump_relu(
     return _JumpReLU.apply(pre_acts, log_threshold, bandwidth)  # type: ignore[no-any-return,no-untyped-call]
 
 
+class LazyDecoders(nn.Module):
+    """Decoders that stay on disk: those of a large transcoder are most of its memory.
+
+    Stands in the place of ``CrossLayerTranscoder.W_dec``; what it returns are copies.
+    """
+
+    def __init__(self, layers: Sequence[Callable[[Tensor], Tensor]], d_transcoder: int) -> None:
+        """Take, for each layer, what reads the decoders of the features asked for."""
+        super().__init__()
+        self._layers = tuple(layers)
+        self._d_transcoder = d_transcoder
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[layer] for layer in range(len(self)))
+
+    def __getitem__(self, layer: int) -> Float[Tensor, "d_transcoder n_writes d_model"]:
+        return self.rows(layer, torch.arange(self._d_transcoder))
+
+    def rows(self, layer: int, features: Int[Tensor, " n"]) -> Float[Tensor, "n n_writes d_model"]:
+        """Read some features' decoders."""
+        return self._layers[layer](features)
+
+
 class CrossLayerTranscoder(nn.Module):
     """Encoder, JumpReLU and decoders of all layers.
 
@@ -67,7 +94,9 @@ class CrossLayerTranscoder(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(layers, d_model))
         self.log_threshold = nn.Parameter(torch.zeros(layers, features))
         writes = [layers - layer if config.cross_layer else 1 for layer in range(layers)]
-        self.W_dec = nn.ParameterList([torch.zeros(features, n, d_model) for n in writes])
+        self.W_dec: nn.ParameterList | LazyDecoders = nn.ParameterList(
+            [torch.zeros(features, n, d_model) for n in writes]
+        )
         if config.skip_connection:
             self.W_skip = nn.Parameter(torch.zeros(layers, d_model, d_model))
 
@@ -142,20 +171,29 @@ class CrossLayerTranscoder(nn.Module):
     ) -> Float[Tensor, "n_layers n_pos d_model"]:
         """Return the same as ``decode`` from the active features alone.
 
-        Only their decoders are touched, so those of a large transcoder may stay on disk.
+        Only their decoders are read.
         """
         out = torch.stack([b + self.skip(n, inputs[n]) for n, b in enumerate(self.b_dec)])
-        for layer, decoders in enumerate(self.W_dec):
+        for layer in range(self.config.n_layers):
             at = features[:, 0] == layer
             _, positions, numbers = features[at].T
-            written = decoders[numbers] * activations[at, None, None]
+            written = self.decoder_rows(layer, numbers) * activations[at, None, None]
             for step, vectors in enumerate(written.unbind(dim=1)):
                 out[layer + step].index_add_(0, positions, vectors)
         return out
 
+    def decoder_rows(
+        self, layer: int, features: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n n_writes d_model"]:
+        """Return what features of one layer write to the MLP outputs from it on, per activation."""
+        if isinstance(self.W_dec, LazyDecoders):
+            return self.W_dec.rows(layer, features)
+        decoders: Tensor = self.W_dec[layer].detach()[features]
+        return decoders
+
     def decoder_vectors(self, layer: int, features: Tensor) -> Float[Tensor, "n n_layers d_model"]:
         """Return what features of one layer write to every layer's MLP output, per activation."""
-        decoders: Tensor = self.W_dec[layer][features].detach()
+        decoders = self.decoder_rows(layer, features)
         vectors = decoders.new_zeros(len(features), self.config.n_layers, self.config.d_model)
         vectors[:, layer : layer + decoders.shape[1]] = decoders
         return vectors

@@ -39,8 +39,8 @@ class Sources:
     values: tuple[Float[Tensor, "_ _ d_heads"], ...]
     """What layer 1's heads read of ``vectors[0]``: saves targets the last product on their way."""
     embedded: tuple[Float[Tensor, "n_pos d_model n_pos_plus_1"], ...]
-    """What position embeddings, and each token, are at ``resid_mid`` of the two lowest layers: there
-    are so few of these sources that carrying them up is less work than carrying targets down."""
+    """What position embeddings, and each token, are at ``resid_mid`` of the two lowest layers:
+    there are so few of these that carrying them up is less work than carrying targets down."""
     columns: Int[Tensor, " n_columns"]
     """Position and slot of every graph column, as an index into ``[n_pos, n_slots]``."""
     attention_constants: tuple[Float[Tensor, "n_pos d_model"], ...]
@@ -138,8 +138,8 @@ def _add_decoders(
         return
     layers, positions, numbers = context.features[features].T
     layer, places = int(layers[0]), positions % POSITIONS_AT_ONCE
-    written = context.transcoder.W_dec[layer].detach()[numbers]
-    written *= context.activations[features, None, None]
+    written = context.transcoder.decoder_rows(layer, numbers)
+    written = written * context.activations[features, None, None]
     for vectors, part in zip(found[layer:], written.unbind(dim=1), strict=False):
         vectors[places, slots[features]] = part
 

@@ -20,10 +20,10 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from circuitscope_core.bundle.tensors import read_tensors
+from circuitscope_core.bundle.tensors import TensorRows, read_tensors
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.errors import BundleError
-from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders
 
 LayerTensors = Mapping[str, Tensor | None]
 """One layer's weights by our names: W_enc, b_enc, b_dec, threshold, W_dec ``[F, n, d]``, W_skip."""
@@ -78,8 +78,13 @@ def _replace(tensors: Mapping[str, Tensor], path: Path) -> None:
     partial.replace(path)
 
 
-def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
+def load_transcoder(folder: str | Path, *, lazy_decoders: bool = False) -> CrossLayerTranscoder:
     """Read a transcoder in either of circuit-tracer's folder layouts.
+
+    Args:
+        folder: The folder.
+        lazy_decoders: Leave the decoders on disk and read those of active features when a prompt
+            needs them: for transcoders that are large against the memory. They cannot be trained.
 
     Raises:
         BundleError: If files are missing, damaged, or their shapes disagree.
@@ -95,8 +100,9 @@ def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
             f"{source} has neither W_enc_0.safetensors nor layer_0.safetensors; "
             "it is no transcoder folder."
         )
-    read: Callable[[Path, int], LayerTensors] = _read_per_layer if per_layer else _read_cross_layer
-    first_layer = read(source, 0)
+    read: Callable[[Path, int, bool], LayerTensors]
+    read = _read_per_layer if per_layer else _read_cross_layer
+    first_layer = read(source, 0, lazy_decoders)
     W_enc = first_layer["W_enc"]
     if W_enc is None or W_enc.ndim != 2:
         raise BundleError(f"{source / f'{first}0.safetensors'} has no matrix W_enc.")
@@ -113,65 +119,94 @@ def load_transcoder(folder: str | Path) -> CrossLayerTranscoder:
     )
     with torch.device("meta"):
         transcoder = CrossLayerTranscoder(config)
-    layers = [_checked(read(source, layer), transcoder, layer) for layer in range(n_layers)]
+    layers = [
+        _checked(read(source, layer, lazy_decoders), transcoder, layer) for layer in range(n_layers)
+    ]
     names = [name for name in layers[0] if name != "W_dec"]
     state = {name: torch.stack([weights[name] for weights in layers]) for name in names}
-    # decoders are most of a transcoder: they stay mapped from their files
-    state |= {f"W_dec.{layer}": weights["W_dec"] for layer, weights in enumerate(layers)}
+    if lazy_decoders:
+        rows = [_decoder_rows(source, transcoder, layer) for layer in range(n_layers)]
+        transcoder.W_dec = LazyDecoders(rows, config.d_transcoder)
+    else:  # they are most of a transcoder: they stay mapped from their files
+        state |= {f"W_dec.{layer}": weights["W_dec"] for layer, weights in enumerate(layers)}
     transcoder.load_state_dict(state, assign=True)
     return transcoder
 
 
-def _read_cross_layer(source: Path, layer: int) -> LayerTensors:
+def _decoder_rows(
+    source: Path, transcoder: CrossLayerTranscoder, layer: int
+) -> Callable[[Tensor], Tensor]:
+    """Return what reads one layer's decoders, of features given, from their file."""
+    if (source / f"layer_{layer}.safetensors").is_file():
+        read = TensorRows(source / f"layer_{layer}.safetensors", "W_dec")
+    else:
+        read = TensorRows(source / f"W_dec_{layer}.safetensors", f"W_dec_{layer}")
+    wanted = transcoder.W_dec[layer]
+    _check("W_dec", layer, wanted, _as_written(torch.empty(read.shape, device="meta"), wanted))
+    return lambda features: _as_written(read(features), wanted)
+
+
+def _as_written(decoders: Tensor, wanted: Tensor) -> Tensor:
+    """Return decoders ``[n, n_writes, d_model]`` from a file's, which may have more."""
+    if decoders.ndim == 2:
+        return decoders[:, None]
+    return decoders[:, : wanted.shape[1]]
+
+
+def _read_cross_layer(source: Path, layer: int, lazy_decoders: bool) -> LayerTensors:
     encoder = read_tensors(source / f"W_enc_{layer}.safetensors")
-    decoder = read_tensors(source / f"W_dec_{layer}.safetensors")
     weights = {
         name: encoder.get(f"{name}_{layer}")
         for name in ("W_enc", "b_enc", "b_dec", "threshold", "W_skip")
     }
+    if lazy_decoders:
+        return weights
+    decoder = read_tensors(source / f"W_dec_{layer}.safetensors")
     return weights | {"W_dec": decoder.get(f"W_dec_{layer}")}
 
 
-def _read_per_layer(source: Path, layer: int) -> LayerTensors:
-    found = read_tensors(source / f"layer_{layer}.safetensors")
-    decoder, skip = found.get("W_dec"), found.get("W_skip")
-    return {
+def _read_per_layer(source: Path, layer: int, lazy_decoders: bool) -> LayerTensors:
+    leave_out = "W_dec" if lazy_decoders else ""
+    found = read_tensors(source / f"layer_{layer}.safetensors", leave_out=leave_out)
+    skip = found.get("W_skip")
+    weights = {
         **{name: found.get(name) for name in ("W_enc", "b_enc", "b_dec")},
         "threshold": found.get("activation_function.threshold"),
-        "W_dec": None if decoder is None else decoder[:, None],
         "W_skip": None if skip is None else skip.T,
     }
+    return weights if lazy_decoders else weights | {"W_dec": found.get("W_dec")}
 
 
 def _checked(
     weights: LayerTensors, transcoder: CrossLayerTranscoder, layer: int
 ) -> dict[str, Tensor]:
     """Return one layer's weights by the transcoder's names, shapes checked."""
-    threshold, W_dec = weights["threshold"], weights["W_dec"]
+    threshold = weights["threshold"]
     if threshold is None:
         threshold = torch.zeros(transcoder.config.d_transcoder)
-    wanted = transcoder.W_dec[layer]
-    if W_dec is not None and W_dec.ndim == 3:
-        W_dec = W_dec[:, : wanted.shape[1]]
     given = {
         "W_enc": (transcoder.W_enc[layer], weights["W_enc"]),
         "b_enc": (transcoder.b_enc[layer], weights["b_enc"]),
         "b_dec": (transcoder.b_dec[layer], weights["b_dec"]),
         "log_threshold": (transcoder.log_threshold[layer], threshold.flatten().log()),
-        "W_dec": (wanted, W_dec),
     }
+    if "W_dec" in weights:
+        W_dec, wanted = weights["W_dec"], transcoder.W_dec[layer]
+        given["W_dec"] = (wanted, W_dec if W_dec is None else _as_written(W_dec, wanted))
     if transcoder.config.skip_connection:
         given["W_skip"] = (transcoder.W_skip[layer], weights["W_skip"])
-    checked = {}
-    for name, (target, value) in given.items():
-        if value is None or value.shape != target.shape:
-            found = "missing" if value is None else f"of shape {tuple(value.shape)}"
-            raise BundleError(
-                f"The transcoder's {name}_{layer} is {found}; "
-                f"the first layer calls for {tuple(target.shape)}."
-            )
-        checked[name] = value
-    return checked
+    return {name: _check(name, layer, *pair) for name, pair in given.items()}
+
+
+def _check(name: str, layer: int, target: Tensor, value: Tensor | None) -> Tensor:
+    """Return a value of the target's shape."""
+    if value is None or value.shape != target.shape:
+        found = "missing" if value is None else f"of shape {tuple(value.shape)}"
+        raise BundleError(
+            f"The transcoder's {name}_{layer} is {found}; "
+            f"the first layer calls for {tuple(target.shape)}."
+        )
+    return value
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -198,8 +198,8 @@ class _FrozenHeads:
     """One layer's attention as a constant linear map, LN1 being part of it.
 
     LN1's gain and centring are folded into ``values`` and its denominators, one at each position
-    read, into ``pattern``: so nothing but matrix products is left. ``d_heads`` is all heads' ``d_head``
-    side by side.
+    read, into ``pattern``: so nothing but matrix products is left. ``d_heads`` is the ``d_head`` of
+    all heads, side by side.
     """
 
     pattern: Float[Tensor, "n_heads n_pos n_pos"]

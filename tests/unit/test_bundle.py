@@ -105,16 +105,43 @@ def test_every_kind_of_transcoder_survives_its_folder(tmp_path, cross_layer, ski
     assert loaded.config == transcoder.config
     for name, value in transcoder.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
+    lazy = cs.load_transcoder(tmp_path, lazy_decoders=True)
+    assert not any(name.startswith("W_dec") for name in lazy.state_dict())
+    for layer, decoders in enumerate(transcoder.W_dec):
+        assert torch.equal(lazy.W_dec[layer], decoders)
+        for features in (torch.tensor([5, 0, 5]), torch.tensor([], dtype=torch.int64)):
+            assert torch.equal(lazy.decoder_rows(layer, features), decoders[features])
 
 
 def test_a_transcoder_in_use_survives_another_in_its_folder(tmp_path):
     first, other = tiny_transcoder(seed=1), tiny_transcoder(seed=2)
     cs.save_transcoder(first, tmp_path)
     loaded = cs.load_transcoder(tmp_path)
+    lazy = cs.load_transcoder(tmp_path, lazy_decoders=True)
     cs.save_transcoder(other, tmp_path)
     assert torch.equal(loaded.W_dec[0], first.W_dec[0])
+    assert torch.equal(lazy.W_dec[0], first.W_dec[0])
     assert torch.equal(cs.load_transcoder(tmp_path).W_dec[0], other.W_dec[0])
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_decoders_left_on_disk_give_the_same_graph(tmp_path):
+    loaded = tiny_replacement(seed=3)
+    cs.save_transcoder(loaded.transcoder, tmp_path)
+    lazy = cs.load_transcoder(tmp_path, lazy_decoders=True)
+    replacement = cs.ReplacementModel(loaded.model, lazy, loaded.tokenizer)
+    graph, expected = (cs.attribute(model, PROMPT) for model in (replacement, loaded))
+    assert graph.n_features > 0
+    assert torch.equal(graph.adjacency, expected.adjacency)
+
+
+def test_half_precision_decoders_are_read_alike_from_disk_and_memory(tmp_path):
+    cs.save_transcoder(tiny_transcoder(), tmp_path)
+    path = tmp_path / "W_dec_0.safetensors"
+    save_file({name: value.bfloat16() for name, value in load_file(path).items()}, path)
+    lazy = cs.load_transcoder(tmp_path, lazy_decoders=True)
+    assert torch.equal(lazy.W_dec[0], cs.load_transcoder(tmp_path).W_dec[0])
+    assert lazy.W_dec[0].dtype == torch.float32
 
 
 def test_per_layer_sets_hold_their_skip_weights_transposed(tmp_path):
