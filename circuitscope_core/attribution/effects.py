@@ -6,6 +6,7 @@ sources at one position are slots of one matrix per layer, so that their effects
 product, added up in place over the layers that a source writes to.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -78,12 +79,8 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     constants = torch.stack(
         [_constant_at_output(context, layer, attention[layer]) for layer in range(n_layers)]
     )
-    blocks = []
-    for block in torch.arange(n_pos).split(POSITIONS_AT_ONCE):
-        found = [
-            torch.zeros(len(block), int(width.max()), constants.shape[-1])
-            for width in used[:, block]
-        ]
+    blocks = _room_for_blocks(used, constants.shape[-1])
+    for block, found in zip(torch.arange(n_pos).split(POSITIONS_AT_ONCE), blocks, strict=True):
         for layer, vectors in enumerate(found):
             vectors[:, 0] = constants[layer, block]
             here = torch.arange(len(block))
@@ -91,13 +88,25 @@ def lay_out_sources(context: AttributionContext) -> Sources:
             first = int(starts[layer, block[0]])
             features = slice(first, first + int(counts[layer, block].sum()))
             _add_decoders(found, context, features, slots)
-        blocks.append(found)
     every = torch.arange(n_pos) * n_slots
     columns = [every[positions] + slots, (every + error_slots).flatten(), every + n_slots - 1]
     by_layer = tuple(zip(*blocks, strict=True))
     values = tuple(frozen.to_values(1, found[0]) for found in blocks) if n_layers > 1 else ()
     embedded = tuple(_carry_up_tokens(context))
     return Sources(n_slots, by_layer, values, embedded, torch.cat(columns), attention)
+
+
+def _room_for_blocks(used: Int[Tensor, "n_layers n_pos"], d_model: int) -> list[list[Tensor]]:
+    """Return zeros ``[_, used, d_model]`` for every block of positions and layer.
+
+    One piece of memory: many of different sizes would leave gaps between them.
+    """
+    blocks = used.split(POSITIONS_AT_ONCE, dim=1)
+    shapes = [(block.shape[1], int(width.max()), d_model) for block in blocks for width in block]
+    room = torch.zeros(sum(math.prod(shape) for shape in shapes))
+    pieces = room.split([math.prod(shape) for shape in shapes])
+    views = [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    return [views[first : first + len(used)] for first in range(0, len(views), len(used))]
 
 
 def _carry_up_tokens(context: AttributionContext) -> Iterator[Tensor]:

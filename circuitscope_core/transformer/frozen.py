@@ -146,7 +146,7 @@ class FrozenTransformer:
         read = through_norm(block.ln1, change, self.activations.ln1_scales[layer][0])
         values = read[..., None, :, :] @ block.attn.W_V
         mixed = self.activations.patterns[layer][0] @ values
-        return change + (mixed @ block.attn.W_O).sum(dim=-3)
+        return change + mixed.transpose(-3, -2).flatten(-2) @ block.attn.W_O.flatten(end_dim=1)
 
     def through_read_point(
         self, layer: int, change: Float[Tensor, "*n n_pos d_model"], read_point: ReadPoint
