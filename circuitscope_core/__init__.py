@@ -1,6 +1,8 @@
 """Train, trace, prune, group and test: the engine behind the CircuitScope app."""
 
 from circuitscope_core.attribution import (
+    AttributionPlan,
+    AttributionProgress,
     Direction,
     EdgeExplanation,
     EdgePath,
@@ -60,6 +62,8 @@ from circuitscope_core.transformer import Transformer
 __all__ = [
     "AttributionConfig",
     "AttributionGraph",
+    "AttributionPlan",
+    "AttributionProgress",
     "BuiltinSource",
     "Bundle",
     "BundleError",

@@ -210,12 +210,13 @@ def run_trace(options: argparse.Namespace) -> int:
     """Trace one prompt."""
     started = time.perf_counter()
     bundle = cs.load_bundle(options.bundle)
-    graph = cs.attribute(
-        bundle,
-        options.prompt,
-        max_feature_nodes=options.max_feature_nodes,
-        targets=options.target,
-    )
+    config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
+    for event in cs.attribution_steps(bundle, options.prompt, config, options.target):
+        if isinstance(event, cs.AttributionPlan) and not options.json:
+            size = f"{event.n_bytes / 1e6:,.0f} MB"
+            write(f"{event.n_active:,} features are active; the graph takes about {size}.")
+        if isinstance(event, cs.AttributionGraph):
+            graph = event
     pruned = cs.prune_graph(graph, options.node_threshold, options.edge_threshold)
     supernodes = cs.cluster_features(pruned, bundle.transcoder)
     paths = cs.strongest_paths(pruned, options.paths, cards=bundle.feature_cards)

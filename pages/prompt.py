@@ -9,6 +9,7 @@ from pages.ui import begin_page
 from pages.ui.links import link_to
 from pages.ui.models import load_model, model_key
 from pages.ui.prompting import (
+    StepReport,
     ask_for_prompt,
     ask_for_target,
     check_target,
@@ -25,7 +26,7 @@ def build(state: State) -> None:
     """Build the graph, naming each step as it begins."""
     started = time.perf_counter()
     with st.status("Building the graph …", expanded=True) as status:
-        shown = show(tracing_of(state), state, on_step=st.write)
+        shown = show(tracing_of(state), state, on_step=StepReport())
         seconds = time.perf_counter() - started
         graph = shown.pruned.graph
         st.write(

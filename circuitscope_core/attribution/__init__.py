@@ -1,12 +1,19 @@
 """From a prompt to its attribution graph."""
 
-from circuitscope_core.attribution.attribute import attribute, attribution_steps
+from circuitscope_core.attribution.attribute import (
+    AttributionPlan,
+    AttributionProgress,
+    attribute,
+    attribution_steps,
+)
 from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
 from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge
 from circuitscope_core.attribution.targets import Direction, FeatureTarget, Target, TokenDifference
 
 __all__ = [
     "AttributionContext",
+    "AttributionPlan",
+    "AttributionProgress",
     "Direction",
     "EdgeExplanation",
     "EdgePath",

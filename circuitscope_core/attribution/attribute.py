@@ -1,16 +1,18 @@
 """``attribute``: the whole way from a prompt to its graph."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import psutil
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext, make_context
 from circuitscope_core.attribution.effects import (
+    TARGETS_AT_ONCE,
     Rows,
     Sources,
     direction_rows,
@@ -19,11 +21,34 @@ from circuitscope_core.attribution.effects import (
 )
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
+from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphOrigin, normalize_rows
 from circuitscope_core.replacement import ReplacementModel
 
 EXPANSION_STEPS = 8
 """With a budget: how often the influence estimate is renewed before the budget is used up."""
+
+
+@dataclass(frozen=True)
+class AttributionProgress:
+    """How far it is: ``done`` of ``total`` features where the step counts them."""
+
+    step: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class AttributionPlan:
+    """What a graph takes, known once the prompt's features are."""
+
+    n_active: int
+    """Features active on the prompt."""
+    n_rows: int
+    """Features whose rows are computed: all, or as many as ``max_feature_nodes`` allows."""
+    n_nodes: int
+    n_bytes: int
+    """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
 
 
 @runtime_checkable
@@ -59,16 +84,16 @@ def attribute(
     Raises:
         ConfigError: If a setting lies outside its range.
         PromptError: If the prompt is empty, too long, or has unknown ids.
-        GraphError: If a target is no single token, does not exist, or is given twice.
+        GraphError: If a target is no single token, does not exist, or is given twice, or the graph
+            does not fit into memory.
 
     Source: Ameisen et al. (2025), local replacement model and attribution graphs,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
     config = AttributionConfig(max_logits, logit_probability, max_feature_nodes)
-    for item in attribution_steps(bundle, prompt, config, targets):
-        if isinstance(item, AttributionGraph):
-            return item
-    raise AssertionError("the last step is the graph")
+    *_, graph = attribution_steps(bundle, prompt, config, targets)
+    assert isinstance(graph, AttributionGraph)
+    return graph
 
 
 def attribution_steps(
@@ -76,33 +101,76 @@ def attribution_steps(
     prompt: str | Sequence[int],
     config: AttributionConfig,
     targets: Sequence[Target] | None = None,
-) -> Iterator[str | AttributionGraph]:
-    """Do the same step by step: yields the name of each step as it begins, at last the graph.
+) -> Iterator[AttributionProgress | AttributionPlan | AttributionGraph]:
+    """Do the same step by step: yields how far it is, what it will take, at last the graph.
 
     Stop asking to cancel.
     """
     replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
-    yield "Encode the features"
+    yield AttributionProgress("Encode the features")
     context = make_context(replacement, prompt)
     chosen = select_targets(context, replacement, targets, config)
-    yield f"Compute the direct effects on {len(context.features):,} features"
+    plan = plan_attribution(context, len(chosen.layers), config.max_feature_nodes)
+    check_memory(plan)
+    yield plan
+    step = f"Compute the direct effects on {plan.n_rows:,} features"
+    yield AttributionProgress(step, 0, plan.n_rows)
     with torch.no_grad():
         sources = lay_out_sources(context)
         top = target_rows(context, sources, chosen)
-        n_all = len(context.features)
-        budget = config.max_feature_nodes
-        n_kept = n_all if budget is None else min(budget, n_all)
-        n_nodes = sources.n_columns - n_all + n_kept + len(chosen.token_ids)
         # memory of NumPy's zeros is taken only once it is written to: never for errors and tokens
-        adjacency = torch.from_numpy(np.zeros((n_nodes, n_nodes), dtype=np.float32))
-        if n_kept == n_all:  # rows are computed where they stay
-            effects = adjacency[:n_all, : sources.n_columns]
+        adjacency = torch.from_numpy(np.zeros((plan.n_nodes, plan.n_nodes), dtype=np.float32))
+        if plan.n_rows == plan.n_active:  # rows are computed where they stay
+            effects = adjacency[: plan.n_rows, : sources.n_columns]
         else:
-            effects = torch.zeros(n_kept, sources.n_columns)
-        kept, rows = compute_feature_rows(context, sources, top, chosen, effects)
-        yield "Put the graph together"
-        origin = GraphOrigin(replacement, chosen.directions, chosen.layers, chosen.positions)
-        yield replace(assemble(context, chosen, adjacency, kept, rows, top), origin=origin)
+            effects = torch.zeros(plan.n_rows, sources.n_columns)
+    filling = fill_feature_rows(context, sources, top, chosen, effects)
+    while True:
+        try:
+            with torch.no_grad():  # not around the yield: it would hold for who asks, too
+                done = next(filling)
+        except StopIteration as end:
+            kept, rows = end.value
+            break
+        yield AttributionProgress(step, done, plan.n_rows)
+    yield AttributionProgress("Put the graph together")
+    origin = GraphOrigin(replacement, chosen.directions, chosen.layers, chosen.positions)
+    with torch.no_grad():
+        graph = assemble(context, chosen, adjacency, kept, rows, top)
+    yield replace(graph, origin=origin)
+
+
+def plan_attribution(
+    context: AttributionContext, n_logits: int, max_feature_nodes: int | None
+) -> AttributionPlan:
+    """Return what a graph will take, from what is active."""
+    n_layers, n_pos, d_model = context.error_vectors.shape
+    n_active = len(context.features)
+    n_rows = n_active if max_feature_nodes is None else min(max_feature_nodes, n_active)
+    others = n_layers * n_pos + n_pos
+    n_nodes = n_rows + others + n_logits
+    n_writes = int((n_layers - context.features[:, 0]).sum())
+    numbers = n_nodes * n_nodes
+    if n_rows < n_active:  # rows have columns for all features until it is known which stay
+        numbers += n_rows * (n_active + others)
+    numbers += 2 * (n_writes + n_layers * n_pos) * d_model  # half of it is padding
+    numbers += 6 * TARGETS_AT_ONCE * n_pos * d_model
+    return AttributionPlan(n_active, n_rows, n_nodes, 4 * numbers)
+
+
+def check_memory(plan: AttributionPlan) -> None:
+    """Refuse what will not fit into the memory that is free.
+
+    Raises:
+        GraphError: Saying how much there is and what to do.
+    """
+    free = psutil.virtual_memory().available
+    if plan.n_bytes > free:
+        raise GraphError(
+            f"The graph of {plan.n_nodes:,} nodes needs about {plan.n_bytes / 1e9:.1f} GB of "
+            f"memory; {free / 1e9:.1f} GB are free. Give a shorter prompt, or keep fewer than "
+            f"{plan.n_rows:,} features (max_feature_nodes)."
+        )
 
 
 def target_rows(context: AttributionContext, sources: Sources, chosen: LogitTargets) -> Rows:
@@ -117,14 +185,16 @@ def target_rows(context: AttributionContext, sources: Sources, chosen: LogitTarg
     return Rows(effects, bias)
 
 
-def compute_feature_rows(
+def fill_feature_rows(
     context: AttributionContext,
     sources: Sources,
     top: Rows,
     chosen: LogitTargets,
     effects: Float[Tensor, "n_kept n_columns"],
-) -> tuple[Int[Tensor, " n_kept"], Rows]:
+) -> Generator[int, None, tuple[Int[Tensor, " n_kept"], Rows]]:
     """Fill ``effects`` with the rows of as many features as it has room for.
+
+    Yields how many are done.
 
     Returns:
         The features, in graph order where they are all, else as they were chosen; their rows.
@@ -132,12 +202,12 @@ def compute_feature_rows(
     n_features, budget = len(context.features), len(effects)
     bias = torch.zeros(budget)
     computed = torch.empty(0, dtype=torch.int64)
+    n_done = 0
     while len(computed) < budget:
         if budget == n_features:
             wanted = torch.arange(n_features)
         else:
-            done = Rows(effects[: len(computed)], bias[: len(computed)])
-            influence = estimate_influence(context, top, chosen, computed, done)
+            influence = estimate_influence(context, top, chosen, computed, effects)
             influence[computed] = -1
             step = min(-(-budget // EXPANSION_STEPS), budget - len(computed))
             wanted = influence[:n_features].topk(step).indices
@@ -146,6 +216,8 @@ def compute_feature_rows(
         for nodes, rows in feature_rows(context, sources, wanted):
             effects.index_copy_(0, place[nodes], rows.effects)
             bias[place[nodes]] = rows.bias
+            n_done += len(nodes)
+            yield n_done
         computed = torch.cat([computed, wanted])
     return computed, Rows(effects, bias)
 
@@ -155,15 +227,14 @@ def estimate_influence(
     top: Rows,
     chosen: LogitTargets,
     computed: Int[Tensor, " n"],
-    rows: Rows,
+    effects: Float[Tensor, "n_kept n_columns"],
 ) -> Float[Tensor, " n_columns"]:
     """Return each source's influence over the paths whose rows are known so far."""
     influence = chosen.probabilities @ normalize_rows(top.effects)
-    shares = normalize_rows(rows.effects)
     layers = context.features[computed, 0]
     for layer in range(context.frozen.n_layers - 1, -1, -1):
-        at: Bool[Tensor, " n"] = layers == layer
-        influence = influence + influence[computed[at]] @ shares[at]
+        for places in (layers == layer).nonzero()[:, 0].split(TARGETS_AT_ONCE):
+            influence = influence + influence[computed[places]] @ normalize_rows(effects[places])
     return influence
 
 
@@ -183,16 +254,14 @@ def assemble(
     if n_kept < n_all:
         order = kept.argsort()
         kept = kept[order]
-        left_out = torch.ones(n_all, dtype=torch.bool)
-        left_out[kept] = False
+        left_out = torch.ones(n_all)
+        left_out[kept] = 0
         columns = torch.cat([kept, torch.arange(n_all, top.effects.shape[1])])
         rows, top = (
-            Rows(
-                part.effects[:, columns],
-                part.bias + part.effects[:, :n_all][:, left_out].sum(dim=1),
-            )
-            for part in (Rows(rows.effects[order], rows.bias[order]), top)
+            Rows(part.effects[:, columns], part.bias + part.effects[:, :n_all] @ left_out)
+            for part in (rows, top)
         )
+        rows = Rows(rows.effects[order], rows.bias[order])
         adjacency[:n_kept, :first_logit] = rows.effects
     adjacency[first_logit:, :first_logit] = top.effects
     bias[:n_kept], bias[first_logit:] = rows.bias, top.bias

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
 from circuitscope_core.skills import SKILLS, exam
@@ -122,3 +123,24 @@ def check_target(state: State) -> None:
         raise cs.GraphError("No target was given. Type at least one token to explain.")
     if state.target == "difference" and not (state.tokens and state.minus):
         raise cs.GraphError("A difference needs two tokens. Type both.")
+
+
+class StepReport:
+    """Writes each step as it begins, with a bar where it can be counted."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._bar: DeltaGenerator | None = None
+
+    def __call__(self, event: cs.AttributionProgress | cs.AttributionPlan) -> None:
+        """Show one event."""
+        if isinstance(event, cs.AttributionPlan):
+            size = event.n_bytes / 1e6
+            st.write(f"{event.n_active:,} features are active; memory: about {size:,.0f} MB")
+            return
+        if event.step != self._step:
+            self._step = event.step
+            st.write(event.step)
+            self._bar = st.progress(0.0) if event.total else None
+        elif self._bar and event.total:
+            self._bar.progress(event.done / event.total)

@@ -26,7 +26,7 @@ from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.state import State, targets_of
 
 Value = TypeVar("Value")
-OnStep = Callable[[str], None]
+OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,11 @@ def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGrap
 
 def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown:
     """Prune, group and lay out a prompt's graph."""
-    tell = on_step or (lambda _name: None)
+
+    def tell(step: str) -> None:
+        if on_step:
+            on_step(cs.AttributionProgress(step))
+
     graph = trace(tracing, on_step)
     settings = (state.node_threshold, state.edge_threshold, state.similarity)
 
