@@ -1,6 +1,8 @@
 """Train, trace, prune, group and test: the engine behind the CircuitScope app."""
 
 from circuitscope_core.attribution import (
+    AttentionExplanation,
+    AttentionPair,
     AttributionPlan,
     AttributionProgress,
     Direction,
@@ -10,6 +12,7 @@ from circuitscope_core.attribution import (
     TokenDifference,
     attribute,
     attribution_steps,
+    explain_attention,
     explain_edge,
 )
 from circuitscope_core.bundle import (
@@ -60,6 +63,8 @@ from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
 __all__ = [
+    "AttentionExplanation",
+    "AttentionPair",
     "AttributionConfig",
     "AttributionGraph",
     "AttributionPlan",
@@ -110,6 +115,7 @@ __all__ = [
     "attribution_steps",
     "cluster_features",
     "collapse_graph",
+    "explain_attention",
     "explain_edge",
     "export_graph",
     "export_graphml",

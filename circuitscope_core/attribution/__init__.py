@@ -8,9 +8,16 @@ from circuitscope_core.attribution.attribute import (
 )
 from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
 from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge
+from circuitscope_core.attribution.heads import (
+    AttentionExplanation,
+    AttentionPair,
+    explain_attention,
+)
 from circuitscope_core.attribution.targets import Direction, FeatureTarget, Target, TokenDifference
 
 __all__ = [
+    "AttentionExplanation",
+    "AttentionPair",
     "AttributionContext",
     "AttributionPlan",
     "AttributionProgress",
@@ -23,6 +30,7 @@ __all__ = [
     "TokenDifference",
     "attribute",
     "attribution_steps",
+    "explain_attention",
     "explain_edge",
     "make_context",
 ]

@@ -12,7 +12,7 @@ from circuitscope_core.config import ReadPoint
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import FrozenTransformer, Spread
+from circuitscope_core.transformer import FrozenTransformer, HeadSide, Spread
 
 
 @runtime_checkable
@@ -22,6 +22,10 @@ class FrozenModel(Protocol):
     @property
     def n_layers(self) -> int:
         """Number of layers."""
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads in each layer."""
 
     @property
     def n_pos(self) -> int:
@@ -58,6 +62,14 @@ class FrozenModel(Protocol):
 
     def back_through_heads(self, layer: int, gradient: Tensor) -> Tensor:
         """Carry the same through each head alone ``[n_heads, n_seen, d_model, n]``."""
+
+    def head_reads(
+        self, layer: int, head: int, position: int, side: HeadSide
+    ) -> tuple[Tensor, Tensor]:
+        """Return directions ``[d_head, d_model]`` and biases of a head's query or key."""
+
+    def attention(self, layer: int, head: int, query: int, key: int) -> float:
+        """Return how much of a query's attention a key gets."""
 
     def through_attention(self, layer: int, change: Tensor) -> Tensor:
         """Carry changes ``[..., n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""

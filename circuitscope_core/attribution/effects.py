@@ -201,7 +201,35 @@ def direction_rows(
         carry_back(context, sources, gradient, layer, effects)
     elif layer > 0:
         spread = frozen.back_from_query(layer, start, positions)
-        carry_back(context, sources, spread, layer, effects)
+        carry_back(context, sources, spread, layer, effects, tokens=layer > 1)
+    return collect_rows(sources, effects, constant)
+
+
+def stream_rows(
+    context: AttributionContext,
+    sources: Sources,
+    layer: int,
+    position: int,
+    vectors: Float[Tensor, "n d_model"],
+    biases: Float[Tensor, " n"],
+) -> Rows:
+    """Return the rows of vectors' products with the stream before a layer, plus biases."""
+    frozen = context.frozen
+    effects = vectors.new_zeros(len(vectors), frozen.n_pos, sources.n_slots)
+    if layer == 0:
+        effects[:, position, 0] = vectors @ frozen.position_vectors()[position]
+        effects[:, position, -1] = vectors @ frozen.token_vectors()[position]
+    else:
+        positions = torch.full((len(vectors),), position)
+        gradient = place_targets(context, vectors, positions)
+        carry_back(context, sources, gradient, layer, effects)
+    return collect_rows(sources, effects, biases)
+
+
+def collect_rows(
+    sources: Sources, effects: Float[Tensor, "n n_pos n_slots"], constant: Float[Tensor, " n"]
+) -> Rows:
+    """Put effects into the graph's order."""
     bias = constant + effects[:, :, 0].sum(dim=1)
     return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
 
@@ -232,6 +260,8 @@ def carry_back(
     start: Float[Tensor, "n_seen d_model n"] | Spread,
     layer: int,
     effects: Float[Tensor, "n n_pos n_slots"],
+    *,
+    tokens: bool = True,
 ) -> None:
     """Carry gradients at ``resid_pre`` of a layer above 0 down, and add up ``effects``.
 
@@ -240,7 +270,8 @@ def carry_back(
         sources: From ``lay_out_sources``.
         start: The gradients; overwritten.
         layer: May be the number of layers: then they are at the final residual stream.
-        effects: What is added to. Tokens' are only added for targets above layer 1, or above all.
+        effects: What is added to.
+        tokens: Whether those of tokens and position embeddings are added, too.
     """
     frozen, skips = context.frozen, context.transcoder.config.skip_connection
     gradient = start.full() if isinstance(start, Spread) else start
@@ -255,7 +286,7 @@ def carry_back(
             contract(values, sources.values, effects)
             add_embedded(effects, contract_embedded(gradient, sources.embedded[below]))
     contract(gradient, sources.vectors[0], effects)
-    if layer == frozen.n_layers == 1:
+    if layer == 1 and tokens:
         gradient = back_through_skip(context, 0, gradient)
         add_embedded(effects, contract_embedded(gradient, sources.embedded[0]))
 

@@ -1,7 +1,15 @@
 """The native pre-LN transformer: a forward pass, its record, and its frozen linear remainder."""
 
 from circuitscope_core.transformer.activations import Activations, MlpSite
-from circuitscope_core.transformer.frozen import FrozenTransformer, Spread, place
+from circuitscope_core.transformer.frozen import FrozenTransformer, HeadSide, Spread, place
 from circuitscope_core.transformer.model import Transformer
 
-__all__ = ["Activations", "FrozenTransformer", "MlpSite", "Spread", "Transformer", "place"]
+__all__ = [
+    "Activations",
+    "FrozenTransformer",
+    "HeadSide",
+    "MlpSite",
+    "Spread",
+    "Transformer",
+    "place",
+]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +11,8 @@ from torch import Tensor
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.transformer.activations import Activations
 from circuitscope_core.transformer.model import Block, Norm, Transformer
+
+HeadSide: TypeAlias = Literal["query", "key"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class FrozenTransformer:
     def n_layers(self) -> int:
         """Number of layers."""
         return self.model.config.n_layers
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads in each layer."""
+        return self.model.config.n_heads
 
     @property
     def n_pos(self) -> int:
@@ -74,7 +82,7 @@ class FrozenTransformer:
         A vector at one position is carried by one row of each pattern: far less work than carrying
         a gradient that is 0 everywhere else.
         """
-        heads, n_heads = self._heads[layer], self.model.config.n_heads
+        heads, n_heads = self._heads[layer], self.n_heads
         n_seen = int(positions.max()) + 1 if self.causal else self.n_pos
         written = (heads.out @ vectors.T).unflatten(0, (n_heads, -1))
         by_head = heads.values.unflatten(1, (n_heads, -1)).transpose(0, 1)
@@ -98,7 +106,7 @@ class FrozenTransformer:
         else:
             written = torch.bmm(heads.out.expand(len(gradient), -1, -1), gradient)
         moved = torch.empty_like(written)
-        for head in range(self.model.config.n_heads):
+        for head in range(self.n_heads):
             heads.move(head, written, moved)
         return moved
 
@@ -132,11 +140,36 @@ class FrozenTransformer:
         written = heads.out @ gradient
         moved = torch.empty_like(written)
         through = []
-        for head in range(self.model.config.n_heads):
+        for head in range(self.n_heads):
             heads.move(head, written, moved)
             part = heads.of_head(head)
             through.append(heads.values[:, part] @ moved[:, part])
         return torch.stack(through)
+
+    def head_reads(
+        self, layer: int, head: int, position: int, side: HeadSide
+    ) -> tuple[Float[Tensor, "d_head d_model"], Float[Tensor, " d_head"]]:
+        """Return what makes one head's query or key at a position: directions and biases.
+
+        Each coordinate is the product of a direction with ``resid_pre`` plus a bias, LN1's
+        denominator being frozen; rotary positions are in the directions.
+        """
+        block = self.model.block(layer)
+        attn, norm = block.attn, block.ln1
+        weights = (attn.W_Q if side == "query" else attn.W_K)[head].detach()
+        bias = (attn.b_Q if side == "query" else attn.b_K)[head].detach()
+        if self.model.config.positions == "rotary":
+            basis = torch.eye(len(bias))[None, :, None].expand(-1, -1, self.n_pos, -1)
+            turn = attn.rotate(basis)[0, :, position]
+            weights, bias = weights @ turn, bias @ turn
+        if norm.enabled:
+            bias = bias + norm.b.detach() @ weights
+        scale = self.activations.ln1_scales[layer][0, position]
+        return back_through_norm(norm, weights.T, scale).detach(), bias
+
+    def attention(self, layer: int, head: int, query: int, key: int) -> float:
+        """Return how much of a query's attention a key gets, 0 to 1."""
+        return float(self.activations.patterns[layer][0, head, query, key])
 
     def through_attention(
         self, layer: int, change: Float[Tensor, "*n n_pos d_model"]

@@ -2,12 +2,16 @@
 
 import itertools
 
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitscope_core import (
+    AttributionConfig,
+    AttributionPlan,
+    AttributionProgress,
     Direction,
     FeatureTarget,
     GraphError,
@@ -15,6 +19,7 @@ from circuitscope_core import (
     PromptError,
     TokenDifference,
     attribute,
+    attribution_steps,
     intervene,
 )
 from circuitscope_core.attribution import make_context
@@ -228,6 +233,35 @@ def test_logits_are_ordered_by_probability_and_reach_the_share_asked_for():
     assert (probabilities.diff() <= 0).all()
     assert probabilities.sum() >= 0.5
     assert probabilities[:-1].sum() < 0.5
+
+
+@pytest.mark.parametrize("budget", [None, 7])
+def test_the_steps_state_the_size_first_and_count_every_row(budget):
+    replacement = tiny_replacement(n_layers=3, threshold=0.2)
+    config = AttributionConfig(max_feature_nodes=budget)
+    *events, graph = attribution_steps(replacement, PROMPT, config)
+    plan = next(event for event in events if isinstance(event, AttributionPlan))
+    assert (plan.n_active, plan.n_rows) == (graph.n_active_features, graph.n_features)
+    assert plan.n_nodes == graph.n_nodes
+    assert plan.n_bytes >= 4 * graph.n_nodes**2
+    counted = [e.done for e in events if isinstance(e, AttributionProgress) and e.total]
+    assert counted == sorted(counted)
+    assert counted[0] == 0
+    assert counted[-1] == graph.n_features
+
+
+def test_a_graph_that_does_not_fit_is_refused_before_it_is_begun(monkeypatch):
+    memory = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    steps = attribution_steps(tiny_replacement(), PROMPT, AttributionConfig())
+    assert next(steps) == AttributionProgress("Encode the features")
+    with pytest.raises(GraphError, match=r"needs about .* GB .* keep fewer than \d+ features"):
+        next(steps)
+
+
+def test_asking_for_steps_leaves_gradients_as_they_are():
+    for _ in attribution_steps(tiny_replacement(), PROMPT, AttributionConfig()):
+        assert torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize("budget", [0, 1, 7, 10_000])
