@@ -4,6 +4,7 @@
   const send = (type, data) => globalThis.parent.postMessage({ isStreamlitMessage: true, type, ...data }, '*')
   const view = cs.mount(document.getElementById('root'), {
     wheel: 'focus',
+    explain: true,
     emit: (value) => send('streamlit:setComponentValue', { value, dataType: 'json' }),
   })
   cs.view = view

@@ -107,6 +107,15 @@
     ctx.globalAlpha = 1
   }
 
+  // Whether a point lies within reach of an edge; both in the graph's own coordinates.
+  const probe = document.createElement('canvas').getContext('2d')
+  cs.isOnEdge = function isOnEdge(edge, picture, point, reach) {
+    probe.beginPath()
+    route(probe, edge.from, edge.to, picture.bent)
+    probe.lineWidth = 2 * reach
+    return probe.isPointInStroke(point.x, point.y)
+  }
+
   cs.drawPath = function drawPath(ctx, nodes, picture, theme) {
     ctx.beginPath()
     for (let i = 1; i < nodes.length; i++) route(ctx, nodes[i - 1], nodes[i], picture.bent)

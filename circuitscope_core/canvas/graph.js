@@ -4,6 +4,8 @@
   'use strict'
 
   const REACH = 30 // pixels within which the nearest node answers the pointer
+  const EDGE_REACH = 5 // the same for the edges of the selected node
+  const EDGE_ENDS = 12 // so close to a node, the node is meant
   const CARD_GAP = 18
   const MARGIN = { left: 86, top: 34, right: 30 }
 
@@ -12,13 +14,13 @@
     const ui = cs.buildFrame(root)
     const state = {
       data: null, text: null, view: 'full', picture: null, byId: new Map(), homes: new Map(), links: new Map(),
-      selected: null, hovered: null, pinned: new Set(), path: null, matches: null, dark: false, touched: false,
+      selected: null, hovered: null, pinned: new Set(), path: null, edge: null, matches: null, dark: false, touched: false,
       nameOf: (id) => state.labels.get(id) || id, labels: new Map(),
     }
     let net = null
     const emit = (event) => options.emit && options.emit({ ...event, nonce: `${Date.now()}-${Math.random()}` })
     const redraw = () => { if (net) net.redraw() }
-    const actions = { select, hover, pin, showPath }
+    const actions = { select, hover, pin, showPath, explain: options.explain ? explain : null }
 
     // --- what is drawn ------------------------------------------------------------------------
 
@@ -47,6 +49,7 @@
       const focused = picture.links.filter((edge) => edge.from.id === state.selected || edge.to.id === state.selected)
       if (state.selected !== null) for (const edge of focused) cs.drawEdge(ctx, edge, picture, dark, 0.9)
       else if (picture.bent && state.path === null) for (const edge of picture.links) if (Math.abs(edge.share) > 0.04) cs.drawEdge(ctx, edge, picture, dark, 0.55)
+      if (state.edge) cs.drawPath(ctx, [state.edge.from, state.edge.to], picture, theme)
       if (state.path !== null) cs.drawPath(ctx, pathNodes(), picture, theme)
     }
 
@@ -115,6 +118,7 @@
     function select(id) {
       state.selected = id === state.selected ? null : id
       state.path = null
+      state.edge = null
       state.links = new Map()
       for (const edge of state.picture.links) {
         if (edge.from.id === state.selected) state.links.set(edge.to.id, edge.share)
@@ -134,6 +138,15 @@
       cs.fillPanel(ui.panel, state, actions)
       redraw()
       emit({ event: 'pin', pinned: [...state.pinned].sort() })
+    }
+
+    // Asks which heads carried an edge of the selected node; the page answers below the canvas.
+    function explain(edge) {
+      state.edge = edge
+      cs.fillPanel(ui.panel, state, actions)
+      redraw()
+      ui.live.textContent = `Edge from ${edge.from.label} to ${edge.to.label}: its heads are shown below the graph`
+      emit({ event: 'edge', source: edge.from.id, target: edge.to.id })
     }
 
     function hover(id) {
@@ -161,7 +174,7 @@
       const raw = state.data[view] || state.data.full
       const selected = state.selected
       state.view = state.data[view] ? view : 'full'
-      Object.assign(state, cs.preparePicture(raw, state.view === 'groups'), { hovered: null, selected: null, links: new Map() })
+      Object.assign(state, cs.preparePicture(raw, state.view === 'groups'), { hovered: null, selected: null, edge: null, links: new Map() })
       cs.markView(ui, state)
       openPicture()
       search(ui.search.value)
@@ -183,6 +196,16 @@
       return best
     }
 
+    // The strongest edge of the selected node under the pointer, where no node is.
+    function edgeAt(x, y) {
+      if (!options.explain || state.selected === null) return null
+      const point = net.DOMtoCanvas({ x, y }), scale = net.getScale()
+      const close = (node) => !node.members.length && Math.hypot(node.x - point.x, node.y - point.y) < EDGE_ENDS / scale
+      const own = state.picture.links.filter((edge) => edge.from.id === state.selected || edge.to.id === state.selected)
+      const hits = own.filter((edge) => cs.isOnEdge(edge, state.picture, point, EDGE_REACH / scale) && !close(edge.from) && !close(edge.to))
+      return hits.sort((a, b) => Math.abs(b.share) - Math.abs(a.share))[0] || null
+    }
+
     function onMove(event) {
       if (!net || event.buttons) return
       const frame = ui.net.getBoundingClientRect()
@@ -196,7 +219,10 @@
 
     function onClick(parameters) {
       ui.box.focus({ preventScroll: true })
-      const node = nearest(parameters.pointer.DOM.x, parameters.pointer.DOM.y)
+      const { x, y } = parameters.pointer.DOM
+      const edge = edgeAt(x, y)
+      if (edge) { explain(edge); return }
+      const node = nearest(x, y)
       const source = parameters.event.srcEvent
       if (!node) { if (state.selected !== null || state.path !== null) { state.path = null; select(null) } }
       else if (source.ctrlKey || source.metaKey) pin(node.id)
@@ -318,6 +344,7 @@
 
     const place = (id) => net.canvasToDOM(state.byId.get(id))
     const destroy = () => { if (net) net.destroy(); root.replaceChildren() }
-    return { update, destroy, place, scale: () => net.getScale(), ids: () => state.picture.nodes.map((node) => node.id) }
+    const hovered = () => state.hovered
+    return { update, destroy, place, hovered, scale: () => net.getScale(), ids: () => state.picture.nodes.map((node) => node.id) }
   }
 })(globalThis.CircuitScope)

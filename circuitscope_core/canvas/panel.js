@@ -4,7 +4,8 @@
 
   const ROWS_AT_FIRST = 12
 
-  // actions: select(id), hover(id or null), pin(id), showPath(number or null)
+  // actions: select(id), hover(id or null), pin(id), showPath(number or null), and, where there is a
+  // model to ask, explain(edge)
   cs.fillPanel = function fillPanel(panel, state, actions) {
     const top = panel.dataset.of === String(state.selected) ? panel.scrollTop : 0
     panel.replaceChildren()
@@ -86,7 +87,7 @@
   const PLACE = { token: 'Tok', logit: 'Out' }
 
   function fillRow(list, edge, other, node, state, actions) {
-    const item = cs.el('div', '', null, list)
+    const item = cs.el('div', 'cs-item', null, list)
     item.setAttribute('role', 'listitem')
     const row = cs.button('cs-row', null, `${other.label}, ${other.detail}: weight ${cs.signed(edge.weight)}, share ${cs.signedPercent(edge.share)}`, item, () => actions.select(other.id))
     row.style.background = cs.linkColor(edge.share, state.dark)
@@ -97,6 +98,11 @@
     cs.el('span', 'cs-row-label', other.label, row)
     cs.el('span', 'cs-row-number', cs.signed(edge.weight), row)
     cs.el('span', 'cs-row-number cs-row-share', cs.signedPercent(edge.share), row)
+    if (actions.explain) {
+      const words = 'Which attention heads carried this edge'
+      const why = cs.button('cs-why', 'heads', words, item, () => actions.explain(edge))
+      why.setAttribute('aria-pressed', edge === state.edge)
+    }
     row.addEventListener('mouseenter', () => actions.hover(other.id))
     row.addEventListener('mouseleave', () => actions.hover(null))
     row.addEventListener('focus', () => actions.hover(other.id))

@@ -1,6 +1,14 @@
 """A graph as plain data for drawing: positions, names, cards, paths. No plotting library."""
 
 from circuitscope_core.view.ablation import AblationRow, ablate, node_indices
+from circuitscope_core.view.edges import (
+    HeadExplanation,
+    LinkExplanation,
+    LinkPath,
+    PairRow,
+    explain_head,
+    explain_link,
+)
 from circuitscope_core.view.layout import layout_graph
 from circuitscope_core.view.model import (
     Band,
@@ -27,11 +35,17 @@ __all__ = [
     "FeatureRow",
     "GraphPath",
     "GraphView",
+    "HeadExplanation",
+    "LinkExplanation",
+    "LinkPath",
     "NextToken",
     "NodeView",
+    "PairRow",
     "PathView",
     "Picture",
     "ablate",
+    "explain_head",
+    "explain_link",
     "feature_rows",
     "layout_graph",
     "next_tokens",

@@ -9,8 +9,9 @@ from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import Intervention, intervene
+from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.view.text import token_label
+from circuitscope_core.view.text import node_id, token_label
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,8 @@ def ablate(
     )
 
 
-def node_indices(graph: AttributionGraph, node_ids: Sequence[str]) -> tuple[int, ...]:
-    """Return the feature nodes among ids of the exchange format; others are left out."""
-    known = {
-        f"{layer}_{feature}_{position}": index
-        for index, (layer, position, feature) in enumerate(graph.features.tolist())
-    }
+def node_indices(pruned: PrunedGraph, node_ids: Sequence[str]) -> tuple[int, ...]:
+    """Return the kept nodes among ids of the exchange format; others are left out."""
+    kept = pruned.node_mask.nonzero()[:, 0].tolist()
+    known = {node_id(pruned.graph, index): index for index in kept}
     return tuple(known[name] for name in node_ids if name in known)

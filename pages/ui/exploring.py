@@ -1,5 +1,6 @@
 """The Graph page's parts: settings, canvas, scores, paths, table, downloads."""
 
+import altair as alt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -8,7 +9,17 @@ import circuitscope_core as cs
 from pages.ui.graph_component import draw_graph
 from pages.ui.state import State, apply_event, change_state, get_state, write_address
 from pages.ui.text import plain
-from pages.ui.tracing import Shown, downloads, feature_table, switch_off
+from pages.ui.tracing import (
+    Shown,
+    downloads,
+    feature_table,
+    look_at_head,
+    look_inside,
+    switch_off,
+)
+
+MOST_PATHS = 10
+"""Bars drawn for an edge; the table beside them has all."""
 
 DOWNLOADS = {
     "html": ("Standalone page", "One file with this graph to explore; works without a network."),
@@ -70,7 +81,82 @@ def draw_canvas(shown: Shown, opening: State) -> None:
     if state != get_state():
         change_state(**vars(state))
     write_address(get_state())
+    draw_edge(shown, get_state().edge)
     draw_ablation(shown, get_state().selected)
+
+
+def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:
+    """Draw which attention heads carried the edge that was clicked."""
+    found = look_inside(shown, edge)
+    if found is None:
+        return
+    pictures = (shown.view.full, shown.view.groups or shown.view.full)
+    nodes = {node.id: node for picture in pictures for node in picture.nodes}
+    source, target = (nodes[name] for name in edge)
+    with st.container(border=True):
+        st.subheader("Inside the edge: the heads that carried it")
+        st.caption(
+            "At every layer in between, the signal stayed at its token or went through one of the "
+            "attention heads, written layer.head. These ways add up to the edge, exactly."
+        )
+        st.text(
+            f"{source.label} ({source.detail})  →  {target.label} ({target.detail})\n"
+            f"weight {found.weight:+.4f}"
+            + (f", {found.rest:+.4f} of it along ways not listed" if abs(found.rest) > 1e-4 else "")
+        )
+        frame = pd.DataFrame([vars(path) for path in found.paths])
+        if frame.empty:
+            st.info("Nothing flows along this edge.")
+            return
+        left, right = st.columns([3, 2], gap="medium")
+        left.altair_chart(chart_of_paths(frame.head(MOST_PATHS)), width="stretch")
+        right.dataframe(
+            frame,
+            hide_index=True,
+            width="stretch",
+            key="graph_edge_paths",
+            column_config={
+                "text": "Way",
+                "weight": st.column_config.NumberColumn("Weight", format="%+.4f"),
+                "share": st.column_config.NumberColumn("Share", format="percent"),
+            },
+        )
+        if found.single_heads:
+            draw_head(shown, edge, found.single_heads)
+
+
+def chart_of_paths(frame: pd.DataFrame) -> alt.Chart:
+    """Return the ways' weights as bars, coloured by sign as in the graph."""
+    weight = alt.X("weight:Q", title="Weight")
+    sign = alt.condition("datum.weight < 0", alt.value("#9970ab"), alt.value("#5aae61"))
+    way = alt.Y("text:N", title=None, sort=None, axis=alt.Axis(labelLimit=220))
+    bars = alt.Chart(frame).mark_bar().encode(x=weight, y=way, color=sign)
+    return bars.properties(height=40 + 26 * len(frame))
+
+
+def draw_head(shown: Shown, edge: tuple[str, ...], heads: tuple[tuple[int, int], ...]) -> None:
+    """Draw why one of an edge's heads attended."""
+    names = {f"{layer}.{head}": (layer, head) for layer, head in heads}
+    name = st.selectbox(
+        "Why did this head attend?", list(names), key=f"graph_head_{'_'.join(edge)}"
+    )
+    found = look_at_head(shown, edge, names[name])
+    st.caption(
+        f"Head {name} gives {found.attention:.1%} of its attention to the edge’s source token. Its "
+        f"score, {found.score:+.2f} before the softmax, is a sum over pairs of what the query and "
+        f"the key were made of; the pairs not listed add {found.rest:+.2f}."
+    )
+    st.dataframe(
+        pd.DataFrame([vars(row) for row in found.rows]),
+        hide_index=True,
+        width="stretch",
+        key="graph_head_pairs",
+        column_config={
+            "query": "In the query (it attends)",
+            "key": "In the key (it is attended to)",
+            "weight": st.column_config.NumberColumn("Adds to the score", format="%+.3f"),
+        },
+    )
 
 
 def draw_ablation(shown: Shown, selected: str) -> None:

@@ -32,6 +32,8 @@ class State:
     view: str = "full"
     """One of ``VIEWS``."""
     selected: str = ""
+    edge: tuple[str, ...] = ()
+    """Source and target of the edge that was clicked; nothing where none was."""
     pinned: tuple[str, ...] = ()
     seen: str = ""
     """The last canvas event that was dealt with."""
@@ -118,7 +120,9 @@ def apply_event(state: State, event: Mapping[str, Any] | None) -> State:
         return state
     state = replace(state, seen=str(event.get("nonce", "")))
     if event.get("event") == "select":
-        return replace(state, selected=str(event.get("id") or ""))
+        return replace(state, selected=str(event.get("id") or ""), edge=())
+    if event.get("event") == "edge":
+        return replace(state, edge=(str(event.get("source")), str(event.get("target"))))
     if event.get("event") == "pin":
         return replace(state, pinned=tuple(str(name) for name in event.get("pinned", [])))
     if event.get("event") == "view" and event.get("view") in VIEWS:

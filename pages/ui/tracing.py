@@ -15,8 +15,12 @@ from circuitscope_core.export import graph_to_json, graphml_text, render_view, s
 from circuitscope_core.view import (
     AblationRow,
     GraphView,
+    HeadExplanation,
+    LinkExplanation,
     NextToken,
     ablate,
+    explain_head,
+    explain_link,
     feature_rows,
     layout_graph,
     next_tokens,
@@ -151,15 +155,43 @@ def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
     """Return what happens without the selected feature or supernode; nothing for other nodes."""
-    groups = shown.view.groups.nodes if shown.view.groups else ()
-    members = next((node.members for node in groups if node.id == selected), (selected,))
     graph = shown.pruned.graph
-    nodes = node_indices(graph, members)
+    nodes = tuple(node for node in members_of(shown, selected) if node < graph.n_features)
 
     def compute() -> tuple[AblationRow, ...]:
         return ablate(load_model(shown.tracing.model), graph, nodes)
 
     return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def members_of(shown: Shown, name: str) -> tuple[int, ...]:
+    """Return the graph's nodes behind a node or a supernode of the picture."""
+    groups = shown.view.groups.nodes if shown.view.groups else ()
+    members = next((node.members for node in groups if node.id == name and node.members), (name,))
+    return node_indices(shown.pruned, members)
+
+
+def look_inside(shown: Shown, edge: tuple[str, ...]) -> LinkExplanation | None:
+    """Return which heads carried an edge of the picture; None where it is not there any more."""
+    if len(edge) != 2:
+        return None
+    sources, targets = (members_of(shown, name) for name in edge)
+    if not sources or not targets:
+        return None
+    key = ("edge", shown.tracing, sources, targets)
+    return recent_views().get(key, lambda: explain_link(shown.pruned.graph, sources, targets))
+
+
+def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> HeadExplanation:
+    """Return why a head attends from an edge's target to its source."""
+    graph = shown.pruned.graph
+    key, query = (int(graph.node_positions[members_of(shown, name)[0]]) for name in edge)
+    cards = load_model(shown.tracing.model).feature_cards
+
+    def compute() -> HeadExplanation:
+        return explain_head(graph, head, query, key, cards)
+
+    return recent_views().get(("head", shown.tracing, head, query, key), compute)
 
 
 def feature_table(shown: Shown) -> pd.DataFrame:

@@ -100,6 +100,40 @@ def test_supernodes_search_and_paths(url, page):
     expect(page).to_have_url(re.compile("view=groups"), timeout=WAIT)
 
 
+def select_with_inputs(page, frame):
+    """Select the output node and return its id and its strongest input's."""
+    name = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
+    page.mouse.click(*point_of(frame, name))
+    expect(frame.locator(".cs-panel")).to_contain_text("Inputs (")
+    return name
+
+
+def test_the_heads_of_an_edge_are_a_click_in_the_list_away(url, page):
+    frame = open_graph(page, url)
+    select_with_inputs(page, frame)
+    button = frame.get_by_role("button", name="Which attention heads carried this edge").first
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    heading = page.get_by_role("heading", name="Inside the edge")
+    heading.wait_for(timeout=WAIT)
+    expect(
+        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
+    ).to_be_visible(timeout=WAIT)
+    frame.get_by_role("button", name="Back to the whole graph").click()
+    expect(heading).to_have_count(0, timeout=WAIT)
+
+
+def test_a_click_on_an_edge_itself_opens_it(url, page):
+    frame = open_graph(page, url)
+    name = select_with_inputs(page, frame)
+    frame.locator(".cs-row").first.hover()  # names the strongest input
+    other = frame.evaluate("CircuitScope.view.hovered()")
+    (x, y), (to_x, to_y) = point_of(frame, name), point_of(frame, other)
+    page.mouse.click((x + to_x) / 2, (y + to_y) / 2)
+    page.get_by_role("heading", name="Inside the edge").wait_for(timeout=WAIT)
+    expect(frame.locator(".cs-why[aria-pressed=true]")).to_have_count(1)
+
+
 def test_a_changed_threshold_draws_another_graph(url, page):
     frame = open_graph(page, url)
     before = len(frame.evaluate("CircuitScope.view.ids()"))

@@ -43,7 +43,10 @@ def test_events_change_selection_pins_and_view():
     assert state.pinned == ("a", "b")
     state = apply_event(state, {"event": "view", "view": "groups", "nonce": "3"})
     assert state.view == "groups"
-    assert apply_event(state, {"event": "select", "id": None, "nonce": "4"}).selected == ""
+    state = apply_event(state, {"event": "edge", "source": "a", "target": "b", "nonce": "4"})
+    assert state.edge == ("a", "b")
+    state = apply_event(state, {"event": "select", "id": None, "nonce": "5"})
+    assert (state.selected, state.edge) == ("", ())
 
 
 def test_an_event_counts_once():

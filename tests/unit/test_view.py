@@ -13,6 +13,8 @@ from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
 from circuitscope_core.view import (
     ablate,
+    explain_head,
+    explain_link,
     feature_rows,
     layout_graph,
     node_id,
@@ -236,11 +238,41 @@ def test_drawing_changes_nothing(pruned):
 def test_a_feature_switched_off_does_what_the_graph_says():
     replacement = tiny_replacement()
     graph = attribute(replacement, "cat (N")
-    names = [node_id(graph, index) for index in (0, graph.n_features - 1)]
-    assert node_indices(graph, [*names, "E_1_1", "group_1"]) == (0, graph.n_features - 1)
-    for row in ablate(replacement, graph, node_indices(graph, names)):
+    whole = prune_graph(graph, 1.0, 1.0)
+    nodes = (0, graph.n_features - 1)
+    names = [node_id(graph, index) for index in nodes]
+    assert node_indices(whole, [*names, "E_1_1", "group_1"]) == nodes
+    for row in ablate(replacement, graph, nodes):
         assert row.measured == pytest.approx(row.predicted, abs=1e-4)
         assert 0 <= row.probability_after <= 1
+
+
+def test_an_edge_between_groups_is_the_sum_of_its_members_edges():
+    replacement = tiny_replacement(n_layers=3, threshold=0.2)
+    graph = attribute(replacement, "cat (N")
+    of_layer = [(graph.features[:, 0] == layer).nonzero()[:, 0] for layer in (0, 2)]
+    sources, targets = of_layer[0][:3].tolist(), of_layer[1][-3:].tolist()
+    found = explain_link(graph, sources, targets)
+    expected = float(graph.adjacency[targets][:, sources].sum())
+    assert found.weight == pytest.approx(expected, rel=1e-5)
+    assert sum(path.weight for path in found.paths) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert sum(abs(path.share) for path in found.paths) == pytest.approx(1)
+    strengths = [abs(path.weight) for path in found.paths]
+    assert strengths == sorted(strengths, reverse=True)
+    assert {f"{layer}.{head}" for layer, head in found.single_heads} == {
+        path.text for path in found.paths if path.text.count(".") == 1
+    }
+
+
+def test_a_head_is_explained_by_named_pairs():
+    replacement = tiny_replacement(threshold=0.2)
+    graph = attribute(replacement, "cat (N")
+    found = explain_head(graph, (1, 0), 5, 2, sample_cards())
+    total = sum(row.weight for row in found.rows) + found.rest
+    assert total == pytest.approx(found.score, rel=1e-5, abs=1e-5)
+    names = {name for row in found.rows for name in (row.query, row.key)}
+    assert all(name.startswith(("L", "token at", "constant")) for name in names)
+    assert 0 <= found.attention <= 1
 
 
 def test_only_features_can_be_switched_off():

@@ -1,0 +1,106 @@
+"""What lies behind an edge of the picture: the heads that carried it, and why they attended."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from circuitscope_core.attribution import EdgePath, explain_attention, explain_edge
+from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.view.text import token_label
+
+MAX_PAIRS = 12
+"""Pairs of sources shown for a head."""
+
+
+@dataclass(frozen=True)
+class LinkPath:
+    """One way that an edge took."""
+
+    text: str
+    """Heads as ``layer.head``, or "stayed in place"."""
+    weight: float
+    share: float
+    """Of the sum of all ways' absolute weights, signed."""
+
+
+@dataclass(frozen=True)
+class LinkExplanation:
+    """An edge, or all edges between two groups, by the ways they took."""
+
+    weight: float
+    paths: tuple[LinkPath, ...]
+    """Strongest first."""
+    rest: float
+    """What ways that were not followed give."""
+    single_heads: tuple[tuple[int, int], ...]
+    """Layer and number of the heads that carried a part all alone."""
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """What one source in a query and one in a key add to an attention score."""
+
+    query: str
+    key: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class HeadExplanation:
+    """Why a head attends from one position to another."""
+
+    score: float
+    attention: float
+    rows: tuple[PairRow, ...]
+    rest: float
+
+
+def explain_link(
+    graph: AttributionGraph, sources: Sequence[int], targets: Sequence[int]
+) -> LinkExplanation:
+    """Split the edges from some nodes to others by the heads that carried them."""
+    weights: dict[EdgePath, float] = defaultdict(float)
+    total, rest = 0.0, 0.0
+    for target in targets:
+        for source in sources:
+            if graph.adjacency[target, source] == 0:
+                continue
+            found = explain_edge(graph, source, target)
+            total += found.weight
+            rest += found.rest
+            for path in found.paths:
+                weights[EdgePath(path.heads, 0.0)] += path.weight
+    size = sum(abs(weight) for weight in weights.values()) or 1.0
+    ordered = sorted(weights.items(), key=lambda item: -abs(item[1]))
+    paths = tuple(LinkPath(path.text, weight, weight / size) for path, weight in ordered)
+    alone = tuple(path.heads[0] for path, _ in ordered if len(path.heads) == 1)
+    return LinkExplanation(total, paths, rest, alone)
+
+
+def explain_head(
+    graph: AttributionGraph,
+    head: tuple[int, int],
+    query: int,
+    key: int,
+    cards: FeatureCards,
+) -> HeadExplanation:
+    """Name the pairs of sources that make a head attend from one position to another."""
+    found = explain_attention(graph, *head, query, key, max_pairs=MAX_PAIRS)
+    rows = tuple(
+        PairRow(_name(graph, pair.query, cards), _name(graph, pair.key, cards), pair.weight)
+        for pair in found.pairs
+    )
+    return HeadExplanation(found.score, found.attention, rows, found.rest)
+
+
+def _name(graph: AttributionGraph, node: Node | None, cards: FeatureCards) -> str:
+    if node is None:
+        return "constant (biases, position)"
+    where = f"at “{token_label(graph.token_texts[node.position])}”, token {node.position}"
+    if node.kind is NodeKind.TOKEN:
+        return f"token {where}"
+    if node.kind is NodeKind.ERROR:
+        return f"L{node.layer} error {where}"
+    label = cards.card(node.layer, node.feature).label or f"feature {node.feature}"
+    return f"L{node.layer} {label} {where}"
