@@ -46,6 +46,12 @@ from circuitscope_core.errors import (
 )
 from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.global_weights import (
+    GlobalWeight,
+    GlobalWeights,
+    measure_global_weights,
+    virtual_weights,
+)
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.interventions import Intervention, InterventionResult, intervene
 from circuitscope_core.pipeline import train
@@ -89,6 +95,8 @@ __all__ = [
     "FeatureCardConfig",
     "FeatureCards",
     "FeatureTarget",
+    "GlobalWeight",
+    "GlobalWeights",
     "GraphError",
     "GraphScores",
     "HuggingFaceTokenizer",
@@ -124,9 +132,11 @@ __all__ = [
     "intervene",
     "load_bundle",
     "load_transcoder",
+    "measure_global_weights",
     "prune_graph",
     "save_bundle",
     "save_transcoder",
     "strongest_paths",
     "train",
+    "virtual_weights",
 ]

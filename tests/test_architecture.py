@@ -23,6 +23,7 @@ ROOMS = [
     "replacement",
     "training",
     "feature_cards",
+    "global_weights",
     "graph",
     "attribution",
     "pruning",

@@ -19,6 +19,7 @@ from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_tra
 from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -26,6 +27,7 @@ from circuitscope_core.transformer import Transformer
 
 FORMAT_VERSION = 1
 RECORD = "bundle.json"
+GLOBAL_WEIGHTS = "global_weights.parquet"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Bundle:
     metadata: BundleMetadata
     training_log: str = ""
     """Events of the training, one JSON object a line."""
+    global_weights: GlobalWeights | None = None
+    """None where they were not measured."""
 
     @property
     def replacement(self) -> ReplacementModel:
@@ -83,6 +87,8 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
         shutil.copyfile(bundle.tokenizer.path, partial / "tokenizer.json")
     bundle.feature_cards.save(partial / "feature_cards.parquet")
+    if bundle.global_weights:
+        bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
     (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
     if folder.exists():
@@ -134,13 +140,16 @@ def load_bundle(path: str | Path) -> Bundle:
             tokenizer = HuggingFaceTokenizer(tokenizer_file)
         sizes = (transcoder.config.n_layers, transcoder.config.d_transcoder)
         cards = FeatureCards.load(folder / "feature_cards.parquet", *sizes)
+        weights = None
+        if GLOBAL_WEIGHTS in record["files"]:
+            weights = GlobalWeights.load(folder / GLOBAL_WEIGHTS, *sizes)
         ReplacementModel(model, transcoder, tokenizer)
     except BundleError:
         raise
     except CircuitScopeError as error:
         raise BundleError(f"The bundle {folder} does not fit together: {error}") from error
     log = (folder / "training_log.jsonl").read_text(encoding="utf-8")
-    return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log)
+    return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log, weights)
 
 
 def _metadata(record: Mapping[str, Any]) -> BundleMetadata:

@@ -1,7 +1,13 @@
 """The native pre-LN transformer: a forward pass, its record, and its frozen linear remainder."""
 
 from circuitscope_core.transformer.activations import Activations, MlpSite
-from circuitscope_core.transformer.frozen import FrozenTransformer, HeadSide, Spread, place
+from circuitscope_core.transformer.frozen import (
+    FrozenTransformer,
+    HeadSide,
+    Spread,
+    back_through_norm,
+    place,
+)
 from circuitscope_core.transformer.model import Transformer
 
 __all__ = [
@@ -11,5 +17,6 @@ __all__ = [
     "MlpSite",
     "Spread",
     "Transformer",
+    "back_through_norm",
     "place",
 ]

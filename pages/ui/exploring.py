@@ -108,8 +108,10 @@ def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:
         if frame.empty:
             st.info("Nothing flows along this edge.")
             return
-        left, right = st.columns([3, 2], gap="medium")
-        left.altair_chart(chart_of_paths(frame.head(MOST_PATHS)), width="stretch")
+        right = st.container()
+        if len(frame) > 1:
+            left, right = st.columns([3, 2], gap="medium")
+            left.altair_chart(chart_of_paths(frame.head(MOST_PATHS)), width="stretch")
         right.dataframe(
             frame,
             hide_index=True,
@@ -131,7 +133,7 @@ def chart_of_paths(frame: pd.DataFrame) -> alt.Chart:
     sign = alt.condition("datum.weight < 0", alt.value("#9970ab"), alt.value("#5aae61"))
     way = alt.Y("text:N", title=None, sort=None, axis=alt.Axis(labelLimit=220))
     bars = alt.Chart(frame).mark_bar().encode(x=weight, y=way, color=sign)
-    return bars.properties(height=40 + 26 * len(frame))
+    return bars.properties(height=60 + 26 * len(frame))
 
 
 def draw_head(shown: Shown, edge: tuple[str, ...], heads: tuple[tuple[int, int], ...]) -> None:

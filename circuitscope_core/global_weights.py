@@ -1,0 +1,254 @@
+"""Global weights: what features do to each other over a corpus, whatever the prompt.
+
+A virtual weight is the product of what one feature writes with what another reads. Over all pairs
+most of them are interference between features that never fire together, so each is weighted by
+activity: ERA, the expected residual attribution ``E[1(a_t > 0) a_s] V``, and TWERA, the target-
+weighted one ``E[a_t a_s] / E[a_t] V``, with both features at one token.
+
+Source: Ameisen et al. (2025), global weights,
+https://transformer-circuits.pub/2025/attribution-graphs/methods.html
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.errors import BundleError
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.transformer import back_through_norm
+
+WINDOWS_AT_ONCE = 16
+TOKENS_AT_ONCE = 4096
+KEPT = 10
+"""Partners kept for each feature, in each direction."""
+COLUMNS = ("target_layer", "target", "source_layer", "source", "virtual", "era", "twera")
+
+
+@dataclass(frozen=True)
+class GlobalWeight:
+    """How one feature acts on another one over the corpus."""
+
+    source: tuple[int, int]
+    """Layer and feature."""
+    target: tuple[int, int]
+    virtual: float
+    era: float
+    twera: float
+    """All in units of the target's pre-activation; ``virtual`` for a source activation of 1."""
+
+
+@dataclass(frozen=True)
+class GlobalWeights:
+    """The strongest pairs of features by TWERA."""
+
+    table: pa.Table
+    """One row a pair, with ``COLUMNS``."""
+    n_tokens: int
+    """Size of the sample."""
+
+    def inputs(self, layer: int, feature: int) -> tuple[GlobalWeight, ...]:
+        """Return what acts on a feature most strongly, strongest first."""
+        return self._partners("target", layer, feature)
+
+    def outputs(self, layer: int, feature: int) -> tuple[GlobalWeight, ...]:
+        """Return what a feature acts on most strongly, strongest first."""
+        return self._partners("source", layer, feature)
+
+    def _partners(self, side: str, layer: int, feature: int) -> tuple[GlobalWeight, ...]:
+        columns = {name: self.table[name].to_numpy() for name in COLUMNS}
+        found = (columns[f"{side}_layer"] == layer) & (columns[side] == feature)
+        rows = found.nonzero()[0]
+        rows = rows[np.argsort(-np.abs(columns["twera"][rows]), kind="stable")][:KEPT]
+        return tuple(
+            GlobalWeight(
+                source=(int(columns["source_layer"][row]), int(columns["source"][row])),
+                target=(int(columns["target_layer"][row]), int(columns["target"][row])),
+                **{name: float(columns[name][row]) for name in ("virtual", "era", "twera")},
+            )
+            for row in rows
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the pairs as Parquet."""
+        table = self.table.replace_schema_metadata({"n_tokens": str(self.n_tokens)})
+        pq.write_table(table, path, compression="zstd")
+
+    @classmethod
+    def load(cls, path: Path, n_layers: int, d_transcoder: int) -> "GlobalWeights":
+        """Read pairs.
+
+        Raises:
+            BundleError: If the file is no such table or names features that do not exist.
+        """
+        try:
+            table = pq.read_table(path)
+            n_tokens = int((table.schema.metadata or {})[b"n_tokens"])
+            kinds = ["i"] * 4 + ["f"] * 3
+            columns = [table[name].to_numpy() for name in COLUMNS]
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise BundleError(f"{path} holds no global weights: {error}") from error
+        limits = [n_layers, d_transcoder, n_layers, d_transcoder]
+        for name, column, kind in zip(COLUMNS, columns, kinds, strict=True):
+            if column.dtype.kind != kind:
+                raise BundleError(f"{path}: the column {name} holds {column.dtype}.")
+        for name, column, limit in zip(COLUMNS[:4], columns[:4], limits, strict=True):
+            if len(column) and (column.min() < 0 or column.max() >= limit):
+                raise BundleError(f"{path}: the column {name} leaves 0 to {limit - 1}.")
+        return cls(table, n_tokens)
+
+
+@dataclass(frozen=True)
+class ActiveFeatures:
+    """One layer's activations on some tokens, without the zeros."""
+
+    tokens: Int[Tensor, " n"]
+    features: Int[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    def dense(self, n_tokens: int, d_transcoder: int) -> Float[Tensor, "n_tokens d_transcoder"]:
+        """Return them with the zeros."""
+        acts = torch.zeros(n_tokens, d_transcoder)
+        acts[self.tokens, self.features] = self.values
+        return acts
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is active on a sample of the corpus."""
+
+    layers: tuple[tuple[ActiveFeatures, ...], ...]
+    """For each layer, pieces of ``TOKENS_AT_ONCE`` tokens or fewer."""
+    sizes: tuple[int, ...]
+    """Tokens in each piece."""
+    inverse_scales: Float[Tensor, " n_layers"]
+    """Mean of 1 over LN2's denominator, in each layer; 1 where there is no LN2 to read through."""
+
+
+def measure_global_weights(
+    replacement: ReplacementModel, windows: Int[Tensor, "n n_ctx"]
+) -> Iterator[float | GlobalWeights]:
+    """Measure the strongest pairs; yields the share done, and at last the weights.
+
+    The activations of the sample are kept without their zeros, and one pair of layers is summed at
+    a time: memory grows with the sample and with the square of a layer's features, not of all.
+    """
+    sample: Sample | None = None
+    for item in record_sample(replacement, windows):
+        if isinstance(item, float):
+            yield item / 2
+        else:
+            sample = item
+    assert sample is not None
+    n_layers = replacement.transcoder.config.n_layers
+    pairs = [(source, target) for target in range(n_layers) for source in range(target)]
+    rows = []
+    for done, (source, target) in enumerate(pairs):
+        virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target])
+        era, twera = weigh_by_activity(sample, source, target, virtual)
+        rows.append(_strongest(source, target, virtual, era, twera))
+        yield 0.5 + (done + 1) / (2 * len(pairs))
+    empty = np.empty((len(COLUMNS), 0))
+    yield GlobalWeights(_keep_partners(np.concatenate([empty, *rows], axis=1)), sum(sample.sizes))
+
+
+@torch.no_grad()
+def record_sample(
+    replacement: ReplacementModel, windows: Int[Tensor, "n n_ctx"]
+) -> Iterator[float | Sample]:
+    """Run the model on windows; yields the share done, and at last what was active."""
+    model, transcoder = replacement.model, replacement.transcoder
+    n_layers, read_point = transcoder.config.n_layers, transcoder.config.read_point
+    normalized = read_point != "hook_resid_mid" and model.config.normalization is not None
+    layers: list[list[ActiveFeatures]] = [[] for _ in range(n_layers)]
+    sizes: list[int] = []
+    inverse = torch.zeros(n_layers)
+    for first in range(0, len(windows), WINDOWS_AT_ONCE):
+        record = model.record(windows[first : first + WINDOWS_AT_ONCE])
+        for layer, site in enumerate(record.sites):
+            # the separator at position 0 is no node in any graph
+            acts = transcoder.encode(layer, site.read(read_point)[:, 1:]).flatten(end_dim=1)
+            inverse[layer] += (1 / record.ln2_scales[layer][:, 1:]).sum()
+            pieces = acts.split(TOKENS_AT_ONCE)
+            for piece in pieces:
+                tokens, features = piece.nonzero(as_tuple=True)
+                values = piece[tokens, features]
+                layers[layer].append(ActiveFeatures(tokens.int(), features.int(), values))
+        sizes.extend(len(piece) for piece in pieces)
+        yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
+    scales = inverse / max(1, sum(sizes)) if normalized else torch.ones(n_layers)
+    yield Sample(tuple(map(tuple, layers)), tuple(sizes), scales)
+
+
+@torch.no_grad()
+def virtual_weights(
+    replacement: ReplacementModel, source: int, target: int, inverse_scale: Tensor
+) -> Float[Tensor, "d_transcoder d_transcoder"]:
+    """Return what each feature of one layer (column) adds to each of a higher one (row).
+
+    For a source activation of 1, through the residual stream of one token. Where the encoder reads
+    behind LN2, its gain and centring are part of the weight, and so is the mean of 1 over its
+    denominator.
+    """
+    transcoder, norm = replacement.transcoder, replacement.model.block(target).ln2
+    read = transcoder.W_enc[target]
+    if transcoder.config.read_point != "hook_resid_mid":
+        read = back_through_norm(norm, read, 1 / inverse_scale)
+    written = transcoder.W_dec[source][:, : target - source].sum(dim=1)
+    weights: Tensor = read @ written.T
+    return weights
+
+
+def weigh_by_activity(
+    sample: Sample,
+    source: int,
+    target: int,
+    virtual: Float[Tensor, "d_transcoder d_transcoder"],
+) -> tuple[Tensor, Tensor]:
+    """Return ERA and TWERA of one pair of layers, ``[target, source]`` as ``virtual``."""
+    together, while_on = torch.zeros_like(virtual), torch.zeros_like(virtual)
+    total = torch.zeros(len(virtual))
+    pieces = zip(sample.layers[source], sample.layers[target], sample.sizes, strict=True)
+    for source_piece, target_piece, size in pieces:
+        sources = source_piece.dense(size, len(virtual))
+        targets = target_piece.dense(size, len(virtual))
+        together.addmm_(targets.T, sources)
+        while_on.addmm_((targets > 0).float().T, sources)
+        total += targets.sum(dim=0)
+    era = while_on / max(1, sum(sample.sizes)) * virtual
+    twera = together / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None] * virtual
+    return era, twera
+
+
+def _strongest(source: int, target: int, *weights: Tensor) -> np.ndarray:
+    """Return the pairs of two layers that are among either feature's strongest, as columns."""
+    strength = weights[-1].abs()
+    n_kept = min(KEPT, len(strength))
+    chosen = torch.zeros_like(strength, dtype=torch.bool)
+    chosen.scatter_(1, strength.topk(n_kept, dim=1).indices, value=True)
+    chosen.scatter_(0, strength.topk(n_kept, dim=0).indices, value=True)
+    targets, sources = (chosen & (strength > 0)).nonzero(as_tuple=True)
+    places = [torch.full_like(targets, target), targets, torch.full_like(sources, source), sources]
+    values = [weight[targets, sources] for weight in weights]
+    return torch.stack([column.double() for column in places + values]).numpy()
+
+
+def _keep_partners(rows: np.ndarray) -> pa.Table:
+    """Keep what is among the strongest of either feature over all layers."""
+    target_layer, target, source_layer, source, *_, twera = rows
+    kept = np.zeros(rows.shape[1], dtype=bool)
+    for layer, feature in ((target_layer, target), (source_layer, source)):
+        order = np.lexsort((-np.abs(twera), feature, layer))
+        key = np.stack([layer, feature])[:, order]
+        begins = np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)][: len(order)]
+        starts = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+        kept[order[np.arange(len(order)) - starts < KEPT]] = True
+    dtypes = [np.int16, np.int32, np.int16, np.int32] + [np.float32] * 3
+    columns = [column[kept].astype(dtype) for column, dtype in zip(rows, dtypes, strict=True)]
+    return pa.table(dict(zip(COLUMNS, columns, strict=True)))
