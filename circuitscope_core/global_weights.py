@@ -11,7 +11,9 @@ https://transformer-circuits.pub/2025/attribution-graphs/methods.html
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,10 +64,9 @@ class GlobalWeights:
         return self._partners("source", layer, feature)
 
     def _partners(self, side: str, layer: int, feature: int) -> tuple[GlobalWeight, ...]:
-        columns = {name: self.table[name].to_numpy() for name in COLUMNS}
-        found = (columns[f"{side}_layer"] == layer) & (columns[side] == feature)
-        rows = found.nonzero()[0]
-        rows = rows[np.argsort(-np.abs(columns["twera"][rows]), kind="stable")][:KEPT]
+        columns, (order, keys) = self._columns, self._sorted[side]
+        first, last = np.searchsorted(keys, [_key(layer, feature), _key(layer, feature) + 1])
+        rows = order[first : min(last, first + KEPT)]
         return tuple(
             GlobalWeight(
                 source=(int(columns["source_layer"][row]), int(columns["source"][row])),
@@ -74,6 +75,20 @@ class GlobalWeights:
             )
             for row in rows
         )
+
+    @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        return {name: self.table[name].to_numpy() for name in COLUMNS}
+
+    @cached_property
+    def _sorted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Rows by each side's feature, strongest first, and the features' keys in that order."""
+        found = {}
+        for side in ("source", "target"):
+            keys = _key(self._columns[f"{side}_layer"], self._columns[side])
+            order = np.lexsort((-np.abs(self._columns["twera"]), keys))
+            found[side] = (order, keys[order])
+        return found
 
     def save(self, path: Path) -> None:
         """Write the pairs as Parquet."""
@@ -102,6 +117,11 @@ class GlobalWeights:
             if len(column) and (column.min() < 0 or column.max() >= limit):
                 raise BundleError(f"{path}: the column {name} leaves 0 to {limit - 1}.")
         return cls(table, n_tokens)
+
+
+def _key(layer: Any, feature: Any) -> Any:
+    """Return one number for a layer and feature, numbers or arrays."""
+    return np.int64(layer) << 32 | np.int64(feature)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from circuitscope_core.corpus import (
 )
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
+from circuitscope_core.global_weights import GlobalWeights, measure_global_weights
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer, encode_document
 from circuitscope_core.training import (
@@ -47,6 +49,10 @@ from circuitscope_core.transformer import Transformer
 
 METRIC_TOKENS = 200_000
 """Held-out tokens on which model and replacement are compared, at most."""
+GLOBAL_WEIGHT_TOKENS = 131_072
+"""Tokens that global weights are measured on, at most."""
+CARDS_SHARE = 0.85
+"""Of the time of the phase "feature cards"; the rest goes into global weights."""
 DEAD_SHARE = 0.1
 """Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
 Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
@@ -253,9 +259,21 @@ class _Job:
         replacement = ReplacementModel(self.model, self.transcoder, self.tokenizer)
         settings = self.config.feature_cards
         shown, collected = 0, None
-        for item in collect_cards(replacement, windows, text, settings, self.config.seed):
+        cards = collect_cards(replacement, windows, text, settings, self.config.seed)
+        sample = windows[: -(-GLOBAL_WEIGHT_TOKENS // windows.shape[1])]
+        partners = measure_global_weights(replacement, sample)
+        work = chain(
+            (item * CARDS_SHARE if isinstance(item, float) else item for item in cards),
+            (
+                CARDS_SHARE + item * (1 - CARDS_SHARE) if isinstance(item, float) else item
+                for item in partners
+            ),
+        )
+        for item in work:
             if isinstance(item, CollectedCards):
                 collected = item
+            elif isinstance(item, GlobalWeights):
+                self.global_weights = item
             elif (percent := int(100 * item)) > shown:
                 shown = percent
                 yield Progress("feature cards", percent, 100, 0.0)
@@ -306,7 +324,13 @@ class _Job:
             seconds=phase_seconds(log),
         )
         bundle = Bundle(
-            self.model, self.transcoder, self.tokenizer, self.cards, metadata, training_log=log
+            self.model,
+            self.transcoder,
+            self.tokenizer,
+            self.cards,
+            metadata,
+            training_log=log,
+            global_weights=self.global_weights,
         )
         return save_bundle(bundle, self.out)
 

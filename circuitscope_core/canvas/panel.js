@@ -51,6 +51,7 @@
       if (inputs.length) cs.el('p', 'cs-note', inputNote(node), panel)
     }
     if (node.kind !== 'logit') fillList(panel, 'Outputs', outputs, (edge) => edge.to, node, state, actions)
+    if (node.kind === 'feature') fillPartners(panel, node, inputs, outputs, state)
     const card = cs.el('div', 'cs-card-body', null, panel)
     cs.fillCard(card, node, state.data, ['top', 'middle', 'low'], 8)
     if (node.members.length > 1) {
@@ -82,6 +83,29 @@
       more.remove()
     })
     list.after(more)
+  }
+
+  // What the feature works with over the corpus, and what the same features do here.
+  function fillPartners(panel, node, inputs, outputs, state) {
+    const card = state.data.cards[node.card]
+    if (!card || !(card.inputs.length + card.outputs.length)) return
+    const section = cs.el('div', 'cs-section', 'Over the corpus', panel)
+    section.title = 'Target-weighted expected residual attribution (TWERA): the mean effect at one token, weighted by how active the target is. Right: the effect at this token, on this prompt.'
+    const head = cs.el('div', 'cs-partner cs-partner-head', null, panel)
+    for (const [name, text] of [['cs-partner-label', ''], ['cs-row-number', 'corpus'], ['cs-partner-here', 'here']]) cs.el('span', name, text, head)
+    const add = (partners, edges, end, arrow) => {
+      for (const partner of partners) {
+        const row = cs.el('div', 'cs-partner', null, panel)
+        cs.el('span', 'cs-row-side', arrow, row).title = arrow === '←' ? 'acts on this feature' : 'this feature acts on it'
+        cs.el('span', 'cs-row-place', `L${partner.layer}`, row)
+        cs.el('span', 'cs-partner-label', partner.label, row).title = partner.label
+        cs.el('span', 'cs-row-number', cs.signed(partner.twera), row)
+        const here = edges.find((edge) => end(edge).card === partner.card && end(edge).position === node.position)
+        cs.el('span', 'cs-partner-here', here ? cs.signed(here.weight) : 'not kept', row)
+      }
+    }
+    add(card.inputs, inputs, (edge) => edge.from, '←')
+    add(card.outputs, outputs, (edge) => edge.to, '→')
   }
 
   const PLACE = { token: 'Tok', logit: 'Out' }

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export.files import write_text
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
@@ -35,6 +36,10 @@ class HasCards(Protocol):
     @property
     def feature_cards(self) -> FeatureCards:
         """What the features respond to."""
+
+    @property
+    def global_weights(self) -> GlobalWeights | None:
+        """What they do to each other over the corpus."""
 
 
 def find_vis_network() -> Path:
@@ -81,9 +86,8 @@ def render_html(
     pruned: PrunedGraph, bundle: HasCards, *, supernodes: Supernodes | None = None
 ) -> str:
     """Return a pruned graph as one HTML page; see ``export_html``."""
-    return render_view(
-        layout_graph(pruned, bundle.tokenizer, bundle.feature_cards, supernodes=supernodes)
-    )
+    parts = (bundle.tokenizer, bundle.feature_cards, supernodes, bundle.global_weights)
+    return render_view(layout_graph(pruned, *parts))
 
 
 def render_view(view: GraphView) -> str:

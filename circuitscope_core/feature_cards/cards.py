@@ -143,6 +143,10 @@ class FeatureCards(Sequence[FeatureCard]):
         assert isinstance(card, FeatureCard)
         return card
 
+    def label(self, layer: int, feature: int) -> str:
+        """Return one feature's label, without the rest of its card."""
+        return str(self._table["label"][layer * self._d_transcoder + feature].as_py())
+
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
         return list(self._table.column(name).to_pylist())

@@ -1,10 +1,15 @@
 """Feature cards as text."""
 
-from circuitscope_core.feature_cards import Example, FeatureCard, show
+from dataclasses import dataclass
+
+from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards, show
+from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view.model import CardView, ExampleView
+from circuitscope_core.view.model import CardView, ExampleView, PartnerView
 from circuitscope_core.view.text import readable_tokens
 
+N_PARTNERS = 5
+"""Features named as acting on another, and as acted on."""
 N_TOKENS_SHOWN = 8
 """Promoted and suppressed tokens on a card."""
 
@@ -14,13 +19,19 @@ def card_key(layer: int, feature: int) -> str:
     return f"{layer}/{feature}"
 
 
-def card_view(card: FeatureCard, tokenizer: Tokenizer, n_of_kind: dict[str, int]) -> CardView:
+def card_view(
+    card: FeatureCard,
+    tokenizer: Tokenizer,
+    n_of_kind: dict[str, int],
+    partners: "Partners | None" = None,
+) -> CardView:
     """Return a card as text.
 
     Args:
         card: The card.
         tokenizer: Turns its token ids into text.
         n_of_kind: How many examples to take of each kind.
+        partners: Names the features that it works with over the corpus.
     """
     left = dict(n_of_kind)
     examples = []
@@ -37,7 +48,31 @@ def card_view(card: FeatureCard, tokenizer: Tokenizer, n_of_kind: dict[str, int]
         promoted=_texts(card.top_tokens, tokenizer),
         suppressed=_texts(card.bottom_tokens, tokenizer),
         examples=tuple(examples),
+        inputs=partners.inputs(card) if partners else (),
+        outputs=partners.outputs(card) if partners else (),
     )
+
+
+@dataclass(frozen=True)
+class Partners:
+    """Global weights with the features' names."""
+
+    weights: GlobalWeights
+    cards: FeatureCards
+
+    def inputs(self, card: FeatureCard) -> tuple[PartnerView, ...]:
+        """Return what acts on a feature most strongly."""
+        found = self.weights.inputs(card.layer, card.feature)[:N_PARTNERS]
+        return tuple(self._view(weight.source, weight.twera) for weight in found)
+
+    def outputs(self, card: FeatureCard) -> tuple[PartnerView, ...]:
+        """Return what a feature acts on most strongly."""
+        found = self.weights.outputs(card.layer, card.feature)[:N_PARTNERS]
+        return tuple(self._view(weight.target, weight.twera) for weight in found)
+
+    def _view(self, feature: tuple[int, int], twera: float) -> PartnerView:
+        label = self.cards.label(*feature) or f"feature {feature[1]}"
+        return PartnerView(card_key(*feature), feature[0], label, twera)
 
 
 def example_view(example: Example, tokenizer: Tokenizer) -> ExampleView:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from circuitscope_core.feature_cards import FeatureCards, show
+from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph, graph_scores
 from circuitscope_core.supernodes import Supernodes, collapse_graph
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view.cards import card_key, card_view
+from circuitscope_core.view.cards import Partners, card_key, card_view
 from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.model import (
     CardView,
@@ -66,6 +67,7 @@ def layout_graph(
     tokenizer: Tokenizer,
     cards: FeatureCards | None = None,
     supernodes: Supernodes | None = None,
+    weights: GlobalWeights | None = None,
 ) -> GraphView:
     """Lay a pruned graph out: x is the token, y the layer, outputs at the top.
 
@@ -74,6 +76,7 @@ def layout_graph(
         tokenizer: Turns the cards' token ids into text.
         cards: What the features respond to; without them features have numbers only.
         supernodes: Adds a second picture with these groups merged.
+        weights: Adds to each card what the feature works with over the corpus.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
@@ -83,7 +86,7 @@ def layout_graph(
         prompt=pruned.graph.prompt,
         full=full_picture(pruned, cards),
         groups=group_picture(pruned, cards, supernodes) if supernodes else None,
-        cards=card_views(pruned, tokenizer, cards) if cards else {},
+        cards=card_views(pruned, tokenizer, cards, weights) if cards else {},
         paths=tuple(PathView(path.node_ids, path.strength, path.text) for path in paths),
         facts=facts_of(pruned, supernodes),
     )
@@ -221,16 +224,20 @@ def _item(graph: AttributionGraph, node: NodeView, index: int, influence: list[f
 
 
 def card_views(
-    pruned: PrunedGraph, tokenizer: Tokenizer, cards: FeatureCards
+    pruned: PrunedGraph,
+    tokenizer: Tokenizer,
+    cards: FeatureCards,
+    weights: GlobalWeights | None,
 ) -> dict[str, CardView]:
     """Return the cards of all kept features, each once."""
     graph = pruned.graph
     kept = pruned.node_mask[graph.feature_nodes]
     used = sorted({(layer, feature) for layer, _, feature in graph.features[kept].tolist()})
     n_of_kind = EXAMPLES if len(used) <= MANY_CARDS else EXAMPLES_OF_MANY
+    partners = Partners(weights, cards) if weights else None
     return {
-        card_key(layer, feature): card_view(cards.card(layer, feature), tokenizer, n_of_kind)
-        for layer, feature in used
+        card_key(*feature): card_view(cards.card(*feature), tokenizer, n_of_kind, partners)
+        for feature in used
     }
 
 

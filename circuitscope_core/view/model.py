@@ -100,6 +100,18 @@ class ExampleView:
 
 
 @dataclass(frozen=True)
+class PartnerView:
+    """A feature that acts on another over the corpus, or is acted on."""
+
+    card: str
+    """Name of its card, whether the drawing has it or not."""
+    layer: int
+    label: str
+    twera: float
+    """Mean effect, weighted by the target's activation; in units of its pre-activation."""
+
+
+@dataclass(frozen=True)
 class CardView:
     """What a feature responds to, as text."""
 
@@ -111,6 +123,9 @@ class CardView:
     promoted: tuple[str, ...]
     suppressed: tuple[str, ...]
     examples: tuple[ExampleView, ...]
+    inputs: tuple[PartnerView, ...] = ()
+    """The features that act on it most strongly over the corpus."""
+    outputs: tuple[PartnerView, ...] = ()
 
 
 @dataclass(frozen=True)

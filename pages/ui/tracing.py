@@ -130,7 +130,8 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         pruned = cs.prune_graph(graph, state.node_threshold, state.edge_threshold)
         tell("Group similar features")
         groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
-        view = layout_graph(pruned, bundle.tokenizer, bundle.feature_cards, groups)
+        parts = (bundle.tokenizer, bundle.feature_cards, groups, bundle.global_weights)
+        view = layout_graph(pruned, *parts)
         return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
 
     return recent_views().get((tracing, settings), build)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.global_weights import COLUMNS, GlobalWeights
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.tokenizer import ByteTokenizer
 
@@ -36,6 +38,7 @@ class SampleBundle:
 
     tokenizer: ByteTokenizer
     feature_cards: FeatureCards
+    global_weights: GlobalWeights
 
 
 def sample_graph(
@@ -127,4 +130,17 @@ def sample_card(layer: int, feature: int, token_ids: Sequence[int]) -> FeatureCa
 
 
 def sample_bundle(text: str = "group (NDAG) of data") -> SampleBundle:
-    return SampleBundle(TOKENIZER, sample_cards(text=text))
+    return SampleBundle(TOKENIZER, sample_cards(text=text), sample_weights())
+
+
+def sample_weights(n_layers: int = 3) -> GlobalWeights:
+    """Return weights from each feature to those of its number modulo 4 in every higher layer."""
+    rows = [
+        (target_layer, target, source_layer, source, 1.0, 0.1, 0.01 * (target + 1) * (-1) ** source)
+        for target_layer in range(n_layers)
+        for source_layer in range(target_layer)
+        for target in range(D_TRANSCODER)
+        for source in range(target % 4, D_TRANSCODER, 4)
+    ]
+    columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
+    return GlobalWeights(pa.table(columns), n_tokens=1000)

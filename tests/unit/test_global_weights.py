@@ -74,7 +74,6 @@ def test_pairs_are_what_sums_by_hand_give(kind):
             expected = by_hand(replacement, windows, weight.source, weight.target)
             got = (weight.virtual, weight.era, weight.twera)
             assert got == pytest.approx(expected, rel=1e-3, abs=1e-6)
-            assert weight in weights.outputs(*weight.source) or len(found) == KEPT
 
 
 def test_the_strongest_partners_of_every_feature_are_kept():

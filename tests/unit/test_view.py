@@ -26,7 +26,13 @@ from circuitscope_core.view.grid import Item, Spacing, arrange, arrange_compactl
 from circuitscope_core.view.paths import kept_shares
 from circuitscope_core.view.text import readable_tokens
 from tests.samples import tiny_replacement
-from tests.unit.graph_samples import TOKENIZER, Decoders, sample_cards, sample_graph
+from tests.unit.graph_samples import (
+    TOKENIZER,
+    Decoders,
+    sample_cards,
+    sample_graph,
+    sample_weights,
+)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +251,22 @@ def test_a_feature_switched_off_does_what_the_graph_says():
     for row in ablate(replacement, graph, nodes):
         assert row.measured == pytest.approx(row.predicted, abs=1e-4)
         assert 0 <= row.probability_after <= 1
+
+
+def test_cards_name_what_a_feature_works_with_over_the_corpus(pruned):
+    weights, cards = sample_weights(), sample_cards()
+    view = layout_graph(pruned, TOKENIZER, cards, weights=weights)
+    for key, card in view.cards.items():
+        layer, feature = map(int, key.split("/"))
+        expected = [w.twera for w in weights.inputs(layer, feature)[:5]]
+        assert [partner.twera for partner in card.inputs] == expected
+        assert len(card.inputs) == (5 if layer else 0)
+        assert len(card.outputs) == (0 if layer == 2 else 5)
+        for partner in (*card.inputs, *card.outputs):
+            named = cards.card(*map(int, partner.card.split("/")))
+            assert (partner.layer, partner.label) == (named.layer, named.label)
+    bare = layout_graph(pruned, TOKENIZER, cards)
+    assert not any(card.inputs or card.outputs for card in bare.cards.values())
 
 
 def test_an_edge_between_groups_is_the_sum_of_its_members_edges():
