@@ -101,7 +101,7 @@
         cs.el('span', 'cs-partner-label', partner.label, row).title = partner.label
         cs.el('span', 'cs-row-number', cs.signed(partner.twera), row)
         const here = edges.find((edge) => end(edge).card === partner.card && end(edge).position === node.position)
-        cs.el('span', 'cs-partner-here', here ? cs.signed(here.weight) : 'not kept', row)
+        cs.el('span', 'cs-partner-here', here ? cs.signed(here.weight) : '–', row).title = here ? '' : 'Not among the nodes and edges kept here'
       }
     }
     add(card.inputs, inputs, (edge) => edge.from, '←')

@@ -204,10 +204,11 @@ def draw_scores(shown: Shown) -> None:
     one.caption("Share of the influence that starts at tokens rather than at errors.")
     two.metric("Completeness score", f"{scores.completeness:.2f}")
     two.caption("Share of a node's input that features and tokens explain, not errors.")
-    three.metric("Nodes kept", f"{pruned.n_nodes:,} of {graph.n_nodes:,}")
-    three.caption(f"{graph.n_features:,} features are active on the prompt.")
-    four.metric("Edges kept", f"{pruned.n_edges:,} of {graph.n_edges:,}")
-    four.caption(f"{len(shown.supernodes.merged)} supernodes group similar features.")
+    three.metric("Nodes kept", f"{pruned.n_nodes:,}")
+    three.caption(f"Of {graph.n_nodes:,}; {graph.n_features:,} features are active on the prompt.")
+    four.metric("Edges kept", f"{pruned.n_edges:,}")
+    groups = len(shown.supernodes.merged)
+    four.caption(f"Of {graph.n_edges:,}; {groups} supernodes group similar features.")
 
 
 def draw_details(shown: Shown) -> None:
