@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 from memory import PeakMemory
+from operations import count_operations, peak_rate
 from safetensors.torch import load_file
 
 import circuitscope_core as cs
+from circuitscope_core.attribution import make_context
 
 
 def main():
@@ -22,6 +24,7 @@ def main():
     transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=True)
     replacement = cs.ReplacementModel(model, transcoder, cs.ByteTokenizer())
     replacement.model.requires_grad_(False)
+    active = make_context(replacement, settings["tokens"]).features
     memory = PeakMemory()
     for _ in sys.stdin:
         with memory:
@@ -33,7 +36,9 @@ def main():
         cs.prune_graph(graph)
         cs.graph_scores(graph)
         figures = {"attribute": built - started, "prune": time.perf_counter() - built}
-        print(json.dumps({"features": graph.n_features, **figures, **memory.figures()}), flush=True)
+        figures |= memory.figures() | {"features": graph.n_features, "peak_rate": peak_rate()}
+        figures["operations"] = count_operations(config, active, graph.features)
+        print(json.dumps(figures), flush=True)
         del graph
 
 

@@ -1,4 +1,4 @@
-"""Time attribution, pruning and grouping on the demo bundle for prompts of several lengths.
+"""Time attribution, pruning, grouping and layout on the demo bundle for prompts of several lengths.
 
 Usage: python bench/attribution.py [BUNDLE]
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
+from circuitscope_core.view import layout_graph
 
 TEXT = (
     "The National Digital Analytics Group (NDAG) is based in the capital. The NDAG was founded "
@@ -33,18 +34,22 @@ def median_seconds(work):
 
 def main():
     bundle = cs.load_bundle(sys.argv[1] if len(sys.argv) > 1 else "models/demo")
-    print("| prompt bytes | features | edges | attribute s | prune + scores s | supernodes s |")
-    print("|---|---|---|---|---|---|")
+    steps = "attribute s | prune + scores s | supernodes s | layout s | all s"
+    print(f"| prompt bytes | features | edges | {steps} |")
+    print("|---|---|---|---|---|---|---|---|")
     for length in LENGTHS:
         prompt = TEXT[-length:]
         build, graph = median_seconds(lambda prompt=prompt: cs.attribute(bundle, prompt))
         prune, pruned = median_seconds(
             lambda graph=graph: (cs.prune_graph(graph), cs.graph_scores(graph))[0]
         )
-        group, _ = median_seconds(
+        group, groups = median_seconds(
             lambda pruned=pruned: cs.cluster_features(pruned, bundle.transcoder)
         )
-        row = f"{build:.3f} | {prune:.3f} | {group:.3f}"
+        parts = (bundle.tokenizer, bundle.feature_cards, groups, bundle.global_weights)
+        draw, _ = median_seconds(lambda pruned=pruned, parts=parts: layout_graph(pruned, *parts))
+        whole = build + prune + group + draw
+        row = f"{build:.3f} | {prune:.3f} | {group:.3f} | {draw:.3f} | {whole:.3f}"
         print(f"| {length} | {graph.n_features:,} | {graph.n_edges:,} | {row} |", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\nPeak memory of the process: {peak:,.0f} MB")
