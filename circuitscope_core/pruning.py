@@ -1,6 +1,7 @@
 """Influence, pruning and scores: which part of a graph carries the prediction."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +20,8 @@ class PrunedGraph:
 
     graph: AttributionGraph
     node_mask: Bool[Tensor, " n_nodes"]
-    edge_mask: Bool[Tensor, "n_nodes n_nodes"]
+    kept_edges: Bool[Tensor, "n_kept n_kept"]
+    """Which edges are kept, among the nodes that are; see ``kept_nodes``."""
     node_influence: Float[Tensor, " n_nodes"]
     """Each node's share in the output over every path; see ``compute_node_influence``."""
     cumulative_influence: Float[Tensor, " n_nodes"]
@@ -34,7 +36,24 @@ class PrunedGraph:
     @property
     def n_edges(self) -> int:
         """Number of edges kept."""
-        return int(self.edge_mask.sum())
+        return int(self.kept_edges.sum())
+
+    @cached_property
+    def kept_nodes(self) -> Int[Tensor, " n_kept"]:
+        """Indices of the nodes kept: few, where the graph has many."""
+        return self.node_mask.nonzero()[:, 0]
+
+    @cached_property
+    def kept_effects(self) -> Float[Tensor, "n_kept n_kept"]:
+        """Direct effects among the nodes kept, 0 where an edge is not kept."""
+        return self.graph.adjacency[self.kept_nodes[:, None], self.kept_nodes] * self.kept_edges
+
+    @property
+    def edge_mask(self) -> Bool[Tensor, "n_nodes n_nodes"]:
+        """Which edges of the whole graph are kept. As large as the graph itself."""
+        mask = torch.zeros_like(self.graph.adjacency, dtype=torch.bool)
+        mask[self.kept_nodes[:, None], self.kept_nodes] = self.kept_edges
+        return mask
 
 
 @dataclass(frozen=True)
@@ -118,14 +137,13 @@ def prune_graph(
     node_mask = influence >= find_threshold(influence, node_threshold)
     node_mask[graph.token_nodes] = True
     node_mask[graph.logit_nodes] = True
-    edge_mask = select_edges(graph, node_mask, edge_threshold)
-    drop_dead_ends(graph, node_mask, edge_mask)
-    return PrunedGraph(graph, node_mask, edge_mask, influence, accumulate(influence), config)
+    edges = drop_dead_ends(graph, node_mask, select_edges(graph, node_mask, edge_threshold))
+    return PrunedGraph(graph, node_mask, edges, influence, accumulate(influence), config)
 
 
 def select_edges(
     graph: AttributionGraph, node_mask: Bool[Tensor, " n_nodes"], edge_threshold: float
-) -> Bool[Tensor, "n_nodes n_nodes"]:
+) -> Bool[Tensor, "n_chosen n_chosen"]:
     """Mark the edges that hold a share of the edge influence ``N[t,s] (influence_t + w_t)``.
 
     All of it over the nodes in ``node_mask`` alone.
@@ -135,26 +153,31 @@ def select_edges(
     kept = graph.adjacency[nodes[:, None], nodes]
     reach = propagate(graph.node_layers[nodes], weights, kept) + weights
     scores = normalize_rows(kept) * reach[:, None]
-    chosen = (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
-    edge_mask = torch.zeros_like(graph.adjacency, dtype=torch.bool)
-    edge_mask[nodes[:, None], nodes] = chosen
-    return edge_mask
+    return (scores >= find_threshold(scores.flatten(), edge_threshold)) & (scores > 0)
 
 
 def drop_dead_ends(
     graph: AttributionGraph,
     node_mask: Bool[Tensor, " n_nodes"],
-    edge_mask: Bool[Tensor, "n_nodes n_nodes"],
-) -> None:
-    """Unmark, in place and until nothing changes, nodes without a way out or in."""
-    inner = slice(0, graph.n_features + graph.n_errors)
+    edges: Bool[Tensor, "n_chosen n_chosen"],
+) -> Bool[Tensor, "n_kept n_kept"]:
+    """Unmark, in place and until nothing changes, nodes without a way out or in.
+
+    Returns:
+        What is left of ``edges``, which are among the nodes marked at first.
+    """
+    nodes = node_mask.nonzero()[:, 0]
+    is_feature = nodes < graph.n_features
+    is_inner = nodes < graph.n_features + graph.n_errors
+    kept = torch.ones(len(nodes), dtype=torch.bool)
     while True:
-        before = int(node_mask.sum())
-        node_mask[inner] &= edge_mask[:, inner].any(dim=0)
-        node_mask[graph.feature_nodes] &= edge_mask[graph.feature_nodes].any(dim=1)
-        edge_mask &= node_mask[:, None] & node_mask[None, :]
-        if int(node_mask.sum()) == before:
-            return
+        live = edges & kept[:, None] & kept
+        stays = kept & (~is_inner | live.any(dim=0)) & (~is_feature | live.any(dim=1))
+        if bool((stays == kept).all()):
+            break
+        kept = stays
+    node_mask[nodes[~kept]] = False
+    return live[kept][:, kept]
 
 
 def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"]:

@@ -187,7 +187,7 @@ def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGrap
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
     """
-    kept = pruned.node_mask.nonzero()[:, 0].tolist()
+    kept = pruned.kept_nodes.tolist()
     merged = supernodes.merged
     grouped = {member for group in merged for member in group.members}
     if strangers := sorted(grouped - set(kept)):
@@ -195,10 +195,11 @@ def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGrap
     members = [group.members for group in merged]
     members += [(node,) for node in kept if node not in grouped]
     labels = tuple([group.label for group in merged] + [""] * (len(members) - len(merged)))
-    membership = torch.zeros(len(members), pruned.graph.n_nodes)
+    place = {node: column for column, node in enumerate(kept)}
+    membership = torch.zeros(len(members), len(kept))
     for row, nodes in enumerate(members):
-        membership[row, list(nodes)] = 1
-    effects = pruned.graph.adjacency * pruned.edge_mask
+        membership[row, [place[node] for node in nodes]] = 1
+    effects = pruned.kept_effects
     weights = membership @ effects @ membership.T
     incoming = membership @ effects.abs() @ membership.T
     outside = ~torch.eye(len(members), dtype=torch.bool)

@@ -11,7 +11,7 @@ from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view.paths import kept_effects, strongest_paths
+from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import card_of, group_label, node_id
 
 SCHEMA_VERSION = 1
@@ -196,8 +196,9 @@ def _layer_name(node: Node) -> str:
 
 
 def _links(pruned: PrunedGraph, ids: dict[int, str]) -> list[dict[str, Any]]:
-    targets, sources = pruned.edge_mask.nonzero(as_tuple=True)
-    weights = kept_effects(pruned)[targets, sources].tolist()
+    targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
+    weights = pruned.kept_effects[targets, sources].tolist()
+    targets, sources = pruned.kept_nodes[targets], pruned.kept_nodes[sources]
     rows = zip(sources.tolist(), targets.tolist(), weights, strict=True)
     return [
         {"source": ids[source], "target": ids[target], "weight": weight}

@@ -23,7 +23,7 @@ from circuitscope_core.view.model import (
     PathView,
     Picture,
 )
-from circuitscope_core.view.paths import kept_effects, kept_shares, strongest_paths
+from circuitscope_core.view.paths import kept_shares, strongest_paths
 from circuitscope_core.view.text import (
     card_of,
     group_label,
@@ -46,20 +46,25 @@ TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What each graph node's input consists of."""
+    """What each kept node's input consists of, by its index in the graph."""
 
-    dropped: list[float]
-    error_share: list[float]
+    dropped: dict[int, float]
+    error_share: dict[int, float]
 
     @classmethod
     def of(cls, pruned: PrunedGraph) -> "_Inputs":
         graph = pruned.graph
-        kept = kept_effects(pruned).abs()
-        total = graph.adjacency.abs().sum(dim=1)
+        nodes, kept = pruned.kept_nodes, pruned.kept_effects.abs()
+        total = graph.adjacency[nodes].abs_().sum(dim=1)
         held = kept.sum(dim=1)
         dropped = torch.where(total > 0, 1 - held / total.clamp(min=1e-10), torch.zeros(()))
-        errors = kept[:, graph.error_nodes].sum(dim=1) / held.clamp(min=1e-10)
-        return cls(dropped.clamp(min=0).tolist(), errors.tolist())
+        is_error = (nodes >= graph.error_nodes.start) & (nodes < graph.error_nodes.stop)
+        errors = kept[:, is_error].sum(dim=1) / held.clamp(min=1e-10)
+        names = nodes.tolist()
+        return cls(
+            dict(zip(names, dropped.clamp(min=0).tolist(), strict=True)),
+            dict(zip(names, errors.tolist(), strict=True)),
+        )
 
 
 def layout_graph(
@@ -95,14 +100,13 @@ def layout_graph(
 def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
     """Draw every kept node as a glyph."""
     graph = pruned.graph
-    kept = pruned.node_mask.nonzero()[:, 0].tolist()
+    kept = pruned.kept_nodes.tolist()
     inputs = _Inputs.of(pruned)
     influence = pruned.node_influence.tolist()
     nodes = [_single(pruned, index, cards, inputs) for index in kept]
     items = [_item(graph, node, index, influence) for node, index in zip(nodes, kept, strict=True)]
-    weights = kept_effects(pruned)[kept][:, kept]
-    shares = kept_shares(pruned)[kept][:, kept]
-    return _picture(graph, nodes, items, (weights, shares), tiles=False)
+    parts = (pruned.kept_effects, kept_shares(pruned))
+    return _picture(graph, nodes, items, parts, tiles=False)
 
 
 def group_picture(

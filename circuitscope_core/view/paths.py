@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import networkx as nx
+from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
@@ -37,26 +38,22 @@ class GraphPath:
     text: str
 
 
-def kept_effects(pruned: PrunedGraph) -> Tensor:
-    """Return the adjacency with 0 where an edge is not kept."""
-    return pruned.graph.adjacency * pruned.edge_mask
-
-
-def kept_shares(pruned: PrunedGraph) -> Tensor:
+def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
     """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
-    effects = kept_effects(pruned)
+    effects = pruned.kept_effects
     return effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
 
 
 def to_networkx(pruned: PrunedGraph) -> "nx.DiGraph[int]":
     """Return the kept graph with edges from source to target, ``weight`` and ``share`` on each."""
-    effects, shares = kept_effects(pruned), kept_shares(pruned)
+    effects, shares = pruned.kept_effects, kept_shares(pruned)
     graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(pruned.node_mask.nonzero()[:, 0].tolist())
-    targets, sources = pruned.edge_mask.nonzero(as_tuple=True)
+    graph.add_nodes_from(pruned.kept_nodes.tolist())
+    targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
     weights = effects[targets, sources].tolist()
     parts = shares[targets, sources].tolist()
-    rows = zip(sources.tolist(), targets.tolist(), weights, parts, strict=True)
+    ends = (pruned.kept_nodes[sources].tolist(), pruned.kept_nodes[targets].tolist())
+    rows = zip(*ends, weights, parts, strict=True)
     graph.add_edges_from((s, t, {"weight": weight, "share": part}) for s, t, weight, part in rows)
     return graph
 

@@ -35,6 +35,13 @@ from tests.unit.graph_samples import (
 )
 
 
+def shares_of_all(pruned):
+    """Return the kept edges' shares by the graph's own node indices."""
+    shares = torch.zeros_like(pruned.graph.adjacency)
+    shares[pruned.kept_nodes[:, None], pruned.kept_nodes] = kept_shares(pruned)
+    return shares
+
+
 @pytest.fixture(scope="module")
 def pruned():
     return prune_graph(sample_graph())
@@ -134,7 +141,7 @@ def test_weak_edges_of_a_large_graph_are_left_out_and_counted(pruned, monkeypatc
     picture = layout_graph(pruned, TOKENIZER).full
     assert len(picture.edges) == 10
     assert picture.n_edges_left_out == pruned.n_edges - 10
-    strongest = kept_shares(pruned)[pruned.edge_mask].abs().topk(10).values
+    strongest = kept_shares(pruned)[pruned.kept_edges].abs().topk(10).values
     assert min(abs(edge.share) for edge in picture.edges) == pytest.approx(float(strongest[-1]))
 
 
@@ -185,7 +192,7 @@ def test_line_ends_lone_spaces_and_the_separator_are_visible():
 
 def test_paths_lead_from_a_token_to_an_output(pruned):
     graph = pruned.graph
-    shares = kept_shares(pruned)
+    shares = shares_of_all(pruned)
     paths = strongest_paths(pruned, 5)
     assert len(paths) == 5
     for path in paths:
@@ -204,7 +211,7 @@ def test_paths_lead_from_a_token_to_an_output(pruned):
 
 
 def test_paths_are_the_strongest_of_all(pruned):
-    graph, shares = pruned.graph, kept_shares(pruned).abs().double()
+    graph, shares = pruned.graph, shares_of_all(pruned).abs().double()
     tokens = graph.token_nodes
 
     def walk(node, strength):
