@@ -15,13 +15,21 @@ from safetensors.torch import load_file
 import circuitscope_core as cs
 from circuitscope_core.attribution import make_context
 
+LARGE = 1e9
+"""Bytes of a transcoder whose decoders are left on disk."""
+
+
+def transcoder_bytes(folder):
+    return sum(path.stat().st_size for path in folder.iterdir())
+
 
 def main():
     folder = Path(sys.argv[1])
     settings = json.loads((folder / "settings.json").read_text())
     config = cs.ModelConfig.from_json(settings["model"])
     model = cs.Transformer.from_transformer_lens(load_file(folder / "model.safetensors"), config)
-    transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=True)
+    lazy = transcoder_bytes(folder / "transcoder") > LARGE
+    transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=lazy)
     replacement = cs.ReplacementModel(model, transcoder, cs.ByteTokenizer())
     replacement.model.requires_grad_(False)
     active = make_context(replacement, settings["tokens"]).features

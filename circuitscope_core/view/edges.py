@@ -102,5 +102,5 @@ def _name(graph: AttributionGraph, node: Node | None, cards: FeatureCards) -> st
         return f"token {where}"
     if node.kind is NodeKind.ERROR:
         return f"L{node.layer} error {where}"
-    label = cards.card(node.layer, node.feature).label or f"feature {node.feature}"
+    label = cards.label(node.layer, node.feature) or f"feature {node.feature}"
     return f"L{node.layer} {label} {where}"

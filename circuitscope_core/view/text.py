@@ -49,8 +49,8 @@ def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) 
         return f"“{token}”"
     if node.kind is NodeKind.ERROR:
         return f"error at “{token}”"
-    card = card_of(graph, index, cards)
-    return card.label if card and card.label else f"feature {node.feature}"
+    label = cards.label(node.layer, node.feature) if cards else ""
+    return label or f"feature {node.feature}"
 
 
 def node_detail(graph: AttributionGraph, index: int) -> str:
@@ -93,11 +93,14 @@ def readable_tokens(
     joined: list[float] = []
     new_peak = start = 0
     while start < len(token_ids):
-        width = _width_of_character(tokenizer, token_ids[start : start + LONGEST_CHARACTER])
+        text, width = tokenizer.token_text(token_ids[start]), 1
+        if text.startswith("\\x"):
+            width = _width_of_character(tokenizer, token_ids[start : start + LONGEST_CHARACTER])
         if start <= peak < start + width:
             new_peak = len(texts)
-        part = list(token_ids[start : start + width])
-        texts.append(tokenizer.decode(part) if width > 1 else tokenizer.token_text(part[0]))
+        if width > 1:
+            text = tokenizer.decode(list(token_ids[start : start + width]))
+        texts.append(text)
         joined.append(max(values[start : start + width]))
         start += width
     return tuple(texts), tuple(joined), new_peak
@@ -105,8 +108,6 @@ def readable_tokens(
 
 def _width_of_character(tokenizer: Tokenizer, token_ids: Sequence[int]) -> int:
     """Return how many tokens make the first character; 1 where they make none."""
-    if not tokenizer.token_text(token_ids[0]).startswith("\\x"):
-        return 1
     for width in range(2, len(token_ids) + 1):
         text = tokenizer.decode(list(token_ids[:width]))
         if len(text) == 1 and text.isprintable() and text != "\ufffd":
