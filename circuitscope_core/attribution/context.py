@@ -74,6 +74,9 @@ class FrozenModel(Protocol):
     def through_attention(self, layer: int, change: Tensor) -> Tensor:
         """Carry changes ``[..., n_pos, d_model]`` of ``resid_pre`` to ``resid_mid``."""
 
+    def spread_by_attention(self, layer: int, vectors: Tensor) -> Tensor:
+        """Return what each of ``[n_pos, d_model]`` becomes: ``[n_pos, n_pos, d_model]``."""
+
     def through_read_point(self, layer: int, change: Tensor, read_point: ReadPoint) -> Tensor:
         """Carry changes ``[..., n_pos, d_model]`` of ``resid_mid`` to a read point."""
 

@@ -112,16 +112,13 @@ def _room_for_blocks(used: Int[Tensor, "n_layers n_pos"], d_model: int) -> list[
 def _carry_up_tokens(context: AttributionContext) -> Iterator[Tensor]:
     """Yield what the embeddings are at ``resid_mid`` of the two lowest layers."""
     frozen, transcoder = context.frozen, context.transcoder
-    n_layers, n_pos, d_model = context.error_vectors.shape
-    stream = torch.zeros(1 + n_pos, n_pos, d_model)
-    stream[0] = frozen.position_vectors()
-    every = torch.arange(n_pos)
-    stream[1 + every, every] = frozen.token_vectors()
-    for layer in range(min(n_layers, 2)):
-        middle = frozen.through_attention(layer, stream)
+    constant = frozen.through_attention(0, frozen.position_vectors())[None]
+    lowest = torch.cat([constant, frozen.spread_by_attention(0, frozen.token_vectors())])
+    yield lowest.permute(1, 2, 0).contiguous()
+    if frozen.n_layers > 1:
+        read = frozen.through_read_point(0, lowest, transcoder.config.read_point)
+        middle = frozen.through_attention(1, lowest + transcoder.skip(0, read))
         yield middle.permute(1, 2, 0).contiguous()
-        read = frozen.through_read_point(layer, middle, transcoder.config.read_point)
-        stream = middle + transcoder.skip(layer, read)
 
 
 def _constant_at_output(context: AttributionContext, layer: int, attention: Tensor) -> Tensor:

@@ -181,6 +181,22 @@ class FrozenTransformer:
         mixed = self.activations.patterns[layer][0] @ values
         return change + mixed.transpose(-3, -2).flatten(-2) @ block.attn.W_O.flatten(end_dim=1)
 
+    def spread_by_attention(
+        self, layer: int, vectors: Float[Tensor, "n_pos d_model"]
+    ) -> Float[Tensor, "n_pos n_pos d_model"]:
+        """Return what a vector at each position of ``resid_pre`` becomes at ``resid_mid``.
+
+        The first index is the position that the vector was at, the second the one reached. Far less
+        work than ``through_attention`` of changes that are 0 but at one position.
+        """
+        heads = self._heads[layer]
+        by_head = (self.n_heads, -1)
+        values = (vectors @ heads.values).unflatten(1, by_head).transpose(0, 1)
+        written = torch.bmm(values, heads.out.unflatten(0, by_head))  # [n_heads, n_pos, d_model]
+        spread = torch.bmm(heads.pattern.permute(1, 2, 0), written.transpose(0, 1))
+        spread.diagonal().add_(vectors.T)
+        return spread
+
     def through_read_point(
         self, layer: int, change: Float[Tensor, "*n n_pos d_model"], read_point: ReadPoint
     ) -> Float[Tensor, "*n n_pos d_model"]:
