@@ -1,5 +1,8 @@
 """Tiny random models and graphs: no parameter is 0, so that no term can hide."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from circuitscope_core.config import ModelConfig, TranscoderConfig
@@ -12,6 +15,14 @@ from circuitscope_core.transformer import Transformer
 PROMPT = "The Navy (N"
 
 
+@contextmanager
+def seeded(seed) -> Iterator[None]:
+    """Draw the initial weights from a seed as well: every run tests the same model."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
 def fill_with_noise(module, scale, generator):
     with torch.no_grad():
         tensors = [*module.parameters(), *(b for n, b in module.named_buffers() if "b_U" in n)]
@@ -22,13 +33,15 @@ def fill_with_noise(module, scale, generator):
 
 def tiny_model(seed=0, **changes):
     sizes = {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 16, "n_ctx": 32}
-    model = Transformer(ModelConfig(**{**sizes, **changes}))
+    with seeded(seed):
+        model = Transformer(ModelConfig(**{**sizes, **changes}))
     return fill_with_noise(model, 0.3, torch.Generator().manual_seed(seed)).requires_grad_(False)
 
 
 def tiny_transcoder(seed=1, threshold=0.4, **changes):
     sizes = {"n_layers": 2, "d_model": 8, "d_transcoder": 12}
-    transcoder = CrossLayerTranscoder(TranscoderConfig(**{**sizes, **changes}))
+    with seeded(seed):
+        transcoder = CrossLayerTranscoder(TranscoderConfig(**{**sizes, **changes}))
     fill_with_noise(transcoder, 0.3, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         transcoder.log_threshold.fill_(threshold).log_()
