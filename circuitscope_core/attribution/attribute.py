@@ -12,18 +12,21 @@ from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext, make_context
 from circuitscope_core.attribution.effects import (
-    TARGETS_AT_ONCE,
     Rows,
     Sources,
     direction_rows,
     feature_rows,
     lay_out_sources,
+    targets_at_once,
 )
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphOrigin, normalize_rows
 from circuitscope_core.replacement import ReplacementModel
+
+ROWS_AT_ONCE = 128
+"""With a budget: rows that are normalised together, each a copy."""
 
 EXPANSION_STEPS = 8
 """With a budget: how often the influence estimate is renewed before the budget is used up."""
@@ -154,7 +157,7 @@ def plan_attribution(
     if n_rows < n_active:  # rows have columns for all features until it is known which stay
         numbers += n_rows * (n_active + others)
     numbers += 2 * (n_writes + n_layers * n_pos) * d_model  # half of it is padding
-    numbers += 6 * TARGETS_AT_ONCE * n_pos * d_model
+    numbers += 6 * targets_at_once(n_pos, d_model) * n_pos * d_model
     return AttributionPlan(n_active, n_rows, n_nodes, 4 * numbers)
 
 
@@ -197,9 +200,10 @@ def fill_feature_rows(
     Yields how many are done.
 
     Returns:
-        The features, in graph order where they are all, else as they were chosen; their rows.
+        The features, in graph order where they are all, else step by step; their rows.
     """
     n_features, budget = len(context.features), len(effects)
+    layers = context.features[:, 0].contiguous()
     bias = torch.zeros(budget)
     computed = torch.empty(0, dtype=torch.int64)
     n_done = 0
@@ -210,12 +214,15 @@ def fill_feature_rows(
             influence = estimate_influence(context, top, chosen, computed, effects)
             influence[computed] = -1
             step = min(-(-budget // EXPANSION_STEPS), budget - len(computed))
-            wanted = influence[:n_features].topk(step).indices
-        place = torch.full((n_features,), -1)
-        place[wanted] = len(computed) + torch.arange(len(wanted))
+            wanted = influence[:n_features].topk(step).indices.sort().values
         for nodes, rows in feature_rows(context, sources, wanted):
-            effects.index_copy_(0, place[nodes], rows.effects)
-            bias[place[nodes]] = rows.bias
+            here = slice(n_done, n_done + len(nodes))
+            below = int(
+                torch.searchsorted(layers, layers[nodes[0]])
+            )  # no effects from features above
+            effects[here, :below] = rows.effects[:, :below]
+            effects[here, n_features:] = rows.effects[:, n_features:]
+            bias[here] = rows.bias
             n_done += len(nodes)
             yield n_done
         computed = torch.cat([computed, wanted])
@@ -233,7 +240,7 @@ def estimate_influence(
     influence = chosen.probabilities @ normalize_rows(top.effects)
     layers = context.features[computed, 0]
     for layer in range(context.frozen.n_layers - 1, -1, -1):
-        for places in (layers == layer).nonzero()[:, 0].split(TARGETS_AT_ONCE):
+        for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):
             influence = influence + influence[computed[places]] @ normalize_rows(effects[places])
     return influence
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,11 +18,25 @@ from torch import Tensor
 from circuitscope_core.attribution.context import AttributionContext
 from circuitscope_core.transformer import Spread, place
 
-TARGETS_AT_ONCE = 96
-"""Rows computed together: bounds the memory of one pass back, and keeps it in the cache."""
+MIN_TARGETS_AT_ONCE = 96
+"""Fewer rows than this are not worth a pass back through the model."""
 
-POSITIONS_AT_ONCE = 8
-"""Positions whose sources are contracted together, padded to the fullest of them."""
+NUMBERS_AT_ONCE = 2**20 * 3 // 2
+"""As many rows go back together as have gradients of this size: bounds memory, fits the cache."""
+
+MIN_POSITIONS_AT_ONCE = 8
+"""Positions whose sources are contracted together, padded to the fullest of them; more in a narrow
+model, in which the call costs more than its work."""
+
+
+def targets_at_once(n_pos: int, d_model: int) -> int:
+    """Return how many rows are computed in one pass back through the model."""
+    return max(MIN_TARGETS_AT_ONCE, NUMBERS_AT_ONCE // (n_pos * d_model))
+
+
+def positions_at_once(d_model: int) -> int:
+    """Return how many positions' sources are one block."""
+    return max(MIN_POSITIONS_AT_ONCE, 2048 // d_model)
 
 
 @dataclass(frozen=True)
@@ -35,8 +50,8 @@ class Sources:
     n_slots: int
     vectors: tuple[tuple[Float[Tensor, "_ _ d_model"], ...], ...]
     """For each layer, what each slot in use adds to its MLP output; 0 for padding. In blocks of
-    ``POSITIONS_AT_ONCE``, each as wide as its fullest position: few features are active at most
-    positions, many at some."""
+    positions, each as wide as its fullest position: few features are active at most positions,
+    many at some."""
     values: tuple[Float[Tensor, "_ _ d_heads"], ...]
     """What layer 1's heads read of ``vectors[0]``: saves targets the last product on their way."""
     embedded: tuple[Float[Tensor, "n_pos d_model n_pos_plus_1"], ...]
@@ -64,7 +79,7 @@ class Rows:
 def lay_out_sources(context: AttributionContext) -> Sources:
     """Gather every source's contribution to every MLP output."""
     frozen = context.frozen
-    n_layers, n_pos, _ = context.error_vectors.shape
+    n_layers, n_pos, d_model = context.error_vectors.shape
     layers, positions, _ = context.features.T
     counts = torch.bincount(layers * n_pos + positions, minlength=n_layers * n_pos)
     starts = counts.cumsum(0) - counts  # features are ordered by layer, then position
@@ -79,15 +94,18 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     constants = torch.stack(
         [_constant_at_output(context, layer, attention[layer]) for layer in range(n_layers)]
     )
-    blocks = _room_for_blocks(used, constants.shape[-1])
-    for block, found in zip(torch.arange(n_pos).split(POSITIONS_AT_ONCE), blocks, strict=True):
+    at_once = positions_at_once(d_model)
+    blocks = _room_for_blocks(used.split(at_once, dim=1), d_model)
+    for block, found in zip(torch.arange(n_pos).split(at_once), blocks, strict=True):
         for layer, vectors in enumerate(found):
             vectors[:, 0] = constants[layer, block]
-            here = torch.arange(len(block))
-            vectors[here, error_slots[layer, block]] = context.error_vectors[layer, block]
+            vectors[torch.arange(len(block)), error_slots[layer, block]] = context.error_vectors[
+                layer, block
+            ]
             first = int(starts[layer, block[0]])
             features = slice(first, first + int(counts[layer, block].sum()))
-            _add_decoders(found, context, features, slots)
+            places = positions[features] - block[0], slots[features]
+            _add_decoders(found[layer:], context, features, places)
     every = torch.arange(n_pos) * n_slots
     columns = [every[positions] + slots, (every + error_slots).flatten(), every + n_slots - 1]
     by_layer = tuple(zip(*blocks, strict=True))
@@ -96,17 +114,20 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     return Sources(n_slots, by_layer, values, embedded, torch.cat(columns), attention)
 
 
-def _room_for_blocks(used: Int[Tensor, "n_layers n_pos"], d_model: int) -> list[list[Tensor]]:
-    """Return zeros ``[_, used, d_model]`` for every block of positions and layer.
+def _room_for_blocks(
+    blocks: Sequence[Int[Tensor, "n_layers _"]], d_model: int
+) -> list[list[Tensor]]:
+    """Return zeros ``[_, used, d_model]`` for every layer of blocks of slots in use.
 
-    One piece of memory: many of different sizes would leave gaps between them.
+    One piece of memory: many of different sizes would leave gaps between them; and NumPy's zeros
+    are in large pages, which are several times as fast to get.
     """
-    blocks = used.split(POSITIONS_AT_ONCE, dim=1)
     shapes = [(block.shape[1], int(width.max()), d_model) for block in blocks for width in block]
-    room = torch.zeros(sum(math.prod(shape) for shape in shapes))
+    room = torch.from_numpy(np.zeros(sum(math.prod(shape) for shape in shapes), dtype=np.float32))
     pieces = room.split([math.prod(shape) for shape in shapes])
     views = [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
-    return [views[first : first + len(used)] for first in range(0, len(views), len(used))]
+    n_layers = len(blocks[0])
+    return [views[first : first + n_layers] for first in range(0, len(views), n_layers)]
 
 
 def _carry_up_tokens(context: AttributionContext) -> Iterator[Tensor]:
@@ -137,17 +158,19 @@ def _constant_at_output(context: AttributionContext, layer: int, attention: Tens
 
 
 def _add_decoders(
-    found: Sequence[Tensor], context: AttributionContext, features: slice, slots: Tensor
+    found: Sequence[Tensor],
+    context: AttributionContext,
+    features: slice,
+    places: tuple[Tensor, Tensor],
 ) -> None:
-    """Put what features of one layer, in one block, write to every layer into their slots."""
+    """Put what features of one layer, in one block, write to it and those above into ``places``."""
     if features.start == features.stop:
         return
-    layers, positions, numbers = context.features[features].T
-    layer, places = int(layers[0]), positions % POSITIONS_AT_ONCE
-    written = context.transcoder.decoder_rows(layer, numbers)
+    layers, _, numbers = context.features[features].T
+    written = context.transcoder.decoder_rows(int(layers[0]), numbers)
     written = written * context.activations[features, None, None]
-    for vectors, part in zip(found[layer:], written.unbind(dim=1), strict=False):
-        vectors[places, slots[features]] = part
+    for vectors, part in zip(found, written.unbind(dim=1), strict=False):  # perhaps one layer only
+        vectors[places] = part
 
 
 def feature_rows(
@@ -158,13 +181,13 @@ def feature_rows(
     Args:
         context: The prompt's clean pass.
         sources: From ``lay_out_sources``.
-        targets: Feature nodes.
+        targets: Feature nodes, in graph order; their rows come in the same.
     """
     transcoder = context.transcoder
-    for layer in context.features[targets, 0].unique().tolist():
-        of_layer = targets[context.features[targets, 0] == layer]
-        ordered = of_layer[context.features[of_layer, 1].argsort(stable=True)]
-        for nodes in ordered.split(TARGETS_AT_ONCE):
+    layers = context.features[targets, 0]
+    at_once = targets_at_once(context.frozen.n_pos, transcoder.config.d_model)
+    for layer in layers.unique().tolist():
+        for nodes in targets[layers == layer].split(at_once):
             _, positions, numbers = context.features[nodes].T
             vectors = transcoder.W_enc[layer, numbers].detach()
             constant = transcoder.b_enc[layer, numbers].detach()
@@ -187,12 +210,12 @@ def direction_rows(
     frozen = context.frozen
     start, constant = start_vectors(context, layer, positions, vectors)
     constant = constant + biases
-    effects = start.new_zeros(len(start), frozen.n_pos, sources.n_slots)
+    effects = start.new_zeros(frozen.n_pos, sources.n_slots, len(start))
     if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
     if layer < min(2, frozen.n_layers):
         embedded = sources.embedded[layer][positions]
-        add_embedded(effects, torch.bmm(start[:, None], embedded)[:, 0])
+        add_embedded(effects, torch.bmm(start[:, None], embedded)[:, 0].T)
     if layer == frozen.n_layers:
         gradient = place_targets(context, start, positions)
         carry_back(context, sources, gradient, layer, effects)
@@ -212,10 +235,10 @@ def stream_rows(
 ) -> Rows:
     """Return the rows of vectors' products with the stream before a layer, plus biases."""
     frozen = context.frozen
-    effects = vectors.new_zeros(len(vectors), frozen.n_pos, sources.n_slots)
+    effects = vectors.new_zeros(frozen.n_pos, sources.n_slots, len(vectors))
     if layer == 0:
-        effects[:, position, 0] = vectors @ frozen.position_vectors()[position]
-        effects[:, position, -1] = vectors @ frozen.token_vectors()[position]
+        effects[position, 0] = vectors @ frozen.position_vectors()[position]
+        effects[position, -1] = vectors @ frozen.token_vectors()[position]
     else:
         positions = torch.full((len(vectors),), position)
         gradient = place_targets(context, vectors, positions)
@@ -224,11 +247,11 @@ def stream_rows(
 
 
 def collect_rows(
-    sources: Sources, effects: Float[Tensor, "n n_pos n_slots"], constant: Float[Tensor, " n"]
+    sources: Sources, effects: Float[Tensor, "n_pos n_slots n"], constant: Float[Tensor, " n"]
 ) -> Rows:
     """Put effects into the graph's order."""
-    bias = constant + effects[:, :, 0].sum(dim=1)
-    return Rows(effects.flatten(start_dim=1).index_select(1, sources.columns), bias)
+    bias = constant + effects[:, 0].sum(dim=0)
+    return Rows(effects.flatten(end_dim=1).index_select(0, sources.columns).T, bias)
 
 
 def start_vectors(
@@ -256,7 +279,7 @@ def carry_back(
     sources: Sources,
     start: Float[Tensor, "n_seen d_model n"] | Spread,
     layer: int,
-    effects: Float[Tensor, "n n_pos n_slots"],
+    effects: Float[Tensor, "n_pos n_slots n"],
     *,
     tokens: bool = True,
 ) -> None:
@@ -291,29 +314,33 @@ def carry_back(
 def contract(
     gradient: Float[Tensor, "n_seen d n"],
     vectors: Sequence[Float[Tensor, "_ _ d"]],
-    effects: Float[Tensor, "n n_pos n_slots"],
+    effects: Float[Tensor, "n_pos n_slots n"],
 ) -> None:
     """Add every slot's product with the gradient at its position to ``effects``."""
-    by_position = effects.transpose(0, 1)[: len(gradient)].split(POSITIONS_AT_ONCE)
-    parts = gradient.split(POSITIONS_AT_ONCE)
-    for found, part, block in zip(by_position, parts, vectors, strict=False):
-        found[..., : block.shape[1]] += torch.bmm(part.mT, block[: len(part)].mT)
+    first = 0
+    for block in vectors:
+        part = gradient[first : first + len(block)]
+        found = effects[first : first + len(part), : block.shape[1]]
+        found += torch.bmm(block[: len(part)], part)
+        first += len(block)
+        if first >= len(gradient):
+            break
 
 
 def contract_embedded(
     gradient: Float[Tensor, "n_seen d_model n"],
     embedded: Float[Tensor, "n_pos d_model n_pos_plus_1"],
-) -> Float[Tensor, "n n_pos_plus_1"]:
+) -> Float[Tensor, "n_pos_plus_1 n"]:
     """Return the embeddings' products with the gradient, added up over positions."""
-    return gradient.flatten(end_dim=1).T @ embedded[: len(gradient)].flatten(end_dim=1)
+    return embedded[: len(gradient)].flatten(end_dim=1).T @ gradient.flatten(end_dim=1)
 
 
 def add_embedded(
-    effects: Float[Tensor, "n n_pos n_slots"], found: Float[Tensor, "n n_pos_plus_1"]
+    effects: Float[Tensor, "n_pos n_slots n"], found: Float[Tensor, "n_pos_plus_1 n"]
 ) -> None:
     """Put the effects of position embeddings and tokens into their slots."""
-    effects[:, 0, 0] += found[:, 0]
-    effects[:, :, -1] = found[:, 1:]
+    effects[0, 0] += found[0]
+    effects[:, -1] = found[1:]
 
 
 def back_through_skip(

@@ -175,11 +175,11 @@ class FrozenTransformer:
         self, layer: int, change: Float[Tensor, "*n n_pos d_model"]
     ) -> Float[Tensor, "*n n_pos d_model"]:
         """Carry changes of ``resid_pre`` to ``resid_mid``, biases aside."""
-        block = self.model.block(layer)
-        read = through_norm(block.ln1, change, self.activations.ln1_scales[layer][0])
-        values = read[..., None, :, :] @ block.attn.W_V
-        mixed = self.activations.patterns[layer][0] @ values
-        return change + mixed.transpose(-3, -2).flatten(-2) @ block.attn.W_O.flatten(end_dim=1)
+        heads = self._heads[layer]
+        values = (change @ heads.values).unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
+        mixed = heads.pattern.mT @ values
+        written: Tensor = mixed.transpose(-3, -2).flatten(-2) @ heads.out
+        return change + written
 
     def spread_by_attention(
         self, layer: int, vectors: Float[Tensor, "n_pos d_model"]
