@@ -52,9 +52,9 @@ class Tool:
 
     def figures(self):
         """Return the medians of all runs but the first, and the largest memory."""
-        first, *runs = self.runs
-        times = {key: statistics.median(run[key] for run in runs) for key in ("attribute", "prune")}
-        return {**runs[-1], **times, "features": first["features"]}
+        _, *runs = self.runs
+        kinds = {"attribute", "prune", "peak_rate"} & runs[-1].keys()
+        return runs[-1] | {kind: statistics.median(run[kind] for run in runs) for kind in kinds}
 
     def close(self):
         """End the process."""
@@ -66,13 +66,14 @@ def compare(preset, repeat):
     """Return each tool's figures for a preset, and the oracle's."""
     theirs_python = os.environ.get("CIRCUIT_TRACER_PYTHON")
     with random_weights(PRESETS[preset]) as folder:
+        machine = Tool(sys.executable, "operations.py", folder)
         tools = {"ours": Tool(sys.executable, "attribute_ours.py", folder)}
         if theirs_python:
             tools["circuit-tracer"] = Tool(theirs_python, "attribute_theirs.py", folder)
         for _ in range(1 + repeat):
-            for tool in tools.values():
+            for tool in (*tools.values(), machine):
                 tool.run()
-        for tool in tools.values():
+        for tool in (*tools.values(), machine):
             tool.close()
         oracle = subprocess.run(
             [sys.executable, str(HERE / "oracle.py"), str(folder)],
@@ -81,6 +82,7 @@ def compare(preset, repeat):
             capture_output=True,
         )
     found = {name: tool.figures() for name, tool in tools.items()}
+    found["ours"] |= machine.figures()
     return found, json.loads(oracle.stdout)
 
 

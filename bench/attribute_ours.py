@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from memory import PeakMemory
-from operations import count_operations, peak_rate
+from operations import count_operations
 from safetensors.torch import load_file
 
 import circuitscope_core as cs
@@ -44,7 +44,7 @@ def main():
         cs.prune_graph(graph)
         cs.graph_scores(graph)
         figures = {"attribute": built - started, "prune": time.perf_counter() - built}
-        figures |= memory.figures() | {"features": graph.n_features, "peak_rate": peak_rate()}
+        figures |= memory.figures() | {"features": graph.n_features}
         figures["operations"] = count_operations(config, active, graph.features)
         print(json.dumps(figures), flush=True)
         del graph

@@ -1,5 +1,11 @@
-"""How many operations attribution needs, and how many a second the machine can do."""
+"""How many operations attribution needs, and how many a second the machine can do.
 
+As a program it prints the latter, once for each line read: in a process of its own, since what its
+matrices take would count as attribution's memory.
+"""
+
+import json
+import sys
 import time
 
 import torch
@@ -48,3 +54,8 @@ def count_operations(config, active, targets):
             total += 2 * d_heads * float(seen_sources[0, position])
             total += width * seen * (seen + 1)  # embeddings
     return total
+
+
+if __name__ == "__main__":
+    for _ in sys.stdin:
+        print(json.dumps({"peak_rate": peak_rate()}), flush=True)

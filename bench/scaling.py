@@ -23,10 +23,13 @@ def measure(sizes):
     """Return our figures for one size."""
     with random_weights(sizes) as folder:
         tool = Tool(sys.executable, "attribute_ours.py", folder)
+        machine = Tool(sys.executable, "operations.py", folder)
         for _ in range(1 + REPEAT):
             tool.run()
+            machine.run()
         tool.close()
-    return tool.figures()
+        machine.close()
+    return tool.figures() | machine.figures()
 
 
 def main():

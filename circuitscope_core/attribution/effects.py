@@ -21,7 +21,7 @@ from circuitscope_core.transformer import Spread, place
 MIN_TARGETS_AT_ONCE = 96
 """Fewer rows than this are not worth a pass back through the model."""
 
-NUMBERS_AT_ONCE = 2**20 * 3 // 2
+NUMBERS_AT_ONCE = 2**19 * 3 // 2
 """As many rows go back together as have gradients of this size: bounds memory, fits the cache."""
 
 MIN_POSITIONS_AT_ONCE = 8
@@ -214,8 +214,7 @@ def direction_rows(
     if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
     if layer < min(2, frozen.n_layers):
-        embedded = sources.embedded[layer][positions]
-        add_embedded(effects, torch.bmm(start[:, None], embedded)[:, 0].T)
+        add_embedded(effects, embedded_in_place(start, positions, sources.embedded[layer]))
     if layer == frozen.n_layers:
         gradient = place_targets(context, start, positions)
         carry_back(context, sources, gradient, layer, effects)
@@ -325,6 +324,17 @@ def contract(
         first += len(block)
         if first >= len(gradient):
             break
+
+
+def embedded_in_place(
+    vectors: Float[Tensor, "n d_model"],
+    positions: Int[Tensor, " n"],
+    embedded: Float[Tensor, "n_pos d_model n_pos_plus_1"],
+) -> Float[Tensor, "n_pos_plus_1 n"]:
+    """Return the embeddings' products with vectors that are each at one position."""
+    places, counts = positions.unique_consecutive(return_counts=True)
+    parts = zip(places.tolist(), vectors.split(counts.tolist()), strict=True)
+    return torch.cat([part @ embedded[place] for place, part in parts]).T
 
 
 def contract_embedded(
