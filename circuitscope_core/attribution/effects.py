@@ -44,10 +44,10 @@ class Sources:
     """All source nodes, laid out by position.
 
     Slots of a position: what is constant, then for each layer from the lowest up its error and its
-    features, and its token last. So the slots in use at a layer are the first ones.
+    features. So the slots in use at a layer are the first ones. All positions' slots after one
+    another, then all tokens: these are the rows that effects are computed in.
     """
 
-    n_slots: int
     vectors: tuple[tuple[Float[Tensor, "_ _ d_model"], ...], ...]
     """For each layer, what each slot in use adds to its MLP output; 0 for padding. In blocks of
     positions, each as wide as its fullest position: few features are active at most positions,
@@ -58,7 +58,9 @@ class Sources:
     """What position embeddings, and each token, are at ``resid_mid`` of the two lowest layers:
     there are so few of these that carrying them up is less work than carrying targets down."""
     columns: Int[Tensor, " n_columns"]
-    """Position and slot of every graph column, as an index into ``[n_pos, n_slots]``."""
+    """The row of effects that is every graph column's."""
+    constants: Int[Tensor, " n_pos"]
+    """The rows of effects that belong to no node."""
     attention_constants: tuple[Float[Tensor, "n_pos d_model"], ...]
     """What each layer's attention writes whatever it reads."""
 
@@ -66,6 +68,12 @@ class Sources:
     def n_columns(self) -> int:
         """Features, errors and tokens."""
         return len(self.columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Slots of all positions, padding included, and tokens."""
+        slots = sum(block.shape[0] * block.shape[1] for block in self.vectors[-1])
+        return slots + len(self.constants)
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,6 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     in_order = torch.arange(len(layers)) - starts[layers, positions]
     slots = error_slots[layers, positions] + 1 + in_order
     used = 2 + torch.arange(n_layers)[:, None] + up_to
-    n_slots = int(used.max()) + 1
     attention = tuple(frozen.attention_constant(layer) for layer in range(n_layers))
     constants = torch.stack(
         [_constant_at_output(context, layer, attention[layer]) for layer in range(n_layers)]
@@ -97,21 +104,22 @@ def lay_out_sources(context: AttributionContext) -> Sources:
     at_once = positions_at_once(d_model)
     blocks = _room_for_blocks(used.split(at_once, dim=1), d_model)
     for block, found in zip(torch.arange(n_pos).split(at_once), blocks, strict=True):
-        for layer, vectors in enumerate(found):
-            vectors[:, 0] = constants[layer, block]
-            vectors[torch.arange(len(block)), error_slots[layer, block]] = context.error_vectors[
-                layer, block
-            ]
+        for layer, room in enumerate(found):
+            room[:, 0] = constants[layer, block]
+            errors = context.error_vectors[layer, block]
+            room[torch.arange(len(block)), error_slots[layer, block]] = errors
             first = int(starts[layer, block[0]])
             features = slice(first, first + int(counts[layer, block].sum()))
             places = positions[features] - block[0], slots[features]
             _add_decoders(found[layer:], context, features, places)
-    every = torch.arange(n_pos) * n_slots
-    columns = [every[positions] + slots, (every + error_slots).flatten(), every + n_slots - 1]
-    by_layer = tuple(zip(*blocks, strict=True))
+    widths = torch.cat([torch.full((len(found[-1]),), found[-1].shape[1]) for found in blocks])
+    first_rows = widths.cumsum(0) - widths
+    tokens = int(widths.sum()) + torch.arange(n_pos)
+    columns = torch.cat([first_rows[positions] + slots, (first_rows + error_slots).ravel(), tokens])
+    vectors = tuple(zip(*blocks, strict=True))
     values = tuple(frozen.to_values(1, found[0]) for found in blocks) if n_layers > 1 else ()
     embedded = tuple(_carry_up_tokens(context))
-    return Sources(n_slots, by_layer, values, embedded, torch.cat(columns), attention)
+    return Sources(vectors, values, embedded, columns, first_rows, attention)
 
 
 def _room_for_blocks(
@@ -210,7 +218,7 @@ def direction_rows(
     frozen = context.frozen
     start, constant = start_vectors(context, layer, positions, vectors)
     constant = constant + biases
-    effects = start.new_zeros(frozen.n_pos, sources.n_slots, len(start))
+    effects = start.new_zeros(sources.n_rows, len(start))
     if layer < frozen.n_layers:
         constant += (start * sources.attention_constants[layer][positions]).sum(dim=1)
     if layer < min(2, frozen.n_layers):
@@ -234,10 +242,10 @@ def stream_rows(
 ) -> Rows:
     """Return the rows of vectors' products with the stream before a layer, plus biases."""
     frozen = context.frozen
-    effects = vectors.new_zeros(frozen.n_pos, sources.n_slots, len(vectors))
+    effects = vectors.new_zeros(sources.n_rows, len(vectors))
     if layer == 0:
-        effects[position, 0] = vectors @ frozen.position_vectors()[position]
-        effects[position, -1] = vectors @ frozen.token_vectors()[position]
+        effects[0] = vectors @ frozen.position_vectors()[position]
+        effects[position - frozen.n_pos] = vectors @ frozen.token_vectors()[position]
     else:
         positions = torch.full((len(vectors),), position)
         gradient = place_targets(context, vectors, positions)
@@ -246,11 +254,11 @@ def stream_rows(
 
 
 def collect_rows(
-    sources: Sources, effects: Float[Tensor, "n_pos n_slots n"], constant: Float[Tensor, " n"]
+    sources: Sources, effects: Float[Tensor, "n_rows n"], constant: Float[Tensor, " n"]
 ) -> Rows:
     """Put effects into the graph's order."""
-    bias = constant + effects[:, 0].sum(dim=0)
-    return Rows(effects.flatten(end_dim=1).index_select(0, sources.columns).T, bias)
+    bias = constant + effects.index_select(0, sources.constants).sum(dim=0)
+    return Rows(effects.index_select(0, sources.columns).T, bias)
 
 
 def start_vectors(
@@ -278,7 +286,7 @@ def carry_back(
     sources: Sources,
     start: Float[Tensor, "n_seen d_model n"] | Spread,
     layer: int,
-    effects: Float[Tensor, "n_pos n_slots n"],
+    effects: Float[Tensor, "n_rows n"],
     *,
     tokens: bool = True,
 ) -> None:
@@ -295,34 +303,36 @@ def carry_back(
     frozen, skips = context.frozen, context.transcoder.config.skip_connection
     gradient = start.full() if isinstance(start, Spread) else start
     for below in range(layer - 1, 0, -1):
-        contract(gradient, sources.vectors[below], effects)
+        contract(sources, gradient, sources.vectors[below], effects)
         gradient = back_through_skip(context, below, gradient)
         is_spread = below == layer - 1 and not skips  # what skips differs between positions
         values = frozen.back_to_values(below, start if is_spread else gradient)
         if below > 1:
             frozen.back_from_values(below, gradient, values)
         else:
-            contract(values, sources.values, effects)
+            contract(sources, values, sources.values, effects)
             add_embedded(effects, contract_embedded(gradient, sources.embedded[below]))
-    contract(gradient, sources.vectors[0], effects)
+    contract(sources, gradient, sources.vectors[0], effects)
     if layer == 1 and tokens:
         gradient = back_through_skip(context, 0, gradient)
         add_embedded(effects, contract_embedded(gradient, sources.embedded[0]))
 
 
 def contract(
+    sources: Sources,
     gradient: Float[Tensor, "n_seen d n"],
     vectors: Sequence[Float[Tensor, "_ _ d"]],
-    effects: Float[Tensor, "n_pos n_slots n"],
+    effects: Float[Tensor, "n_rows n"],
 ) -> None:
     """Add every slot's product with the gradient at its position to ``effects``."""
-    first = 0
-    for block in vectors:
-        part = gradient[first : first + len(block)]
-        found = effects[first : first + len(part), : block.shape[1]]
-        found += torch.bmm(block[: len(part)], part)
-        first += len(block)
-        if first >= len(gradient):
+    position = row = 0
+    for block, widest in zip(vectors, sources.vectors[-1], strict=True):
+        part = gradient[position : position + len(block)]
+        end = row + widest.shape[0] * widest.shape[1]
+        found = effects[row:end].view(len(block), -1, effects.shape[1])
+        found[: len(part), : block.shape[1]] += torch.bmm(block[: len(part)], part)
+        position, row = position + len(block), end
+        if position >= len(gradient):
             break
 
 
@@ -346,11 +356,11 @@ def contract_embedded(
 
 
 def add_embedded(
-    effects: Float[Tensor, "n_pos n_slots n"], found: Float[Tensor, "n_pos_plus_1 n"]
+    effects: Float[Tensor, "n_rows n"], found: Float[Tensor, "n_pos_plus_1 n"]
 ) -> None:
-    """Put the effects of position embeddings and tokens into their slots."""
-    effects[0, 0] += found[0]
-    effects[:, -1] = found[1:]
+    """Put the effects of position embeddings and tokens into their rows."""
+    effects[0] += found[0]
+    effects[1 - len(found) :] = found[1:]
 
 
 def back_through_skip(
