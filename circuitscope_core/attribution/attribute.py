@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import psutil
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +18,7 @@ from circuitscope_core.attribution.effects import (
     lay_out_sources,
     targets_at_once,
 )
+from circuitscope_core.attribution.pages import lazy_zeros
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
@@ -121,12 +121,11 @@ def attribution_steps(
     with torch.no_grad():
         sources = lay_out_sources(context)
         top = target_rows(context, sources, chosen)
-        # memory of NumPy's zeros is taken only once it is written to: never for errors and tokens
-        adjacency = torch.from_numpy(np.zeros((plan.n_nodes, plan.n_nodes), dtype=np.float32))
+        adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
         if plan.n_rows == plan.n_active:  # rows are computed where they stay
             effects = adjacency[: plan.n_rows, : sources.n_columns]
         else:
-            effects = torch.zeros(plan.n_rows, sources.n_columns)
+            effects = lazy_zeros(plan.n_rows, sources.n_columns)
     filling = fill_feature_rows(context, sources, top, chosen, effects)
     while True:
         try:
@@ -148,17 +147,20 @@ def plan_attribution(
 ) -> AttributionPlan:
     """Return what a graph will take, from what is active."""
     n_layers, n_pos, d_model = context.error_vectors.shape
-    n_active = len(context.features)
+    layers = context.features[:, 0].contiguous()
+    n_active = len(layers)
     n_rows = n_active if max_feature_nodes is None else min(max_feature_nodes, n_active)
     others = n_layers * n_pos + n_pos
     n_nodes = n_rows + others + n_logits
-    n_writes = int((n_layers - context.features[:, 0]).sum())
-    numbers = n_nodes * n_nodes
+    edges = int(torch.searchsorted(layers, layers).sum())  # each from all features of lower layers
+    share = n_rows / max(1, n_active)
+    numbers = share**2 * edges + n_rows * others + n_logits * n_nodes
     if n_rows < n_active:  # rows have columns for all features until it is known which stay
-        numbers += n_rows * (n_active + others)
-    numbers += 2 * (n_writes + n_layers * n_pos) * d_model  # half of it is padding
+        numbers += share * edges + n_rows * others + 2 * n_rows * (n_rows + others)
+    n_writes = int((n_layers - layers).sum())
+    numbers += 1.2 * (n_writes + 2 * n_layers * n_pos) * d_model
     numbers += 6 * targets_at_once(n_pos, d_model) * n_pos * d_model
-    return AttributionPlan(n_active, n_rows, n_nodes, 4 * numbers)
+    return AttributionPlan(n_active, n_rows, n_nodes, int(4 * numbers))
 
 
 def check_memory(plan: AttributionPlan) -> None:

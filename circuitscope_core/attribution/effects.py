@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution.context import AttributionContext
+from circuitscope_core.attribution.pages import lazy_zeros
 from circuitscope_core.transformer import Spread, place
 
 MIN_TARGETS_AT_ONCE = 96
@@ -127,11 +127,10 @@ def _room_for_blocks(
 ) -> list[list[Tensor]]:
     """Return zeros ``[_, used, d_model]`` for every layer of blocks of slots in use.
 
-    One piece of memory: many of different sizes would leave gaps between them; and NumPy's zeros
-    are in large pages, which are several times as fast to get.
+    One piece of memory: many of different sizes would leave gaps between them.
     """
     shapes = [(block.shape[1], int(width.max()), d_model) for block in blocks for width in block]
-    room = torch.from_numpy(np.zeros(sum(math.prod(shape) for shape in shapes), dtype=np.float32))
+    room = lazy_zeros(sum(math.prod(shape) for shape in shapes))
     pieces = room.split([math.prod(shape) for shape in shapes])
     views = [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
     n_layers = len(blocks[0])
