@@ -10,6 +10,7 @@ from pages.ui.exploring import (
     draw_details,
     draw_downloads,
     draw_scores,
+    draw_target,
 )
 from pages.ui.links import link_to
 from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
@@ -24,6 +25,7 @@ try:
         shown = show(tracing, state)
     with place:
         draw_downloads(shown)
+    draw_target(state)
     draw_canvas(shown, state)
     draw_scores(shown)
     draw_details(shown)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuitscope_core.feature_cards import FeatureCards, show
+from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph, graph_scores
@@ -30,6 +30,7 @@ from circuitscope_core.view.text import (
     node_detail,
     node_id,
     node_label,
+    output_label,
     token_label,
 )
 
@@ -186,7 +187,7 @@ def _single(
         influence=float(pruned.node_influence[index]),
         activation=activation,
         percentile=card.percentile(activation) if card and activation is not None else None,
-        probability=float(graph.logit_probabilities[rank]) if rank >= 0 else None,
+        probability=_probability(graph, rank),
         dropped=inputs.dropped[index],
         error_share=inputs.error_share[index],
         card=card_key(node.layer, node.feature) if card else None,
@@ -221,8 +222,8 @@ def _item(graph: AttributionGraph, node: NodeView, index: int, influence: list[f
     row = graph.n_layers - node.layer
     if node.members:
         return Item((row, node.position), TILE_WIDTH, influence[index])
-    if node.probability is not None:
-        return Item((row, node.position), LOGIT_WIDTH, node.probability)
+    if node.kind == NodeKind.LOGIT:
+        return Item((row, node.position), LOGIT_WIDTH, node.probability or 0.0)
     is_error = node.kind == NodeKind.ERROR
     return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence[index])
 
@@ -245,13 +246,24 @@ def card_views(
     }
 
 
+def _probability(graph: AttributionGraph, rank: int) -> float | None:
+    """Return an output token's probability; None for other nodes and what is no single token."""
+    if rank < 0 or int(graph.logit_token_ids[rank]) < 0:
+        return None
+    return float(graph.logit_probabilities[rank])
+
+
 def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
     """Return the numbers that say how far to trust the picture."""
     graph = pruned.graph
     scores = graph_scores(graph)
-    best = f"“{show(graph.logit_texts[0])}” {float(graph.logit_probabilities[0]):.1%}"
+    best, probability = output_label(graph, 0), _probability(graph, 0)
+    meaning = "What the graph explains."
+    if probability is not None:
+        best = f"{best} {probability:.1%}"
+        meaning = "The first output node and its probability in the model."
     facts = [
-        Fact("Output", best, "The first output node and its probability in the model."),
+        Fact("Output", best, meaning),
         Fact(
             "Replacement score",
             f"{scores.replacement:.2f}",

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
-from circuitscope_core.feature_cards import FeatureCards, show
+from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph
-from circuitscope_core.view.text import node_id, node_label, token_label
+from circuitscope_core.view.text import node_id, node_label, output_label, token_label
 
 LONGEST_LABEL = 40
 """Characters of a feature's label in a path's text."""
@@ -145,7 +145,7 @@ def _describe(
 def _step_name(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
     node = graph.node(index)
     if node.kind is NodeKind.LOGIT:
-        return f"output “{show(graph.logit_texts[index - graph.logit_nodes.start])}”"
+        return f"output {output_label(graph, index - graph.logit_nodes.start)}"
     token = token_label(graph.token_texts[node.position])
     if node.kind is NodeKind.TOKEN:
         return f"“{token}” (token {node.position})"

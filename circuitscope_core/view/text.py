@@ -39,11 +39,17 @@ def card_of(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> 
     return cards.card(layer, feature)
 
 
+def output_label(graph: AttributionGraph, rank: int) -> str:
+    """Return what an output is called: a token in quotes, or what else is explained."""
+    text = show(graph.logit_texts[rank])
+    return f"“{text}”" if int(graph.logit_token_ids[rank]) >= 0 else text
+
+
 def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
     """Return what a node is called: its token, or a feature's label."""
     node = graph.node(index)
     if node.kind is NodeKind.LOGIT:
-        return f"“{show(graph.logit_texts[index - graph.logit_nodes.start])}”"
+        return output_label(graph, index - graph.logit_nodes.start)
     token = token_label(graph.token_texts[node.position])
     if node.kind is NodeKind.TOKEN:
         return f"“{token}”"

@@ -15,6 +15,7 @@ from pages.ui.tracing import (
     feature_table,
     look_at_head,
     look_inside,
+    name_feature,
     switch_off,
 )
 
@@ -81,8 +82,36 @@ def draw_canvas(shown: Shown, opening: State) -> None:
     if state != get_state():
         change_state(**vars(state))
     write_address(get_state())
+    offer_feature(shown, get_state().selected)
     draw_edge(shown, get_state().edge)
     draw_ablation(shown, get_state().selected)
+
+
+def offer_feature(shown: Shown, selected: str) -> None:
+    """Offer to explain the selected feature instead of the output."""
+    name = name_feature(shown, selected)
+    if name and st.button(
+        "Explain this feature",
+        key="graph_explain_feature",
+        icon=":material/account_tree:",
+        help="Build the graph of what made this feature active here.",
+    ):
+        change_state(target="feature", feature=name, selected="", edge=(), pinned=())
+        st.rerun()
+
+
+def draw_target(state: State) -> None:
+    """Say where the graph explains a feature, and lead back to the next token."""
+    if state.target != "feature":
+        return
+    layer, position, number = state.feature.split(".")
+    left, right = st.columns([4, 1.3], vertical_alignment="center")
+    left.info(
+        f"This graph explains why feature {number} of layer {layer} is active at token {position}."
+    )
+    if right.button("Explain the next token", key="graph_explain_output", width="stretch"):
+        change_state(target="automatic", selected="", edge=(), pinned=())
+        st.rerun()
 
 
 def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ TARGET_TEXT = {
     "automatic": "The likeliest tokens",
     "tokens": "Tokens of my choice",
     "difference": "Why one token and not another",
+    "feature": "Why a feature is active",
 }
 
 
@@ -110,6 +111,15 @@ def ask_for_target(state: State) -> State:
         token = one.text_input("Why this token", key="prompt_token")
         minus = two.text_input("and not this one", key="prompt_minus")
         return change_state(tokens=token, minus=minus)
+    if target == "feature":
+        st.session_state.setdefault("prompt_feature", state.feature)
+        text = st.text_input(
+            "Layer.token.feature",
+            key="prompt_feature",
+            placeholder="2.39.639",
+            help="In a graph, select a feature and press “Explain this feature”; or type it.",
+        )
+        return change_state(feature=text.strip())
     return state
 
 

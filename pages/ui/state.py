@@ -10,7 +10,7 @@ import circuitscope_core as cs
 
 KEY = "circuitscope"
 DEMO_PROMPT = "The National Digital Analytics Group (N"
-TARGETS = ("automatic", "tokens", "difference")
+TARGETS = ("automatic", "tokens", "difference", "feature")
 VIEWS = ("full", "groups")
 
 
@@ -26,6 +26,8 @@ class State:
     """What to explain, where the target is not automatic."""
     minus: str = ""
     """What to compare it with, where the target is a difference."""
+    feature: str = ""
+    """Layer, token and number of a feature, with dots between, where the target is a feature."""
     node_threshold: float = 0.8
     edge_threshold: float = 0.98
     similarity: float = 0.7
@@ -46,6 +48,7 @@ IN_ADDRESS = {
     "target": "target",
     "tokens": "tokens",
     "minus": "minus",
+    "feature": "feature",
     "nodes": "node_threshold",
     "edges": "edge_threshold",
     "similarity": "similarity",
@@ -130,8 +133,32 @@ def apply_event(state: State, event: Mapping[str, Any] | None) -> State:
     return state
 
 
-def targets_of(state: State, tokenizer: Any) -> tuple[int | str | cs.TokenDifference, ...] | None:
-    """Return what the graph is to explain, as ``cs.attribute`` takes it."""
+def feature_target(text: str) -> cs.FeatureTarget:
+    """Return the feature that a text like ``2.39.639`` names.
+
+    Raises:
+        GraphError: If it is no layer, token and number.
+    """
+    parts = text.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise cs.GraphError(
+            f"{text!r} names no feature. Give layer, token and number with dots between, like "
+            "2.39.639, or choose a feature in a graph."
+        )
+    layer, position, number = map(int, parts)
+    return cs.FeatureTarget(layer, position, number)
+
+
+def targets_of(
+    state: State, tokenizer: Any
+) -> tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None:
+    """Return what the graph is to explain, as ``cs.attribute`` takes it.
+
+    Raises:
+        GraphError: If the target is a feature and its name is none.
+    """
+    if state.target == "feature":
+        return (feature_target(state.feature),)
     if state.target == "difference":
         return (cs.TokenDifference(state.tokens, state.minus),)
     if state.target == "tokens":

@@ -39,7 +39,7 @@ class Tracing:
 
     model: ModelKey
     prompt: str
-    targets: tuple[int | str | cs.TokenDifference, ...] | None
+    targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,15 @@ def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
         return ablate(load_model(shown.tracing.model), graph, nodes)
 
     return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def name_feature(shown: Shown, selected: str) -> str:
+    """Return layer, token and number of the selected feature; nothing for other nodes."""
+    graph = shown.pruned.graph
+    nodes = members_of(shown, selected) if selected else ()
+    if len(nodes) != 1 or nodes[0] >= graph.n_features:
+        return ""
+    return ".".join(map(str, graph.features[nodes[0]].tolist()))
 
 
 def members_of(shown: Shown, name: str) -> tuple[int, ...]:

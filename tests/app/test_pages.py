@@ -137,6 +137,33 @@ def test_a_difference_needs_two_tokens():
     assert not at.error
 
 
+def test_a_feature_is_explained_and_the_next_token_again():
+    at = open_page("graph", target="feature", feature="2.39.639")
+    assert not at.exception
+    assert not at.error
+    assert "feature 639 of layer 2 is active at token 39" in at.info[0].value
+    at.button(key="graph_explain_output").click().run()
+    assert not at.exception
+    assert "graph_explain_output" not in {button.key for button in at.button}
+
+
+def test_the_selected_feature_can_be_explained():
+    at = open_page("graph", node="2_639_39")
+    at.button(key="graph_explain_feature").click().run()
+    assert not at.exception
+    assert "feature 639 of layer 2 is active at token 39" in at.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("feature", "said"),
+    [("", "names no feature"), ("2.x.1", "names no feature"), ("2.999.1", "position 999")],
+)
+def test_a_feature_that_is_none_is_refused(feature, said):
+    at = open_page("prompt", target="feature", feature=feature)
+    at.button(key="prompt_build").click().run()
+    assert said in at.error[0].value
+
+
 def test_home_leads_to_the_demo_graph():
     at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
     at.button(key="home_demo").click().run()

@@ -2,8 +2,16 @@
 
 import pytest
 
+from circuitscope_core import FeatureTarget, GraphError
 from pages.ui.models import is_model_name
-from pages.ui.state import STATE_DEFAULTS, State, address_of, apply_event, read_address
+from pages.ui.state import (
+    STATE_DEFAULTS,
+    State,
+    address_of,
+    apply_event,
+    feature_target,
+    read_address,
+)
 
 
 def test_a_state_survives_the_address():
@@ -13,6 +21,7 @@ def test_a_state_survives_the_address():
         target="difference",
         tokens="D",
         minus="X",
+        feature="2.39.639",
         node_threshold=0.65,
         view="groups",
         selected="0_3_2",
@@ -34,6 +43,16 @@ def test_nonsense_in_an_address_is_left_out_and_named(name, value):
     state, dropped = read_address({name: value, "prompt": "x"})
     assert dropped == (name,)
     assert state == State(prompt="x")
+
+
+def test_a_feature_is_named_by_layer_token_and_number():
+    assert feature_target("2.39.639") == FeatureTarget(layer=2, position=39, feature=639)
+
+
+@pytest.mark.parametrize("text", ["", "2.39", "2.39.639.1", "2.-1.3", "a.b.c", "1. 2.3", "٢.1.1"])
+def test_what_names_no_feature_is_refused_with_an_example(text):
+    with pytest.raises(GraphError, match=r"names no feature.*like 2\.39\.639"):
+        feature_target(text)
 
 
 def test_events_change_selection_pins_and_view():

@@ -304,6 +304,14 @@ def test_a_head_is_explained_by_named_pairs():
     assert 0 <= found.attention <= 1
 
 
+def test_what_is_no_token_has_neither_quotes_nor_a_probability():
+    graph = attribute(tiny_replacement(), "cat (N", targets=[TokenDifference("a", "b")])
+    view = layout_graph(prune_graph(graph), TOKENIZER)
+    (output,) = (node for node in view.full.nodes if node.kind == "logit")
+    assert (output.label, output.probability) == ("a − b", None)
+    assert view.facts[0].value == "a − b"
+
+
 def test_only_features_can_be_switched_off():
     replacement = tiny_replacement()
     graph = attribute(replacement, "cat (N")
