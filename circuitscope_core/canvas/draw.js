@@ -197,7 +197,7 @@
 
   cs.drawNodeLabel = function drawNodeLabel(ctx, node, width, { theme, big }) {
     ctx.textBaseline = 'middle'
-    if (node.kind === 'logit') {
+    if (node.kind === 'logit' && node.probability !== null) {
       const text = node.label.replace(/^“(.*)”$/s, '$1'), upright = text.length <= 2
       ctx.save()
       ctx.translate(node.x, node.y - (upright ? 8 + 6 * big : 9))

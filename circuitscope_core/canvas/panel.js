@@ -18,7 +18,8 @@
 
   function fillOverview(panel, state, actions) {
     const { data } = state
-    cs.el('h4', 'cs-title', 'What caused the next token?', panel)
+    const isToken = state.picture.nodes.some(node => node.kind === 'logit' && node.probability !== null)
+    cs.el('h4', 'cs-title', isToken ? 'What caused the next token?' : 'What caused this output?', panel)
     cs.el('p', 'cs-note', 'Tokens at the bottom, layers above them, outputs at the top. Point at a node to see what it responds to; click it to see what feeds it and what it feeds.', panel)
     cs.el('div', 'cs-prompt', data.prompt, panel)
     const facts = cs.el('dl', 'cs-facts cs-overview', null, panel)
