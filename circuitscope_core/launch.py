@@ -202,7 +202,8 @@ def list_runs(models: Path) -> tuple[str, ...]:
     runs = models / ".runs"
     if not runs.is_dir():
         return ()
-    return tuple(sorted(path.name for path in runs.iterdir() if NAME.fullmatch(path.name)))
+    found = (path.name for path in runs.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in found if NAME.fullmatch(name)))
 
 
 def _process_of(folder: RunFolder) -> psutil.Process | None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from circuitscope_core.bundle import Bundle, BundleMetadata, save_bundle
@@ -79,6 +81,27 @@ class RunFolder:
         """Return a phase's checkpoint file."""
         return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other training out of the folder; the system ends it with the process.
+
+        Raises:
+            TrainingError: If another training is at work there.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{self.path}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingError(
+                f"{self.path.name!r} is being trained already, by another window or process. Wait "
+                "for it, cancel it there, or choose another name."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def discard(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -134,15 +157,22 @@ def train(
 
     Raises:
         CorpusError: If the text cannot be read; before any training.
-        TrainingError: If the text is too short, the training diverges, or the run folder belongs
-            to another training.
+        TrainingError: If the text is too short, the training diverges, a checkpoint cannot be
+            written, or the run folder belongs to another training or is in use by one.
         ConfigError: If settings do not fit together.
     """
     folder = RunFolder.for_bundle(out)
-    if restart:
-        folder.discard()
-    folder.path.mkdir(parents=True, exist_ok=True)
-    job = _Job(config, source, Path(out), tokenizer or ByteTokenizer(), folder, command)
+    with folder.locked():
+        if restart:
+            folder.discard()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        job = _Job(config, source, Path(out), tokenizer or ByteTokenizer(), folder, command)
+        yield from _logged(job)
+
+
+def _logged(job: "_Job") -> Iterator[Event]:
+    """Run a job; every event is also a line in its run folder's log."""
+    folder = job.folder
     try:
         for event in job.events():
             if isinstance(event, TrainingFinished):

@@ -1,5 +1,6 @@
 """Saved states of a training: one safetensors file for each phase, replaced in one step."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,13 +33,32 @@ class CheckpointFile:
     path: Path
 
     def save(self, step: int, tensors: Mapping[str, Tensor], **extra: Any) -> None:
-        """Write the state to a temporary name, then rename it over the last one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Write the state to a temporary name, then rename it over the last one.
+
+        Raises:
+            TrainingError: If a number is not finite, or the file cannot be written; the state saved
+                before stays as it is.
+        """
+        for name, value in tensors.items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise TrainingError(
+                    f"The training diverged: {name} is not finite at step {step}, and that state "
+                    "was not saved. Restart with a lower learning rate."
+                )
         partial = self.path.with_name(f"{self.path.name}.partial")
         record = json.dumps({"step": step, "extra": extra})
         ready = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
-        save_file(ready, partial, metadata={"state": record})
-        os.replace(partial, self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(ready, partial, metadata={"state": record})
+            os.replace(partial, self.path)
+        except (OSError, SafetensorError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise TrainingError(
+                f"The checkpoint {self.path} cannot be written ({error}). Make room and start the "
+                "same training again: it goes on from the state saved before."
+            ) from error
 
     def load(self) -> SavedState | None:
         """Return the saved state, or None where there is none.

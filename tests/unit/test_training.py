@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -193,7 +196,66 @@ def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     file = CheckpointFile(tmp_path / "phase.safetensors")
     file.save(1, {"x": torch.ones(2)}, note="a")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(cs.TrainingError, match=r"cannot be written \(disk full\). Make room"):
         file.save(2, {"x": torch.zeros(2)})
+    assert [path.name for path in tmp_path.iterdir()] == [file.path.name]
     saved = file.load()
     assert (saved.step, saved.tensors["x"].tolist(), saved.extra) == (1, [1, 1], {"note": "a"})
+
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
+    file = CheckpointFile(tmp_path / "phase.safetensors")
+    file.save(1, {"x": torch.ones(2)})
+    with pytest.raises(cs.TrainingError, match="x is not finite at step 2"):
+        file.save(2, {"x": torch.tensor([1.0, float("nan")])})
+    saved = file.load()
+    assert saved.step == 1
+
+
+def test_a_second_training_of_the_same_name_is_refused(source, tmp_path):
+    first = cs.train(tiny_config(), source, tmp_path / "mine")
+    next(first)
+    for restart in (False, True):
+        second = cs.train(tiny_config(), source, tmp_path / "mine", restart=restart)
+        with pytest.raises(cs.TrainingError, match="'mine' is being trained already"):
+            next(second)
+    other = cs.train(tiny_config(), source, tmp_path / "yours")
+    next(other)
+    other.close()
+    first.close()
+    again = cs.train(tiny_config(), source, tmp_path / "mine")
+    next(again)
+    again.close()
+
+
+KILLED = """
+import sys
+import circuitscope_core as cs
+from tests.texts import tiny_config
+for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.argv[2]):
+    print(type(event).__name__, getattr(event, "phase", ""), flush=True)
+"""
+
+
+@pytest.mark.parametrize("phase", ["language model", "transcoder"])
+def test_a_killed_training_resumes_to_the_same_weights(source, tmp_path, phase):
+    config = tiny_config(checkpoint_seconds=0.01)
+    whole = tmp_path / "whole"
+    list(cs.train(config, source, whole))
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-c", KILLED, str(source), str(killed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.split(maxsplit=1) == ["Checkpoint", f"{phase}\n"]:
+                process.kill()
+                break
+    assert process.returncode == -signal.SIGKILL
+    resumed = [
+        e.first_step for e in cs.train(config, source, killed) if isinstance(e, PhaseStarted)
+    ]
+    assert max(resumed) > 0
+    one, two = cs.load_bundle(whole), cs.load_bundle(killed)
+    for name in ("model", "transcoder"):
+        expected = getattr(one, name).state_dict()
+        for key, value in getattr(two, name).state_dict().items():
+            torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
