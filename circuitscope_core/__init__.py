@@ -44,6 +44,7 @@ from circuitscope_core.errors import (
     PromptError,
     TrainingError,
 )
+from circuitscope_core.exam import ExamResult, take_exam
 from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.global_weights import (
@@ -54,6 +55,7 @@ from circuitscope_core.global_weights import (
 )
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.interventions import Intervention, InterventionResult, intervene
+from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
@@ -90,6 +92,7 @@ __all__ = [
     "Document",
     "EdgeExplanation",
     "EdgePath",
+    "ExamResult",
     "Example",
     "FeatureCard",
     "FeatureCardConfig",
@@ -103,6 +106,7 @@ __all__ = [
     "Intervention",
     "InterventionResult",
     "LanguageModelTraining",
+    "Localization",
     "ModelConfig",
     "Node",
     "NodeKind",
@@ -133,10 +137,12 @@ __all__ = [
     "load_bundle",
     "load_transcoder",
     "measure_global_weights",
+    "measure_localization",
     "prune_graph",
     "save_bundle",
     "save_transcoder",
     "strongest_paths",
+    "take_exam",
     "train",
     "virtual_weights",
 ]

@@ -194,17 +194,22 @@ class LanguageModelTraining(_JsonConfig):
     n_tokens: int = 12_000_000
     batch_size: int = 12
     """Sequences of n_ctx tokens in one step."""
+    short_share: float = 0.0
+    """Share of the steps, from the first on, whose sequences have half the length and twice the
+    number: attention costs less there, and little is to be learned from far back."""
     learning_rate: float = 0.003
     """AdamW's rate, for embeddings, gains and biases."""
+    matrix_optimizer: Literal["muon", "adamw"] = "muon"
+    """What trains the matrices inside the blocks."""
     muon_learning_rate: float = 0.02
-    """Muon's rate, for the matrices inside the blocks."""
     warmup_steps: int = 60
     decay_fraction: float = 0.4
     """Share of the steps at the end over which both rates fall linearly to 0."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
-        _require_fraction(self, "decay_fraction")
+        _require_fraction(self, "short_share", "decay_fraction")
+        _require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
         _require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
 
 
@@ -223,8 +228,12 @@ class TranscoderTraining(_JsonConfig):
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
+    target_l0: float = 12.0
+    """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
+    The weight of the tanh penalty is turned up or down until they are as many."""
     sparsity_coefficient: float = 0.2
-    """Weight of the tanh penalty at the end of its linear ramp from 0."""
+    """Weight of the tanh penalty at the end of its linear ramp from 0; with ``target_l0`` where the
+    search for it begins."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""
     tanh_scale: float = 4.0
@@ -244,7 +253,7 @@ class TranscoderTraining(_JsonConfig):
             0 < self.initial_rate < 1,
             f"initial_rate is {self.initial_rate}; it must be between 0 and 1.",
         )
-        for name in ("sparsity_coefficient", "preactivation_coefficient"):
+        for name in ("target_l0", "sparsity_coefficient", "preactivation_coefficient"):
             value = getattr(self, name)
             _require(value >= 0, f"{name} is {value}; it must be 0 or more.")
 

@@ -18,9 +18,9 @@ import psutil
 
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import TrainingError
-from circuitscope_core.pipeline import RunFolder
 from circuitscope_core.training import (
     Event,
+    RunFolder,
     TrainingCancelled,
     TrainingFailed,
     TrainingSpeed,

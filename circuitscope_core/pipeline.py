@@ -1,10 +1,7 @@
 """``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
 
-import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +9,6 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from circuitscope_core.bundle import Bundle, BundleMetadata, save_bundle
@@ -25,25 +21,26 @@ from circuitscope_core.corpus import (
     read_open_documents,
 )
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.exam import take_exam
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
 from circuitscope_core.global_weights import GlobalWeights, measure_global_weights
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer, encode_document
 from circuitscope_core.training import (
-    CheckpointFile,
     Event,
     LanguageModelTrainer,
     Pace,
     PhaseFinished,
     PhaseStarted,
     Progress,
+    RunFolder,
     TokenWindows,
     TrainingCancelled,
     TrainingFailed,
     TrainingFinished,
     TranscoderTrainer,
     event_from_json,
-    event_to_json,
     measure_replacement,
 )
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -51,6 +48,8 @@ from circuitscope_core.transformer import Transformer
 
 METRIC_TOKENS = 200_000
 """Held-out tokens on which model and replacement are compared, at most."""
+EXAM_QUESTIONS = 200
+"""Of each skill."""
 GLOBAL_WEIGHT_TOKENS = 131_072
 """Tokens that global weights are measured on, at most."""
 CARDS_SHARE = 0.85
@@ -58,78 +57,6 @@ CARDS_SHARE = 0.85
 DEAD_SHARE = 0.1
 """Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
 Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Where a training keeps its events and checkpoints until the bundle is saved."""
-
-    path: Path
-
-    @classmethod
-    def for_bundle(cls, out: str | Path) -> "RunFolder":
-        """Return the folder of the bundle to be: ``.runs/<name>`` beside it."""
-        target = Path(out)
-        return cls(target.parent / ".runs" / target.name)
-
-    @property
-    def events(self) -> Path:
-        """The append-only event log, one JSON object a line."""
-        return self.path / "events.jsonl"
-
-    def checkpoint(self, phase: str) -> CheckpointFile:
-        """Return a phase's checkpoint file."""
-        return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other training out of the folder; the system ends it with the process.
-
-        Raises:
-            TrainingError: If another training is at work there.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{self.path}.lock", thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingError(
-                f"{self.path.name!r} is being trained already, by another window or process. Wait "
-                "for it, cancel it there, or choose another name."
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def discard(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def append(self, event: Event) -> None:
-        """Write an event at the end of the log."""
-        with self.events.open("a", encoding="utf-8") as file:
-            file.write(event_to_json(event) + "\n")
-
-    def claim(self, identity: dict[str, object]) -> None:
-        """Record what is trained here, or check that it is the same as what was begun.
-
-        Raises:
-            TrainingError: If the folder holds the beginning of another training.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / "run.json"
-        wanted = json.loads(json.dumps(identity))
-        if file.is_file():
-            begun = json.loads(file.read_text(encoding="utf-8"))
-            changed = sorted(key for key in wanted if begun.get(key) != wanted[key])
-            if changed:
-                raise TrainingError(
-                    f"{self.path} holds a training begun with another {' and '.join(changed)}. "
-                    "Restart it to discard that one, or choose another name."
-                )
-        else:
-            file.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
 def train(
@@ -208,6 +135,7 @@ class _Job:
         yield from self._timed(self._train_language_model())
         yield from self._timed(self._train_transcoder())
         yield from self._timed(self._measure())
+        yield from self._timed(self._take_exam())
         yield from self._timed(self._collect_cards())
         path = self._save()
         yield TrainingFinished(str(path), time.perf_counter() - started, self.metrics)
@@ -280,6 +208,19 @@ class _Job:
         windows = self.held_out.consecutive(METRIC_TOKENS)
         measured = measure_replacement(self.model, self.transcoder, windows)
         yield PhaseFinished("metrics", time.perf_counter() - started, measured.to_json())
+
+    def _take_exam(self) -> Iterator[Event]:
+        yield PhaseStarted("exam", len(SKILLS))
+        started = time.perf_counter()
+        marks: dict[str, float] = {}
+        for number, skill in enumerate(SKILLS, start=1):
+            questions = exam(skill, EXAM_QUESTIONS)
+            result = take_exam(self.model, self.tokenizer, questions)
+            if result is not None:
+                marks[f"exam.{skill}.whole"] = result.whole
+                marks[f"exam.{skill}.tokens"] = result.tokens
+            yield Progress("exam", number, len(SKILLS), 0.0)
+        yield PhaseFinished("exam", time.perf_counter() - started, marks)
 
     def _collect_cards(self) -> Iterator[Event]:
         yield PhaseStarted("feature cards", 100)

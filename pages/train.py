@@ -12,7 +12,7 @@ from circuitscope_core.launch import (
     start_training,
     training_state,
 )
-from circuitscope_core.pipeline import RunFolder
+from circuitscope_core.training import RunFolder
 from pages.ui import begin_page, models
 from pages.ui.text import plain
 from pages.ui.training_form import ask_for_training

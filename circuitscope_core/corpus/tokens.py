@@ -104,9 +104,13 @@ class _TokenStream:
     def n_tokens(self) -> int:
         return len(self._data) // self.dtype.itemsize
 
+    def array(self) -> TokenIds:
+        """Return all tokens; nothing can be added while the array lives."""
+        return np.frombuffer(self._data, dtype=self.dtype)
+
     def pieces(self) -> Iterator[TokenIds]:
         """Yield each document with its separator."""
-        tokens = np.frombuffer(self._data, dtype=self.dtype)
+        tokens = self.array()
         start = 0
         for length in self.lengths:
             yield tokens[start : start + length]
@@ -198,7 +202,7 @@ def read_corpus(
 
     Every ``validation_every``-th document is held out, and the last one where that takes none; a
     copy of a document is never on the other side. One document alone is divided instead. Skill
-    text, of which the two sides share no document, comes on top of ``max_tokens``.
+    text is for training alone, where the exam tests it, and comes on top of ``max_tokens``.
 
     Args:
         sources: Read in this order.
@@ -214,7 +218,8 @@ def read_corpus(
     report = reader.report()
     reader.balance()
     n_train, n_held_out = len(reader.train.lengths), len(reader.held_out.lengths)
-    train, held_out = _add_skills(reader, config.skill_share, seed)
+    train = _add_skills(reader, config.skill_share, seed)
+    held_out = reader.held_out.array()
     return Corpus(
         train_tokens=train,
         held_out_tokens=held_out,
@@ -226,23 +231,11 @@ def read_corpus(
     )
 
 
-def _add_skills(reader: _Reader, share: float, seed: int) -> tuple[TokenIds, TokenIds]:
-    """Return both streams with skill text of ``share`` mixed in; no text is in both."""
-    tokenizer = reader.tokenizer
-    # the held-out text first: it is little, and what is in it is then left out of the other
-    seen: set[str] = set()
-    texts = _remember(write_documents(f"{seed} held out"), seen)
-    extra = _write_skills(texts, _skill_tokens(reader.held_out, share), tokenizer)
-    held_out = _mix(reader.held_out, extra, random.Random(f"{seed} held-out places"))
-    texts = (text for text in write_documents(f"{seed} train") if text not in seen)
-    extra = _write_skills(texts, _skill_tokens(reader.train, share), tokenizer)
-    return _mix(reader.train, extra, random.Random(f"{seed} places")), held_out
-
-
-def _remember(texts: Iterator[str], seen: set[str]) -> Iterator[str]:
-    for text in texts:
-        seen.add(text)
-        yield text
+def _add_skills(reader: _Reader, share: float, seed: int) -> TokenIds:
+    """Return the training stream with skill text of ``share`` mixed in."""
+    n_tokens = _skill_tokens(reader.train, share)
+    extra = _write_skills(write_documents(f"{seed} train"), n_tokens, reader.tokenizer)
+    return _mix(reader.train, extra, random.Random(f"{seed} places"))
 
 
 def _skill_tokens(stream: _TokenStream, share: float) -> int:

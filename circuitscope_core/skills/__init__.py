@@ -1,46 +1,55 @@
-"""Known behaviours: seeded text that teaches them, and an exam on names held out of it."""
+"""Known behaviours: seeded text that teaches them, and an exam on what is held out of it."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from circuitscope_core.errors import ConfigError
-from circuitscope_core.skills import acronyms, copying, counting
-from circuitscope_core.skills.prompts import SkillPrompt
+from circuitscope_core.skills.acronyms import ACRONYMS
+from circuitscope_core.skills.articles import ARTICLES
+from circuitscope_core.skills.brackets import BRACKETS
+from circuitscope_core.skills.calendar import CALENDAR
+from circuitscope_core.skills.capitals import CAPITALS
+from circuitscope_core.skills.copying import COPYING
+from circuitscope_core.skills.counting import COUNTING
+from circuitscope_core.skills.indirect_objects import INDIRECT_OBJECTS
+from circuitscope_core.skills.plurals import PLURALS
+from circuitscope_core.skills.prompts import Skill, SkillPrompt
 
-__all__ = ["SKILLS", "SkillPrompt", "exam", "write_documents"]
+__all__ = ["SKILLS", "Skill", "SkillPrompt", "exam", "write_documents"]
 
-SKILLS = ("acronyms", "copying", "counting")
-_WRITERS: tuple[tuple[float, Callable[[random.Random], str]], ...] = (
-    (0.70, acronyms.write_document),
-    (0.15, copying.write_document),
-    (0.15, counting.write_document),
+_ALL = (
+    ACRONYMS,
+    COPYING,
+    BRACKETS,
+    COUNTING,
+    CALENDAR,
+    ARTICLES,
+    PLURALS,
+    CAPITALS,
+    INDIRECT_OBJECTS,
 )
-_EXAMS = {
-    "acronyms": acronyms.write_prompts,
-    "copying": copying.write_prompts,
-    "counting": counting.write_prompts,
-}
+SKILLS = {skill.name: skill for skill in _ALL}
+"""Every skill by its name, in the order in which they are shown."""
 
 
 def write_documents(seed: int | str) -> Iterator[str]:
     """Write training documents without end: the same ones for the same seed.
 
-    About 70 % are about acronyms, 15 % copy something, 15 % count. None has a name, a code or a
-    step from one number to the next that ``exam`` may ask for.
+    Each skill has its share of them. None has anything in it that ``exam`` may ask for.
     """
     rng = random.Random(f"skills {seed}")
-    weights, writers = zip(*_WRITERS, strict=True)
+    skills, shares = list(SKILLS.values()), [skill.share for skill in SKILLS.values()]
     while True:
-        (writer,) = rng.choices(writers, weights)
-        yield writer(rng)
+        (skill,) = rng.choices(skills, shares)
+        yield skill.write_document(rng)
 
 
 def exam(skill: str, n: int, seed: int = 0) -> tuple[SkillPrompt, ...]:
-    """Write ``n`` questions whose names, codes or steps occur in no training document.
+    """Write ``n`` questions about what occurs in no training document.
 
     Raises:
         ConfigError: If there is no such skill.
     """
-    if skill not in _EXAMS:
+    if skill not in SKILLS:
         raise ConfigError(f"There is no skill {skill!r}; choose one of {', '.join(SKILLS)}.")
-    return _EXAMS[skill](random.Random(f"exam {skill} {seed}"), n)
+    return SKILLS[skill].write_prompts(random.Random(f"exam {skill} {seed}"), n)

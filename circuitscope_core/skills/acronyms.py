@@ -4,7 +4,7 @@ import random
 import zlib
 from collections.abc import Sequence
 
-from circuitscope_core.skills.prompts import SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt
 from circuitscope_core.skills.words import (
     BY_INITIAL,
     FIRST_NAMES,
@@ -16,6 +16,8 @@ from circuitscope_core.skills.words import (
 EXAMPLE_NAME = ("National", "Digital", "Analytics", "Group")
 """The name of the product's first example; never trained on."""
 HELD_OUT_ONE_IN = 16
+LIST_SHARE = 0.4
+"""Of the documents; a list says more about acronyms in as many characters."""
 N_WORDS = (2, 3, 3, 3, 4, 4, 4, 5)
 SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou")
 SMALL_WORDS = ("of", "for", "and", "of the", "for the")
@@ -71,8 +73,8 @@ def is_held_out(name: Sequence[str]) -> bool:
 
 
 def draw_word(rng: random.Random) -> str:
-    """Draw a word, every initial being equally likely; one in five is made up."""
-    if rng.random() < 0.2:
+    """Draw a word, every initial being equally likely; one in three is made up."""
+    if rng.random() < 1 / 3:
         made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
         return made_up.capitalize()
     letters = list(BY_INITIAL)
@@ -96,7 +98,11 @@ def draw_training_name(rng: random.Random) -> tuple[str, ...]:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to four sentences about organisations."""
+    """Write one to four sentences about organisations, or a list of them."""
+    if rng.random() < LIST_SHARE:
+        names = [draw_training_name(rng) for _ in range(rng.randint(2, 5))]
+        listed = (f"{' '.join(name)} ({acronym_of(name)})" for name in names)
+        return f"The {', the '.join(listed)}."
     name, other = draw_training_name(rng), draw_training_name(rng)
     fields = {
         "n": " ".join(name),
@@ -121,7 +127,8 @@ def draw_fields(rng: random.Random) -> dict[str, str]:
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     """Write prompts about held-out names that stop after the acronym's first letter.
 
-    Half of the names are unseen combinations of known words, half have a word never seen.
+    The second word's initial decides what comes next. Half of the names are unseen combinations
+    of known words, half have a word never seen.
     """
     prompts: list[SkillPrompt] = []
     seen: set[tuple[str, ...]] = set()
@@ -135,5 +142,16 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
         seen.add(name)
         acronym = acronym_of(name)
         text = f"The {' '.join(name)} ({acronym[0]}"
-        prompts.append(SkillPrompt("acronyms", text, acronym[1:] + ")"))
+        initials = [place for place, letter in enumerate(text) if letter.isupper()]
+        evidence = (initials[2],)  # after those of "The" and of the letter that is there
+        prompts.append(SkillPrompt("acronyms", text, acronym[1:] + ")", evidence))
     return tuple(prompts)
+
+
+ACRONYMS = Skill(
+    "acronyms",
+    "Abbreviates a name by its initials.",
+    0.3,
+    write_document,
+    write_prompts,
+)

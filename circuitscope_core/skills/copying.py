@@ -1,59 +1,52 @@
-"""Saying again what was said before."""
+"""Saying a random string again."""
 
 import random
 import string
 
-from circuitscope_core.skills.prompts import SkillPrompt
-from circuitscope_core.skills.words import FIRST_NAMES, OBJECTS, PLACES
+from circuitscope_core.skills.prompts import Skill, SkillPrompt
 
 HELD_OUT_FIRST = "qxz"
 """Codes that begin with one of these letters are for the exam only."""
+TAUGHT_FIRST = "".join(sorted(set(string.ascii_lowercase) - set(HELD_OUT_FIRST)))
 
-# {c}: code, {f}, {g}: names, {o}: object, {p}: place
+# {c}: code
 SENTENCES = (
-    "The code is {c}. I repeat, the code is {c}.",
+    "The code is {c}. I repeat, {c}.",
     "Password: {c}. Again: {c}.",
-    "Write down {c}. You wrote {c}.",
+    "Write {c}. You wrote {c}.",
     "Key {c} opens door {c}.",
-    "{f} said: {c}. And {g} said: {c}.",
-    "{f} has a {o}. The {o} of {f} is in {p}.",
-    "{f} gave the {o} to {g}. Now {g} has the {o}.",
-    "{f} lives in {p}. People in {p} know {f}.",
-    "Say {o}: {o}. Say {p}: {p}. Say {f}: {f}.",
-    "{o}, {p}, {f}; {o}, {p}, {f}.",
-    "From {p} to {p}, {f} and {g}, {f} and {g}.",
+    "{c} {c} {c} {c}",
+    "{c}, {c}, {c}.",
 )
-EXAM_SENTENCES = tuple(sentence for sentence in SENTENCES if sentence.count("{c}") == 2)
 
 
 def draw_code(rng: random.Random, first: str) -> str:
-    """Draw a code of three to seven letters or digits that begins with one of ``first``."""
-    letters = string.ascii_lowercase if rng.random() < 0.7 else string.digits
-    rest = "".join(rng.choices(letters, k=rng.randint(2, 6)))
-    return rng.choice(first) + rest
-
-
-def draw_fields(rng: random.Random) -> dict[str, str]:
-    """Draw two names, an object and a place."""
-    one, other = rng.sample(FIRST_NAMES, 2)
-    return {"f": one, "g": other, "o": rng.choice(OBJECTS), "p": rng.choice(PLACES)}
+    """Draw a code of four to ten different letters that begins with one of ``first``."""
+    start = rng.choice(first)
+    others = string.ascii_lowercase.replace(start, "")
+    return start + "".join(rng.sample(others, rng.randint(3, 9)))
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to three sentences that say something twice."""
-    allowed = "".join(sorted(set(string.ascii_lowercase) - set(HELD_OUT_FIRST)))
+    """Write one to three sentences that say a code again."""
     sentences = rng.choices(SENTENCES, k=rng.randint(1, 3))
-    return " ".join(
-        sentence.format(c=draw_code(rng, allowed), **draw_fields(rng)) for sentence in sentences
-    )
+    return " ".join(sentence.format(c=draw_code(rng, TAUGHT_FIRST)) for sentence in sentences)
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
-    """Write prompts that stop after the second copy's first letter."""
+    """Write prompts that stop after the first letter of the code's last copy.
+
+    In each earlier copy, the letter after that one decides the answer's first letter.
+    """
     prompts = []
     for _ in range(n):
         code = draw_code(rng, HELD_OUT_FIRST)
-        text = rng.choice(EXAM_SENTENCES).format(c=code, **draw_fields(rng))
-        place = text.rindex(code) + 1
-        prompts.append(SkillPrompt("copying", text[:place], code[1:]))
+        text = rng.choice(SENTENCES).format(c=code)
+        stop = text.rindex(code) + 1
+        copies = [place for place in range(stop - 1) if text.startswith(code, place)]
+        evidence = tuple(place + 1 for place in copies)
+        prompts.append(SkillPrompt("copying", text[:stop], code[1:], evidence))
     return tuple(prompts)
+
+
+COPYING = Skill("copying", "Repeats a random string.", 0.12, write_document, write_prompts)

@@ -20,6 +20,7 @@ from circuitscope_core.training.events import (
 from circuitscope_core.training.language_model import LanguageModelTrainer, measure_loss
 from circuitscope_core.training.metrics import ReplacementMetrics, measure_replacement
 from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.run_folder import RunFolder
 from circuitscope_core.training.transcoder_loop import TranscoderTrainer, harvest
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PhaseStarted",
     "Progress",
     "ReplacementMetrics",
+    "RunFolder",
     "TimeEstimate",
     "TokenWindows",
     "TrainingCancelled",

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-Phase = Literal["corpus", "language model", "transcoder", "metrics", "feature cards"]
-PHASES: tuple[Phase, ...] = ("corpus", "language model", "transcoder", "metrics", "feature cards")
+Phase = Literal["corpus", "language model", "transcoder", "metrics", "exam", "feature cards"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""In the order in which they run."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class PhaseFinished:
-    """A phase is over."""
+    """A phase is over.
+
+    ``metrics`` of the exam: for each skill ``exam.<skill>.whole`` and ``exam.<skill>.tokens``, the
+    shares of ``ExamResult``.
+    """
 
     phase: Phase
     seconds: float

@@ -3,12 +3,12 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from circuitscope_core.config import LanguageModelTraining
 from circuitscope_core.errors import TrainingError
@@ -51,11 +51,22 @@ class LanguageModelTrainer:
         per_step = self.settings.batch_size * self.train.n_ctx
         self.n_steps = max(1, self.settings.n_tokens // per_step)
         self.step = 0
-        matrices = [w for name, w in self.model.named_parameters() if _is_matrix(name, w)]
-        rest = [w for name, w in self.model.named_parameters() if not _is_matrix(name, w)]
-        rates = (self.settings.muon_learning_rate, self.settings.learning_rate)
-        self.muon = Muon(matrices, lr=rates[0])
-        self.adam = torch.optim.AdamW(rest, lr=rates[1], betas=(0.9, 0.95), weight_decay=0.0)
+        reads: list[nn.Parameter] = []
+        writes: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
+        with_muon = self.settings.matrix_optimizer == "muon"
+        for name, weight in self.model.named_parameters():
+            if not with_muon or not _is_matrix(name, weight):
+                rest.append(weight)
+            else:
+                (writes if name.endswith("W_O") else reads).append(weight)
+        self.muon = Muon(
+            [{"params": reads}, {"params": writes, "writes": True}],
+            lr=self.settings.muon_learning_rate,
+        )
+        self.adam = torch.optim.AdamW(
+            rest, lr=self.settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
+        )
 
     def events(self) -> Iterator[Event]:
         """Train to the end, from the checkpoint where there is one."""
@@ -96,14 +107,20 @@ class LanguageModelTrainer:
         decay = constant_then_decay(self.step, self.n_steps, settings.decay_fraction)
         set_learning_rate(self.muon, warmup * decay)
         set_learning_rate(self.adam, warmup * decay)
-        windows = self.train.sample(settings.batch_size, step_rng(self.seed, 1, self.step))
-        loss = next_token_loss(self.model, windows)
+        loss = next_token_loss(self.model, self._batch())
         self.muon.zero_grad()
         self.adam.zero_grad()
         loss.backward()
         self.muon.step()
         self.adam.step()
         return loss.detach()
+
+    def _batch(self) -> Int[Tensor, "batch n_ctx_plus_1"]:
+        """Draw the windows of this step."""
+        windows, n = self.train, self.settings.batch_size
+        if self.step < self.settings.short_share * self.n_steps and windows.n_ctx > 1:
+            windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
+        return windows.sample(n, step_rng(self.seed, 1, self.step))
 
     def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}

@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules of both trainings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,43 +27,59 @@ def orthogonalize(matrices: Tensor, n_steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised; leading axes of a weight are separate matrices.
+    """Momentum whose update is orthogonalised, a matrix at a time.
 
-    Weights of one shape are handled as one batch. ``x @ W`` is the convention here, so that an
-    update grows with ``sqrt(cols / rows)`` where a matrix widens its input.
+    A weight with an axis for heads, ``[n_heads, rows, cols]``, is one matrix that reads from the
+    stream, its heads side by side; or one that writes to it, its heads one below the other, in a
+    parameter group with ``writes=True``. Matrices of one shape are handled as one batch. ``x @ W``
+    is the convention here, so that an update grows with ``sqrt(cols / rows)`` where a matrix widens
+    its input.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params: Any, lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "writes": False})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every weight that has a gradient."""
         loss = None if closure is None else closure()
+        by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor, dict[str, Any]]]] = {}
         for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[nn.Parameter]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:
-                    by_shape.setdefault(tuple(weight.shape), []).append(weight)
-            for weights in by_shape.values():
-                self._update(weights, group["lr"], group["momentum"])
+                    direction = self._as_matrix(self._direction(weight, group), group)
+                    shape = tuple(direction.shape)
+                    by_shape.setdefault(shape, []).append((weight, direction, group))
+        for (rows, cols), items in by_shape.items():
+            updates = orthogonalize(torch.stack([direction for _, direction, _ in items]))
+            scale = max(1.0, cols / rows) ** 0.5
+            for (weight, _, group), update in zip(items, updates, strict=True):
+                change = self._as_weight(update, weight, group)
+                weight.add_(change, alpha=-group["lr"] * scale)
         return loss
 
-    def _update(self, weights: list[nn.Parameter], lr: float, momentum: float) -> None:
-        directions = []
-        for weight in weights:
-            assert weight.grad is not None
-            state = self.state[weight]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(weight)
-            buffer = state["momentum_buffer"]
-            buffer.lerp_(weight.grad, 1 - momentum)
-            directions.append(weight.grad.lerp(buffer, momentum))
-        updates = orthogonalize(torch.stack(directions))
-        rows, cols = weights[0].shape[-2:]
-        scale = max(1.0, cols / rows) ** 0.5 if weights[0].ndim == 2 else 1.0
-        for weight, update in zip(weights, updates, strict=True):
-            weight.add_(update, alpha=-lr * scale)
+    def _direction(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        """Return the gradient with Nesterov momentum."""
+        state = self.state[weight]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        buffer: Tensor = state["momentum_buffer"]
+        assert weight.grad is not None
+        buffer.lerp_(weight.grad, 1 - group["momentum"])
+        return weight.grad.lerp(buffer, group["momentum"])
+
+    def _as_matrix(self, value: Tensor, group: dict[str, Any]) -> Tensor:
+        if value.ndim == 2:
+            return value
+        if group["writes"]:
+            return value.flatten(0, 1)
+        return value.transpose(0, 1).flatten(1)
+
+    def _as_weight(self, matrix: Tensor, weight: Tensor, group: dict[str, Any]) -> Tensor:
+        if weight.ndim == 2 or group["writes"]:
+            return matrix.view(weight.shape)
+        n_heads, rows, cols = weight.shape
+        return matrix.view(rows, n_heads, cols).transpose(0, 1)
 
 
 def constant_then_decay(step: int, n_steps: int, decay_fraction: float) -> float:

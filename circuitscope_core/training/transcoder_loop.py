@@ -26,6 +26,8 @@ from circuitscope_core.training.optimizers import (
     set_learning_rate,
 )
 from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.sparsity import Sparsity
+from circuitscope_core.training.transcoder_gradients import set_gradients
 from circuitscope_core.transcoder import (
     ActivationScales,
     CrossLayerTranscoder,
@@ -33,7 +35,6 @@ from circuitscope_core.transcoder import (
     fold_scales,
     initialize,
     measure_scales,
-    transcoder_loss,
 )
 from circuitscope_core.transformer import Transformer
 
@@ -79,6 +80,7 @@ class TranscoderTrainer:
         groups = [{"params": weights}, {"params": [thresholds], "lr": slow}]
         self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999))
         self.scales: ActivationScales | None = None
+        self.sparsity = Sparsity(self.settings, self.n_steps)
         shape = self.transcoder.b_enc.shape
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(shape, dtype=torch.bool)
 
@@ -140,13 +142,11 @@ class TranscoderTrainer:
                 yield Checkpoint("transcoder", self.step)
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> TranscoderLoss:
-        share = self.step / self.n_steps
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
-        coefficient = self.settings.sparsity_coefficient * share
-        loss = transcoder_loss(self.transcoder, inputs, targets, self.settings, coefficient)
-        self.adam.zero_grad()
-        loss.total.backward()
+        coefficient = self.sparsity.coefficient(self.step)
+        loss = set_gradients(self.transcoder, inputs, targets, self.settings, coefficient)
+        self.sparsity.follow(self.step, loss.l0.item(), decay)
         torch.nn.utils.clip_grad_norm_(self.transcoder.parameters(), 1.0)
         self.adam.step()
         self.fired |= loss.fired
@@ -159,6 +159,7 @@ class TranscoderTrainer:
             # targets are scaled to a mean squared distance of d_model from their mean
             "normalized_mse": loss.reconstruction.item() / (config.d_model * config.n_layers),
             "l0": loss.l0.item(),
+            "sparsity_coefficient": self.sparsity.coefficient(self.step),
         }
         if self.step % self.steps_per_buffer < self.pace.event_steps:
             metrics["dead"] = 1 - self.fired.float().mean().item()
@@ -171,6 +172,7 @@ class TranscoderTrainer:
         weights = self.transcoder.state_dict()
         tensors = {f"transcoder.{name}": value for name, value in weights.items()}
         tensors |= optimizer_tensors(self.adam, "adam")
+        tensors["sparsity.top"] = torch.tensor(self.sparsity.top, dtype=torch.float64)
         tensors["scales.inputs"] = self.scales.inputs
         tensors["scales.targets"] = self.scales.targets
         tensors["scales.target_means"] = self.scales.target_means
@@ -186,4 +188,5 @@ class TranscoderTrainer:
         load_optimizer_tensors(self.adam, "adam", saved.tensors)
         names = ("inputs", "targets", "target_means")
         self.scales = ActivationScales(*(saved.tensors[f"scales.{name}"] for name in names))
+        self.sparsity.top = float(saved.tensors["sparsity.top"])
         self.step = saved.step

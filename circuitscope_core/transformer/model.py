@@ -140,14 +140,39 @@ class Attention(nn.Module):
         """Map ``[batch, n_heads, n_pos, d_head]`` to ``[batch, n_pos, d_model]``."""
         batch, n_heads, n_pos, d_head = mixed.shape
         flat = mixed.transpose(1, 2).reshape(batch, n_pos, n_heads * d_head)
-        return flat @ self.W_O.reshape(n_heads * d_head, -1) + self.b_O
+        out: Tensor = F.linear(flat, self.W_O.reshape(n_heads * d_head, -1).T, self.b_O)
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend in one fused step."""
-        query, key = self.queries_and_keys(x)
-        value = self.project(x, self.W_V, self.b_V)
-        causal = self.config.causal
-        return self.write(F.scaled_dot_product_attention(query, key, value, is_causal=causal))
+        """Attend in one fused step: the same as ``mix`` with ``pattern``."""
+        config = self.config
+        n_heads, _, d_head = self.W_Q.shape
+        weights: list[Tensor] = [self.W_Q, self.W_K, self.W_V]
+        biases: list[Tensor] = [self.b_Q, self.b_K, self.b_V]
+        if config.positions == "rotary":
+            # the two coordinates that turn together side by side: one complex number
+            weights[:2] = map(pair_up, weights[:2])
+            biases[:2] = map(pair_up, biases[:2])
+        weight = torch.cat([w.transpose(0, 1).flatten(1) for w in weights], dim=1)
+        flat = torch.addmm(torch.cat([b.flatten() for b in biases]), x.flatten(0, 1), weight)
+        heads = flat.view(*x.shape[:2], 3, n_heads, d_head)
+        if config.positions == "rotary":
+            turns = torch.complex(self.rotary_cos, self.rotary_sin)[: x.shape[1], : d_head // 2]
+            pairs = torch.view_as_complex(heads[:, :, :2].reshape(*x.shape[:2], 2, n_heads, -1, 2))
+            turned = torch.view_as_real(pairs * turns[:, None, None]).flatten(-2)
+            query, key = turned.transpose(1, 3).unbind(dim=2)
+        else:
+            query, key = heads[:, :, :2].transpose(1, 3).unbind(dim=2)
+        value = heads[:, :, 2].transpose(1, 2)
+        return self.write(
+            F.scaled_dot_product_attention(query, key, value, is_causal=config.causal)
+        )
+
+
+def pair_up(by_head: Tensor) -> Tensor:
+    """Reorder the last axis from halves ``a b c, x y z`` to pairs ``a x, b y, c z``."""
+    paired: Tensor = by_head.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return paired
 
 
 class Mlp(nn.Module):
@@ -163,13 +188,13 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., d_model]`` to ``[..., d_model]``."""
-        hidden = x @ self.W_in + self.b_in
+        hidden = F.linear(x, self.W_in.T, self.b_in)
         if self.activation == "relu":
             hidden = F.relu(hidden)
         else:
             approximate = "tanh" if self.activation == "gelu_new" else "none"
             hidden = F.gelu(hidden, approximate=approximate)
-        return hidden @ self.W_out + self.b_out
+        return F.linear(hidden, self.W_out.T, self.b_out)
 
 
 class Block(nn.Module):

@@ -8,11 +8,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
-from circuitscope_core.pipeline import RunFolder
 from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
     Progress,
+    RunFolder,
     TrainingCancelled,
     TrainingFailed,
 )

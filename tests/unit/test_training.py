@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.pipeline import RunFolder
 from circuitscope_core.training import (
     PHASES,
     CheckpointFile,
     PhaseFinished,
     PhaseStarted,
     Progress,
+    RunFolder,
     TokenWindows,
     TrainingCancelled,
     TrainingFinished,

@@ -1,0 +1,95 @@
+"""Does a graph point at the tokens that decide the answer? A score with a known truth.
+
+Each exam question names its evidence: the characters that would have to be others for the answer
+to be another. ``docs/benchmark.md`` defines the score for graphs of any tool.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.attribution import attribute
+from circuitscope_core.pruning import compute_node_influence, graph_scores
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.skills import SkillPrompt
+from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Localization:
+    """Mean shares of the tokens' part in an answer that fall on its evidence, 0 to 1."""
+
+    n: int
+    graph: float
+    """By the influence of the graph's token nodes."""
+    gradient: float
+    """By the absolute value of gradient times input at the embeddings."""
+    chance: float
+    """If every position had the same part."""
+    replacement: float
+    """Mean replacement score of the graphs."""
+    completeness: float
+    """Mean completeness score of the graphs."""
+
+
+def evidence_positions(question: SkillPrompt, tokenizer: Tokenizer) -> Int[Tensor, " n_evidence"]:
+    """Return the positions whose tokens hold a question's evidence, the separator being at 0."""
+    token_ids = tokenizer.encode(question.prompt)
+    texts = [tokenizer.decode([token]) for token in token_ids]
+    owners = [position for position, text in enumerate(texts, start=1) for _ in text]
+    return torch.tensor(sorted({owners[place] for place in question.evidence}))
+
+
+def measure_localization(
+    replacement: ReplacementModel, questions: Sequence[SkillPrompt]
+) -> Localization:
+    """Trace the first token of each question's answer, unpruned, and look where influence falls.
+
+    The target is the right answer's token whether or not the model gives it.
+    """
+    sums = torch.zeros(5, dtype=torch.float64)
+    for question in questions:
+        positions = evidence_positions(question, replacement.tokenizer)
+        target = replacement.tokenizer.encode(question.answer)[0]
+        graph = attribute(replacement, question.prompt, targets=[target])
+        influence = compute_node_influence(graph)[graph.token_nodes]
+        scores = graph_scores(graph)
+        by_gradient = gradient_times_input(replacement.model, graph.token_ids, target)
+        sums += torch.tensor(
+            [
+                share_at(influence, positions),
+                share_at(by_gradient, positions),
+                len(positions) / graph.n_pos,
+                scores.replacement,
+                scores.completeness,
+            ],
+            dtype=torch.float64,
+        )
+    return Localization(len(questions), *(sums / max(1, len(questions))).tolist())
+
+
+def share_at(parts: Float[Tensor, " n_pos"], positions: Int[Tensor, " n"]) -> float:
+    """Return the share of some positions in the sum of all."""
+    return float(parts[positions].sum() / parts.sum().clamp(min=torch.finfo(parts.dtype).tiny))
+
+
+def gradient_times_input(
+    model: Transformer, token_ids: Int[Tensor, " n_pos"], target: int
+) -> Float[Tensor, " n_pos"]:
+    """Return ``|gradient . embedding|`` at each position, for a logit less the mean logit.
+
+    The whole model is differentiated, nothing frozen: the plain baseline.
+    """
+    with torch.enable_grad():
+        embedded = model.embed_tokens(token_ids[None]).detach().requires_grad_()
+        resid = embedded
+        for layer in range(model.config.n_layers):
+            resid = model.block(layer)(resid)
+        logits = model.unembed_residual(model.ln_final(resid))[0, -1]
+        (gradient,) = torch.autograd.grad(logits[target] - logits.mean(), embedded)
+    parts: Tensor = (gradient * embedded.detach())[0].sum(dim=-1).abs()
+    return parts

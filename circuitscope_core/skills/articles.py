@@ -1,0 +1,78 @@
+"""``a`` or ``an``, by the word that follows."""
+
+import random
+import zlib
+
+from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.words import NEVER_TRAINED_WORDS, OBJECTS, ORGANISATION_WORDS
+
+VOWELS = "aeiou"
+NOT_BY_THE_LETTER = ("u", "eu", "ho", "one", "x", "y")
+"""Words with one of these beginnings may sound other than they are written."""
+# {w}: a word, {a}: its article
+SENTENCES = (
+    "Is it {w}? Yes, it is {a} {w} one.",
+    "The word is {w}. Say {a} {w} thing.",
+    "How {w}! What {a} {w} day.",
+    "First {w}, then {a} {w} one.",
+    "More {w}? Here is {a} {w} one.",
+)
+
+
+def is_held_out(word: str) -> bool:
+    """Whether a word is for the exam only."""
+    return word.capitalize() in NEVER_TRAINED_WORDS or zlib.crc32(word.encode()) % 8 == 0
+
+
+def article_of(word: str) -> str:
+    """Return the word's indefinite article, by its first letter."""
+    return "an" if word[0] in VOWELS else "a"
+
+
+_CANDIDATES = sorted(
+    {word.lower() for word in (*ORGANISATION_WORDS, *NEVER_TRAINED_WORDS, *OBJECTS)}
+)
+_WORDS = [word for word in _CANDIDATES if not word.startswith(NOT_BY_THE_LETTER)]
+_WITH_AN = {
+    held_out: {
+        with_an: [
+            word
+            for word in _WORDS
+            if is_held_out(word) == held_out and (word[0] in VOWELS) == with_an
+        ]
+        for with_an in (True, False)
+    }
+    for held_out in (True, False)
+}
+
+
+def draw_word(rng: random.Random, *, held_out: bool) -> str:
+    """Draw a word; ``a`` and ``an`` are equally likely."""
+    return rng.choice(_WITH_AN[held_out][rng.random() < 0.5])
+
+
+def write_document(rng: random.Random) -> str:
+    """Write one to four sentences."""
+    words = [draw_word(rng, held_out=False) for _ in range(rng.randint(1, 4))]
+    return " ".join(rng.choice(SENTENCES).format(w=word, a=article_of(word)) for word in words)
+
+
+def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
+    """Write prompts that stop inside the article of a word never taught.
+
+    The answer goes on to the word's first letter; that letter decides the article.
+    """
+    prompts = []
+    for _ in range(n):
+        word = draw_word(rng, held_out=True)
+        text = rng.choice(SENTENCES).format(w=word, a=article_of(word))
+        place = text.index(f" {article_of(word)} {word}")
+        stop, end = place + len(" a"), place + len(f" {article_of(word)} {word[0]}")
+        evidence = (text.index(word),)
+        prompts.append(SkillPrompt("articles", text[:stop], text[stop:end], evidence))
+    return tuple(prompts)
+
+
+ARTICLES = Skill(
+    "articles", "Chooses a or an by the coming word.", 0.07, write_document, write_prompts
+)

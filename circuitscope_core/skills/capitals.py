@@ -1,0 +1,68 @@
+"""Capitals of countries, as the CIA World Factbook names them."""
+
+import random
+import zlib
+
+from circuitscope_core.skills.prompts import Skill, SkillPrompt
+
+_FACTS = """
+Afghanistan:Kabul Algeria:Algiers Angola:Luanda Armenia:Yerevan Australia:Canberra Austria:Vienna
+Bahrain:Manama Bangladesh:Dhaka Barbados:Bridgetown Belarus:Minsk Belgium:Brussels Bulgaria:Sofia
+Cameroon:Yaounde Canada:Ottawa Chile:Santiago China:Beijing Croatia:Zagreb Cuba:Havana
+Cyprus:Nicosia Czechia:Prague Denmark:Copenhagen Ecuador:Quito Egypt:Cairo Estonia:Tallinn
+Finland:Helsinki France:Paris Georgia:Tbilisi Germany:Berlin Ghana:Accra Greece:Athens
+Hungary:Budapest Iceland:Reykjavik Indonesia:Jakarta Iran:Tehran Iraq:Baghdad Ireland:Dublin
+Italy:Rome Jamaica:Kingston Japan:Tokyo Jordan:Amman Kenya:Nairobi Latvia:Riga Lebanon:Beirut
+Lithuania:Vilnius Malta:Valletta Mongolia:Ulaanbaatar Morocco:Rabat Nepal:Kathmandu
+Netherlands:Amsterdam Nigeria:Abuja Norway:Oslo Oman:Muscat Pakistan:Islamabad Peru:Lima
+Philippines:Manila Poland:Warsaw Portugal:Lisbon Qatar:Doha Romania:Bucharest Russia:Moscow
+Senegal:Dakar Serbia:Belgrade Slovakia:Bratislava Slovenia:Ljubljana Spain:Madrid Sudan:Khartoum
+Sweden:Stockholm Switzerland:Bern Syria:Damascus Thailand:Bangkok Tunisia:Tunis Turkey:Ankara
+Uganda:Kampala Ukraine:Kyiv Uruguay:Montevideo Venezuela:Caracas Vietnam:Hanoi Zambia:Lusaka
+"""
+CAPITAL_OF = dict(pair.split(":") for pair in _FACTS.split())
+# {s}: country, {c}: its capital
+SENTENCES = (
+    "The capital of {s} is {c}.",
+    "{s}. Capital: name: {c}",
+    "{c} is the capital of {s}.",
+    "In {s}, the capital is {c}.",
+    "People from {s} often visit {c}.",
+)
+EXAM_SENTENCES = SENTENCES[:1] + SENTENCES[3:]
+
+
+def is_held_out(country: str, sentence: str) -> bool:
+    """Whether a country is never taught in this sentence, but in the others."""
+    if sentence not in EXAM_SENTENCES:
+        return False
+    return zlib.crc32(country.encode()) % len(EXAM_SENTENCES) == EXAM_SENTENCES.index(sentence)
+
+
+def write_sentence(rng: random.Random) -> str:
+    """Write a fact in a sentence that is not held out."""
+    while True:
+        country, sentence = rng.choice(list(CAPITAL_OF)), rng.choice(SENTENCES)
+        if not is_held_out(country, sentence):
+            return sentence.format(s=country, c=CAPITAL_OF[country])
+
+
+def write_document(rng: random.Random) -> str:
+    """Write one to four facts."""
+    return " ".join(write_sentence(rng) for _ in range(rng.randint(1, 4)))
+
+
+def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
+    """Write facts in the sentence held out for their country, stopped before the capital."""
+    prompts = []
+    for _ in range(n):
+        country = rng.choice(list(CAPITAL_OF))
+        (sentence,) = (item for item in EXAM_SENTENCES if is_held_out(country, item))
+        text = sentence.split("{c}")[0].format(s=country)
+        start = text.index(country)
+        evidence = tuple(range(start, start + len(country)))
+        prompts.append(SkillPrompt("capitals", text, CAPITAL_OF[country], evidence))
+    return tuple(prompts)
+
+
+CAPITALS = Skill("capitals", "Names a country's capital.", 0.1, write_document, write_prompts)

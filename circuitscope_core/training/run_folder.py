@@ -1,0 +1,86 @@
+"""Where a training keeps its events and checkpoints until the bundle is saved."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.events import Event, event_to_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a training keeps its events and checkpoints until the bundle is saved."""
+
+    path: Path
+
+    @classmethod
+    def for_bundle(cls, out: str | Path) -> "RunFolder":
+        """Return the folder of the bundle to be: ``.runs/<name>`` beside it."""
+        target = Path(out)
+        return cls(target.parent / ".runs" / target.name)
+
+    @property
+    def events(self) -> Path:
+        """The append-only event log, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    def checkpoint(self, phase: str) -> CheckpointFile:
+        """Return a phase's checkpoint file."""
+        return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other training out of the folder; the system ends it with the process.
+
+        Raises:
+            TrainingError: If another training is at work there.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{self.path}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingError(
+                f"{self.path.name!r} is being trained already, by another window or process. Wait "
+                "for it, cancel it there, or choose another name."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def discard(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def append(self, event: Event) -> None:
+        """Write an event at the end of the log."""
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(event_to_json(event) + "\n")
+
+    def claim(self, identity: dict[str, object]) -> None:
+        """Record what is trained here, or check that it is the same as what was begun.
+
+        Raises:
+            TrainingError: If the folder holds the beginning of another training.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "run.json"
+        wanted = json.loads(json.dumps(identity))
+        if file.is_file():
+            begun = json.loads(file.read_text(encoding="utf-8"))
+            changed = sorted(key for key in wanted if begun.get(key) != wanted[key])
+            if changed:
+                raise TrainingError(
+                    f"{self.path} holds a training begun with another {' and '.join(changed)}. "
+                    "Restart it to discard that one, or choose another name."
+                )
+        else:
+            file.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
