@@ -10,14 +10,21 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("attribution.py", "skills.py", "corpus_memory.py", "first_graph.py")
+BENCHMARKS = (
+    ("bench/training_speed.py",),
+    ("bench/attribution.py",),
+    ("-m", "circuitscope_core", "bench", "exam"),
+    ("-m", "circuitscope_core", "bench", "localization"),
+    ("bench/corpus_memory.py",),
+    ("bench/first_graph.py",),
+)
 
 
 def main():
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-    for name in BENCHMARKS:
-        print(f"\n## {name}", flush=True)
-        subprocess.run([sys.executable, str(HERE / name)], cwd=HERE.parent, check=True)
+    for arguments in BENCHMARKS:
+        print(f"\n## {' '.join(arguments)}", flush=True)
+        subprocess.run([sys.executable, *arguments], cwd=HERE.parent, check=True)
 
 
 if __name__ == "__main__":

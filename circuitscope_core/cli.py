@@ -12,6 +12,7 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.errors import CircuitScopeError, ConfigError
 from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.training import (
     Event,
     PhaseFinished,
@@ -61,7 +62,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_trace(commands.add_parser("trace", help="build the attribution graph of a prompt"))
     info = commands.add_parser("info", help="show what a bundle holds")
     info.set_defaults(run=run_info)
-    bench = commands.add_parser("bench", help="time the attribution of a prompt")
+    bench = commands.add_parser(
+        "bench", help="time attribution, take the exam of skills, or score graphs on its evidence"
+    )
+    bench.add_argument(
+        "what",
+        nargs="?",
+        choices=("speed", "exam", "localization"),
+        default="speed",
+        help="what to measure (default: speed)",
+    )
+    bench.add_argument("--questions", type=int, default=100, help="questions of each skill")
     bench.add_argument("--prompt", default=EXAMPLE_PROMPT)
     bench.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
     bench.set_defaults(run=run_bench)
@@ -314,8 +325,28 @@ def run_info(options: argparse.Namespace) -> int:
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Time attribution, pruning and scores of one prompt, the bundle being loaded."""
+    """Measure what was asked for on a bundle."""
     bundle = cs.load_bundle(options.bundle)
+    if options.what == "speed":
+        return time_attribution(bundle, options)
+    questions = {skill: exam(skill, options.questions) for skill in SKILLS}
+    rows: dict[str, dict[str, float]] = {}
+    for skill, asked in questions.items():
+        if options.what == "exam":
+            marks = cs.take_exam(bundle.model, bundle.tokenizer, asked)
+            rows[skill] = {} if marks is None else vars(marks)
+        else:
+            rows[skill] = vars(cs.measure_localization(bundle.replacement, asked))
+        if not options.json:
+            figures = (f"{name} {value:.4g}" for name, value in rows[skill].items())
+            write(f"{skill}: {', '.join(figures)}")
+    if options.json:
+        write(json.dumps(rows))
+    return 0
+
+
+def time_attribution(bundle: cs.Bundle, options: argparse.Namespace) -> int:
+    """Time attribution, pruning and scores of one prompt."""
     attribution, pruning = [], []
     for _ in range(options.repeat + 1):
         started = time.perf_counter()

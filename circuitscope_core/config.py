@@ -171,7 +171,7 @@ class CorpusConfig(_JsonConfig):
     """A longer document is cut here, and counted."""
     max_tokens: int = 24_000_000
     """Reading stops at so many tokens: they are kept in memory, two bytes each."""
-    skill_share: float = 0.15
+    skill_share: float = 0.25
     """Share of the training tokens that the skill generators write."""
 
     def __post_init__(self) -> None:
@@ -191,19 +191,19 @@ class CorpusConfig(_JsonConfig):
 class LanguageModelTraining(_JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 12_000_000
-    batch_size: int = 12
+    n_tokens: int = 28_000_000
+    batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
-    short_share: float = 0.0
+    short_share: float = 0.75
     """Share of the steps, from the first on, whose sequences have half the length and twice the
     number: attention costs less there, and little is to be learned from far back."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.02
     """AdamW's rate, for embeddings, gains and biases."""
     matrix_optimizer: Literal["muon", "adamw"] = "muon"
     """What trains the matrices inside the blocks."""
-    muon_learning_rate: float = 0.02
+    muon_learning_rate: float = 0.01
     warmup_steps: int = 60
-    decay_fraction: float = 0.4
+    decay_fraction: float = 0.6
     """Share of the steps at the end over which both rates fall linearly to 0."""
 
     def __post_init__(self) -> None:

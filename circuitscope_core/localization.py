@@ -49,10 +49,13 @@ def measure_localization(
 ) -> Localization:
     """Trace the first token of each question's answer, unpruned, and look where influence falls.
 
-    The target is the right answer's token whether or not the model gives it.
+    The target is the right answer's token whether or not the model gives it. Questions that are
+    too long for the model are left out.
     """
     sums = torch.zeros(5, dtype=torch.float64)
-    for question in questions:
+    n_ctx, encode = replacement.model.config.n_ctx, replacement.tokenizer.encode
+    fitting = [question for question in questions if len(encode(question.prompt)) < n_ctx]
+    for question in fitting:
         positions = evidence_positions(question, replacement.tokenizer)
         target = replacement.tokenizer.encode(question.answer)[0]
         graph = attribute(replacement, question.prompt, targets=[target])
@@ -69,7 +72,7 @@ def measure_localization(
             ],
             dtype=torch.float64,
         )
-    return Localization(len(questions), *(sums / max(1, len(questions))).tolist())
+    return Localization(len(fitting), *(sums / max(1, len(fitting))).tolist())
 
 
 def share_at(parts: Float[Tensor, " n_pos"], positions: Int[Tensor, " n"]) -> float:

@@ -34,6 +34,7 @@ from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
     Progress,
+    ReplacementMetrics,
     RunFolder,
     TokenWindows,
     TrainingCancelled,
@@ -203,11 +204,18 @@ class _Job:
         self.transcoder = trainer.folded().requires_grad_(False)
 
     def _measure(self) -> Iterator[Event]:
-        yield PhaseStarted("metrics", 1)
+        yield PhaseStarted("metrics", 100)
         started = time.perf_counter()
         windows = self.held_out.consecutive(METRIC_TOKENS)
-        measured = measure_replacement(self.model, self.transcoder, windows)
-        yield PhaseFinished("metrics", time.perf_counter() - started, measured.to_json())
+        metrics: dict[str, float] = {}
+        shown = 0
+        for item in measure_replacement(self.model, self.transcoder, windows):
+            if isinstance(item, ReplacementMetrics):
+                metrics = item.to_json()
+            elif (percent := int(100 * item)) > shown:
+                shown = percent
+                yield Progress("metrics", percent, 100, 0.0)
+        yield PhaseFinished("metrics", time.perf_counter() - started, metrics)
 
     def _take_exam(self) -> Iterator[Event]:
         yield PhaseStarted("exam", len(SKILLS))

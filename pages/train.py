@@ -14,6 +14,7 @@ from circuitscope_core.launch import (
 )
 from circuitscope_core.training import RunFolder
 from pages.ui import begin_page, models
+from pages.ui.comparing import draw_comparison
 from pages.ui.text import plain
 from pages.ui.training_form import ask_for_training
 from pages.ui.training_view import draw_training
@@ -75,3 +76,4 @@ else:
             st.error(plain(str(error)))
         else:
             st.rerun()
+draw_comparison()

@@ -11,15 +11,15 @@ from circuitscope_core.skills.words import (
     LAST_WORDS,
     NEVER_TRAINED_WORDS,
     PLACES,
+    SYLLABLES,
 )
 
 EXAMPLE_NAME = ("National", "Digital", "Analytics", "Group")
 """The name of the product's first example; never trained on."""
 HELD_OUT_ONE_IN = 16
-LIST_SHARE = 0.4
+LIST_SHARE = 0.6
 """Of the documents; a list says more about acronyms in as many characters."""
-N_WORDS = (2, 3, 3, 3, 4, 4, 4, 5)
-SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou")
+N_WORDS = (2, 3, 3, 4, 4, 4, 5, 5)
 SMALL_WORDS = ("of", "for", "and", "of the", "for the")
 
 # {n}: name, {a}: its acronym, {m}, {b}: another, {p}: place, {f}: first name, {y}: year
@@ -111,7 +111,7 @@ def write_document(rng: random.Random) -> str:
         "b": acronym_of(other),
     }
     sentences = [rng.choice(OPENINGS)]
-    sentences += rng.choices(FOLLOW_UPS, k=rng.choice((0, 0, 1, 1, 2, 3)))
+    sentences += rng.choices(FOLLOW_UPS, k=rng.choice((0, 0, 0, 1, 2)))
     return " ".join(sentence.format(**fields, **draw_fields(rng)) for sentence in sentences)
 
 
@@ -151,7 +151,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 ACRONYMS = Skill(
     "acronyms",
     "Abbreviates a name by its initials.",
-    0.3,
+    0.4,
     write_document,
     write_prompts,
 )

@@ -9,14 +9,8 @@ from circuitscope_core.skills.words import NEVER_TRAINED_WORDS, OBJECTS, ORGANIS
 VOWELS = "aeiou"
 NOT_BY_THE_LETTER = ("u", "eu", "ho", "one", "x", "y")
 """Words with one of these beginnings may sound other than they are written."""
-# {w}: a word, {a}: its article
-SENTENCES = (
-    "Is it {w}? Yes, it is {a} {w} one.",
-    "The word is {w}. Say {a} {w} thing.",
-    "How {w}! What {a} {w} day.",
-    "First {w}, then {a} {w} one.",
-    "More {w}? Here is {a} {w} one.",
-)
+# {t}: a word as a title, {w}: the word, {a}: its article
+SENTENCES = ("{t}: {a} {w}.", "{t}? It is {a} {w} one.", "{t} means {a} {w} thing.")
 
 
 def is_held_out(word: str) -> bool:
@@ -51,10 +45,15 @@ def draw_word(rng: random.Random, *, held_out: bool) -> str:
     return rng.choice(_WITH_AN[held_out][rng.random() < 0.5])
 
 
+def write_sentence(rng: random.Random, word: str) -> str:
+    """Write a sentence that names a word and then uses it with its article."""
+    return rng.choice(SENTENCES).format(t=word.capitalize(), w=word, a=article_of(word))
+
+
 def write_document(rng: random.Random) -> str:
     """Write one to four sentences."""
-    words = [draw_word(rng, held_out=False) for _ in range(rng.randint(1, 4))]
-    return " ".join(rng.choice(SENTENCES).format(w=word, a=article_of(word)) for word in words)
+    words = [draw_word(rng, held_out=False) for _ in range(rng.randint(2, 6))]
+    return " ".join(write_sentence(rng, word) for word in words)
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
@@ -65,14 +64,13 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     prompts = []
     for _ in range(n):
         word = draw_word(rng, held_out=True)
-        text = rng.choice(SENTENCES).format(w=word, a=article_of(word))
+        text = write_sentence(rng, word)
         place = text.index(f" {article_of(word)} {word}")
         stop, end = place + len(" a"), place + len(f" {article_of(word)} {word[0]}")
-        evidence = (text.index(word),)
-        prompts.append(SkillPrompt("articles", text[:stop], text[stop:end], evidence))
+        prompts.append(SkillPrompt("articles", text[:stop], text[stop:end], (0,)))
     return tuple(prompts)
 
 
 ARTICLES = Skill(
-    "articles", "Chooses a or an by the coming word.", 0.07, write_document, write_prompts
+    "articles", "Chooses a or an by the coming word.", 0.08, write_document, write_prompts
 )

@@ -62,7 +62,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 BRACKETS = Skill(
     "brackets",
     "Closes brackets and quotes in the opposite order.",
-    0.07,
+    0.06,
     write_document,
     write_prompts,
 )

@@ -6,30 +6,18 @@ import zlib
 from circuitscope_core.skills.prompts import Skill, SkillPrompt
 
 _FACTS = """
-Afghanistan:Kabul Algeria:Algiers Angola:Luanda Armenia:Yerevan Australia:Canberra Austria:Vienna
-Bahrain:Manama Bangladesh:Dhaka Barbados:Bridgetown Belarus:Minsk Belgium:Brussels Bulgaria:Sofia
-Cameroon:Yaounde Canada:Ottawa Chile:Santiago China:Beijing Croatia:Zagreb Cuba:Havana
-Cyprus:Nicosia Czechia:Prague Denmark:Copenhagen Ecuador:Quito Egypt:Cairo Estonia:Tallinn
-Finland:Helsinki France:Paris Georgia:Tbilisi Germany:Berlin Ghana:Accra Greece:Athens
+Afghanistan:Kabul Algeria:Algiers Australia:Canberra Austria:Vienna Belgium:Brussels Bulgaria:Sofia
+Canada:Ottawa Chile:Santiago China:Beijing Croatia:Zagreb Cuba:Havana Denmark:Copenhagen
+Ecuador:Quito Egypt:Cairo Finland:Helsinki France:Paris Germany:Berlin Greece:Athens
 Hungary:Budapest Iceland:Reykjavik Indonesia:Jakarta Iran:Tehran Iraq:Baghdad Ireland:Dublin
-Italy:Rome Jamaica:Kingston Japan:Tokyo Jordan:Amman Kenya:Nairobi Latvia:Riga Lebanon:Beirut
-Lithuania:Vilnius Malta:Valletta Mongolia:Ulaanbaatar Morocco:Rabat Nepal:Kathmandu
-Netherlands:Amsterdam Nigeria:Abuja Norway:Oslo Oman:Muscat Pakistan:Islamabad Peru:Lima
-Philippines:Manila Poland:Warsaw Portugal:Lisbon Qatar:Doha Romania:Bucharest Russia:Moscow
-Senegal:Dakar Serbia:Belgrade Slovakia:Bratislava Slovenia:Ljubljana Spain:Madrid Sudan:Khartoum
-Sweden:Stockholm Switzerland:Bern Syria:Damascus Thailand:Bangkok Tunisia:Tunis Turkey:Ankara
-Uganda:Kampala Ukraine:Kyiv Uruguay:Montevideo Venezuela:Caracas Vietnam:Hanoi Zambia:Lusaka
+Italy:Rome Japan:Tokyo Kenya:Nairobi Lebanon:Beirut Morocco:Rabat Nepal:Kathmandu Norway:Oslo
+Peru:Lima Poland:Warsaw Portugal:Lisbon Russia:Moscow Spain:Madrid Sweden:Stockholm Thailand:Bangkok
+Turkey:Ankara Ukraine:Kyiv Venezuela:Caracas Vietnam:Hanoi
 """
 CAPITAL_OF = dict(pair.split(":") for pair in _FACTS.split())
 # {s}: country, {c}: its capital
-SENTENCES = (
-    "The capital of {s} is {c}.",
-    "{s}. Capital: name: {c}",
-    "{c} is the capital of {s}.",
-    "In {s}, the capital is {c}.",
-    "People from {s} often visit {c}.",
-)
-EXAM_SENTENCES = SENTENCES[:1] + SENTENCES[3:]
+SENTENCES = ("The capital of {s} is {c}.", "{c} is in {s}.", "In {s} is {c}.", "{s}: {c}.")
+EXAM_SENTENCES = tuple(item for item in SENTENCES if not item.startswith("{c}"))
 
 
 def is_held_out(country: str, sentence: str) -> bool:
@@ -49,7 +37,7 @@ def write_sentence(rng: random.Random) -> str:
 
 def write_document(rng: random.Random) -> str:
     """Write one to four facts."""
-    return " ".join(write_sentence(rng) for _ in range(rng.randint(1, 4)))
+    return " ".join(write_sentence(rng) for _ in range(rng.randint(2, 6)))
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:

@@ -4,15 +4,14 @@ import random
 import zlib
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt
-from circuitscope_core.skills.words import FIRST_NAMES, OBJECTS, PLACES
+from circuitscope_core.skills.words import FIRST_NAMES, OBJECTS
 
 HELD_OUT_ONE_IN = 12
 # {f}, {g}: the two names as they come first, {s}: who acts, {r}: who receives
 SENTENCES = (
-    "When {f} and {g} went to {p}, {s} gave a {o} to {r}.",
-    "{f} and {g} met in {p}. {s} handed a {o} to {r}.",
-    "After {f} and {g} sat down, {s} passed the {o} to {r}.",
-    "Then {f} and {g} had a talk, and {s} showed the {o} to {r}.",
+    "When {f} and {g} met, {s} gave a {o} to {r}.",
+    "{f} and {g} came. {s} gave the {o} to {r}.",
+    "{f} saw {g}, and {s} gave a {o} to {r}.",
 )
 
 
@@ -25,7 +24,7 @@ def write_sentence(rng: random.Random, names: list[str], sentence: str) -> tuple
     """Return a sentence on two people and who receives; either of them acts."""
     acts, receives = rng.sample(names, 2)
     fields = {"f": names[0], "g": names[1], "s": acts, "r": receives}
-    text = sentence.format(**fields, p=rng.choice(PLACES), o=rng.choice(OBJECTS))
+    text = sentence.format(**fields, o=rng.choice(OBJECTS))
     return text, receives
 
 
@@ -39,7 +38,7 @@ def draw_names(rng: random.Random, *, held_out: bool) -> list[str]:
 
 def write_document(rng: random.Random) -> str:
     """Write one or two sentences."""
-    sentences = rng.choices(SENTENCES, k=rng.randint(1, 2))
+    sentences = rng.choices(SENTENCES, k=rng.randint(1, 4))
     return " ".join(
         write_sentence(rng, draw_names(rng, held_out=False), sentence)[0] for sentence in sentences
     )

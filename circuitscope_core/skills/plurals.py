@@ -4,7 +4,7 @@ import random
 import zlib
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt
-from circuitscope_core.skills.words import LAST_WORDS, OBJECTS
+from circuitscope_core.skills.words import LAST_WORDS, OBJECTS, SYLLABLES
 
 HISSING = ("s", "x", "z", "ch", "sh")
 IRREGULAR = frozenset(["knife", "leaf", "scarf", "shelf", "headquarters", "corps", "staff"])
@@ -15,7 +15,15 @@ guess inch jelly kiss lady lens lunch match memory patch peach penny pony porch 
 sandwich sky spy stitch story strawberry switch tax tray watch wish witch
 """
 # {s}: a singular, {p}: its plural
-SENTENCES = ("One {s}, two {p}.", "This {s}, those {p}.", "Not one {s} but many {p}.")
+SENTENCES = ("One {s}, two {p}.", "This {s}, those {p}.", "A {s} and {p}.")
+ENDINGS = (
+    ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "t"),
+    ("ss", "x", "ch", "sh", "s"),
+    ("by", "dy", "ly", "my", "ny", "py", "ry", "ty"),
+)
+"""Of made-up nouns, for each kind of plural."""
+KINDS = (0.4, 0.4, 0.2)
+"""How often nouns with s, es and ies are drawn."""
 
 
 def plural_of(noun: str) -> str:
@@ -53,13 +61,20 @@ _BY_KIND = {
 
 
 def draw_noun(rng: random.Random, *, held_out: bool) -> str:
-    """Draw a noun; the three kinds of plural are equally likely."""
-    return rng.choice(rng.choice(_BY_KIND[held_out]))
+    """Draw a noun of a kind; to teach, every other one is made up."""
+    (kind,) = rng.choices(range(3), KINDS)
+    if held_out or rng.random() < 0.5:
+        return rng.choice(_BY_KIND[held_out][kind])
+    while is_held_out(
+        noun := rng.choice(SYLLABLES) + rng.choice(SYLLABLES) + rng.choice(ENDINGS[kind])
+    ):
+        pass
+    return noun
 
 
 def write_document(rng: random.Random) -> str:
     """Write one to five sentences."""
-    nouns = [draw_noun(rng, held_out=False) for _ in range(rng.randint(1, 5))]
+    nouns = [draw_noun(rng, held_out=False) for _ in range(rng.randint(2, 6))]
     return " ".join(rng.choice(SENTENCES).format(s=noun, p=plural_of(noun)) for noun in nouns)
 
 
@@ -80,5 +95,5 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 PLURALS = Skill(
-    "plurals", "Ends a plural as its singular demands.", 0.08, write_document, write_prompts
+    "plurals", "Ends a plural as its singular demands.", 0.1, write_document, write_prompts
 )

@@ -108,3 +108,6 @@ Lagos Lima Lisbon London Madrid Manila Mexico Milan Moscow Nairobi Oslo Ottawa P
 Rabat Rome Seattle Seoul Sofia Sydney Tokyo Toronto Tunis Vienna Warsaw Zagreb
 """
 PLACES = tuple(_PLACES.split())
+
+SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou")
+"""For words that are made up."""

@@ -4,6 +4,7 @@ The share of dead features needs more text than the rest and comes from the feat
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -52,21 +53,25 @@ def measure_replacement(
     transcoder: CrossLayerTranscoder,
     windows: Int[Tensor, "n n_ctx_plus_1"],
     batch_size: int = 8,
-) -> ReplacementMetrics:
-    """Compare the model with its replacement on consecutive windows of held-out text."""
+) -> Iterator[float | ReplacementMetrics]:
+    """Compare the model with its replacement on windows of held-out text.
+
+    Yields the share done, and at last the metrics.
+    """
     batches = windows.split(batch_size)
     means = measure_mean_outputs(model, batches)
     sums: dict[str, Tensor] = {}
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
         for part in (
             reconstruction_sums(model, transcoder, means, batch),
             prediction_sums(model, transcoder, means, batch),
         ):
             for name, value in part.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value
+        yield number / len(batches)
     n = float(sums["n"])
     squared_spread = sums["squared_spread"].clamp(min=torch.finfo(torch.float64).tiny)
-    return ReplacementMetrics(
+    yield ReplacementMetrics(
         n_tokens=int(n),
         l0=float(sums["active"]) / (n * model.config.n_layers),
         normalized_mse=float((sums["squared_error"] / squared_spread).mean()),

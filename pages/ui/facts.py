@@ -1,8 +1,12 @@
 """What there is to know about a model."""
 
+from collections.abc import Mapping
+
+import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.skills import SKILLS
 from pages.ui.text import plain
 
 METRICS = {
@@ -41,3 +45,36 @@ def draw_model_facts(bundle: cs.Bundle) -> None:
             st.columns(len(known)), known, strict=True
         ):
             place.metric(title, form.format(metrics[name]), help=meaning)
+    draw_exam(metrics)
+
+
+def draw_exam(metrics: Mapping[str, float]) -> None:
+    """Draw how the model did in the exam at the end of its training, where there was one."""
+    rows = [
+        {
+            "Skill": name,
+            "Whole answers right": metrics[f"exam.{name}.whole"],
+            "Letters right": metrics[f"exam.{name}.tokens"],
+            "What it does": skill.meaning,
+        }
+        for name, skill in SKILLS.items()
+        if f"exam.{name}.whole" in metrics
+    ]
+    if not rows:
+        return
+    st.subheader("What it can do")
+    share = {"min_value": 0.0, "max_value": 1.0, "format": "percent"}
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        width="stretch",
+        key="model_exam",
+        column_config={
+            "Whole answers right": st.column_config.ProgressColumn(**share),
+            "Letters right": st.column_config.ProgressColumn(**share),
+        },
+    )
+    st.caption(
+        "Questions about names, numbers and pairs that its training text never had; a skill that "
+        "was not taught, or not learned, is near zero. Prompts to try are on the Prompt page."
+    )

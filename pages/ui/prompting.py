@@ -35,17 +35,17 @@ def ask_for_prompt(state: State) -> State:
 
 def offer_examples() -> None:
     """Offer prompts for what the model was taught; their names were held out of its training."""
-    places = st.columns([1, 1.3, 1.3, 1.3, 2], vertical_alignment="center")
-    places[0].caption("Or try")
-    for place, name in zip(places[1:], SKILLS, strict=False):
-        prompt = exam(name, 1)[0].prompt
-        place.button(
-            name,
-            key=f"prompt_example_{name}",
-            type="tertiary",
-            on_click=st.session_state.update,
-            args=({"prompt_text": prompt},),
-        )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Or try", width="content")
+        for name, skill in SKILLS.items():
+            st.button(
+                name,
+                key=f"prompt_example_{name.replace(' ', '_')}",
+                type="tertiary",
+                help=skill.meaning,
+                on_click=st.session_state.update,
+                args=({"prompt_text": exam(name, 1)[0].prompt},),
+            )
 
 
 def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:

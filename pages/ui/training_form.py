@@ -16,11 +16,8 @@ SOURCES = {
     "upload": "Upload a Parquet file",
     "stage": "Snowflake stage",
 }
-SIZES = {
-    "small": ("Small: a first look", 2, 32, 4, 128, 256, 1_500_000, 400_000),
-    "default": ("Default", 3, 64, 4, 256, 1024, 12_000_000, 3_000_000),
-    "custom": ("Choose every size", 3, 64, 4, 256, 1024, 12_000_000, 3_000_000),
-}
+SIZES = {"small": "Small: a first look", "default": "Default", "custom": "Choose every size"}
+_DEFAULT = cs.TrainConfig()
 EXCERPTS = {
     "all": "Quote the training text",
     "open": "Quote only text that may be passed on",
@@ -32,13 +29,29 @@ EXCERPTS = {
 class Sizes:
     """What the size questions were answered with."""
 
-    n_layers: int
-    d_model: int
-    n_heads: int
-    d_mlp: int
-    d_transcoder: int
-    model_tokens: int
-    transcoder_tokens: int
+    n_layers: int = _DEFAULT.model.n_layers
+    d_model: int = _DEFAULT.model.d_model
+    n_heads: int = _DEFAULT.model.n_heads
+    d_mlp: int = _DEFAULT.model.d_mlp
+    d_transcoder: int = _DEFAULT.transcoder.d_transcoder
+    model_tokens: int = _DEFAULT.language_model_training.n_tokens
+    transcoder_tokens: int = _DEFAULT.transcoder_training.n_tokens
+    target_l0: float = _DEFAULT.transcoder_training.target_l0
+    cross_layer: bool = _DEFAULT.transcoder.cross_layer
+
+
+SMALL = Sizes(2, 32, 4, 128, 256, 1_500_000, 400_000)
+# label, field, lowest, highest, step
+NUMBERS = (
+    ("Layers", "n_layers", 1, 8, 1),
+    ("Width of the residual stream", "d_model", 16, 256, 16),
+    ("Heads", "n_heads", 1, 16, 1),
+    ("Width of the MLP", "d_mlp", 32, 1024, 32),
+    ("Features a layer", "d_transcoder", 64, 8192, 64),
+    ("Active features a token and layer", "target_l0", 1.0, 200.0, 1.0),
+    ("Tokens to train the model on", "model_tokens", 100_000, 100_000_000, 100_000),
+    ("Tokens to train the transcoder on", "transcoder_tokens", 50_000, 50_000_000, 50_000),
+)
 
 
 def ask_for_training(models: Path) -> TrainingRequest | None:
@@ -114,10 +127,10 @@ def ask_about_text(source: str | None) -> tuple[str, int]:
         "Share of sentences that teach skills",
         0,
         50,
-        15,
+        round(100 * _DEFAULT.corpus.skill_share),
         format="%d %%",
         key="train_share",
-        help="Acronyms, copying and counting; the names in the exam are held out.",
+        help="Acronyms, brackets, counting, capitals and more; what the exam asks is held out.",
     )
     return column, share
 
@@ -128,27 +141,27 @@ def ask_for_sizes() -> Sizes:
         "Model and transcoder",
         list(SIZES),
         index=1,
-        format_func=lambda key: SIZES[key][0],
+        format_func=SIZES.get,
         key="train_size",
         horizontal=True,
     )
-    values = list(SIZES[preset][1:])
-    if preset == "custom":
-        labels = (
-            ("Layers", 1, 8, 1),
-            ("Width of the residual stream", 16, 256, 16),
-            ("Heads", 1, 16, 1),
-            ("Width of the MLP", 32, 1024, 32),
-            ("Features a layer", 64, 8192, 64),
-            ("Tokens to train the model on", 100_000, 100_000_000, 100_000),
-            ("Tokens to train the transcoder on", 50_000, 50_000_000, 50_000),
+    if preset != "custom":
+        return SMALL if preset == "small" else Sizes()
+    chosen = {}
+    columns = st.columns(2)
+    for number, (label, name, low, high, step) in enumerate(NUMBERS):
+        value = getattr(Sizes(), name)
+        chosen[name] = columns[number % 2].number_input(
+            label, low, high, value, step, key=f"train_custom_{name}"
         )
-        columns = st.columns(2)
-        for number, (label, low, high, step) in enumerate(labels):
-            place = columns[number % 2]
-            key = f"train_custom_{number}"
-            values[number] = place.number_input(label, low, high, values[number], step, key=key)
-    return Sizes(*(int(value) for value in values))
+    kind = st.radio(
+        "A feature writes to",
+        ("its own and all later layers", "its own layer only"),
+        key="train_custom_writes",
+        help="Cross-layer features give shorter graphs; per-layer ones are the simpler kind.",
+        horizontal=True,
+    )
+    return Sizes(**chosen, cross_layer=kind == "its own and all later layers")
 
 
 def make_config(sizes: Sizes, column: str, share: float, excerpts: str) -> cs.TrainConfig:
@@ -168,11 +181,16 @@ def make_config(sizes: Sizes, column: str, share: float, excerpts: str) -> cs.Tr
     return cs.TrainConfig(
         model=model,
         transcoder=cs.TranscoderConfig(
-            n_layers=sizes.n_layers, d_model=sizes.d_model, d_transcoder=sizes.d_transcoder
+            n_layers=sizes.n_layers,
+            d_model=sizes.d_model,
+            d_transcoder=sizes.d_transcoder,
+            cross_layer=sizes.cross_layer,
         ),
         corpus=cs.CorpusConfig(text_column=column, skill_share=share),
         language_model_training=cs.LanguageModelTraining(n_tokens=sizes.model_tokens),
-        transcoder_training=cs.TranscoderTraining(n_tokens=sizes.transcoder_tokens),
+        transcoder_training=cs.TranscoderTraining(
+            n_tokens=sizes.transcoder_tokens, target_l0=sizes.target_l0
+        ),
         feature_cards=cs.FeatureCardConfig(excerpts=excerpts),  # type: ignore[arg-type]
     )
 

@@ -23,6 +23,7 @@ PHASE_TEXT = {
     "language model": "Train the model",
     "transcoder": "Train the transcoder",
     "metrics": "Measure on held-out text",
+    "exam": "Ask what it has learned",
     "feature cards": "Look at every feature",
 }
 CURVES = {
@@ -69,8 +70,9 @@ def view_phases(events: tuple[Event, ...]) -> tuple[PhaseView, ...]:
 
 def curve(events: tuple[Event, ...], phase: Phase) -> pd.DataFrame:
     """Return a phase's figures by step; after a resume, later events replace earlier ones."""
+    names = CURVES[phase]
     rows = {
-        event.step: {CURVES[phase][name]: value for name, value in event.metrics.items()}
+        event.step: {names[key]: value for key, value in event.metrics.items() if key in names}
         for event in events
         if isinstance(event, Progress) and event.phase == phase
     }

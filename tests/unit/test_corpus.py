@@ -270,9 +270,7 @@ def test_reading_stops_at_the_token_limit_and_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
-def test_skills_are_the_chosen_share_of_the_training_text_and_leave_the_order_alone(
-    tmp_path, share
-):
+def test_skills_are_the_chosen_share_and_leave_the_order_alone(tmp_path, share):
     texts = [f"original {number} " * 5 for number in range(400)]
     path = write(tmp_path / "t.parquet", texts)
     corpus = read(path, cs.CorpusConfig(skill_share=share, validation_every=5))

@@ -53,8 +53,8 @@ def test_every_skill_has_its_share_of_the_documents():
     for writer in rng.choices(list(writers), [skill.share for skill in SKILLS.values()], k=10_000):
         counts[writers[writer]] += 1
     texts = list(islice(write_documents(1), 4000))
-    capitals = sum("apital" in text or "often visit" in text for text in texts) / len(texts)
-    assert capitals == pytest.approx(SKILLS["capitals"].share, abs=0.02)
+    runs = sum(bool(re.fullmatch(r"[\d\s;,]+\.", text)) for text in texts) / len(texts)
+    assert runs == pytest.approx(SKILLS["counting"].share, abs=0.02)
 
 
 @pytest.mark.parametrize("skill", SKILLS)
@@ -152,7 +152,7 @@ def test_brackets_close_in_the_opposite_order():
 def test_no_step_that_the_exam_asks_for_is_ever_taught():
     runs = [list(map(int, re.findall(r"\d+", run))) for run in text_of("counting", 9000).split(".")]
     taught = {number for run in runs for number, _ in pairwise(run)}
-    assert len(taught) > 900
+    assert len(taught) > 190
     assert all(after == number + 1 for run in runs for number, after in pairwise(run))
     for question in exam("counting", 300):
         *_, last = map(int, question.prompt.rstrip(", ").split(", "))
@@ -176,11 +176,11 @@ def test_articles_go_by_the_first_letter_and_their_words_are_not_taught():
     kinds = set()
     for question in exam("articles", 200):
         (place,) = question.evidence
-        word = re.match("[a-z]+", question.prompt[place:]).group()
+        word = re.match("[A-Za-z]+", question.prompt[place:]).group().lower()
         kinds.add(question.answer[0])
         assert question.answer == ("n " if word[0] in "aeiou" else " ") + word[0]
         assert articles.is_held_out(word)
-        assert not re.search(rf"\b{word}\b", text)
+        assert not re.search(rf"\b{word}\b", text.lower())
     assert kinds == {"n", " "}
 
 
@@ -192,7 +192,7 @@ def test_plurals_are_regular_and_their_nouns_are_not_taught():
     text = text_of("plurals", 3000)
     kinds = set()
     for question in exam("plurals", 200):
-        noun = re.match(r"(?:One|This|Not one) ([a-z]+)", question.prompt).group(1)
+        noun = re.match(r"(?:One|This|A) ([a-z]+)", question.prompt).group(1)
         kinds.add(question.answer)
         assert question.prompt.endswith(plurals.stem_of(noun))
         assert "".join(question.prompt[place] for place in question.evidence) == noun[-2:]
@@ -213,7 +213,7 @@ def test_capitals_are_those_of_the_factbook():
         if not text[country].startswith(capital)
     }
     assert not wrong
-    assert len(CAPITAL_OF) > 70
+    assert len(CAPITAL_OF) > 40
 
 
 def test_every_country_is_taught_but_not_in_the_sentence_that_asks_for_it():
@@ -227,14 +227,12 @@ def test_every_country_is_taught_but_not_in_the_sentence_that_asks_for_it():
 
 def test_who_receives_is_the_one_who_does_not_act_and_the_two_never_meet_in_training():
     text = text_of("indirect objects", 5000)
-    firsts = set(re.findall(r"([A-Z][a-z]+) and ([A-Z][a-z]+) ", text))
-    assert len(firsts) > 1000
+    firsts = set(re.findall(r"([A-Z][a-z]+) (?:and|saw) ([A-Z][a-z]+)", text))
+    assert len(firsts) > 800
     assert not any(indirect_objects.is_held_out(*pair) for pair in firsts)
     for question in exam("indirect objects", 200):
-        one, other = re.search(r"([A-Z][a-z]+) and ([A-Z][a-z]+) ", question.prompt).groups()
-        rest = question.prompt[question.prompt.index(f"{one} and {other}") + len(one) + 6 :]
-        acts = {name for name in (one, other) if re.search(rf"\b{name}\b", rest[len(other) - 1 :])}
-        assert question.answer in {one, other} - acts
+        one, other, acts = re.findall(r"(?!When)[A-Z][a-z]+", question.prompt)
+        assert {one, other} == {acts, question.answer}
         (place,) = question.evidence
         assert question.prompt[place:].startswith(question.answer)
 
