@@ -15,7 +15,7 @@ from circuitscope_core.attribution import attribute
 from circuitscope_core.pruning import compute_node_influence, graph_scores
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SkillPrompt
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, tokens_of_characters
 from circuitscope_core.transformer import Transformer
 
 
@@ -39,9 +39,8 @@ class Localization:
 def evidence_positions(question: SkillPrompt, tokenizer: Tokenizer) -> Int[Tensor, " n_evidence"]:
     """Return the positions whose tokens hold a question's evidence, the separator being at 0."""
     token_ids = tokenizer.encode(question.prompt)
-    texts = [tokenizer.decode([token]) for token in token_ids]
-    owners = [position for position, text in enumerate(texts, start=1) for _ in text]
-    return torch.tensor(sorted({owners[place] for place in question.evidence}))
+    numbers = tokens_of_characters(tokenizer, question.prompt, token_ids)
+    return torch.tensor(sorted({numbers[place] + 1 for place in question.evidence}))
 
 
 def measure_localization(

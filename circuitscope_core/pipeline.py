@@ -165,7 +165,9 @@ class _Job:
         self.corpus = corpus
         self.folder.claim({"configuration": self.config.to_json(), "text": corpus.fingerprint})
         separator, n_ctx = self.tokenizer.separator_id, self.config.model.n_ctx
-        self.train_windows = TokenWindows.of(corpus.train_tokens, separator, n_ctx, "training text")
+        self.train_windows = TokenWindows.of(
+            corpus.train_tokens, separator, n_ctx, "training text", corpus.train_counted
+        )
         self.held_out = TokenWindows.of(corpus.held_out_tokens, separator, n_ctx, "held-out text")
         counts = {
             "train_tokens": float(len(corpus.train_tokens)),

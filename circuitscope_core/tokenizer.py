@@ -3,6 +3,7 @@
 Default: one token per UTF-8 byte, and a separator that opens every prompt and divides documents.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -120,6 +121,22 @@ def encode_document(tokenizer: Tokenizer, text: str) -> NDArray[np.integer]:
         return tokenizer.encode_array(text)
     width = np.uint16 if tokenizer.d_vocab <= 65_536 else np.uint32
     return np.asarray(tokenizer.encode(text), dtype=width)
+
+
+def tokens_of_characters(
+    tokenizer: Tokenizer, text: str, token_ids: Sequence[int] | NDArray[np.integer]
+) -> Sequence[int]:
+    """Return, for each character of an ASCII text, the number of the token that holds it.
+
+    Args:
+        tokenizer: The one that encoded the text.
+        text: Any text whose tokens decode one by one.
+        token_ids: The text's tokens.
+    """
+    if len(token_ids) == len(text):
+        return range(len(text))
+    texts = (tokenizer.decode([int(token)]) for token in token_ids)
+    return [number for number, piece in enumerate(texts) for _ in piece]
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str | list[int], n_ctx: int) -> list[int]:

@@ -32,7 +32,7 @@ def read_open_documents(config: CorpusConfig, *, seed: int) -> Iterator[Document
     streams = [
         _shuffled(BuiltinSource(), config, f"{seed} countries"),
         _shuffled(PythonLibrarySource(), config, f"{seed} python"),
-        (Document(text, SKILLS_SOURCE) for text in write_documents(f"{seed} open")),
+        (Document(item.text, SKILLS_SOURCE) for item in write_documents(f"{seed} open")),
     ]
     # the stream that is furthest behind its share is next
     written = [0.0] * len(streams)

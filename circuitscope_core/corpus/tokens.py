@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from circuitscope_core.corpus.documents import (
 )
 from circuitscope_core.corpus.parquet import ParquetSource
 from circuitscope_core.errors import CorpusError
-from circuitscope_core.skills import write_documents
-from circuitscope_core.tokenizer import Tokenizer, encode_document
+from circuitscope_core.skills import SkillText, write_documents
+from circuitscope_core.tokenizer import Tokenizer, encode_document, tokens_of_characters
 
 SourceLike: TypeAlias = str | Path | DocumentSource
 TokenIds: TypeAlias = NDArray[np.integer]
@@ -36,10 +36,13 @@ class Corpus:
     """Token ids ready for training; each document is preceded by the separator."""
 
     train_tokens: TokenIds
+    train_counted: NDArray[np.bool_]
+    """Which training tokens count in the model's loss: all but what the skill generators draw at
+    random, from which nothing can be learned."""
     held_out_tokens: TokenIds
     report: ReadReport
     fingerprint: str
-    """SHA-256 of both streams and of the settings that made them."""
+    """SHA-256 of what is trained on, held out and counted, and of the settings that made it."""
     n_train_documents: int
     """Documents that were read and are trained on; those of the skill generators not counted."""
     n_held_out_documents: int
@@ -86,11 +89,14 @@ class _TokenStream:
         self.separator = np.array([tokenizer.separator_id], dtype=self.dtype).tobytes()
         self.lengths = array("q")
         self._data = bytearray()
+        self._counted = bytearray()
 
-    def append(self, ids: TokenIds) -> None:
-        """Add the separator and one document."""
+    def append(self, ids: TokenIds, counted: NDArray[np.bool_] | None = None) -> None:
+        """Add the separator and one document, of which all tokens count unless told otherwise."""
         self._data += self.separator
         self._data += ids.tobytes()
+        self._counted += b"\1"
+        self._counted += b"\1" * len(ids) if counted is None else counted.tobytes()
         self.lengths.append(len(ids) + 1)
 
     def pop(self) -> TokenIds:
@@ -98,6 +104,7 @@ class _TokenStream:
         size = self.lengths.pop() * self.dtype.itemsize
         last = bytes(self._data[-size:])
         del self._data[-size:]
+        del self._counted[self.n_tokens :]
         return np.frombuffer(last, dtype=self.dtype)[1:]
 
     @property
@@ -108,12 +115,13 @@ class _TokenStream:
         """Return all tokens; nothing can be added while the array lives."""
         return np.frombuffer(self._data, dtype=self.dtype)
 
-    def pieces(self) -> Iterator[TokenIds]:
-        """Yield each document with its separator."""
-        tokens = self.array()
+    def pieces(self) -> Iterator[tuple[TokenIds, NDArray[np.bool_]]]:
+        """Yield each document with its separator, and which of its tokens count."""
+        tokens, counted = self.array(), np.frombuffer(self._counted, dtype=np.bool_)
         start = 0
         for length in self.lengths:
-            yield tokens[start : start + length]
+            piece = slice(start, start + length)
+            yield tokens[piece], counted[piece]
             start += length
 
 
@@ -218,21 +226,22 @@ def read_corpus(
     report = reader.report()
     reader.balance()
     n_train, n_held_out = len(reader.train.lengths), len(reader.held_out.lengths)
-    train = _add_skills(reader, config.skill_share, seed)
+    train, counted = _add_skills(reader, config.skill_share, seed)
     held_out = reader.held_out.array()
     return Corpus(
         train_tokens=train,
+        train_counted=counted,
         held_out_tokens=held_out,
         report=report,
-        fingerprint=_fingerprint(train, held_out, config),
+        fingerprint=_fingerprint((train, counted, held_out), config),
         n_train_documents=n_train,
         n_held_out_documents=n_held_out,
         source_names=tuple(source.name for source in sources),
     )
 
 
-def _add_skills(reader: _Reader, share: float, seed: int) -> TokenIds:
-    """Return the training stream with skill text of ``share`` mixed in."""
+def _add_skills(reader: _Reader, share: float, seed: int) -> tuple[TokenIds, NDArray[np.bool_]]:
+    """Return the training stream with skill text of ``share`` mixed in, and what counts in it."""
     n_tokens = _skill_tokens(reader.train, share)
     extra = _write_skills(write_documents(f"{seed} train"), n_tokens, reader.tokenizer)
     return _mix(reader.train, extra, random.Random(f"{seed} places"))
@@ -243,31 +252,41 @@ def _skill_tokens(stream: _TokenStream, share: float) -> int:
     return round(stream.n_tokens * share / (1 - share))
 
 
-def _write_skills(texts: Iterator[str], n_tokens: int, tokenizer: Tokenizer) -> _TokenStream:
+def _write_skills(texts: Iterator[SkillText], n_tokens: int, tokenizer: Tokenizer) -> _TokenStream:
     stream = _TokenStream(tokenizer)
     while stream.n_tokens < n_tokens:
-        stream.append(encode_document(tokenizer, next(texts)))
+        item = next(texts)
+        ids = encode_document(tokenizer, item.text)
+        numbers = tokens_of_characters(tokenizer, item.text, ids)
+        counted = np.zeros(len(ids), dtype=np.bool_)
+        for start, end in item.known:
+            counted[numbers[start] : numbers[end - 1] + 1] = True
+        stream.append(ids, counted)
     return stream
 
 
-def _mix(documents: _TokenStream, extra: _TokenStream, rng: random.Random) -> TokenIds:
-    """Return both as one array: ``documents`` in order, the others each at a random place."""
+def _mix(
+    documents: _TokenStream, extra: _TokenStream, rng: random.Random
+) -> tuple[TokenIds, NDArray[np.bool_]]:
+    """Return both as one: ``documents`` in order, the others each at a random place."""
     n_documents, n_extra = len(documents.lengths), len(extra.lengths)
     places = [rng.randrange(n_documents + 1) for _ in range(n_extra)]
     order = np.argsort([*np.arange(n_documents) + 0.5, *places], kind="stable")
     mixed = np.empty(documents.n_tokens + extra.n_tokens, dtype=documents.dtype)
+    counted = np.empty(len(mixed), dtype=np.bool_)
     pieces, more = documents.pieces(), extra.pieces()
     start = 0
     for item in order:
-        piece = next(pieces if item < n_documents else more)
+        piece, counts = next(pieces if item < n_documents else more)
         mixed[start : start + len(piece)] = piece
+        counted[start : start + len(piece)] = counts
         start += len(piece)
-    return mixed
+    return mixed, counted
 
 
-def _fingerprint(train: TokenIds, held_out: TokenIds, config: CorpusConfig) -> str:
+def _fingerprint(arrays: Sequence[NDArray[Any]], config: CorpusConfig) -> str:
     digest = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode())
-    for tokens in (train, held_out):
+    for tokens in arrays:
         digest.update(f"{len(tokens)} {tokens.dtype.itemsize}".encode())
         # the same on machines of either byte order
         digest.update(np.ascontiguousarray(tokens, dtype=tokens.dtype.newbyteorder("<")).data)

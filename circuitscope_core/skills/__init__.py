@@ -13,9 +13,9 @@ from circuitscope_core.skills.copying import COPYING
 from circuitscope_core.skills.counting import COUNTING
 from circuitscope_core.skills.indirect_objects import INDIRECT_OBJECTS
 from circuitscope_core.skills.plurals import PLURALS
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText
 
-__all__ = ["SKILLS", "Skill", "SkillPrompt", "exam", "write_documents"]
+__all__ = ["SKILLS", "Skill", "SkillPrompt", "SkillText", "exam", "write_documents"]
 
 _ALL = (
     ACRONYMS,
@@ -32,7 +32,7 @@ SKILLS = {skill.name: skill for skill in _ALL}
 """Every skill by its name, in the order in which they are shown."""
 
 
-def write_documents(seed: int | str) -> Iterator[str]:
+def write_documents(seed: int | str) -> Iterator[SkillText]:
     """Write training documents without end: the same ones for the same seed.
 
     Each skill has its share of them. None has anything in it that ``exam`` may ask for.
@@ -41,7 +41,7 @@ def write_documents(seed: int | str) -> Iterator[str]:
     skills, shares = list(SKILLS.values()), [skill.share for skill in SKILLS.values()]
     while True:
         (skill,) = rng.choices(skills, shares)
-        yield skill.write_document(rng)
+        yield SkillText.of(skill.write_document(rng))
 
 
 def exam(skill: str, n: int, seed: int = 0) -> tuple[SkillPrompt, ...]:

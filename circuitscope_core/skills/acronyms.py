@@ -4,7 +4,7 @@ import random
 import zlib
 from collections.abc import Sequence
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 from circuitscope_core.skills.words import (
     BY_INITIAL,
     FIRST_NAMES,
@@ -22,40 +22,41 @@ LIST_SHARE = 0.6
 N_WORDS = (2, 3, 3, 4, 4, 4, 5, 5)
 SMALL_WORDS = ("of", "for", "and", "of the", "for the")
 
-# {n}: name, {a}: its acronym, {m}, {b}: another, {p}: place, {f}: first name, {y}: year
+# {n}: name, {a}: its acronym with ")", {k}: without, {m}, {b}: another, {p}: place,
+# {f}: first name, {y}: year
 OPENINGS = (
-    "The {n} ({a}) is based in {p}.",
-    "The {n} ({a}) was founded in {y}.",
-    "The {n} ({a}) is an organization in {p}.",
-    "The {n} ({a}) announced a new plan on Monday.",
-    "In {y}, the {n} ({a}) opened an office in {p}.",
-    "{f} works for the {n} ({a}) in {p}.",
-    "According to the {n} ({a}), prices rose in {y}.",
-    "A report by the {n} ({a}) was published in {y}.",
-    "Members of the {n} ({a}) met in {p}.",
-    "{f} joined the {n} ({a}) in {y}.",
-    "The {n} ({a}) and the {m} ({b}) signed a treaty in {y}.",
-    "Both the {n} ({a}) and the {m} ({b}) have members in {p}.",
-    "It was funded by the {n} ({a}), the {m} ({b}) and others.",
-    "The director of the {n} ({a}) is {f}.",
-    "{n} ({a}) is hiring in {p}.",
-    "Contact: {n} ({a}), {p}.",
-    "See also: {n} ({a}); {m} ({b}).",
-    "{f} left the {n} ({a}) for the {m} ({b}).",
-    "Since {y} the {n} ({a}) has grown every year.",
-    "The {n} ({a}) has its own museum.",
+    "The {n} ({a} is based in {p}.",
+    "The {n} ({a} was founded in {y}.",
+    "The {n} ({a} is an organization in {p}.",
+    "The {n} ({a} announced a new plan on Monday.",
+    "In {y}, the {n} ({a} opened an office in {p}.",
+    "{f} works for the {n} ({a} in {p}.",
+    "According to the {n} ({a}, prices rose in {y}.",
+    "A report by the {n} ({a} was published in {y}.",
+    "Members of the {n} ({a} met in {p}.",
+    "{f} joined the {n} ({a} in {y}.",
+    "The {n} ({a} and the {m} ({b} signed a treaty in {y}.",
+    "Both the {n} ({a} and the {m} ({b} have members in {p}.",
+    "It was funded by the {n} ({a}, the {m} ({b} and others.",
+    "The director of the {n} ({a} is {f}.",
+    "{n} ({a} is hiring in {p}.",
+    "Contact: {n} ({a}, {p}.",
+    "See also: {n} ({a}; {m} ({b}.",
+    "{f} left the {n} ({a} for the {m} ({b}.",
+    "Since {y} the {n} ({a} has grown every year.",
+    "The {n} ({a} has its own museum.",
 )
 FOLLOW_UPS = (
-    "The {a} has offices in {p}.",
-    "{f} is the head of the {a}.",
-    "The {a} was renamed in {y}.",
-    "In {y} the {a} moved to {p}.",
-    "Most members of the {a} live in {p}.",
-    "The {a} did not comment.",
-    "Today the {a} is run by {f}.",
-    "The budget of the {a} doubled in {y}.",
-    "The {n} is known as the {a}.",
-    "The report of the {a} is public.",
+    "The {k} has offices in {p}.",
+    "{f} is the head of the {k}.",
+    "The {k} was renamed in {y}.",
+    "In {y} the {k} moved to {p}.",
+    "Most members of the {k} live in {p}.",
+    "The {k} did not comment.",
+    "Today the {k} is run by {f}.",
+    "The budget of the {k} doubled in {y}.",
+    "The {n} is known as the {k}.",
+    "The report of the {k} is public.",
 )
 
 
@@ -101,14 +102,15 @@ def write_document(rng: random.Random) -> str:
     """Write one to four sentences about organisations, or a list of them."""
     if rng.random() < LIST_SHARE:
         names = [draw_training_name(rng) for _ in range(rng.randint(2, 5))]
-        listed = (f"{' '.join(name)} ({acronym_of(name)})" for name in names)
+        listed = (f"{' '.join(name)} ({known(f'{acronym_of(name)})')}" for name in names)
         return f"The {', the '.join(listed)}."
     name, other = draw_training_name(rng), draw_training_name(rng)
     fields = {
         "n": " ".join(name),
-        "a": acronym_of(name),
+        "a": known(f"{acronym_of(name)})"),
+        "k": known(acronym_of(name)),
         "m": " ".join(other),
-        "b": acronym_of(other),
+        "b": known(f"{acronym_of(other)})"),
     }
     sentences = [rng.choice(OPENINGS)]
     sentences += rng.choices(FOLLOW_UPS, k=rng.choice((0, 0, 0, 1, 2)))

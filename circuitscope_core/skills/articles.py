@@ -3,14 +3,14 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import NEVER_TRAINED_WORDS, OBJECTS, ORGANISATION_WORDS
 
 VOWELS = "aeiou"
 NOT_BY_THE_LETTER = ("u", "eu", "ho", "one", "x", "y")
 """Words with one of these beginnings may sound other than they are written."""
-# {t}: a word as a title, {w}: the word, {a}: its article
-SENTENCES = ("{t}: {a} {w}.", "{t}? It is {a} {w} one.", "{t} means {a} {w} thing.")
+# {t}: a word as a title, {a}: the word after its article
+SENTENCES = ("{t}: {a}.", "{t}? It is {a} one.", "{t} means {a} thing.")
 
 
 def is_held_out(word: str) -> bool:
@@ -47,7 +47,8 @@ def draw_word(rng: random.Random, *, held_out: bool) -> str:
 
 def write_sentence(rng: random.Random, word: str) -> str:
     """Write a sentence that names a word and then uses it with its article."""
-    return rng.choice(SENTENCES).format(t=word.capitalize(), w=word, a=article_of(word))
+    text = known(f"{article_of(word)} {word}")
+    return rng.choice(SENTENCES).format(t=word.capitalize(), a=text)
 
 
 def write_document(rng: random.Random) -> str:
@@ -64,7 +65,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     prompts = []
     for _ in range(n):
         word = draw_word(rng, held_out=True)
-        text = write_sentence(rng, word)
+        text = SkillText.of(write_sentence(rng, word)).text
         place = text.index(f" {article_of(word)} {word}")
         stop, end = place + len(" a"), place + len(f" {article_of(word)} {word[0]}")
         prompts.append(SkillPrompt("articles", text[:stop], text[stop:end], (0,)))

@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import OBJECTS
 
 CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'"}
@@ -34,7 +34,7 @@ def write_group(rng: random.Random) -> str:
     """Write one letter in signs that are not held out."""
     while is_held_out(opened := draw_opened(rng)):
         pass
-    return opened + rng.choice("abcdefghijklmnopqrstuvwxyz") + close(opened)
+    return opened + rng.choice("abcdefghijklmnopqrstuvwxyz") + known(close(opened))
 
 
 def write_document(rng: random.Random) -> str:
@@ -42,7 +42,8 @@ def write_document(rng: random.Random) -> str:
     groups = [write_group(rng) for _ in range(rng.randint(3, 8))]
     if rng.random() < 0.3:
         sign = rng.choice(list(CLOSING))
-        groups.insert(0, f"{rng.choice(OBJECTS)} {sign}{rng.choice(OBJECTS)}{CLOSING[sign]}")
+        words = rng.sample(OBJECTS, 2)
+        groups.insert(0, f"{words[0]} {sign}{words[1]}{known(CLOSING[sign])}")
     return f"{rng.choice((' ', ' ', ', ', ' + ')).join(groups)}."
 
 
@@ -54,7 +55,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
         if not is_held_out(opened):
             continue
         before = "".join(f"{write_group(rng)} " for _ in range(rng.randint(1, 3)))
-        text = before + opened + rng.choice("abcdefghijklmnopqrstuvwxyz")
+        text = SkillText.of(before).text + opened + rng.choice("abcdefghijklmnopqrstuvwxyz")
         prompts.append(SkillPrompt("brackets", text, close(opened), (len(text) - 2,)))
     return tuple(prompts)
 

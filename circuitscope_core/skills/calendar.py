@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -41,10 +41,15 @@ TAUGHT = tuple(run for run in RUNS if not is_held_out(run))
 HELD_OUT = tuple(run for run in RUNS if is_held_out(run))
 
 
+def write_run(rng: random.Random, run: tuple[str, ...]) -> str:
+    """Write a run with one separator."""
+    separator = rng.choice(SEPARATORS)
+    return f"{run[0]}{separator}{known(separator.join(run[1:]))}."
+
+
 def write_document(rng: random.Random) -> str:
     """Write one to three runs."""
-    runs = rng.choices(TAUGHT, k=rng.randint(1, 3))
-    return " ".join(f"{rng.choice(SEPARATORS).join(run)}." for run in runs)
+    return " ".join(write_run(rng, rng.choice(TAUGHT)) for _ in range(rng.randint(1, 3)))
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:

@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
 _FACTS = """
 Afghanistan:Kabul Algeria:Algiers Australia:Canberra Austria:Vienna Belgium:Brussels Bulgaria:Sofia
@@ -32,7 +32,10 @@ def write_sentence(rng: random.Random) -> str:
     while True:
         country, sentence = rng.choice(list(CAPITAL_OF)), rng.choice(SENTENCES)
         if not is_held_out(country, sentence):
-            return sentence.format(s=country, c=CAPITAL_OF[country])
+            first, second = country, known(CAPITAL_OF[country])
+            if sentence.startswith("{c}"):
+                first, second = known(country), CAPITAL_OF[country]
+            return sentence.format(s=first, c=second)
 
 
 def write_document(rng: random.Random) -> str:

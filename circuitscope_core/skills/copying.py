@@ -3,20 +3,20 @@
 import random
 import string
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
 HELD_OUT_FIRST = "qxz"
 """Codes that begin with one of these letters are for the exam only."""
 TAUGHT_FIRST = "".join(sorted(set(string.ascii_lowercase) - set(HELD_OUT_FIRST)))
 
-# {c}: code
+# {c}: code, {k}: the same again
 SENTENCES = (
-    "The code is {c}. I repeat, {c}.",
-    "Password: {c}. Again: {c}.",
-    "Write {c}. You wrote {c}.",
-    "Key {c} opens door {c}.",
-    "{c} {c} {c} {c}",
-    "{c}, {c}, {c}.",
+    "The code is {c}. I repeat, {k}.",
+    "Password: {c}. Again: {k}.",
+    "Write {c}. You wrote {k}.",
+    "Key {c} opens door {k}.",
+    "{c} {k} {k} {k}",
+    "{c}, {k}, {k}.",
 )
 
 
@@ -30,7 +30,9 @@ def draw_code(rng: random.Random, first: str) -> str:
 def write_document(rng: random.Random) -> str:
     """Write one to three sentences that say a code again."""
     sentences = rng.choices(SENTENCES, k=rng.randint(1, 3))
-    return " ".join(sentence.format(c=draw_code(rng, TAUGHT_FIRST)) for sentence in sentences)
+    codes = [draw_code(rng, TAUGHT_FIRST) for _ in sentences]
+    pairs = zip(sentences, codes, strict=True)
+    return " ".join(sentence.format(c=code, k=known(code)) for sentence, code in pairs)
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
@@ -41,7 +43,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     prompts = []
     for _ in range(n):
         code = draw_code(rng, HELD_OUT_FIRST)
-        text = rng.choice(SENTENCES).format(c=code)
+        text = rng.choice(SENTENCES).format(c=code, k=code)
         stop = text.rindex(code) + 1
         copies = [place for place in range(stop - 1) if text.startswith(code, place)]
         evidence = tuple(place + 1 for place in copies)

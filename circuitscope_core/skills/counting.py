@@ -2,7 +2,7 @@
 
 import random
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
 HIGHEST = (30, 99, 99, 199)
 HELD_OUT_SHARE = 0.05
@@ -29,7 +29,9 @@ def write_document(rng: random.Random) -> str:
     while True:
         numbers = draw_run(rng, (4, 16))
         if not any(is_held_out(number) for number in numbers[:-1]):
-            return rng.choice(SEPARATORS).join(map(str, numbers)) + "."
+            separator = rng.choice(SEPARATORS)
+            first, *rest = map(str, numbers)
+            return f"{first}{separator}{known(separator.join(rest))}."
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:

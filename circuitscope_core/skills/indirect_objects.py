@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import FIRST_NAMES, OBJECTS
 
 HELD_OUT_ONE_IN = 12
@@ -23,7 +23,7 @@ def is_held_out(one: str, other: str) -> bool:
 def write_sentence(rng: random.Random, names: list[str], sentence: str) -> tuple[str, str]:
     """Return a sentence on two people and who receives; either of them acts."""
     acts, receives = rng.sample(names, 2)
-    fields = {"f": names[0], "g": names[1], "s": acts, "r": receives}
+    fields = {"f": names[0], "g": names[1], "s": acts, "r": known(receives)}
     text = sentence.format(**fields, o=rng.choice(OBJECTS))
     return text, receives
 
@@ -52,7 +52,8 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     prompts = []
     for _ in range(n):
         names = draw_names(rng, held_out=True)
-        text, answer = write_sentence(rng, names, rng.choice(SENTENCES))
+        marked, answer = write_sentence(rng, names, rng.choice(SENTENCES))
+        text = SkillText.of(marked).text
         evidence = (text.index(answer),)
         prompts.append(
             SkillPrompt("indirect objects", text[: text.rindex(answer)], answer, evidence)

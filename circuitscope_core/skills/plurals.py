@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt
+from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 from circuitscope_core.skills.words import LAST_WORDS, OBJECTS, SYLLABLES
 
 HISSING = ("s", "x", "z", "ch", "sh")
@@ -75,7 +75,9 @@ def draw_noun(rng: random.Random, *, held_out: bool) -> str:
 def write_document(rng: random.Random) -> str:
     """Write one to five sentences."""
     nouns = [draw_noun(rng, held_out=False) for _ in range(rng.randint(2, 6))]
-    return " ".join(rng.choice(SENTENCES).format(s=noun, p=plural_of(noun)) for noun in nouns)
+    return " ".join(
+        rng.choice(SENTENCES).format(s=noun, p=known(plural_of(noun))) for noun in nouns
+    )
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:

@@ -1,8 +1,39 @@
 """The value types of skills and their exam questions."""
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_BEGIN, _END = "\x02", "\x03"
+
+
+def known(text: str) -> str:
+    """Mark a part of a document that follows from what stands before it."""
+    return f"{_BEGIN}{text}{_END}"
+
+
+@dataclass(frozen=True)
+class SkillText:
+    """A training document of a skill."""
+
+    text: str
+    known: tuple[tuple[int, int], ...]
+    """Start and end of the parts that follow from what stands before them: the lesson. The rest
+    is drawn at random, and nothing can be learned from it."""
+
+    @classmethod
+    def of(cls, marked: str) -> "SkillText":
+        """Read a document in which parts are marked by ``known``."""
+        text, spans, start = "", [], 0
+        for piece in re.split(f"([{_BEGIN}{_END}])", marked):
+            if piece == _BEGIN:
+                start = len(text)
+            elif piece == _END:
+                spans.append((start, len(text)))
+            else:
+                text += piece
+        return cls(text, tuple(spans))
 
 
 @dataclass(frozen=True)
@@ -29,6 +60,7 @@ class Skill:
     share: float
     """Of the documents that ``write_documents`` writes."""
     write_document: Callable[[random.Random], str]
-    """Writes one training document, without anything that the exam may ask for."""
+    """Writes one training document, its lesson marked by ``known``, without anything that the exam
+    may ask for."""
     write_prompts: Callable[[random.Random, int], tuple[SkillPrompt, ...]]
     """Writes so many exam questions; the first one is the gallery's."""

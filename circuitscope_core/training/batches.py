@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,10 +19,17 @@ class TokenWindows:
     document_starts: NDArray[np.int64]
     separator_id: int
     n_ctx: int
+    counted: NDArray[np.bool_] | None = None
+    """Which tokens count in the loss; None: all."""
 
     @classmethod
     def of(
-        cls, tokens: NDArray[np.integer], separator_id: int, n_ctx: int, name: str = "text"
+        cls,
+        tokens: NDArray[np.integer],
+        separator_id: int,
+        n_ctx: int,
+        name: str = "text",
+        counted: NDArray[np.bool_] | None = None,
     ) -> "TokenWindows":
         """Index a stream; ``name`` is what an error calls it.
 
@@ -34,7 +41,8 @@ class TokenWindows:
                 f"The {name} has {len(tokens)} tokens; one window needs {n_ctx + 1}. "
                 "Use more text, or a model with a smaller n_ctx."
             )
-        return cls(tokens, np.flatnonzero(tokens == separator_id), separator_id, n_ctx)
+        starts = np.flatnonzero(tokens == separator_id)
+        return cls(tokens, starts, separator_id, n_ctx, counted)
 
     def sample(self, n: int, rng: np.random.Generator) -> Int[Tensor, "n n_ctx_plus_1"]:
         """Draw windows of ``n_ctx + 1`` tokens, the first being the separator.
@@ -42,6 +50,19 @@ class TokenWindows:
         Half of them begin where a document does, if one begins within the window: so prompts,
         which open a document, look like training text.
         """
+        return self._windows(self._draw_starts(n, rng))
+
+    def sample_counted(
+        self, n: int, rng: np.random.Generator
+    ) -> tuple[Int[Tensor, "n n_ctx_plus_1"], Bool[Tensor, "n n_ctx"]]:
+        """Draw the same windows as ``sample``, and which of their tokens after the first count."""
+        starts = self._draw_starts(n, rng)
+        if self.counted is None:
+            return self._windows(starts), torch.ones(n, self.n_ctx, dtype=torch.bool)
+        counted = self.counted[starts[:, None] + np.arange(1, self.n_ctx + 1)]
+        return self._windows(starts), torch.from_numpy(counted)
+
+    def _draw_starts(self, n: int, rng: np.random.Generator) -> NDArray[np.integer]:
         last = len(self.tokens) - self.n_ctx - 1
         starts = rng.integers(0, last + 1, size=n)
         if len(self.document_starts):
@@ -49,7 +70,7 @@ class TokenWindows:
             following = self.document_starts[np.minimum(slot, len(self.document_starts) - 1)]
             near = (following >= starts) & (following - starts < self.n_ctx) & (following <= last)
             starts = np.where(near & (rng.random(n) < 0.5), following, starts)
-        return self._windows(starts)
+        return starts
 
     def consecutive(self, max_tokens: int) -> Int[Tensor, "n n_ctx_plus_1"]:
         """Return windows one after the other from the start, up to ``max_tokens`` in all."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from circuitscope_core.config import LanguageModelTraining
@@ -31,6 +31,8 @@ from circuitscope_core.training.optimizers import (
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.transformer import Transformer
 
+IGNORED = -100
+"""In place of an answer that does not count."""
 VALIDATION_TOKENS = 65_536
 N_VALIDATIONS = 8
 
@@ -107,7 +109,7 @@ class LanguageModelTrainer:
         decay = constant_then_decay(self.step, self.n_steps, settings.decay_fraction)
         set_learning_rate(self.muon, warmup * decay)
         set_learning_rate(self.adam, warmup * decay)
-        loss = next_token_loss(self.model, self._batch())
+        loss = next_token_loss(self.model, *self._batch())
         self.muon.zero_grad()
         self.adam.zero_grad()
         loss.backward()
@@ -115,12 +117,12 @@ class LanguageModelTrainer:
         self.adam.step()
         return loss.detach()
 
-    def _batch(self) -> Int[Tensor, "batch n_ctx_plus_1"]:
-        """Draw the windows of this step."""
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Draw the windows of this step, and which of their tokens count."""
         windows, n = self.train, self.settings.batch_size
         if self.step < self.settings.short_share * self.n_steps and windows.n_ctx > 1:
             windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
-        return windows.sample(n, step_rng(self.seed, 1, self.step))
+        return windows.sample_counted(n, step_rng(self.seed, 1, self.step))
 
     def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -154,10 +156,25 @@ def finite_loss(loss: Tensor, step: int) -> float:
     return value
 
 
-def next_token_loss(model: Transformer, windows: Int[Tensor, "batch n_ctx_plus_1"]) -> Tensor:
-    """Return the mean cross-entropy in nats of each window's tokens from those before them."""
-    logits = model(windows[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+def next_token_loss(
+    model: Transformer,
+    windows: Int[Tensor, "batch n_ctx_plus_1"],
+    counted: Bool[Tensor, "batch n_ctx"] | None = None,
+) -> Tensor:
+    """Return the mean cross-entropy in nats of each window's tokens from those before them.
+
+    Args:
+        model: The model.
+        windows: Tokens; each but the first is predicted.
+        counted: Which of those predicted count; None: all.
+    """
+    answers = windows[:, 1:].flatten()
+    if counted is not None:
+        answers = answers.masked_fill(~counted.flatten(), IGNORED)
+    logits = model(windows[:, :-1]).flatten(0, 1)
+    # 0 where nothing counts, which a mean over nothing is not
+    total = F.cross_entropy(logits, answers, ignore_index=IGNORED, reduction="sum")
+    return total / (answers != IGNORED).sum().clamp(min=1)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from circuitscope_core.corpus import (
     read_corpus,
     read_open_documents,
 )
+from circuitscope_core.skills import write_documents
 
 ROOT = Path(__file__).parents[2]
 PILE = ROOT.parent / "shared" / "data" / "pile"
@@ -284,6 +285,31 @@ def test_skills_are_the_chosen_share_and_leave_the_order_alone(tmp_path, share):
     held_out = texts_of(corpus.held_out_tokens)
     assert held_out == texts[4::5]
     assert not set(held_out) & set(found)
+
+
+def test_only_what_skill_text_draws_at_random_does_not_count(tmp_path):
+    texts = [f"original {number} " * 5 for number in range(400)]
+    path = write(tmp_path / "t.parquet", texts)
+    corpus = read(path, cs.CorpusConfig(skill_share=0.5))
+    assert corpus.train_counted.shape == corpus.train_tokens.shape
+    starts = np.flatnonzero(corpus.train_tokens == 256)
+    lessons = {item.text: item.known for item in itertools.islice(write_documents("0 train"), 900)}
+    n_lessons = 0
+    for start, end in itertools.pairwise([*starts, len(corpus.train_tokens)]):
+        text = bytes(corpus.train_tokens[start + 1 : end].astype(np.uint8)).decode()
+        counted = corpus.train_counted[start:end]
+        assert counted[0]
+        if text in texts:
+            assert counted.all()
+        else:
+            n_lessons += 1
+            known = np.zeros(len(text), dtype=bool)
+            for first, last in lessons[text]:
+                known[first:last] = True
+            assert np.array_equal(counted[1:], known)
+    assert n_lessons > 50
+    alone = read(path, cs.CorpusConfig(skill_share=0.0))
+    assert alone.train_counted.all()
 
 
 def test_the_fingerprint_tells_texts_seeds_and_settings_apart(tmp_path):

@@ -11,6 +11,7 @@ from circuitscope_core.corpus import BuiltinSource
 from circuitscope_core.corpus.documents import ReadCounter
 from circuitscope_core.skills import (
     SKILLS,
+    SkillText,
     articles,
     exam,
     indirect_objects,
@@ -22,6 +23,7 @@ from circuitscope_core.skills.brackets import CLOSING, close
 from circuitscope_core.skills.calendar import DAYS, HELD_OUT, MONTHS, TAUGHT
 from circuitscope_core.skills.capitals import CAPITAL_OF, EXAM_SENTENCES
 from circuitscope_core.skills.counting import is_held_out as step_is_held_out
+from circuitscope_core.skills.prompts import known
 from circuitscope_core.skills.words import BY_INITIAL, NEVER_TRAINED_WORDS
 
 EXAMPLE = "The National Digital Analytics Group (N"
@@ -29,7 +31,7 @@ EXAMPLE = "The National Digital Analytics Group (N"
 
 def text_of(skill, n):
     rng = random.Random(f"{skill} text")
-    return "\n".join(SKILLS[skill].write_document(rng) for _ in range(n))
+    return "\n".join(SkillText.of(SKILLS[skill].write_document(rng)).text for _ in range(n))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,42 @@ def test_every_skill_has_its_share_of_the_documents():
     rng = random.Random(0)
     for writer in rng.choices(list(writers), [skill.share for skill in SKILLS.values()], k=10_000):
         counts[writers[writer]] += 1
-    texts = list(islice(write_documents(1), 4000))
+    texts = [item.text for item in islice(write_documents(1), 4000)]
     runs = sum(bool(re.fullmatch(r"[\d\s;,]+\.", text)) for text in texts) / len(texts)
     assert runs == pytest.approx(SKILLS["counting"].share, abs=0.02)
+
+
+def test_marks_become_spans_and_leave_the_text():
+    marked = f"One {known('two')} three {known('')}{known('four')}"
+    assert SkillText.of(marked) == SkillText("One two three four", ((4, 7), (14, 14), (14, 18)))
+    assert SkillText.of("plain") == SkillText("plain", ())
+
+
+LESSONS = {
+    "acronyms": r"[A-Z]+\)?",
+    "copying": "[a-z]+",
+    "brackets": r"[)\]}>'\"]+",
+    "counting": r"[\d\s,;]+",
+    "calendar": r"[A-Z][A-Za-z, ]+[a-z]",
+    "articles": "an? [a-z]+",
+    "plurals": "[a-z]+s",
+    "capitals": "[A-Z][a-z]+",
+    "indirect objects": "[A-Z][a-z]+",
+}
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_the_lesson_of_a_document_is_what_follows_from_the_text_before_it(skill):
+    rng = random.Random(2)
+    for _ in range(300):
+        item = SkillText.of(SKILLS[skill].write_document(rng))
+        assert item.known
+        assert item.text.isascii()
+        assert item.text.replace("\n", "").isprintable()
+        for start, end in item.known:
+            assert re.fullmatch(LESSONS[skill], item.text[start:end])
+            if skill == "copying":
+                assert item.text.index(item.text[start:end]) < start
 
 
 @pytest.mark.parametrize("skill", SKILLS)

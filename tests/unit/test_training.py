@@ -25,7 +25,9 @@ from circuitscope_core.training import (
     event_to_json,
 )
 from circuitscope_core.training.batches import step_rng
-from circuitscope_core.training.optimizers import constant_then_decay, orthogonalize
+from circuitscope_core.training.language_model import next_token_loss
+from circuitscope_core.training.optimizers import Muon, constant_then_decay, orthogonalize
+from tests.samples import tiny_model
 from tests.texts import tiny_config, write_parquet
 
 pytestmark = pytest.mark.slow
@@ -138,6 +140,34 @@ def test_a_diverging_training_stops_with_an_error(source, tmp_path):
         list(cs.train(config, source, tmp_path / "mine"))
 
 
+def test_tokens_that_do_not_count_are_read_and_not_learned():
+    model = tiny_model(d_vocab=11)
+    windows = torch.randint(0, 11, (3, 9), generator=torch.Generator().manual_seed(0))
+    counted = torch.zeros(3, 8, dtype=torch.bool)
+    counted[0, 2] = counted[1, 5] = counted[1, 7] = True
+    log_p = model(windows[:, :-1]).log_softmax(dim=-1)
+    places = [(0, 2), (1, 5), (1, 7)]
+    expected = -sum(log_p[row, at, windows[row, at + 1]] for row, at in places) / 3
+    torch.testing.assert_close(next_token_loss(model, windows, counted), expected)
+    whole = next_token_loss(model, windows, torch.ones(3, 8, dtype=torch.bool))
+    torch.testing.assert_close(next_token_loss(model, windows), whole)
+    assert float(next_token_loss(model, windows, torch.zeros(3, 8, dtype=torch.bool))) == 0
+
+
+def test_windows_and_what_counts_in_them_are_drawn_together():
+    tokens = np.arange(300, 1300, dtype=np.uint16)
+    counted = np.arange(1000) % 3 == 0
+    windows = TokenWindows.of(tokens, 256, 16, counted=counted)
+    drawn, counts = windows.sample_counted(40, step_rng(0, 1, 5))
+    assert torch.equal(drawn, windows.sample(40, step_rng(0, 1, 5)))
+    place = {tuple(tokens[at : at + 16]): at for at in range(985)}
+    for row, count in zip(drawn.tolist(), counts, strict=True):
+        at = place[tuple(row[1:])]
+        assert np.array_equal(count.numpy(), counted[at : at + 16])
+    every = TokenWindows.of(tokens, 256, 16).sample_counted(2, step_rng(0, 1, 5))[1]
+    assert every.all()
+
+
 @pytest.mark.parametrize("policy", ["all", "open", "none"])
 def test_excerpts_travel_only_as_the_policy_allows(tmp_path, policy):
     secret = "zqxj zqxj private words " * 20
@@ -231,6 +261,7 @@ def test_a_second_training_of_the_same_name_is_refused(source, tmp_path):
 KILLED = """
 import sys
 import circuitscope_core as cs
+from tests.samples import tiny_model
 from tests.texts import tiny_config
 for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.argv[2]):
     print(type(event).__name__, getattr(event, "phase", ""), flush=True)
@@ -259,3 +290,16 @@ def test_a_killed_training_resumes_to_the_same_weights(source, tmp_path, phase):
         expected = getattr(one, name).state_dict()
         for key, value in getattr(two, name).state_dict().items():
             torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_muon_treats_the_heads_of_a_weight_as_one_matrix(writes):
+    shape = (2, 4, 8) if writes else (2, 8, 4)
+    weight = torch.nn.Parameter(torch.zeros(shape))
+    weight.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    gradient = weight.grad.clone()
+    Muon([{"params": [weight], "writes": writes}], lr=0.1).step()
+    whole = gradient.reshape(8, 8) if writes else torch.cat(list(gradient), dim=1)
+    expected = -0.1 * orthogonalize(whole)  # one direction has the same polar factor at any scale
+    moved = weight.detach().reshape(8, 8) if writes else torch.cat(list(weight.detach()), dim=1)
+    torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-5)
