@@ -28,9 +28,7 @@ pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
-		--set corpus.skill_share=0.25 --set feature_cards.excerpts=open \
-		--set language_model_training.n_tokens=14000000 \
-		--set transcoder_training.n_tokens=4000000
+		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -171,7 +171,7 @@ class CorpusConfig(_JsonConfig):
     """A longer document is cut here, and counted."""
     max_tokens: int = 24_000_000
     """Reading stops at so many tokens: they are kept in memory, two bytes each."""
-    skill_share: float = 0.25
+    skill_share: float = 0.3
     """Share of the training tokens that the skill generators write."""
 
     def __post_init__(self) -> None:
@@ -217,18 +217,18 @@ class LanguageModelTraining(_JsonConfig):
 class TranscoderTraining(_JsonConfig):
     """How the transcoder is trained."""
 
-    n_tokens: int = 3_000_000
+    n_tokens: int = 4_000_000
     batch_size: int = 1024
     """Tokens in one step, drawn in random order from the shuffle buffer."""
     buffer_sequences: int = 256
     """Sequences whose activations are shuffled together."""
-    learning_rate: float = 0.004
+    learning_rate: float = 0.008
     """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
     threshold_rate_factor: float = 0.05
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
-    target_l0: float = 12.0
+    target_l0: float = 13.5
     """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
     The weight of the tanh penalty is turned up or down until they are as many."""
     sparsity_coefficient: float = 0.2

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from circuitscope_core.errors import BundleError
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.transcoder import nonzero_entries
 from circuitscope_core.transformer import back_through_norm
 
 WINDOWS_AT_ONCE = 16
@@ -197,7 +198,7 @@ def record_sample(
             inverse[layer] += (1 / record.ln2_scales[layer][:, 1:]).sum()
             pieces = acts.split(TOKENS_AT_ONCE)
             for piece in pieces:
-                tokens, features = piece.nonzero(as_tuple=True)
+                tokens, features = nonzero_entries(piece)
                 values = piece[tokens, features]
                 layers[layer].append(ActiveFeatures(tokens.int(), features.int(), values))
         sizes.extend(len(piece) for piece in pieces)

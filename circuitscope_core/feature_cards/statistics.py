@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.feature_cards.cards import N_HISTOGRAM_BINS, N_QUANTILES
-from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transcoder import CrossLayerTranscoder, nonzero_entries
 from circuitscope_core.transformer import Transformer
 
 FINE_BINS = 25 * N_HISTOGRAM_BINS
@@ -76,12 +76,10 @@ def measure_statistics(
     for number, batch in enumerate(batches):
         for layer, acts in enumerate(layer_activations(model, transcoder, batch)):
             flat = acts.flatten(0, 1)
-            rows, features = flat.nonzero(as_tuple=True)
+            rows, features = nonzero_entries(flat)
             share = flat[rows, features] / maximum[layer, features]
             bins = (share * FINE_BINS).long().clamp(max=FINE_BINS - 1)
-            counts[layer] += torch.bincount(
-                features * FINE_BINS + bins, minlength=shape[1] * FINE_BINS
-            )
+            counts[layer].index_add_(0, features * FINE_BINS + bins, torch.ones_like(bins))
         yield 0.5 + 0.5 * (number + 1) / len(batches)
     n_tokens = token_ids.shape[0] * (token_ids.shape[1] - 1)
     yield ActivationStatistics(

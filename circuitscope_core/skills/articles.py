@@ -73,5 +73,5 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 ARTICLES = Skill(
-    "articles", "Chooses a or an by the coming word.", 0.08, write_document, write_prompts
+    "articles", "Chooses a or an by the coming word.", 0.07, write_document, write_prompts
 )

@@ -63,7 +63,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 BRACKETS = Skill(
     "brackets",
     "Closes brackets and quotes in the opposite order.",
-    0.06,
+    0.07,
     write_document,
     write_prompts,
 )

@@ -66,5 +66,5 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 CALENDAR = Skill(
-    "calendar", "Goes on with the next day or month.", 0.03, write_document, write_prompts
+    "calendar", "Goes on with the next day or month.", 0.02, write_document, write_prompts
 )

@@ -51,4 +51,4 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-COPYING = Skill("copying", "Repeats a random string.", 0.05, write_document, write_prompts)
+COPYING = Skill("copying", "Repeats a random string.", 0.02, write_document, write_prompts)

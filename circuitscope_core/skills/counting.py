@@ -4,8 +4,8 @@ import random
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
-HIGHEST = (30, 99, 99, 199)
-HELD_OUT_SHARE = 0.05
+HIGHEST = (20, 99, 99, 99, 199)
+HELD_OUT_SHARE = 0.08
 ALWAYS_TAUGHT = 10
 """Numbers below this one are never held out: there are too few of them to miss any."""
 SEPARATORS = (", ", ", ", ", ", " ", "\n", "; ")
@@ -50,4 +50,4 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-COUNTING = Skill("counting", "Goes on with the next number.", 0.08, write_document, write_prompts)
+COUNTING = Skill("counting", "Goes on with the next number.", 0.12, write_document, write_prompts)

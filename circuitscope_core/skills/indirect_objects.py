@@ -64,7 +64,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 INDIRECT_OBJECTS = Skill(
     "indirect objects",
     "Of two people, names the one who does not act.",
-    0.1,
+    0.06,
     write_document,
     write_prompts,
 )

@@ -92,10 +92,10 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
         stop = text.rindex(plural_of(noun)) + len(stem_of(noun))
         end = text.index(noun) + len(noun)
         evidence = (end - 2, end - 1)
-        prompts.append(SkillPrompt("plurals", text[:stop], text[stop:], evidence))
+        prompts.append(SkillPrompt("plurals", text[:stop], kind_of(noun), evidence))
     return tuple(prompts)
 
 
 PLURALS = Skill(
-    "plurals", "Ends a plural as its singular demands.", 0.1, write_document, write_prompts
+    "plurals", "Ends a plural as its singular demands.", 0.12, write_document, write_prompts
 )

@@ -2,22 +2,28 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.training.batches import TokenWindows
-from circuitscope_core.training.language_model import next_token_loss
-from circuitscope_core.training.transcoder_loop import harvest
-from circuitscope_core.transcoder import CrossLayerTranscoder, transcoder_loss
+from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.language_model import LanguageModelTrainer
+from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.transcoder_loop import TranscoderTrainer
+from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
 CARD_PASSES = 4
 """Times that the feature cards' pass encodes its text: twice for statistics, twice for examples."""
-BESIDES_GRADIENTS = 1.12
-"""Gradients with optimiser steps, validation and checkpoints, against gradients alone: measured."""
+BESIDES_STEPS = 1.05
+"""A training with validation, events and checkpoints, against its steps alone: measured."""
+BUFFER_SEQUENCES = 32
+"""Sequences harvested to time it."""
 MEASURE_SECONDS = 0.5
 """Each part is timed for so long and its best time taken: other work comes and goes."""
 
@@ -58,30 +64,31 @@ def measure_speed(config: TrainConfig) -> TrainingSpeed:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Transformer(config.model)
-        transcoder = CrossLayerTranscoder(config.transcoder)
     n_ctx, d_vocab = config.model.n_ctx, config.model.d_vocab
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(0, d_vocab, size=64 * n_ctx).astype(np.uint32)
+    tokens = np.random.default_rng(0).integers(0, d_vocab, size=64 * n_ctx).astype(np.uint32)
     windows = TokenWindows.of(tokens, d_vocab - 1, n_ctx)
-    settings, lm = config.transcoder_training, config.language_model_training
-    batch = windows.sample(lm.batch_size, rng)
-    lm_step = _best_time(lambda: next_token_loss(model, batch).backward())
-    sixteen = windows.sample(16, rng)[:, :-1]
-    read_point = config.transcoder.read_point
-    harvest_time = _best_time(lambda: harvest(model, sixteen, read_point))
-    inputs, _ = harvest(model, sixteen, read_point)
-    sample = inputs[:, : settings.batch_size].contiguous()
-
-    def step() -> None:
-        transcoder_loss(transcoder, sample, sample, settings, 0.1).total.backward()
-
-    clt_token = _best_time(step) / sample.shape[1]
-    encode = _best_time(lambda: [transcoder.encode(0, sample[0])]) * config.model.n_layers
-    harvest_token = harvest_time / inputs.shape[1]
+    pace, nowhere = Pace(config.event_steps, config.checkpoint_seconds), CheckpointFile(Path())
+    lm = LanguageModelTrainer(
+        model, windows, windows, config.language_model_training, 0, pace, nowhere
+    )
+    settings = replace(config.transcoder_training, buffer_sequences=BUFFER_SEQUENCES)
+    transcoder = CrossLayerTranscoder(config.transcoder)
+    clt = TranscoderTrainer(model, transcoder, windows, settings, 0, pace, nowhere)
+    short, whole = (_best_time(partial(lm.train_step, step)) for step in (0, lm.n_steps))
+    share = config.language_model_training.short_share
+    lm_step = share * short + (1 - share) * whole
+    clt.prepare()
+    inputs, targets = clt.fill_buffer(0)
+    harvest_token = _best_time(lambda: clt.fill_buffer(0)) / inputs.shape[1]
+    batch = (inputs[:, : settings.batch_size], targets[:, : settings.batch_size])
+    clt_token = _best_time(lambda: clt.train_step(*batch)) / batch[0].shape[1]
+    encode = _best_time(lambda: [transcoder.encode(0, batch[0][0])]) / batch[0].shape[1]
     return TrainingSpeed(
-        language_model=BESIDES_GRADIENTS * lm_step / (lm.batch_size * n_ctx),
-        transcoder=BESIDES_GRADIENTS * clt_token + harvest_token,
-        feature_cards=CARD_PASSES * (harvest_token + 4 * encode / sample.shape[1]),
+        language_model=BESIDES_STEPS
+        * lm_step
+        / (config.language_model_training.batch_size * n_ctx),
+        transcoder=BESIDES_STEPS * clt_token + harvest_token,
+        feature_cards=CARD_PASSES * (harvest_token + 4 * encode * config.model.n_layers),
     )
 
 

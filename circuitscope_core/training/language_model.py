@@ -90,7 +90,7 @@ class LanguageModelTrainer:
         every = max(1, self.n_steps // N_VALIDATIONS)
         self.pace.start(self.step)
         while self.step < self.n_steps:
-            loss = self._train_step()
+            loss = self.train_step(self.step)
             self.step += 1
             metrics = {}
             if self.step % every == 0:
@@ -103,13 +103,14 @@ class LanguageModelTrainer:
                 self._save()
                 yield Checkpoint("language model", self.step)
 
-    def _train_step(self) -> Tensor:
+    def train_step(self, step: int) -> Tensor:
+        """Change the weights once, as a step of the schedule says; returns the loss."""
         settings = self.settings
-        warmup = min(1.0, (self.step + 1) / max(1, settings.warmup_steps))
-        decay = constant_then_decay(self.step, self.n_steps, settings.decay_fraction)
+        warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+        decay = constant_then_decay(step, self.n_steps, settings.decay_fraction)
         set_learning_rate(self.muon, warmup * decay)
         set_learning_rate(self.adam, warmup * decay)
-        loss = next_token_loss(self.model, *self._batch())
+        loss = next_token_loss(self.model, *self._batch(step))
         self.muon.zero_grad()
         self.adam.zero_grad()
         loss.backward()
@@ -117,12 +118,12 @@ class LanguageModelTrainer:
         self.adam.step()
         return loss.detach()
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Draw the windows of this step, and which of their tokens count."""
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Draw the windows of a step, and which of their tokens count."""
         windows, n = self.train, self.settings.batch_size
-        if self.step < self.settings.short_share * self.n_steps and windows.n_ctx > 1:
+        if step < self.settings.short_share * self.n_steps and windows.n_ctx > 1:
             windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
-        return windows.sample_counted(n, step_rng(self.seed, 1, self.step))
+        return windows.sample_counted(n, step_rng(self.seed, 1, step))
 
     def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}

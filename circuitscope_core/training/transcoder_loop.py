@@ -92,7 +92,7 @@ class TranscoderTrainer:
     def events(self) -> Iterator[Event]:
         """Train to the end, from the checkpoint where there is one."""
         saved = self.checkpoint.load()
-        self._prepare() if saved is None else self._resume(saved)
+        self.prepare() if saved is None else self._resume(saved)
         yield PhaseStarted("transcoder", self.n_steps, self.step)
         started = time.perf_counter()
         try:
@@ -103,15 +103,15 @@ class TranscoderTrainer:
         self._save()
         yield PhaseFinished("transcoder", time.perf_counter() - started)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Measure the scales on a first buffer and start the weights from it."""
-        inputs, targets = self._fill_buffer(-1)
+        inputs, targets = self.fill_buffer(-1)
         self.scales = measure_scales(inputs, targets)
         generator = torch.Generator().manual_seed(self.seed)
         scaled = inputs * self.scales.inputs[:, None, None]
         initialize(self.transcoder, scaled, self.scales, self.settings, generator)
 
-    def _fill_buffer(self, number: int) -> tuple[Tensor, Tensor]:
+    def fill_buffer(self, number: int) -> tuple[Tensor, Tensor]:
         """Harvest and shuffle the buffer of a number: the same whenever it is asked for."""
         rng = step_rng(self.seed, 2, number + 1)
         windows = self.train.sample(self.settings.buffer_sequences, rng)
@@ -128,12 +128,12 @@ class TranscoderTrainer:
         while self.step < self.n_steps:
             wanted, place = divmod(self.step, self.steps_per_buffer)
             if wanted != buffer:
-                inputs, targets = self._fill_buffer(wanted)
+                inputs, targets = self.fill_buffer(wanted)
                 inputs *= scales.inputs[:, None, None]
                 targets *= scales.targets[:, None, None]
                 buffer = wanted
             batch = slice(place * size, (place + 1) * size)
-            loss = self._train_step(inputs[:, batch], targets[:, batch])
+            loss = self.train_step(inputs[:, batch], targets[:, batch])
             self.step += 1
             if self.pace.event_due(self.step) or self.step == self.n_steps:
                 yield self._progress(loss)
@@ -141,7 +141,8 @@ class TranscoderTrainer:
                 self._save()
                 yield Checkpoint("transcoder", self.step)
 
-    def _train_step(self, inputs: Tensor, targets: Tensor) -> TranscoderLoss:
+    def train_step(self, inputs: Tensor, targets: Tensor) -> TranscoderLoss:
+        """Change the weights once, by scaled activations ``[n_layers, batch, d_model]``."""
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
         coefficient = self.sparsity.coefficient(self.step)
