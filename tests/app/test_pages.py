@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import circuitscope_core as cs
 from pages.ui.state import DEMO_PROMPT
 
 ROOT = Path(__file__).parents[2]
@@ -137,21 +138,33 @@ def test_a_difference_needs_two_tokens():
     assert not at.error
 
 
-def test_a_feature_is_explained_and_the_next_token_again():
-    at = open_page("graph", target="feature", feature="2.39.639")
+@pytest.fixture(scope="module")
+def feature():
+    """Layer, position and number of the demo graph's most influential feature."""
+    graph = cs.attribute(cs.load_bundle(ROOT / "models/demo"), DEMO_PROMPT)
+    influence = cs.prune_graph(graph).node_influence
+    return graph.features[int(influence[: graph.n_features].argmax())].tolist()
+
+
+def test_a_feature_is_explained_and_the_next_token_again(feature):
+    layer, position, number = feature
+    at = open_page("graph", target="feature", feature=f"{layer}.{position}.{number}")
     assert not at.exception
     assert not at.error
-    assert "feature 639 of layer 2 is active at token 39" in at.info[0].value
+    said = f"feature {number} of layer {layer} is active at token {position}"
+    assert said in at.info[0].value
     at.button(key="graph_explain_output").click().run()
     assert not at.exception
     assert "graph_explain_output" not in {button.key for button in at.button}
 
 
-def test_the_selected_feature_can_be_explained():
-    at = open_page("graph", node="2_639_39")
+def test_the_selected_feature_can_be_explained(feature):
+    layer, position, number = feature
+    at = open_page("graph", node=f"{layer}_{number}_{position}")
     at.button(key="graph_explain_feature").click().run()
     assert not at.exception
-    assert "feature 639 of layer 2 is active at token 39" in at.info[0].value
+    said = f"feature {number} of layer {layer} is active at token {position}"
+    assert said in at.info[0].value
 
 
 @pytest.mark.parametrize(
