@@ -23,9 +23,8 @@ N_PROMPTS, N_BYTES = 100, 64
 def main():
     bundle, paths = cs.load_bundle(sys.argv[1]), sys.argv[2:]
     config = cs.CorpusConfig(skill_share=0.0)
-    tokens = read_corpus(
-        open_sources(paths, config), config, bundle.tokenizer, seed=0
-    ).held_out_tokens
+    *_, corpus = read_corpus(open_sources(paths, config), config, bundle.tokenizer, seed=0)
+    tokens = corpus.held_out_tokens
     separator, n_ctx = bundle.tokenizer.separator_id, bundle.model.config.n_ctx
     windows = TokenWindows.of(tokens, separator, n_ctx).consecutive(len(tokens))
     print(f"{measure_loss(bundle.model, windows):.3f} bits a byte of {len(tokens):,}")

@@ -49,7 +49,7 @@ def main():
     n_tokens, paths = int(float(sys.argv[1])), sys.argv[2:]
     config = cs.CorpusConfig()
     tokenizer = cs.ByteTokenizer()
-    corpus = read_corpus(open_sources(paths, config), config, tokenizer, seed=0)
+    *_, corpus = read_corpus(open_sources(paths, config), config, tokenizer, seed=0)
     print(f"{n_tokens:,} tokens each, seed 0\n")
     print("| recipe | parameters | bits a byte, held out | seconds |\n|---|---|---|---|")
     for name, (model_config, training) in RECIPES.items():

@@ -106,7 +106,8 @@ def bench_reading(paths):
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        corpus = read_corpus(open_sources(paths, config), config, cs.ByteTokenizer(), seed=0)
+        sources = open_sources(paths, config)
+        *_, corpus = read_corpus(sources, config, cs.ByteTokenizer(), seed=0)
         times.append(time.perf_counter() - started)
     size = corpus.report.n_bytes / 1e6
     print(f"reading: {size:.1f} MB of text tokenised in {median(times):.2f} s,", end=" ")

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from circuitscope_core.errors import BundleError
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.transcoder import nonzero_entries
+from circuitscope_core.transcoder import ActiveFeatures
 from circuitscope_core.transformer import back_through_norm
 
 WINDOWS_AT_ONCE = 16
@@ -126,21 +126,6 @@ def _key(layer: Any, feature: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class ActiveFeatures:
-    """One layer's activations on some tokens, without the zeros."""
-
-    tokens: Int[Tensor, " n"]
-    features: Int[Tensor, " n"]
-    values: Float[Tensor, " n"]
-
-    def dense(self, n_tokens: int, d_transcoder: int) -> Float[Tensor, "n_tokens d_transcoder"]:
-        """Return them with the zeros."""
-        acts = torch.zeros(n_tokens, d_transcoder)
-        acts[self.tokens, self.features] = self.values
-        return acts
-
-
-@dataclass(frozen=True)
 class Sample:
     """What is active on a sample of the corpus."""
 
@@ -194,13 +179,13 @@ def record_sample(
         record = model.record(windows[first : first + WINDOWS_AT_ONCE])
         for layer, site in enumerate(record.sites):
             # the separator at position 0 is no node in any graph
-            acts = transcoder.encode(layer, site.read(read_point)[:, 1:]).flatten(end_dim=1)
+            read = site.read(read_point)[:, 1:].flatten(end_dim=1)
             inverse[layer] += (1 / record.ln2_scales[layer][:, 1:]).sum()
-            pieces = acts.split(TOKENS_AT_ONCE)
+            pieces = read.split(TOKENS_AT_ONCE)
             for piece in pieces:
-                tokens, features = nonzero_entries(piece)
-                values = piece[tokens, features]
-                layers[layer].append(ActiveFeatures(tokens.int(), features.int(), values))
+                found = transcoder.active(layer, piece)
+                kept = (found.tokens.int(), found.features.int(), found.values)
+                layers[layer].append(ActiveFeatures(*kept))
         sizes.extend(len(piece) for piece in pieces)
         yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
     scales = inverse / max(1, sum(sizes)) if normalized else torch.ones(n_layers)

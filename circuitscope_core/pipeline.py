@@ -47,6 +47,7 @@ from circuitscope_core.training import (
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
+CORPUS_NEWS_SECONDS = 0.5
 METRIC_TOKENS = 200_000
 """Held-out tokens on which model and replacement are compared, at most."""
 EXAM_QUESTIONS = 200
@@ -159,10 +160,13 @@ class _Job:
                 f"{self.config.model.d_vocab}; set d_vocab to the tokenizer's size."
             )
         sources = open_sources(self.source, self.config.corpus)
-        corpus: Corpus = read_corpus(
-            sources, self.config.corpus, self.tokenizer, seed=self.config.seed
-        )
-        self.corpus = corpus
+        shown = started
+        for item in read_corpus(sources, self.config.corpus, self.tokenizer, seed=self.config.seed):
+            if isinstance(item, Corpus):
+                self.corpus = corpus = item
+            elif time.perf_counter() - shown > CORPUS_NEWS_SECONDS:
+                shown = time.perf_counter()
+                yield Progress("corpus", 0, 1, 0.0, {"tokens": float(item)})
         self.folder.claim({"configuration": self.config.to_json(), "text": corpus.fingerprint})
         separator, n_ctx = self.tokenizer.separator_id, self.config.model.n_ctx
         self.train_windows = TokenWindows.of(

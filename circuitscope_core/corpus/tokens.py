@@ -29,6 +29,8 @@ from circuitscope_core.tokenizer import Tokenizer, encode_document, tokens_of_ch
 SourceLike: TypeAlias = str | Path | DocumentSource
 TokenIds: TypeAlias = NDArray[np.integer]
 BUILTIN = "builtin"
+DOCUMENTS_BETWEEN_NEWS = 100
+"""How many documents are read between two reports; a long one takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,10 @@ class _TokenStream:
             start += length
 
 
+def _utf8_size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", errors="replace"))
+
+
 class _Reader:
     """Divides documents between training and held-out text until there are enough tokens."""
 
@@ -137,8 +143,11 @@ class _Reader:
         self.complete = True
         self._sides: dict[bytes, bool] = {}
 
-    def read(self, sources: Sequence[DocumentSource]) -> None:
-        """Read the sources one after the other; all are checked before the first is read."""
+    def read(self, sources: Sequence[DocumentSource]) -> Iterator[int]:
+        """Read the sources one after the other; all are checked before the first is read.
+
+        Yields the number of tokens now and then.
+        """
         opened = [source.documents(self.counter) for source in sources]
         for index, document in enumerate(item for documents in opened for item in documents):
             room = self._room()
@@ -146,6 +155,8 @@ class _Reader:
                 self.complete = False
                 return
             self._add(document, index, room)
+            if index % DOCUMENTS_BETWEEN_NEWS == 0:
+                yield self.n_tokens
         if self.n_documents == 0:
             raise CorpusError(self._nothing_found(sources))
 
@@ -154,7 +165,7 @@ class _Reader:
         ids = encode_document(self.tokenizer, document.text)
         if len(ids) + 1 > room:
             ids, self.complete = ids[: room - 1], False
-        self.n_bytes += len(document.text.encode("utf-8", errors="replace"))
+        self.n_bytes += _utf8_size(document.text)
         side = self.held_out if self._is_held_out(ids, index) else self.train
         side.append(ids)
 
@@ -165,7 +176,11 @@ class _Reader:
         return self._sides.setdefault(digest, index % every == every - 1)
 
     def _room(self) -> int:
-        return self.config.max_tokens - self.train.n_tokens - self.held_out.n_tokens
+        return self.config.max_tokens - self.n_tokens
+
+    @property
+    def n_tokens(self) -> int:
+        return self.train.n_tokens + self.held_out.n_tokens
 
     @property
     def n_documents(self) -> int:
@@ -205,8 +220,10 @@ class _Reader:
 
 def read_corpus(
     sources: Sequence[DocumentSource], config: CorpusConfig, tokenizer: Tokenizer, *, seed: int
-) -> Corpus:
+) -> Iterator[int | Corpus]:
     """Read documents into training and held-out tokens, and mix in what teaches the skills.
+
+    Yields the number of tokens so far, and at last the corpus.
 
     Every ``validation_every``-th document is held out, and the last one where that takes none; a
     copy of a document is never on the other side. One document alone is divided instead. Skill
@@ -222,13 +239,18 @@ def read_corpus(
         CorpusError: If a source cannot be read, or there is nothing to train on.
     """
     reader = _Reader(config, tokenizer)
-    reader.read(sources)
+    yield from reader.read(sources)
     report = reader.report()
     reader.balance()
     n_train, n_held_out = len(reader.train.lengths), len(reader.held_out.lengths)
-    train, counted = _add_skills(reader, config.skill_share, seed)
+    skill_text = _TokenStream(tokenizer)
+    wanted = _skill_tokens(reader.train, config.skill_share)
+    texts, n_read = write_documents(f"{seed} train"), reader.n_tokens
+    for n_written in _write_skills(skill_text, texts, wanted, tokenizer):
+        yield n_read + n_written
+    train, counted = _mix(reader.train, skill_text, random.Random(f"{seed} places"))
     held_out = reader.held_out.array()
-    return Corpus(
+    yield Corpus(
         train_tokens=train,
         train_counted=counted,
         held_out_tokens=held_out,
@@ -240,21 +262,16 @@ def read_corpus(
     )
 
 
-def _add_skills(reader: _Reader, share: float, seed: int) -> tuple[TokenIds, NDArray[np.bool_]]:
-    """Return the training stream with skill text of ``share`` mixed in, and what counts in it."""
-    n_tokens = _skill_tokens(reader.train, share)
-    extra = _write_skills(write_documents(f"{seed} train"), n_tokens, reader.tokenizer)
-    return _mix(reader.train, extra, random.Random(f"{seed} places"))
-
-
 def _skill_tokens(stream: _TokenStream, share: float) -> int:
     """Return how many tokens more make ``share`` of the sum."""
     return round(stream.n_tokens * share / (1 - share))
 
 
-def _write_skills(texts: Iterator[SkillText], n_tokens: int, tokenizer: Tokenizer) -> _TokenStream:
-    stream = _TokenStream(tokenizer)
-    while stream.n_tokens < n_tokens:
+def _write_skills(
+    stream: _TokenStream, texts: Iterator[SkillText], wanted: int, tokenizer: Tokenizer
+) -> Iterator[int]:
+    """Add skill text until there are as many tokens as wanted; yields how many there are."""
+    while stream.n_tokens < wanted:
         item = next(texts)
         ids = encode_document(tokenizer, item.text)
         numbers = tokens_of_characters(tokenizer, item.text, ids)
@@ -262,7 +279,8 @@ def _write_skills(texts: Iterator[SkillText], n_tokens: int, tokenizer: Tokenize
         for start, end in item.known:
             counted[numbers[start] : numbers[end - 1] + 1] = True
         stream.append(ids, counted)
-    return stream
+        if len(stream.lengths) % DOCUMENTS_BETWEEN_NEWS == 0:
+            yield stream.n_tokens
 
 
 def _mix(

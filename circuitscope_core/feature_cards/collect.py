@@ -9,9 +9,10 @@ from torch import Tensor
 
 from circuitscope_core.config import FeatureCardConfig
 from circuitscope_core.feature_cards.cards import FeatureCard, FeatureCards
-from circuitscope_core.feature_cards.examples import Examples, ExampleText, find_examples
+from circuitscope_core.feature_cards.examples import Candidates, CutOut, Examples, ExampleText
 from circuitscope_core.feature_cards.labels import label_feature
-from circuitscope_core.feature_cards.statistics import ActivationStatistics, measure_statistics
+from circuitscope_core.feature_cards.passes import Observer, run_passes
+from circuitscope_core.feature_cards.statistics import ActivationStatistics, Extent
 from circuitscope_core.replacement import ReplacementModel
 
 N_PROMOTED = 10
@@ -43,25 +44,24 @@ def collect_cards(
         seed: Decides which weaker examples are drawn.
     """
     model, transcoder = replacement.model, replacement.transcoder
-    statistics: ActivationStatistics | None = None
-    examples: Examples = {}
-    for item in measure_statistics(model, transcoder, token_ids):
-        if isinstance(item, float):
-            yield item / 2
-        else:
-            statistics = item
+    shape = (transcoder.config.n_layers, transcoder.config.d_transcoder)
+    extent, candidates = Extent(shape), Candidates(shape, config, seed)
+    work: list[tuple[Tensor, Observer]] = [(token_ids, extent)]
     if text is not None:
-        for found in find_examples(model, transcoder, text, config, seed):
-            if isinstance(found, float):
-                yield 0.5 + found / 2
-            else:
-                examples = found
-    assert statistics is not None
+        work.append((text.token_ids, candidates))
+    for share in run_passes(model, transcoder, work):
+        yield 0.5 * share
+    statistics = ActivationStatistics(extent)
+    work = [(token_ids, statistics)]
+    if text is not None:
+        cut_out = CutOut(text, tuple(candidates.choose(text.token_ids)), config)
+        work.append((text.token_ids, cut_out))
+    for share in run_passes(model, transcoder, work):
+        yield 0.5 + 0.5 * share
+    examples = cut_out.examples() if text is not None else {}
     cards = make_cards(replacement, statistics, examples, token_ids.unique())
     yield CollectedCards(
-        FeatureCards.of(cards, transcoder.config.d_transcoder),
-        statistics.dead,
-        statistics.n_tokens,
+        FeatureCards.of(cards, transcoder.config.d_transcoder), statistics.dead, extent.n_tokens
     )
 
 
@@ -84,14 +84,14 @@ def make_cards(
         bottom = seen[effects.topk(n_named, dim=1, largest=False).indices].tolist()
         for feature in range(effects.shape[0]):
             found = examples.get((layer, feature), [])
-            alive = bool(statistics.frequency[layer, feature] > 0)
-            label = label_feature(replacement.tokenizer, found, top[feature]) if alive else ""
+            frequency = statistics.frequency(layer, feature)
+            label = label_feature(replacement.tokenizer, found, top[feature]) if frequency else ""
             card = FeatureCard(
                 layer=layer,
                 feature=feature,
                 label=label,
-                frequency=float(statistics.frequency[layer, feature]),
-                max_activation=float(statistics.maximum[layer, feature]),
+                frequency=frequency,
+                max_activation=float(statistics.extent.maximum[layer, feature]),
                 histogram=statistics.histogram(layer, feature),
                 quantiles=statistics.quantiles(layer, feature),
                 top_tokens=tuple(top[feature]),

@@ -1,7 +1,7 @@
-"""Text on which features fire: found in one streaming pass, cut out in a second."""
+"""Text on which features fire: found in one pass, cut out in the next."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitscope_core.config import FeatureCardConfig
-from circuitscope_core.feature_cards.cards import Example
-from circuitscope_core.feature_cards.statistics import BATCH_WINDOWS, layer_activations
-from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import Transformer
+from circuitscope_core.feature_cards.cards import EXAMPLE_KINDS, Example
+from circuitscope_core.feature_cards.passes import LayerActivations
 
 CANDIDATES_PER_EXAMPLE = 3
 """More are kept than shown, since the same passage often comes twice."""
@@ -56,7 +54,7 @@ class _Peaks:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """One example to cut out."""
 
     layer: int
@@ -69,60 +67,51 @@ class _Choice:
 Examples = dict[tuple[int, int], list[Example]]
 
 
-def find_examples(
-    model: Transformer,
-    transcoder: CrossLayerTranscoder,
-    text: ExampleText,
-    config: FeatureCardConfig,
-    seed: int,
-) -> Iterator[Examples | float]:
-    """Find each feature's examples; yields the share done, and at last the examples.
+class Candidates:
+    """Each feature's strongest windows, and windows drawn at random from all on which it fires.
 
     One example of a feature is taken from a window at most, at its strongest token there.
     """
-    generator = torch.Generator().manual_seed(seed)
-    shape = (transcoder.config.n_layers, transcoder.config.d_transcoder)
-    top = _Peaks.empty((*shape, CANDIDATES_PER_EXAMPLE * config.n_top_examples))
-    drawn = _Peaks.empty((*shape, 8 * config.n_interval_examples))
-    batches = text.token_ids.split(BATCH_WINDOWS)
-    for number, batch in enumerate(batches):
-        windows = (number * BATCH_WINDOWS + torch.arange(len(batch))).expand(shape[1], -1)
-        for layer, acts in enumerate(layer_activations(model, transcoder, batch)):
-            values, at = (found.T for found in acts.max(dim=1))
-            top.merge(layer, values, values, windows, at)
-            lottery = torch.rand(values.shape, generator=generator) * (values > 0)
-            drawn.merge(layer, lottery, values, windows, at)
-        yield 0.6 * (number + 1) / len(batches)
-    choices = [choice for layer in range(shape[0]) for choice in choose(top, drawn, layer, config)]
-    found: Examples = {}
-    for share in cut_out(model, transcoder, text, choices, config, found):
-        yield 0.6 + 0.4 * share
-    yield {key: drop_repeats(examples, config) for key, examples in found.items()}
 
+    def __init__(self, shape: tuple[int, int], config: FeatureCardConfig, seed: int) -> None:
+        self.config = config
+        self.generator = torch.Generator().manual_seed(seed)
+        self.top = _Peaks.empty((*shape, CANDIDATES_PER_EXAMPLE * config.n_top_examples))
+        self.drawn = _Peaks.empty((*shape, 8 * config.n_interval_examples))
 
-def choose(top: _Peaks, drawn: _Peaks, layer: int, config: FeatureCardConfig) -> Iterator[_Choice]:
-    """Yield a layer's candidates: the strongest, then draws from the middle and lowest third."""
-    for feature in range(top.values.shape[1]):
-        maximum = float(top.values[layer, feature, 0])
-        for peaks in (top, drawn):
-            rows = zip(
-                peaks.values[layer, feature].tolist(),
-                peaks.windows[layer, feature].tolist(),
-                peaks.positions[layer, feature].tolist(),
-                strict=True,
-            )
-            taken = {"top": 0, "middle": 0, "low": 0}
+    def see(self, active: LayerActivations) -> None:
+        """Take in one layer's activations on the next windows."""
+        values, at = (torch.from_numpy(np.ascontiguousarray(found)) for found in active.peaks())
+        windows = (active.first_window + torch.arange(values.shape[1])).expand_as(at)
+        self.top.merge(active.layer, values, values, windows, at)
+        lottery = torch.rand(values.shape, generator=self.generator) * (values > 0)
+        self.drawn.merge(active.layer, lottery, values, windows, at)
+
+    def choose(self, token_ids: Int[Tensor, "n n_pos"]) -> Iterator[Choice]:
+        """Yield each feature's examples: as many of each kind as wanted, no passage twice."""
+        text = token_ids.numpy()
+        n_layers, width, _ = self.top.values.shape
+        for layer in range(n_layers):
+            for feature in range(width):
+                yield from drop_repeats(self._rank(layer, feature), text, self.config)
+
+    def _rank(self, layer: int, feature: int) -> list[Choice]:
+        """Return a feature's candidates, strongest first of each kind."""
+        maximum = float(self.top.values[layer, feature, 0])
+        ranked: dict[str, list[tuple[float, Choice]]] = {kind: [] for kind in EXAMPLE_KINDS}
+        for peaks in (self.top, self.drawn):
+            columns = (peaks.values, peaks.windows, peaks.positions)
+            rows = zip(*(column[layer, feature].tolist() for column in columns), strict=True)
             for value, window, position in rows:
-                kind = "top" if peaks is top else _third(value, maximum)
-                wanted = (
-                    CANDIDATES_PER_EXAMPLE * config.n_top_examples
-                    if peaks is top
-                    else config.n_interval_examples
-                )
-                if value <= 0 or not kind or taken[kind] >= wanted:
-                    continue
-                taken[kind] += 1
-                yield _Choice(layer, feature, kind, window, position)
+                kind = "top" if peaks is self.top else _third(value, maximum)
+                if value > 0 and kind:
+                    choice = Choice(layer, feature, kind, window, position)
+                    ranked[kind].append((value, choice))
+        return [
+            choice
+            for found in ranked.values()
+            for _, choice in sorted(found, key=lambda pair: -pair[0])
+        ]
 
 
 def _third(value: float, maximum: float) -> str:
@@ -132,54 +121,72 @@ def _third(value: float, maximum: float) -> str:
     return "middle" if value > 1 / 3 * maximum else "low"
 
 
-def cut_out(
-    model: Transformer,
-    transcoder: CrossLayerTranscoder,
-    text: ExampleText,
-    choices: list[_Choice],
-    config: FeatureCardConfig,
-    found: Examples,
-) -> Iterator[float]:
-    """Run the chosen windows again and add their examples to ``found``; yields the share done."""
-    by_window: dict[int, list[_Choice]] = {}
-    for choice in choices:
-        by_window.setdefault(choice.window, []).append(choice)
-    windows = sorted(by_window)
-    for start in range(0, len(windows), BATCH_WINDOWS):
-        batch = windows[start : start + BATCH_WINDOWS]
-        layers = [
-            acts.numpy() for acts in layer_activations(model, transcoder, text.token_ids[batch])
-        ]
-        for row, window in enumerate(batch):
-            for choice in by_window[window]:
-                acts = layers[choice.layer][row, :, choice.feature]
-                key = (choice.layer, choice.feature)
-                found.setdefault(key, []).append(_example(text, choice, acts, config.context))
-        yield (start + len(batch)) / len(windows)
+def drop_repeats(
+    ranked: Sequence[Choice], text: NDArray[np.integer], config: FeatureCardConfig
+) -> list[Choice]:
+    """Keep one choice of a passage, and as many of each kind as the config says."""
+    room = dict.fromkeys(EXAMPLE_KINDS, config.n_interval_examples)
+    room["top"] = config.n_top_examples
+    seen: set[bytes] = set()
+    kept = []
+    for choice in ranked:
+        if room[choice.kind]:
+            start = max(1, choice.position - SAME_PASSAGE)
+            passage = text[choice.window, start : choice.position + SAME_PASSAGE + 1].tobytes()
+            if passage not in seen:
+                seen.add(passage)
+                room[choice.kind] -= 1
+                kept.append(choice)
+    return kept
 
 
-def _example(
-    text: ExampleText, choice: _Choice, acts: NDArray[np.float32], context: int
-) -> Example:
-    low = max(1, choice.position - context)  # position 0 is the separator of every window
-    high = choice.position + context + 1
-    tokens = text.token_ids[choice.window, low:high].tolist()
-    rounded = tuple(float(f"{value:.4g}") for value in acts[low:high].tolist())
-    source = text.sources[int(text.source_ids[choice.window, choice.position])]
-    return Example(choice.kind, source, tuple(tokens), rounded, choice.position - low)
+@dataclass
+class CutOut:
+    """Cuts the chosen examples out of the text, with the feature's activations."""
 
+    text: ExampleText
+    choices: Sequence[Choice]
+    config: FeatureCardConfig
+    found: dict[int, Example] = field(default_factory=dict)
+    """By the choice's number."""
 
-def drop_repeats(examples: list[Example], config: FeatureCardConfig) -> list[Example]:
-    """Keep one example of a passage and as many of each kind as the config says."""
-    wanted = {"top": config.n_top_examples}
-    strongest = sorted(examples, key=lambda item: -item.activations[item.peak])
-    seen: set[tuple[int, ...]] = set()
-    kept: dict[str, list[Example]] = {"top": [], "middle": [], "low": []}
-    for example in strongest:
-        start = max(0, example.peak - SAME_PASSAGE)
-        passage = example.token_ids[start : example.peak + SAME_PASSAGE + 1]
-        room = len(kept[example.kind]) < wanted.get(example.kind, config.n_interval_examples)
-        if passage not in seen and room:
-            seen.add(passage)
-            kept[example.kind].append(example)
-    return [*kept["top"], *kept["middle"], *kept["low"]]
+    def __post_init__(self) -> None:
+        order = sorted(
+            range(len(self.choices)),
+            key=lambda n: (self.choices[n].layer, self.choices[n].window),
+        )
+        places = [(self.choices[n].layer, self.choices[n].window) for n in order]
+        self._order = np.array(order, dtype=np.int64)
+        n_windows = len(self.text.token_ids)
+        self._places = np.array([layer * n_windows + window for layer, window in places])
+
+    def see(self, active: LayerActivations) -> None:
+        """Cut out what was chosen in one layer of the next windows."""
+        first = active.layer * len(self.text.token_ids) + active.first_window
+        begin, end = np.searchsorted(self._places, [first, first + active.shape[0]])
+        numbers = self._order[begin:end].tolist()
+        choices = [self.choices[number] for number in numbers]
+        width = active.shape[2]
+        wanted = [(c.window - active.first_window) * width + c.feature for c in choices]
+        starts = np.searchsorted(active.keys, wanted, side="left")
+        ends = np.searchsorted(active.keys, wanted, side="right")
+        for number, choice, start, stop in zip(numbers, choices, starts, ends, strict=True):
+            acts = np.zeros(active.shape[1], dtype=np.float32)
+            acts[active.positions[start:stop]] = active.values[start:stop]
+            self.found[number] = self._example(choice, acts)
+
+    def _example(self, choice: Choice, acts: NDArray[np.float32]) -> Example:
+        text, context = self.text, self.config.context
+        low = max(1, choice.position - context)  # position 0 is the separator of every window
+        high = choice.position + context + 1
+        tokens = text.token_ids[choice.window, low:high].tolist()
+        rounded = tuple(float(f"{act:.4g}") if act else 0.0 for act in acts[low:high].tolist())
+        source = text.sources[int(text.source_ids[choice.window, choice.position])]
+        return Example(choice.kind, source, tuple(tokens), rounded, choice.position - low)
+
+    def examples(self) -> Examples:
+        """Return each feature's examples in the order in which they were chosen."""
+        examples: Examples = {}
+        for number, choice in enumerate(self.choices):
+            examples.setdefault((choice.layer, choice.feature), []).append(self.found[number])
+        return examples

@@ -1,39 +1,69 @@
-"""How often and how strongly features fire: two streaming passes over token windows."""
+"""How often and how strongly features fire: first the extent, then counts within it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from circuitscope_core.feature_cards.cards import N_HISTOGRAM_BINS, N_QUANTILES
-from circuitscope_core.transcoder import CrossLayerTranscoder, nonzero_entries
-from circuitscope_core.transformer import Transformer
+from circuitscope_core.feature_cards.passes import LayerActivations
 
 FINE_BINS = 25 * N_HISTOGRAM_BINS
-BATCH_WINDOWS = 8
 
 
-@dataclass(frozen=True)
+@dataclass
+class Extent:
+    """On how many tokens each feature fires, and its largest activation."""
+
+    shape: tuple[int, int]
+    """Layers and features."""
+    n_tokens: int = 0
+    n_fired: NDArray[np.int64] = field(init=False)
+    maximum: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.n_fired = np.zeros(self.shape, dtype=np.int64)
+        self.maximum = np.zeros(self.shape, dtype=np.float32)
+
+    def see(self, active: LayerActivations) -> None:
+        """Take in one layer's activations on the next windows."""
+        if active.layer == 0:
+            self.n_tokens += active.shape[0] * (active.shape[1] - 1)
+        self.n_fired[active.layer] += np.bincount(active.features, minlength=self.shape[1])
+        largest = active.peaks()[0].max(axis=1)
+        np.maximum(self.maximum[active.layer], largest, out=self.maximum[active.layer])
+
+
+@dataclass
 class ActivationStatistics:
-    """Per-feature figures over ``n_tokens`` tokens."""
+    """Per-feature figures: the extent, and activations above 0 in equal bins up to the maximum."""
 
-    n_tokens: int
-    frequency: Float[Tensor, "n_layers d_transcoder"]
-    """Share of tokens on which the feature fires."""
-    maximum: Float[Tensor, "n_layers d_transcoder"]
-    counts: Int[Tensor, "n_layers d_transcoder fine_bins"]
-    """Activations above 0 in equal bins up to the maximum."""
+    extent: Extent
+    counts: NDArray[np.int64] = field(init=False)
+    """``[n_layers, d_transcoder, FINE_BINS]``"""
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((*self.extent.shape, FINE_BINS), dtype=np.int64)
+
+    def see(self, active: LayerActivations) -> None:
+        """Take in one layer's activations on windows that the extent was measured on."""
+        features = active.features
+        share = active.values / self.extent.maximum[active.layer, features]
+        bins = np.minimum((share * FINE_BINS).astype(np.int64), FINE_BINS - 1)
+        np.add.at(self.counts[active.layer].reshape(-1), features * FINE_BINS + bins, 1)
 
     @property
     def dead(self) -> float:
         """Share of features that fire on no token."""
-        return float((self.frequency == 0).float().mean())
+        return float((self.extent.n_fired == 0).mean())
+
+    def frequency(self, layer: int, feature: int) -> float:
+        """Return the share of tokens on which a feature fires."""
+        return float(self.extent.n_fired[layer, feature]) / max(self.extent.n_tokens, 1)
 
     def histogram(self, layer: int, feature: int) -> tuple[int, ...]:
         """Return counts in ``N_HISTOGRAM_BINS`` bins."""
-        coarse = self.counts[layer, feature].view(N_HISTOGRAM_BINS, -1).sum(dim=1)
+        coarse = self.counts[layer, feature].reshape(N_HISTOGRAM_BINS, -1).sum(axis=1)
         return tuple(coarse.tolist())
 
     def quantiles(self, layer: int, feature: int) -> tuple[float, ...]:
@@ -42,46 +72,7 @@ class ActivationStatistics:
         total = int(counts.sum())
         if not total:
             return ()
-        wanted = torch.arange(1, N_QUANTILES + 1) / (N_QUANTILES + 1) * total
-        bins = torch.searchsorted(counts.cumsum(0).float(), wanted)
-        upper = (bins + 1) * self.maximum[layer, feature] / FINE_BINS
+        wanted = np.arange(1, N_QUANTILES + 1) / (N_QUANTILES + 1) * total
+        bins = np.searchsorted(counts.cumsum(), wanted)
+        upper = (bins + 1) * self.extent.maximum[layer, feature] / FINE_BINS
         return tuple(round(value, 5) for value in upper.tolist())
-
-
-@torch.no_grad()
-def layer_activations(
-    model: Transformer, transcoder: CrossLayerTranscoder, token_ids: Int[Tensor, "batch n_pos"]
-) -> Iterator[Float[Tensor, "batch n_pos d_transcoder"]]:
-    """Yield each layer's feature activations, 0 at position 0, which is never explained."""
-    for site in model.mlp_sites(token_ids):
-        acts = transcoder.encode(site.layer, site.read(transcoder.config.read_point))
-        acts[:, 0] = 0
-        yield acts
-
-
-def measure_statistics(
-    model: Transformer, transcoder: CrossLayerTranscoder, token_ids: Int[Tensor, "n n_pos"]
-) -> Iterator[ActivationStatistics | float]:
-    """Measure all features; yields the share done, and at last the statistics."""
-    shape = (transcoder.config.n_layers, transcoder.config.d_transcoder)
-    fired, maximum = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape)
-    batches = token_ids.split(BATCH_WINDOWS)
-    for number, batch in enumerate(batches):
-        for layer, acts in enumerate(layer_activations(model, transcoder, batch)):
-            flat = acts.flatten(0, 1)
-            fired[layer] += torch.count_nonzero(flat, dim=0)
-            maximum[layer] = torch.maximum(maximum[layer], flat.amax(dim=0))
-        yield 0.5 * (number + 1) / len(batches)
-    counts = torch.zeros(shape[0], shape[1] * FINE_BINS, dtype=torch.int64)
-    for number, batch in enumerate(batches):
-        for layer, acts in enumerate(layer_activations(model, transcoder, batch)):
-            flat = acts.flatten(0, 1)
-            rows, features = nonzero_entries(flat)
-            share = flat[rows, features] / maximum[layer, features]
-            bins = (share * FINE_BINS).long().clamp(max=FINE_BINS - 1)
-            counts[layer].index_add_(0, features * FINE_BINS + bins, torch.ones_like(bins))
-        yield 0.5 + 0.5 * (number + 1) / len(batches)
-    n_tokens = token_ids.shape[0] * (token_ids.shape[1] - 1)
-    yield ActivationStatistics(
-        n_tokens, fired / max(n_tokens, 1), maximum, counts.view(*shape, FINE_BINS)
-    )

@@ -15,8 +15,13 @@ Peru:Lima Poland:Warsaw Portugal:Lisbon Russia:Moscow Spain:Madrid Sweden:Stockh
 Turkey:Ankara Ukraine:Kyiv Venezuela:Caracas Vietnam:Hanoi
 """
 CAPITAL_OF = dict(pair.split(":") for pair in _FACTS.split())
-# {s}: country, {c}: its capital
-SENTENCES = ("The capital of {s} is {c}.", "{c} is in {s}.", "In {s} is {c}.", "{s}: {c}.")
+# {s}: country, {c}: its capital; each says "capital", or "Turkey: " would ask for an article too
+SENTENCES = (
+    "The capital of {s} is {c}.",
+    "{c} is the capital of {s}.",
+    "In {s} the capital is {c}.",
+    "{s}, capital {c}.",
+)
 EXAM_SENTENCES = tuple(item for item in SENTENCES if not item.startswith("{c}"))
 
 

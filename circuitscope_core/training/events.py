@@ -23,9 +23,10 @@ class PhaseStarted:
 class Progress:
     """A phase went on.
 
-    ``metrics`` of the language model: ``loss`` (bits a token), ``validation_loss`` now and then;
-    of the transcoder: ``loss``, ``normalized_mse``, ``l0`` (active features per token and layer),
-    ``dead`` (share that did not fire since the last report of it).
+    ``metrics`` of the corpus: ``tokens`` read or written so far; of the language model: ``loss``
+    (bits a token), ``validation_loss`` now and then; of the transcoder: ``loss``,
+    ``normalized_mse``, ``l0`` (active features per token and layer), ``dead`` (share that did not
+    fire since the last report of it).
     """
 
     phase: Phase

@@ -263,7 +263,8 @@ class Transformer(nn.Module):
         for layer in range(self.config.n_layers):
             block = self.block(layer)
             resid = resid + block.attn(block.ln1(resid))
-            sites.append(look_at_mlp(block, layer, resid, block.ln2.scale(resid)))
+            mlp_in = block.ln2(resid)
+            sites.append(MlpSite(layer, resid, mlp_in, block.mlp(mlp_in)))
             resid = resid + sites[-1].mlp_out
         return tuple(sites)
 

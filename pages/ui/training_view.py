@@ -58,8 +58,10 @@ def view_phases(events: tuple[Event, ...]) -> tuple[PhaseView, ...]:
                 event.phase, event.first_step, event.n_steps, False, 0.0, ""
             )
         elif isinstance(event, Progress):
+            tokens = event.metrics.get("tokens")
+            text = "" if tokens is None else f"{tokens:,.0f} tokens"
             views[event.phase] = PhaseView(
-                event.phase, event.step, event.n_steps, False, event.tokens_per_second, ""
+                event.phase, event.step, event.n_steps, False, event.tokens_per_second, text
             )
         elif isinstance(event, PhaseFinished):
             n_steps = views[event.phase].n_steps if event.phase in views else 1
@@ -123,7 +125,7 @@ def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:
     if view.done:
         text += f": done. {plain(view.message)}"
     else:
-        text += f": step {view.step:,} of {view.n_steps:,}"
+        text += f": {view.message or f'step {view.step:,} of {view.n_steps:,}'}"
         if view.tokens_per_second:
             text += f" · {view.tokens_per_second:,.0f} tokens a second"
         if (left := seconds_left(view, config)) is not None:

@@ -39,7 +39,8 @@ def write(path, texts, *, column="text", meta=None, row_group_size=None):
 
 def read(location, config=PLAIN, seed=0):
     sources = open_sources(str(location), config)
-    return read_corpus(sources, config, cs.ByteTokenizer(), seed=seed)
+    *_, corpus = read_corpus(sources, config, cs.ByteTokenizer(), seed=seed)
+    return corpus
 
 
 def texts_of(tokens):

@@ -7,9 +7,9 @@ import torch
 from circuitscope_core import BundleError, Example, FeatureCardConfig, FeatureCards
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards, show
 from circuitscope_core.feature_cards.collect import promoted_logits
-from circuitscope_core.feature_cards.examples import drop_repeats
+from circuitscope_core.feature_cards.examples import Choice, drop_repeats
 from circuitscope_core.feature_cards.labels import label_feature, shared_suffix
-from circuitscope_core.feature_cards.statistics import layer_activations
+from circuitscope_core.feature_cards.passes import layer_activations
 from circuitscope_core.tokenizer import ByteTokenizer
 from tests.samples import silence, tiny_replacement
 
@@ -44,7 +44,11 @@ def windows():
 
 @pytest.fixture(scope="module")
 def acts(replacement, windows):
-    return torch.stack(list(layer_activations(replacement.model, replacement.transcoder, windows)))
+    """Dense, straight from the definition: ``[n_layers, n_windows, n_pos, d_transcoder]``."""
+    transcoder = replacement.transcoder
+    sites = replacement.model.mlp_sites(windows)
+    dense = [transcoder.encode(n, site.read("mlp.hook_in")) for n, site in enumerate(sites)]
+    return torch.stack(dense).detach() * (torch.arange(windows.shape[1]) > 0)[:, None]
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +181,22 @@ def test_a_label_names_a_class_of_tokens_or_the_commonest():
 
 
 def test_one_passage_is_quoted_once():
-    same = [example("the same passage"), example("the same passage"), example("another one here")]
-    assert len(drop_repeats(same, CONFIG)) == 2
+    passages = ("|the same passage", "|the same passage", "|another one here")
+    text = np.array([list(passage.encode()) for passage in passages])
+    choices = [Choice(0, 0, "top", window, 16) for window in range(3)]
+    assert drop_repeats(choices, text, CONFIG) == [choices[0], choices[2]]
+    weaker = [*choices, Choice(0, 0, "low", 1, 16), Choice(0, 0, "low", 1, 3)]
+    assert drop_repeats(weaker, text, CONFIG)[2:] == weaker[4:]
+
+
+def test_peaks_are_the_first_of_the_largest_in_each_window(replacement, windows, acts):
+    for active in layer_activations(replacement.model, replacement.transcoder, windows, 7):
+        largest, place = active.peaks()
+        dense = acts[active.layer]
+        torch.testing.assert_close(torch.from_numpy(largest.T.copy()), dense.amax(dim=1))
+        fires = dense.amax(dim=1) > 0
+        assert (torch.from_numpy(place.T.copy())[fires] == dense.argmax(dim=1)[fires]).all()
+        assert active.first_window == 7
 
 
 def test_line_ends_and_outer_spaces_are_made_visible():

@@ -50,7 +50,7 @@ def test_a_training_is_watched_cancelled_and_resumed_to_its_end(request_):
     assert training_state(folder).status == "running"
     assert list_runs(request_.models) == ("mine",)
     assert cancel_training(folder)
-    wait_until(lambda: training_state(folder).status == "cancelled")
+    wait_until(lambda: training_state(folder).status == "cancelled", seconds=2)
     assert not cancel_training(folder)
     assert begun_config(folder) == request_.config
     assert begun_sources(folder) == request_.sources
