@@ -31,8 +31,10 @@ RECIPES = {
         replace(TRAINING, matrix_optimizer="adamw", learning_rate=0.005),
     ),
     "learned positions": (replace(MODEL, positions="learned"), TRAINING),
+    "4 heads of 24": (replace(MODEL, n_heads=4, d_head=24), TRAINING),
+    "6 heads of 16": (replace(MODEL, n_heads=6, d_head=16), TRAINING),
     # wider MLPs take up the parameters that the second embedding had
-    "tied unembedding": (replace(MODEL, tied_embeddings=True, d_mlp=298), TRAINING),
+    "tied unembedding": (replace(MODEL, tied_embeddings=True, d_mlp=427), TRAINING),
     "whole length throughout": (MODEL, replace(TRAINING, short_share=0.0)),
     "half length throughout": (MODEL, replace(TRAINING, short_share=1.0)),
     "4 sequences a step": (MODEL, replace(TRAINING, batch_size=4)),
@@ -55,10 +57,9 @@ def main():
     for name, (model_config, training) in RECIPES.items():
         torch.manual_seed(0)
         model = cs.Transformer(model_config)
-        train, held_out = (
-            TokenWindows.of(tokens, tokenizer.separator_id, model_config.n_ctx)
-            for tokens in (corpus.train_tokens, corpus.held_out_tokens)
-        )
+        separator, n_ctx = tokenizer.separator_id, model_config.n_ctx
+        train = TokenWindows.of(corpus.train_tokens, separator, n_ctx, counted=corpus.train_counted)
+        held_out = TokenWindows.of(corpus.held_out_tokens, separator, n_ctx)
         with tempfile.TemporaryDirectory() as folder:
             trainer = LanguageModelTrainer(
                 model=model,

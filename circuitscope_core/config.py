@@ -88,10 +88,10 @@ class ModelConfig(_JsonConfig):
     """Sizes and kind of a pre-LN transformer, in TransformerLens' terms."""
 
     n_layers: int = 3
-    d_model: int = 64
-    n_heads: int = 4
-    d_head: int = 16
-    d_mlp: int = 256
+    d_model: int = 96
+    n_heads: int = 3
+    d_head: int = 32
+    d_mlp: int = 384
     n_ctx: int = 256
     """Longest input in tokens, the opening separator included."""
     d_vocab: int = 257
@@ -134,8 +134,8 @@ class TranscoderConfig(_JsonConfig):
     """Sizes and places of a cross-layer transcoder (CLT)."""
 
     n_layers: int = 3
-    d_model: int = 64
-    d_transcoder: int = 1024
+    d_model: int = 96
+    d_transcoder: int = 2048
     """Features in each layer."""
     read_point: ReadPoint = "mlp.hook_in"
     write_point: WritePoint = "mlp.hook_out"
@@ -191,7 +191,7 @@ class CorpusConfig(_JsonConfig):
 class LanguageModelTraining(_JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 28_000_000
+    n_tokens: int = 19_000_000
     batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
     short_share: float = 0.75
@@ -202,6 +202,7 @@ class LanguageModelTraining(_JsonConfig):
     matrix_optimizer: Literal["muon", "adamw"] = "muon"
     """What trains the matrices inside the blocks."""
     muon_learning_rate: float = 0.01
+    muon_weight_decay: float = 0.1
     warmup_steps: int = 60
     decay_fraction: float = 0.6
     """Share of the steps at the end over which both rates fall linearly to 0."""
@@ -210,6 +211,10 @@ class LanguageModelTraining(_JsonConfig):
         _require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
         _require_fraction(self, "short_share", "decay_fraction")
         _require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
+        _require(
+            self.muon_weight_decay >= 0,
+            f"muon_weight_decay is {self.muon_weight_decay}; use 0 or more.",
+        )
         _require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
 
 
@@ -222,30 +227,34 @@ class TranscoderTraining(_JsonConfig):
     """Tokens in one step, drawn in random order from the shuffle buffer."""
     buffer_sequences: int = 256
     """Sequences whose activations are shuffled together."""
+    buffer_passes: int = 2
+    """How often each activation is used, in another order each time: harvesting takes a third of
+    the time of a step."""
     learning_rate: float = 0.008
     """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
     threshold_rate_factor: float = 0.05
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
-    target_l0: float = 13.5
+    target_l0: float = 13.2
     """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
     The weight of the tanh penalty is turned up or down until they are as many."""
-    sparsity_coefficient: float = 0.2
+    sparsity_coefficient: float = 0.45
     """Weight of the tanh penalty at the end of its linear ramp from 0; with ``target_l0`` where the
     search for it begins."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""
-    tanh_scale: float = 4.0
+    tanh_scale: float = 8.0
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03
     initial_rate: float = 0.02
     """Share of tokens on which a new feature fires; sets the first b_enc."""
-    decay_fraction: float = 0.2
+    decay_fraction: float = 0.4
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "learning_rate")
+        _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
+        _require_positive(self, "learning_rate")
         _require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
         _require_fraction(self, "threshold_rate_factor")
         _require_fraction(self, "decay_fraction")

@@ -20,15 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from circuitscope_core.errors import BundleError
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.transcoder import ActiveFeatures
 from circuitscope_core.transformer import back_through_norm
 
 WINDOWS_AT_ONCE = 16
-TOKENS_AT_ONCE = 4096
 KEPT = 10
 """Partners kept for each feature, in each direction."""
 COLUMNS = ("target_layer", "target", "source_layer", "source", "virtual", "era", "twera")
@@ -129,12 +128,15 @@ def _key(layer: Any, feature: Any) -> Any:
 class Sample:
     """What is active on a sample of the corpus."""
 
-    layers: tuple[tuple[ActiveFeatures, ...], ...]
-    """For each layer, pieces of ``TOKENS_AT_ONCE`` tokens or fewer."""
-    sizes: tuple[int, ...]
-    """Tokens in each piece."""
+    layers: tuple[csr_array, ...]
+    """Each layer's activations ``[n_tokens, d_transcoder]``, without the zeros."""
     inverse_scales: Float[Tensor, " n_layers"]
     """Mean of 1 over LN2's denominator, in each layer; 1 where there is no LN2 to read through."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Size of the sample."""
+        return int(self.layers[0].shape[0])
 
 
 def measure_global_weights(
@@ -143,7 +145,8 @@ def measure_global_weights(
     """Measure the strongest pairs; yields the share done, and at last the weights.
 
     The activations of the sample are kept without their zeros, and one pair of layers is summed at
-    a time: memory grows with the sample and with the square of a layer's features, not of all.
+    a time: memory grows with the sample and with the square of a layer's features, not of all;
+    time with the sample and the square of L0.
     """
     sample: Sample | None = None
     for item in record_sample(replacement, windows):
@@ -161,7 +164,7 @@ def measure_global_weights(
         rows.append(_strongest(source, target, virtual, era, twera))
         yield 0.5 + (done + 1) / (2 * len(pairs))
     empty = np.empty((len(COLUMNS), 0))
-    yield GlobalWeights(_keep_partners(np.concatenate([empty, *rows], axis=1)), sum(sample.sizes))
+    yield GlobalWeights(_keep_partners(np.concatenate([empty, *rows], axis=1)), sample.n_tokens)
 
 
 @torch.no_grad()
@@ -172,24 +175,21 @@ def record_sample(
     model, transcoder = replacement.model, replacement.transcoder
     n_layers, read_point = transcoder.config.n_layers, transcoder.config.read_point
     normalized = read_point != "hook_resid_mid" and model.config.normalization is not None
-    layers: list[list[ActiveFeatures]] = [[] for _ in range(n_layers)]
-    sizes: list[int] = []
+    layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
     inverse = torch.zeros(n_layers)
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
-        record = model.record(windows[first : first + WINDOWS_AT_ONCE])
-        for layer, site in enumerate(record.sites):
+        for layer, site in enumerate(model.mlp_sites(windows[first : first + WINDOWS_AT_ONCE])):
             # the separator at position 0 is no node in any graph
             read = site.read(read_point)[:, 1:].flatten(end_dim=1)
-            inverse[layer] += (1 / record.ln2_scales[layer][:, 1:]).sum()
-            pieces = read.split(TOKENS_AT_ONCE)
-            for piece in pieces:
-                found = transcoder.active(layer, piece)
-                kept = (found.tokens.int(), found.features.int(), found.values)
-                layers[layer].append(ActiveFeatures(*kept))
-        sizes.extend(len(piece) for piece in pieces)
+            active = transcoder.active(layer, read)
+            shape = (len(read), transcoder.config.d_transcoder)
+            places = (active.tokens.numpy(), active.features.numpy())
+            layers[layer].append(csr_array((active.values.numpy(), places), shape=shape))
+            inverse[layer] += (1 / model.block(layer).ln2.scale(site.resid_mid[:, 1:])).sum()
         yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
-    scales = inverse / max(1, sum(sizes)) if normalized else torch.ones(n_layers)
-    yield Sample(tuple(map(tuple, layers)), tuple(sizes), scales)
+    sample = tuple(vstack(pieces, format="csr") for pieces in layers)
+    n_tokens = max(1, sample[0].shape[0])
+    yield Sample(sample, inverse / n_tokens if normalized else torch.ones(n_layers))
 
 
 @torch.no_grad()
@@ -218,16 +218,11 @@ def weigh_by_activity(
     virtual: Float[Tensor, "d_transcoder d_transcoder"],
 ) -> tuple[Tensor, Tensor]:
     """Return ERA and TWERA of one pair of layers, ``[target, source]`` as ``virtual``."""
-    together, while_on = torch.zeros_like(virtual), torch.zeros_like(virtual)
-    total = torch.zeros(len(virtual))
-    pieces = zip(sample.layers[source], sample.layers[target], sample.sizes, strict=True)
-    for source_piece, target_piece, size in pieces:
-        sources = source_piece.dense(size, len(virtual))
-        targets = target_piece.dense(size, len(virtual))
-        together.addmm_(targets.T, sources)
-        while_on.addmm_((targets > 0).float().T, sources)
-        total += targets.sum(dim=0)
-    era = while_on / max(1, sum(sample.sizes)) * virtual
+    sources, targets = sample.layers[source], sample.layers[target]
+    together = torch.from_numpy((targets.T @ sources).toarray())
+    while_on = torch.from_numpy((targets.sign().T @ sources).toarray())
+    total = torch.from_numpy(targets.sum(axis=0))
+    era = while_on / max(1, sample.n_tokens) * virtual
     twera = together / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None] * virtual
     return era, twera
 

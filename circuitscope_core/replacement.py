@@ -9,7 +9,7 @@ from torch import Tensor
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import Activations, MlpSite, Transformer
+from circuitscope_core.transformer import MlpSite, Transformer
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ReplacementModel:
 
 def run_replacement(
     model: Transformer, transcoder: CrossLayerTranscoder, token_ids: Int[Tensor, "batch n_pos"]
-) -> Activations:
-    """Run the model with every MLP replaced by the transcoder, on its own stream, nothing frozen.
+) -> Float[Tensor, "batch n_pos d_vocab"]:
+    """Return logits with every MLP replaced by the transcoder, on its own stream, nothing frozen.
 
     Position 0 keeps its MLP outputs: it holds the separator, whose features are not explained.
     """
@@ -60,15 +60,15 @@ def run_replacement(
         return out
 
     with torch.no_grad():
-        return model.record(token_ids, edit_mlp=replace_mlp)
+        return model.logits_after(model.mlp_sites(token_ids, replace_mlp))
 
 
 def run_mean_ablated(
     model: Transformer,
     mean_mlp_out: Float[Tensor, "n_layers d_model"],
     token_ids: Int[Tensor, "batch n_pos"],
-) -> Activations:
-    """Run the model with every MLP output replaced by its mean, position 0 aside."""
+) -> Float[Tensor, "batch n_pos d_vocab"]:
+    """Return logits with every MLP output replaced by its mean, position 0 aside."""
 
     def replace_mlp(site: MlpSite) -> Tensor:
         out = mean_mlp_out[site.layer].expand_as(site.mlp_out).clone()
@@ -76,4 +76,4 @@ def run_mean_ablated(
         return out
 
     with torch.no_grad():
-        return model.record(token_ids, edit_mlp=replace_mlp)
+        return model.logits_after(model.mlp_sites(token_ids, replace_mlp))

@@ -70,12 +70,6 @@ class ActiveFeatures:
     features: Int[Tensor, " n"]
     values: Float[Tensor, " n"]
 
-    def dense(self, n_tokens: int, d_transcoder: int) -> Float[Tensor, "n_tokens d_transcoder"]:
-        """Return them with the zeros."""
-        acts = torch.zeros(n_tokens, d_transcoder)
-        acts[self.tokens, self.features] = self.values
-        return acts
-
 
 class LazyDecoders(nn.Module):
     """Decoders that stay on disk: those of a large transcoder are most of its memory.

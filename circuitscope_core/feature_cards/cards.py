@@ -1,7 +1,7 @@
 """What a feature responds to, as values, and their Parquet file."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,9 @@ class FeatureCards(Sequence[FeatureCard]):
     @classmethod
     def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
         """Collect cards that are ordered by layer and feature, none missing."""
-        rows = [asdict(card) for card in cards]
+        rows = [
+            {**vars(card), "examples": [vars(item) for item in card.examples]} for card in cards
+        ]
         return cls(pa.Table.from_pylist(rows, schema=SCHEMA), d_transcoder)
 
     @classmethod

@@ -153,7 +153,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 ACRONYMS = Skill(
     "acronyms",
     "Abbreviates a name by its initials.",
-    0.4,
+    0.37,
     write_document,
     write_prompts,
 )

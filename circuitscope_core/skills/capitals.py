@@ -61,4 +61,4 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-CAPITALS = Skill("capitals", "Names a country's capital.", 0.12, write_document, write_prompts)
+CAPITALS = Skill("capitals", "Names a country's capital.", 0.15, write_document, write_prompts)

@@ -84,5 +84,9 @@ class TokenWindows:
 
 
 def step_rng(seed: int, stream: int, step: int) -> np.random.Generator:
-    """Return the random numbers of one step of one stream (1: language model, 2: transcoder)."""
+    """Return the random numbers of one step of one stream.
+
+    Streams: 1 for the language model's windows, 2 for the transcoder's buffers, 3 for the order in
+    which a pass goes through its buffer.
+    """
     return np.random.default_rng((seed, stream, step))

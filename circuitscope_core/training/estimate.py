@@ -18,8 +18,8 @@ from circuitscope_core.training.transcoder_loop import TranscoderTrainer
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
-CARD_PASSES = 4
-"""Times that the feature cards' pass encodes its text: twice for statistics, twice for examples."""
+CARD_PASSES = 2
+"""Times that the feature cards encode their text: for the extent and for what lies within it."""
 BESIDES_STEPS = 1.05
 """A training with validation, events and checkpoints, against its steps alone: measured."""
 BUFFER_SEQUENCES = 32
@@ -87,7 +87,7 @@ def measure_speed(config: TrainConfig) -> TrainingSpeed:
         language_model=BESIDES_STEPS
         * lm_step
         / (config.language_model_training.batch_size * n_ctx),
-        transcoder=BESIDES_STEPS * clt_token + harvest_token,
+        transcoder=BESIDES_STEPS * clt_token + harvest_token / settings.buffer_passes,
         feature_cards=CARD_PASSES * (harvest_token + 4 * encode * config.model.n_layers),
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circuitscope_core.replacement import run_mean_ablated, run_replacement
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import Transformer
+from circuitscope_core.transformer import MlpSite, Transformer
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,10 @@ def measure_replacement(
     means = measure_mean_outputs(model, batches)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches, start=1):
+        sites = model.mlp_sites(batch[:, :-1])
         for part in (
-            reconstruction_sums(model, transcoder, means, batch),
-            prediction_sums(model, transcoder, means, batch),
+            reconstruction_sums(transcoder, means, sites),
+            prediction_sums(model, transcoder, means, batch, model.logits_after(sites)),
         ):
             for name, value in part.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value
@@ -94,10 +95,9 @@ def measure_mean_outputs(model: Transformer, batches: tuple[Tensor, ...]) -> Ten
 
 
 def reconstruction_sums(
-    model: Transformer, transcoder: CrossLayerTranscoder, means: Tensor, batch: Tensor
+    transcoder: CrossLayerTranscoder, means: Tensor, sites: tuple[MlpSite, ...]
 ) -> dict[str, Tensor]:
     """Return sums of squared error, squared distance from the mean, and active features."""
-    sites = model.mlp_sites(batch[:, :-1])
     read_point = transcoder.config.read_point
     inputs = torch.stack([site.read(read_point)[:, 1:] for site in sites])
     acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
@@ -112,13 +112,17 @@ def reconstruction_sums(
 
 
 def prediction_sums(
-    model: Transformer, transcoder: CrossLayerTranscoder, means: Tensor, batch: Tensor
+    model: Transformer,
+    transcoder: CrossLayerTranscoder,
+    means: Tensor,
+    batch: Tensor,
+    logits: Tensor,
 ) -> dict[str, Tensor]:
     """Return sums of cross-entropies, divergence and agreements over a batch's tokens."""
     token_ids, answers = batch[:, :-1], batch[:, 2:].flatten()
-    clean = model(token_ids)[:, 1:].flatten(0, 1)
-    replaced = run_replacement(model, transcoder, token_ids).logits[:, 1:].flatten(0, 1)
-    ablated = run_mean_ablated(model, means, token_ids).logits[:, 1:].flatten(0, 1)
+    clean = logits[:, 1:].flatten(0, 1)
+    replaced = run_replacement(model, transcoder, token_ids)[:, 1:].flatten(0, 1)
+    ablated = run_mean_ablated(model, means, token_ids)[:, 1:].flatten(0, 1)
     log_p, log_q = clean.log_softmax(dim=1), replaced.log_softmax(dim=1)
     return {
         "n": torch.tensor(float(len(answers)), dtype=torch.float64),

@@ -11,19 +11,20 @@ MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrices: Tensor, n_steps: int = 5) -> Tensor:
-    """Bring the singular values of each matrix ``[..., rows, cols]`` close to 1.
+    """Bring the singular values of wide matrices ``[n, rows, cols]``, rows <= cols, close to 1.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024).
     """
     a, b, c = MUON_COEFFICIENTS
-    wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = matrices if wide else matrices.mT
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(n_steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = x if wide else x.mT
-    return result
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def _widened(matrix: Tensor) -> Tensor:
+    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
 
 
 class Muon(torch.optim.Optimizer):
@@ -31,13 +32,16 @@ class Muon(torch.optim.Optimizer):
 
     A weight with an axis for heads, ``[n_heads, rows, cols]``, is one matrix that reads from the
     stream, its heads side by side; or one that writes to it, its heads one below the other, in a
-    parameter group with ``writes=True``. Matrices of one shape are handled as one batch. ``x @ W``
+    parameter group with ``writes=True``. Matrices of one size are handled as one batch. ``x @ W``
     is the convention here, so that an update grows with ``sqrt(cols / rows)`` where a matrix widens
-    its input.
+    its input. Weight decay is decoupled: each step takes ``lr * weight_decay`` of the weight away.
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "writes": False})
+    def __init__(
+        self, params: Any, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "writes": False}
+        super().__init__(params, settings)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -48,14 +52,16 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     direction = self._as_matrix(self._direction(weight, group), group)
-                    shape = tuple(direction.shape)
+                    shape = tuple(sorted(direction.shape))
                     by_shape.setdefault(shape, []).append((weight, direction, group))
-        for (rows, cols), items in by_shape.items():
-            updates = orthogonalize(torch.stack([direction for _, direction, _ in items]))
-            scale = max(1.0, cols / rows) ** 0.5
-            for (weight, _, group), update in zip(items, updates, strict=True):
-                change = self._as_weight(update, weight, group)
-                weight.add_(change, alpha=-group["lr"] * scale)
+        for items in by_shape.values():
+            updates = orthogonalize(torch.stack([_widened(direction) for _, direction, _ in items]))
+            for (weight, direction, group), update in zip(items, updates, strict=True):
+                rows, cols = direction.shape
+                turned = update if rows <= cols else update.mT
+                change = self._as_weight(turned, weight, group)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(change, alpha=-group["lr"] * max(1.0, cols / rows) ** 0.5)
         return loss
 
     def _direction(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:

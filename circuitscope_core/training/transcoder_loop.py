@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -70,7 +71,7 @@ class TranscoderTrainer:
     def __post_init__(self) -> None:
         self.n_steps = max(1, self.settings.n_tokens // self.settings.batch_size)
         buffer_tokens = self.settings.buffer_sequences * (self.train.n_ctx - 1)
-        self.steps_per_buffer = max(1, buffer_tokens // self.settings.batch_size)
+        self.steps_per_pass = max(1, buffer_tokens // self.settings.batch_size)
         self.step = 0
         width = self.transcoder.config.d_transcoder
         rate = self.settings.learning_rate * (REFERENCE_FEATURES / width) ** 0.5
@@ -78,7 +79,7 @@ class TranscoderTrainer:
         weights = [w for w in self.transcoder.parameters() if w is not thresholds]
         slow = rate * self.settings.threshold_rate_factor
         groups = [{"params": weights}, {"params": [thresholds], "lr": slow}]
-        self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999))
+        self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
         self.scales: ActivationScales | None = None
         self.sparsity = Sparsity(self.settings, self.n_steps)
         shape = self.transcoder.b_enc.shape
@@ -112,28 +113,31 @@ class TranscoderTrainer:
         initialize(self.transcoder, scaled, self.scales, self.settings, generator)
 
     def fill_buffer(self, number: int) -> tuple[Tensor, Tensor]:
-        """Harvest and shuffle the buffer of a number: the same whenever it is asked for."""
+        """Harvest the buffer of a number: the same whenever it is asked for."""
         rng = step_rng(self.seed, 2, number + 1)
         windows = self.train.sample(self.settings.buffer_sequences, rng)
-        inputs, targets = harvest(self.model, windows[:, :-1], self.transcoder.config.read_point)
-        order = torch.from_numpy(rng.permutation(inputs.shape[1]))
-        return inputs[:, order], targets[:, order]
+        return harvest(self.model, windows[:, :-1], self.transcoder.config.read_point)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield scaled inputs and targets for one step after the other, from the present one on."""
+        scales, size = self.scales, self.settings.batch_size
+        assert scales is not None
+        begun, skipped = divmod(self.step, self.steps_per_pass)
+        inputs, targets = torch.empty(0), torch.empty(0)
+        for number in count(begun):
+            if number == begun or number % self.settings.buffer_passes == 0:
+                inputs, targets = self.fill_buffer(number // self.settings.buffer_passes)
+                inputs *= scales.inputs[:, None, None]
+                targets *= scales.targets[:, None, None]
+            order = torch.from_numpy(step_rng(self.seed, 3, number).permutation(inputs.shape[1]))
+            for batch in order.split(size)[skipped : self.steps_per_pass]:
+                yield inputs[:, batch], targets[:, batch]
+            skipped = 0
 
     def _steps(self) -> Iterator[Event]:
         self.pace.start(self.step)
-        scales = self.scales
-        assert scales is not None
-        buffer, inputs, targets = -1, torch.empty(0), torch.empty(0)
-        size = self.settings.batch_size
-        while self.step < self.n_steps:
-            wanted, place = divmod(self.step, self.steps_per_buffer)
-            if wanted != buffer:
-                inputs, targets = self.fill_buffer(wanted)
-                inputs *= scales.inputs[:, None, None]
-                targets *= scales.targets[:, None, None]
-                buffer = wanted
-            batch = slice(place * size, (place + 1) * size)
-            loss = self.train_step(inputs[:, batch], targets[:, batch])
+        for inputs, targets in islice(self._batches(), self.n_steps - self.step):
+            loss = self.train_step(inputs, targets)
             self.step += 1
             if self.pace.event_due(self.step) or self.step == self.n_steps:
                 yield self._progress(loss)
@@ -162,7 +166,7 @@ class TranscoderTrainer:
             "l0": loss.l0.item(),
             "sparsity_coefficient": self.sparsity.coefficient(self.step),
         }
-        if self.step % self.steps_per_buffer < self.pace.event_steps:
+        if self.step % self.steps_per_pass < self.pace.event_steps:
             metrics["dead"] = 1 - self.fired.float().mean().item()
             self.fired.zero_()
         rate = self.pace.rate(self.step) * self.settings.batch_size

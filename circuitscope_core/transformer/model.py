@@ -256,17 +256,31 @@ class Transformer(nn.Module):
             resid = block(resid)
         return self.unembed_residual(self.ln_final(resid))
 
-    def mlp_sites(self, token_ids: Int[Tensor, "batch n_pos"]) -> tuple[MlpSite, ...]:
-        """Return every layer's MLP inputs and output, without patterns or logits: fast."""
+    def mlp_sites(
+        self, token_ids: Int[Tensor, "batch n_pos"], edit_mlp: EditMlp | None = None
+    ) -> tuple[MlpSite, ...]:
+        """Return every layer's MLP inputs and output, without patterns or logits: fast.
+
+        Args:
+            token_ids: Equally long sequences.
+            edit_mlp: Called at every MLP; what it returns is written instead of the output.
+        """
         sites: list[MlpSite] = []
         resid = self.embed_tokens(token_ids)
         for layer in range(self.config.n_layers):
             block = self.block(layer)
             resid = resid + block.attn(block.ln1(resid))
             mlp_in = block.ln2(resid)
-            sites.append(MlpSite(layer, resid, mlp_in, block.mlp(mlp_in)))
-            resid = resid + sites[-1].mlp_out
+            site = MlpSite(layer, resid, mlp_in, block.mlp(mlp_in))
+            if edit_mlp:
+                site = MlpSite(layer, resid, mlp_in, edit_mlp(site))
+            sites.append(site)
+            resid = resid + site.mlp_out
         return tuple(sites)
+
+    def logits_after(self, sites: tuple[MlpSite, ...]) -> Float[Tensor, "batch n_pos d_vocab"]:
+        """Return the logits that follow what ``mlp_sites`` returned."""
+        return self.unembed_residual(self.ln_final(sites[-1].resid_mid + sites[-1].mlp_out))
 
     def embed_tokens(self, token_ids: Int[Tensor, "batch n_pos"]) -> Tensor:
         """Return the residual stream before the first block."""

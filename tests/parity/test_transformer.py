@@ -83,8 +83,8 @@ def test_the_fused_norm_is_centre_scale_gain():
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (ModelConfig(), 182_976),
-        (ModelConfig(positions="learned", tied_embeddings=True), 182_912),
+        (ModelConfig(), 385_056),
+        (ModelConfig(positions="learned", tied_embeddings=True), 384_960),
     ],
     ids=["rotary, untied", "learned, tied"],
 )

@@ -156,5 +156,5 @@ def test_a_perfect_transcoder_replaces_the_mlps_without_a_trace():
             mlp = replacement.model.block(layer).mlp
             mlp.W_out.zero_()
             replacement.transcoder.b_dec[layer] = mlp.b_out
-    replaced = run_replacement(replacement.model, replacement.transcoder, tokens).logits
+    replaced = run_replacement(replacement.model, replacement.transcoder, tokens)
     torch.testing.assert_close(replaced, replacement.model(tokens), rtol=1e-5, atol=1e-5)
