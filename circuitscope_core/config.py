@@ -191,7 +191,7 @@ class CorpusConfig(_JsonConfig):
 class LanguageModelTraining(_JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 19_000_000
+    n_tokens: int = 18_500_000
     batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
     short_share: float = 0.75

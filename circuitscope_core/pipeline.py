@@ -48,7 +48,7 @@ from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
 CORPUS_NEWS_SECONDS = 0.5
-METRIC_TOKENS = 200_000
+METRIC_TOKENS = 100_000
 """Held-out tokens on which model and replacement are compared, at most."""
 EXAM_QUESTIONS = 200
 """Of each skill."""

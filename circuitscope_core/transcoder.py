@@ -21,6 +21,10 @@ from circuitscope_core.config import TranscoderConfig, TranscoderTraining
 from circuitscope_core.errors import ConfigError, GraphError
 
 
+INITIAL_TOKENS = 8192
+"""Tokens, about, on which the first ``b_enc`` is set."""
+
+
 class _JumpReLU(torch.autograd.Function):
     """``h`` where it exceeds the threshold, else 0; straight-through gradient for the threshold.
 
@@ -362,6 +366,7 @@ def initialize(
     Encoder rows are random directions of norm 1, decoders small random vectors, ``b_dec`` is the
     mean output, and ``b_enc`` makes every feature fire on the chosen share of tokens.
     """
+    stride = max(1, inputs.shape[1] // INITIAL_TOKENS)
     with torch.no_grad():
         shape = transcoder.W_enc.shape
         rows = torch.randn(shape, generator=generator)
@@ -372,7 +377,7 @@ def initialize(
             noise = torch.randn(decoders.shape, generator=generator)
             bound = (transcoder.config.d_model * transcoder.config.n_layers) ** -0.5
             decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)
-            pre_acts = inputs[layer] @ transcoder.W_enc[layer].T
+            pre_acts = inputs[layer, ::stride] @ transcoder.W_enc[layer].T
             cut = quantiles(pre_acts, 1 - settings.initial_rate)
             transcoder.b_enc[layer].copy_(settings.initial_threshold - cut)
 
@@ -380,4 +385,4 @@ def initialize(
 def quantiles(values: Float[Tensor, "n columns"], share: float) -> Float[Tensor, " columns"]:
     """Return each column's value below which ``share`` of its entries lie."""
     rank = min(int(share * len(values)), len(values) - 1)
-    return values.kthvalue(rank + 1, dim=0).values
+    return values.T.contiguous().kthvalue(rank + 1, dim=1).values

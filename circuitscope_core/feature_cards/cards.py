@@ -124,7 +124,7 @@ class FeatureCards(Sequence[FeatureCard]):
 
     def save(self, path: Path) -> None:
         """Write the Parquet file."""
-        pq.write_table(self._table, path, compression="zstd", compression_level=19)
+        pq.write_table(self._table, path, compression="zstd", compression_level=9)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

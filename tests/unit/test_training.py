@@ -14,6 +14,7 @@ import circuitscope_core as cs
 from circuitscope_core.training import (
     PHASES,
     CheckpointFile,
+    Pace,
     PhaseFinished,
     PhaseStarted,
     Progress,
@@ -21,12 +22,14 @@ from circuitscope_core.training import (
     TokenWindows,
     TrainingCancelled,
     TrainingFinished,
+    TranscoderTrainer,
     event_from_json,
     event_to_json,
 )
 from circuitscope_core.training.batches import step_rng
 from circuitscope_core.training.language_model import next_token_loss
 from circuitscope_core.training.optimizers import Muon, constant_then_decay, orthogonalize
+from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.samples import tiny_model
 from tests.texts import tiny_config, write_parquet
 
@@ -269,6 +272,7 @@ def test_a_second_training_of_the_same_name_is_refused(source, tmp_path):
 KILLED = """
 import sys
 import circuitscope_core as cs
+from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.samples import tiny_model
 from tests.texts import tiny_config
 for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.argv[2]):
@@ -308,8 +312,54 @@ def test_muon_treats_the_heads_of_a_weight_as_one_matrix(writes):
     gradient = weight.grad.clone()
     Muon([{"params": [weight], "writes": writes}], lr=0.1).step()
     whole = gradient.reshape(8, 8) if writes else torch.cat(list(gradient), dim=1)
-    expected = (
-        -0.1 * orthogonalize(whole[None])[0]
-    )  # one direction has the same polar factor at any scale
+    # one direction has the same polar factor at any scale
+    expected = -0.1 * orthogonalize(whole[None])[0]
     moved = weight.detach().reshape(8, 8) if writes else torch.cat(list(weight.detach()), dim=1)
     torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_weight_decay_takes_a_share_of_the_weight_beside_the_step():
+    moved = {}
+    for decay in (0.0, 0.5):
+        weight = torch.nn.Parameter(torch.ones(4, 4))
+        weight.grad = torch.eye(4)
+        Muon([weight], lr=0.1, weight_decay=decay).step()
+        moved[decay] = weight.detach()
+    torch.testing.assert_close(moved[0.5], moved[0.0] - 0.1 * 0.5 * torch.ones(4, 4))
+
+
+def test_each_harvested_activation_is_used_in_every_pass_and_never_in_the_same_order(tmp_path):
+    model = tiny_model().requires_grad_(False)
+    n_ctx = model.config.n_ctx
+    tokens = np.random.default_rng(0).integers(0, 256, 40 * n_ctx).astype(np.uint16)
+    batch = 2 * (n_ctx - 1)
+    settings = cs.TranscoderTraining(
+        n_tokens=8 * batch, batch_size=batch, buffer_sequences=4, buffer_passes=2
+    )
+    sizes = cs.TranscoderConfig(
+        n_layers=model.config.n_layers, d_model=model.config.d_model, d_transcoder=16
+    )
+    trainer = TranscoderTrainer(
+        model=model,
+        transcoder=CrossLayerTranscoder(sizes),
+        train=TokenWindows.of(tokens, 256, n_ctx),
+        settings=settings,
+        seed=0,
+        pace=Pace(1, 1e9),
+        checkpoint=CheckpointFile(tmp_path / "state.safetensors"),
+    )
+    seen = []
+
+    def record(inputs, targets):
+        seen.append(inputs[0].clone())
+        return TranscoderTrainer.train_step(trainer, inputs, targets)
+
+    trainer.train_step = record
+    list(trainer.events())
+    # two steps make a pass, two passes a buffer
+    passes = [torch.cat(seen[start : start + 2]) for start in range(0, 8, 2)]
+    rows = [sorted(map(tuple, part.tolist())) for part in passes]
+    assert rows[0] == rows[1]
+    assert rows[2] == rows[3]
+    assert rows[0] != rows[2]
+    assert not torch.equal(passes[0], passes[1])
