@@ -236,7 +236,7 @@ class TranscoderTraining(_JsonConfig):
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
-    target_l0: float = 13.2
+    target_l0: float = 13.4
     """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
     The weight of the tanh penalty is turned up or down until they are as many."""
     sparsity_coefficient: float = 0.45
@@ -244,7 +244,7 @@ class TranscoderTraining(_JsonConfig):
     search for it begins."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""
-    tanh_scale: float = 8.0
+    tanh_scale: float = 4.0
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
 from circuitscope_core.errors import ConfigError, GraphError
 
-
 INITIAL_TOKENS = 8192
 """Tokens, about, on which the first ``b_enc`` is set."""
 

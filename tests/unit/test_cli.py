@@ -143,7 +143,7 @@ def test_settings_come_from_a_file_and_single_items(tmp_path):
         ("nonsense", "no setting 'nonsense'"),
         ("corpus.nope=1", r"no setting 'corpus\.nope=1'"),
         ("corpus.skill_share=2", r"skill_share is 2\.0; it must be from 0 to below 1"),
-        ("transcoder.d_model=32", "d_model is 32 and model.d_model is 64; they must be equal"),
+        ("transcoder.d_model=32", "d_model is 32 and model.d_model is 96; they must be equal"),
         ("seed=x", "seed is 'x'; it must be of type int"),
     ],
 )
