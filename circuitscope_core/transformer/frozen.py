@@ -10,7 +10,8 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.transformer.activations import Activations
-from circuitscope_core.transformer.model import Block, Norm, Transformer
+from circuitscope_core.transformer.components import Block, Norm
+from circuitscope_core.transformer.model import Transformer
 
 HeadSide: TypeAlias = Literal["query", "key"]
 
