@@ -135,7 +135,7 @@ class TranscoderConfig(_JsonConfig):
 
     n_layers: int = 3
     d_model: int = 96
-    d_transcoder: int = 3072
+    d_transcoder: int = 2048
     """Features in each layer."""
     read_point: ReadPoint = "mlp.hook_in"
     write_point: WritePoint = "mlp.hook_out"
@@ -191,7 +191,7 @@ class CorpusConfig(_JsonConfig):
 class LanguageModelTraining(_JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 18_000_000
+    n_tokens: int = 18_500_000
     batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
     short_share: float = 0.75
@@ -222,7 +222,7 @@ class LanguageModelTraining(_JsonConfig):
 class TranscoderTraining(_JsonConfig):
     """How the transcoder is trained."""
 
-    n_tokens: int = 5_000_000
+    n_tokens: int = 4_000_000
     batch_size: int = 1024
     """Tokens in one step, drawn in random order from the shuffle buffer."""
     buffer_sequences: int = 256
@@ -230,13 +230,13 @@ class TranscoderTraining(_JsonConfig):
     buffer_passes: int = 2
     """How often each activation is used, in another order each time: harvesting takes a third of
     the time of a step."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.008
     """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
     threshold_rate_factor: float = 0.05
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
-    target_l0: float = 13.15
+    target_l0: float = 13.4
     """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
     The weight of the tanh penalty is turned up or down until they are as many."""
     sparsity_coefficient: float = 0.45
@@ -244,13 +244,13 @@ class TranscoderTraining(_JsonConfig):
     search for it begins."""
     preactivation_coefficient: float = 3e-4
     """Weight of the penalty that keeps features alive."""
-    tanh_scale: float = 5.0
+    tanh_scale: float = 4.0
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03
     initial_rate: float = 0.02
     """Share of tokens on which a new feature fires; sets the first b_enc."""
-    decay_fraction: float = 0.25
+    decay_fraction: float = 0.4
 
     def __post_init__(self) -> None:
         _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
