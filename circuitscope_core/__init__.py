@@ -65,6 +65,7 @@ from circuitscope_core.supernodes import (
     Supernodes,
     cluster_features,
     collapse_graph,
+    group_by_hand,
 )
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -133,6 +134,7 @@ __all__ = [
     "export_graphml",
     "export_html",
     "graph_scores",
+    "group_by_hand",
     "intervene",
     "load_bundle",
     "load_transcoder",

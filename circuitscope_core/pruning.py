@@ -1,5 +1,6 @@
 """Influence, pruning and scores: which part of a graph carries the prediction."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,15 +85,24 @@ def compute_node_influence(graph: AttributionGraph) -> Float[Tensor, " n_nodes"]
 
 
 def propagate(
-    layers: Int[Tensor, " n"], weights: Float[Tensor, " n"], adjacency: Float[Tensor, "n n"]
+    layers: Int[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    adjacency: Float[Tensor, "n n"],
+    ends: Bool[Tensor, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """Return influence where ``adjacency`` leads from each node to nodes of lower layers only."""
+    """Return influence where ``adjacency`` leads from each node to nodes of lower layers only.
+
+    What reaches one of the ``ends`` stays there.
+    """
     weights = weights.double()
     influence = torch.zeros_like(weights)
     for layer in range(int(layers.max()), -1, -1):
         # all that these nodes lead to has been added up
         reach = influence + weights
-        targets = ((layers == layer) & (reach > 0)).nonzero()[:, 0]
+        on_the_way = (layers == layer) & (reach > 0)
+        if ends is not None:
+            on_the_way &= ~ends
+        targets = on_the_way.nonzero()[:, 0]
         for rows in targets.split(ROWS_AT_ONCE):
             effects = adjacency[rows].abs_()
             shares = reach[rows] / effects.sum(dim=1).clamp(min=1e-10)
@@ -189,24 +199,33 @@ def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"
     return shares.clamp(max=1).float()
 
 
-def graph_scores(graph: AttributionGraph) -> GraphScores:
+def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None) -> GraphScores:
     """Score how well features, rather than errors, explain the prediction.
+
+    Args:
+        graph: The graph.
+        features: Nodes that explain; the graph's other features then count as errors, and what
+            caused them is not asked. None: all of them.
 
     Source: Ameisen et al. (2025), graph scores. The two means of completeness differ only in the
     nodes they run over.
     """
-    influence = compute_node_influence(graph)
+    is_error = torch.zeros(graph.n_nodes, dtype=torch.bool)
+    is_error[graph.error_nodes] = True
+    if features is not None:
+        is_error[graph.feature_nodes] = True
+        is_error[[node for node in features if node < graph.n_features]] = False
+    influence = propagate(graph.node_layers, graph.logit_weights, graph.adjacency, is_error)
     tokens = influence[graph.token_nodes].sum()
-    errors = influence[graph.error_nodes].sum()
+    errors = influence[is_error].sum()
     reach = influence + graph.logit_weights
     explained = torch.ones_like(reach)
-    for rows in (reach > 0).nonzero()[:, 0].split(ROWS_AT_ONCE):
+    for rows in ((reach > 0) & ~is_error).nonzero()[:, 0].split(ROWS_AT_ONCE):
         effects = graph.adjacency[rows].abs_()
         totals = effects.sum(dim=1).clamp(min=1e-10)
-        explained[rows] -= effects[:, graph.error_nodes].sum(dim=1) / totals
-    has_inputs = torch.ones_like(reach)
-    has_inputs[graph.error_nodes] = 0
-    has_inputs[graph.token_nodes] = 0
+        explained[rows] -= effects[:, is_error].sum(dim=1) / totals
+    has_inputs = ~is_error
+    has_inputs[graph.token_nodes] = False
     weights = reach * has_inputs
     return GraphScores(
         replacement=_share(tokens, tokens + errors),

@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from circuitscope_core.errors import ConfigError, GraphError
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph
 
 
@@ -33,7 +33,10 @@ class Supernode:
 
 @dataclass(frozen=True)
 class Supernodes:
-    """A partition of a pruned graph's features. Groups of one are features left alone."""
+    """A partition of a pruned graph's features. Groups of one are features left alone.
+
+    Groups made by hand may hold tokens, errors and outputs as well.
+    """
 
     groups: tuple[Supernode, ...]
 
@@ -71,6 +74,31 @@ class Supernodes:
         groups = list(self.groups)
         groups[index] = replace(groups[index], label=label)
         return Supernodes(tuple(groups))
+
+
+def group_by_hand(pruned: PrunedGraph, groups: Iterable[tuple[str, Iterable[int]]]) -> Supernodes:
+    """Return the partition that a person chose: named groups, all other kept features alone.
+
+    What pruning dropped is left out; a node that is named twice belongs to the first group.
+
+    Args:
+        pruned: The pruned graph.
+        groups: Name and nodes of each group; an empty name stands for the members' own.
+    """
+    free = set(pruned.kept_nodes.tolist())
+    chosen = []
+    for label, nodes in groups:
+        members = tuple(sorted(free & set(nodes)))
+        free -= set(members)
+        if members:
+            chosen.append(Supernode(label or describe_members(pruned.graph, members), members))
+    graph = pruned.graph
+    alone = (
+        Supernode(describe_members(graph, (node,)), (node,))
+        for node in free
+        if node < graph.n_features
+    )
+    return Supernodes(tuple(sorted_groups([*chosen, *alone])))
 
 
 @dataclass(frozen=True)
@@ -169,13 +197,22 @@ def cluster_features(
 
 def describe_members(graph: AttributionGraph, members: Sequence[int]) -> str:
     """Name a group by its layers and tokens, for want of a better name."""
-    layers = sorted({int(graph.features[member, 0]) for member in members})
-    positions = sorted({int(graph.features[member, 1]) for member in members})
-    where = f"L{layers[0]}" if len(layers) == 1 else f"L{layers[0]}-{layers[-1]}"
+    nodes = [graph.node(member) for member in members]
+    layers = sorted({node.layer for node in nodes})
+    positions = sorted({node.position for node in nodes})
+    names = [_row_name(graph, layer) for layer in (layers[0], layers[-1])]
+    where = "-".join(dict.fromkeys(names))
     tokens = ", ".join(graph.token_texts[position] for position in positions[:3])
     more = " …" if len(positions) > 3 else ""
-    count = f"{len(members)} features" if len(members) > 1 else "feature"
+    kind = "feature" if all(node.kind is NodeKind.FEATURE for node in nodes) else "node"
+    count = f"{len(members)} {kind}s" if len(members) > 1 else kind
     return f"{count} at “{tokens}{more}” ({where})"
+
+
+def _row_name(graph: AttributionGraph, layer: int) -> str:
+    if layer < 0:
+        return "tokens"
+    return f"L{layer}" if layer < graph.n_layers else "output"
 
 
 def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGraph:

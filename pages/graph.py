@@ -13,7 +13,7 @@ from pages.ui.exploring import (
     draw_target,
 )
 from pages.ui.links import link_to
-from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
+from pages.ui.session import get_state, show_demo
 from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
@@ -33,7 +33,7 @@ except cs.CircuitScopeError as error:
     st.error(plain(str(error)))
     if get_state().model:
         if st.button("Show the demo graph", key="graph_demo"):
-            change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))
+            show_demo()
             st.rerun()
         link_to("prompt", "Change the prompt")
     else:

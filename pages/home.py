@@ -7,7 +7,8 @@ from pages.ui import begin_page
 from pages.ui.facts import draw_model_facts
 from pages.ui.links import link_to
 from pages.ui.models import load_model, model_key
-from pages.ui.state import DEMO_PROMPT, State, change_state, get_state
+from pages.ui.session import get_state, show_demo
+from pages.ui.state import DEMO_PROMPT
 from pages.ui.text import plain
 
 STEPS = (
@@ -38,7 +39,7 @@ st.markdown(
     "and no model leaves it."
 )
 if st.button("Show the demo graph", type="primary", icon=":material/play_arrow:", key="home_demo"):
-    change_state(**vars(State(model=get_state().model, prompt=DEMO_PROMPT)))
+    show_demo()
     st.switch_page("pages/graph.py")
 st.caption(f"Why does the model continue “{DEMO_PROMPT}” the way it does?")
 for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=True):

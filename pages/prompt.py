@@ -17,7 +17,8 @@ from pages.ui.prompting import (
     draw_reading,
     offer_examples,
 )
-from pages.ui.state import State, change_state, get_state
+from pages.ui.session import get_state, leave_graph
+from pages.ui.state import State
 from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
@@ -56,7 +57,7 @@ try:
     if ready:
         with left:
             check_target(state)
-            state = change_state(selected="", pinned=())
+            state = leave_graph()
             build(state)
 except cs.CircuitScopeError as error:
     st.error(plain(str(error)))

@@ -59,11 +59,11 @@ globalThis.CircuitScope = globalThis.CircuitScope || {};
   const THEMES = {
     light: {
       paper: '#ffffff', band: '#f6f5f0', edgeBand: '#efede5', hairline: '#ffffff', ink: '#22242a',
-      text: '#22242a', dim: '#6d7078', ghost: 'rgba(20,20,30,.055)', focus: '#d6009a', tile: '#e8e6da', tileLine: '#77756a',
+      text: '#22242a', dim: '#6d7078', ghost: 'rgba(20,20,30,.055)', focus: '#d6009a', accent: '#4a3aa7', tile: '#e8e6da', tileLine: '#77756a',
     },
     dark: {
       paper: '#12151c', band: '#1a1e27', edgeBand: '#202530', hairline: '#12151c', ink: '#c9cdd6',
-      text: '#e8eaef', dim: '#9aa0ac', ghost: 'rgba(225,230,255,.06)', focus: '#ff5ccd', tile: '#30343f', tileLine: '#7b808c',
+      text: '#e8eaef', dim: '#9aa0ac', ghost: 'rgba(225,230,255,.06)', focus: '#ff5ccd', accent: '#a79bff', tile: '#30343f', tileLine: '#7b808c',
     },
   }
   cs.theme = (dark) => (dark ? THEMES.dark : THEMES.light)

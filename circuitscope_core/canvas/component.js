@@ -5,6 +5,7 @@
   const view = cs.mount(document.getElementById('root'), {
     wheel: 'focus',
     explain: true,
+    edit: true,
     emit: (value) => send('streamlit:setComponentValue', { value, dataType: 'json' }),
   })
   cs.view = view

@@ -84,10 +84,10 @@
   }
 
   // Every edge, faintly: one path, one stroke, so that thousands cost as little as ten.
-  cs.drawGhosts = function drawGhosts(ctx, picture, theme) {
+  cs.drawGhosts = function drawGhosts(ctx, links, bent, theme) {
     ctx.beginPath()
-    for (const edge of picture.links) route(ctx, edge.from, edge.to, picture.bent)
-    ctx.globalAlpha = Math.max(0.4, Math.min(1, Math.sqrt(1000 / Math.max(1, picture.links.length))))
+    for (const edge of links) route(ctx, edge.from, edge.to, bent)
+    ctx.globalAlpha = Math.max(0.4, Math.min(1, Math.sqrt(1000 / Math.max(1, links.length))))
     ctx.strokeStyle = theme.ghost
     ctx.lineWidth = 0.8
     ctx.stroke()
@@ -127,7 +127,8 @@
 
   // --- nodes ----------------------------------------------------------------------------------
 
-  // state: link (signed share with the focus or null), focused, hovered, pinned, faint
+  // state: link (signed share with the focus or null), focused, hovered, pinned, faint, chosen (for
+  // a supernode), twin (the hovered feature at another token)
   cs.drawNode = function drawNode(ctx, node, state, look) {
     const { theme, dark } = look
     ctx.globalAlpha = state.faint ? 0.32 : node.kind === 'error' && state.link === null && !state.focused ? 0.6 : 1
@@ -140,18 +141,32 @@
       ctx.strokeStyle = state.focused ? theme.focus : theme.ink
       ctx.stroke()
       if (state.link !== null && Math.abs(state.link) >= 0.02) drawSign(ctx, node, state.link, dark)
+      if (node.error_share > 0.01) drawErrorShare(ctx, node, theme)
     }
-    if (state.hovered) {
-      ctx.setLineDash([3, 2])
-      ctx.lineWidth = 1.8
-      ctx.strokeStyle = theme.focus
-      ctx.beginPath()
-      if (node.members.length) ctx.roundRect(node.x - TILE.width / 2 - 4, node.y - TILE.height / 2 - 4, TILE.width + 8, TILE.height + 8, 7)
-      else ctx.arc(node.x, node.y, RADIUS + 4, 0, 2 * Math.PI)
-      ctx.stroke()
-      ctx.setLineDash([])
-    }
+    if (state.hovered) drawRing(ctx, node, 4, [3, 2], 1.8, theme.focus)
+    if (state.twin) drawRing(ctx, node, 4, [1.5, 2], 1.5, theme.focus)
+    if (state.chosen) drawRing(ctx, node, 3, [], 2.6, theme.accent)
     ctx.globalAlpha = 1
+  }
+
+  function drawRing(ctx, node, gap, dashes, width, color) {
+    ctx.setLineDash(dashes)
+    ctx.lineWidth = width
+    ctx.strokeStyle = color
+    ctx.beginPath()
+    if (node.members.length) ctx.roundRect(node.x - TILE.width / 2 - gap, node.y - TILE.height / 2 - gap, TILE.width + 2 * gap, TILE.height + 2 * gap, 7)
+    else ctx.arc(node.x, node.y, RADIUS + gap, 0, 2 * Math.PI)
+    ctx.stroke()
+    ctx.setLineDash([])
+  }
+
+  // How much of a node's kept input is an error's: an arc from the top, a full circle for all of it.
+  function drawErrorShare(ctx, node, theme) {
+    ctx.beginPath()
+    ctx.arc(node.x, node.y, RADIUS + 2.4, -Math.PI / 2, (2 * node.error_share - 0.5) * Math.PI)
+    ctx.lineWidth = 1.3
+    ctx.strokeStyle = theme.dim
+    ctx.stroke()
   }
 
   function drawSign(ctx, node, link, dark) {
@@ -177,7 +192,7 @@
     ctx.textAlign = 'center'
     ctx.textBaseline = 'middle'
     ctx.fillText(fit(ctx, node.label, TILE.width - 10), node.x, node.y + 0.5)
-    if (node.kind !== 'group') return
+    if (node.kind !== 'group') { drawKind(ctx, node, left, top, theme); return }
     const n = node.members.length, step = Math.min(9, (TILE.width - 20) / n)
     for (let i = 0; i < n; i++) {
       trace(ctx, 'feature', node.x + (i - (n - 1) / 2) * step, top - 1, 3)
@@ -187,6 +202,16 @@
       ctx.strokeStyle = theme.ink
       ctx.stroke()
     }
+  }
+
+  // On the upper edge of a tile: what kind of node it is.
+  function drawKind(ctx, node, left, top, theme) {
+    trace(ctx, node.kind, left + TILE.width / 2, top - 1, 3)
+    ctx.fillStyle = theme.paper
+    ctx.fill()
+    ctx.lineWidth = 0.8
+    ctx.strokeStyle = theme.ink
+    ctx.stroke()
   }
 
   function fit(ctx, text, width) {

@@ -3,41 +3,49 @@
 (function (cs) {
   'use strict'
 
-  const REACH = 30 // pixels within which the nearest node answers the pointer
-  const EDGE_REACH = 5 // the same for the edges of the selected node
-  const EDGE_ENDS = 12 // so close to a node, the node is meant
-  const CARD_GAP = 18
   const MARGIN = { left: 86, top: 34, right: 30 }
 
-  // options: emit(event), wheel 'always' or 'focus', themeButton
+  // options: emit(event), wheel 'always' or 'focus', themeButton, and, where there is somebody who
+  // answers, explain (edges) and edit (supernodes, labels)
   cs.mount = function mount(root, options) {
     const ui = cs.buildFrame(root)
     const state = {
-      data: null, text: null, view: 'full', picture: null, byId: new Map(), homes: new Map(), links: new Map(),
-      selected: null, hovered: null, pinned: new Set(), path: null, edge: null, matches: null, dark: false, touched: false,
+      data: null, text: null, serial: null, view: 'full', picture: null, byId: new Map(), homes: new Map(), links: new Map(),
+      selected: null, hovered: null, pinned: new Set(), way: null, path: null, edge: null, matches: null, dark: false, touched: false,
+      chosen: null, canUndo: false, places: new Map(), linkType: 'both', filter: { errors: true, density: 1 }, visible: [],
       nameOf: (id) => state.labels.get(id) || id, labels: new Map(),
     }
     let net = null
     const emit = (event) => options.emit && options.emit({ ...event, nonce: `${Date.now()}-${Math.random()}` })
     const redraw = () => { if (net) net.redraw() }
-    const actions = { select, hover, pin, showPath, explain: options.explain ? explain : null }
+    const say = (text) => { ui.live.textContent = text }
+    const actions = { select, hover, pin, showPath, showWay, explain: options.explain ? explain : null, edit: options.edit ? emit : null }
 
     // --- what is drawn ------------------------------------------------------------------------
 
+    const isBent = () => state.view !== 'full'
+    const isShown = (node) => node.id === state.selected || !(isDense(node) || (node.kind === 'error' && !state.filter.errors))
+
+    function isDense(node) {
+      const card = state.filter.density < 1 && state.data.cards[node.card]
+      return Boolean(card) && card.frequency > state.filter.density
+    }
+
     function stateOf(node) {
       const link = state.links.get(node.id)
-      const onPath = state.path !== null && pathNodes().includes(node)
       const linked = link !== undefined || node.id === state.selected
       let faint = state.selected !== null && !linked
-      if (state.path !== null) faint = !onPath
+      if (state.way) faint = !state.way.includes(node)
       if (state.matches) faint = !state.matches.has(node.id)
+      const hovered = state.byId.get(state.hovered)
       return {
         link: link === undefined ? null : link, faint, focused: node.id === state.selected,
-        hovered: node.id === state.hovered, pinned: state.pinned.has(node.id),
+        hovered: node === hovered, pinned: cs.isPinned(node, state.pinned),
+        twin: Boolean(hovered) && node !== hovered && node.kind === 'feature' && hovered.kind === 'feature' && node.card !== null && node.card === hovered.card,
+        chosen: state.chosen !== null && state.chosen.has(node.id),
       }
     }
 
-    const pathNodes = () => [...new Set(state.data.paths[state.path].nodes.map((id) => state.homes.get(id)).filter(Boolean))]
     // big: how much text grows so that it stays readable when the whole graph is small
     const look = () => ({ theme: cs.theme(state.dark), dark: state.dark, big: net ? Math.min(1.7, Math.max(1, 1 / net.getScale())) : 1 })
 
@@ -45,16 +53,20 @@
       const { theme, dark } = look()
       const { picture } = state
       cs.drawBackdrop(ctx, picture, look())
-      cs.drawGhosts(ctx, picture, theme)
-      const focused = picture.links.filter((edge) => edge.from.id === state.selected || edge.to.id === state.selected)
-      if (state.selected !== null) for (const edge of focused) cs.drawEdge(ctx, edge, picture, dark, 0.9)
-      else if (picture.bent && state.path === null) for (const edge of picture.links) if (Math.abs(edge.share) > 0.04) cs.drawEdge(ctx, edge, picture, dark, 0.55)
+      cs.drawGhosts(ctx, state.visible, picture.bent, theme)
+      if (state.selected !== null) for (const edge of focusedEdges()) cs.drawEdge(ctx, edge, picture, dark, 0.9)
+      else if (picture.bent && !state.way) for (const edge of state.visible) if (Math.abs(edge.share) > (state.view === 'pinned' ? 0.01 : 0.04)) cs.drawEdge(ctx, edge, picture, dark, 0.55)
       if (state.edge) cs.drawPath(ctx, [state.edge.from, state.edge.to], picture, theme)
-      if (state.path !== null) cs.drawPath(ctx, pathNodes(), picture, theme)
+      if (state.way) cs.drawPath(ctx, state.way, picture, theme)
+    }
+
+    function focusedEdges() {
+      const into = state.linkType !== 'output', out = state.linkType !== 'input'
+      return state.visible.filter((edge) => (into && edge.to.id === state.selected) || (out && edge.from.id === state.selected))
     }
 
     function paintAbove(ctx) {
-      const bare = state.picture.nodes.filter((node) => !node.members.length)
+      const bare = state.picture.nodes.filter((node) => !node.members.length && isShown(node))
       const named = bare.filter((node) => node.kind === 'logit' || state.pinned.has(node.id) || node.id === state.selected)
       const { end } = state.picture.columns[state.picture.columns.length - 1]
       for (const node of named) cs.drawNodeLabel(ctx, node, end, look())
@@ -64,12 +76,12 @@
       drawNode() {
         node.x = x
         node.y = y
-        cs.drawNode(ctx, node, stateOf(node), look())
+        if (isShown(node)) cs.drawNode(ctx, node, stateOf(node), look())
       },
       nodeDimensions: node.members.length ? cs.TILE : { width: 12, height: 12 },
     })
 
-    function openPicture() {
+    function openPicture(viewport) {
       if (net) net.destroy()
       const picture = state.picture
       state.touched = false
@@ -88,11 +100,16 @@
       })
       net.on('beforeDrawing', paintBelow)
       net.on('afterDrawing', paintAbove)
-      net.on('click', onClick)
+      net.on('click', input.onClick)
       net.on('dragStart', () => { state.touched = true; hideCard() })
+      net.on('dragEnd', onDragEnd)
       net.on('zoom', () => { state.touched = true; hideCard() })
       net.on('resize', () => { if (!state.touched) fit() })
       fit()
+      if (viewport) {
+        net.moveTo({ ...viewport, animation: false })
+        state.touched = true
+      }
       ui.box.dataset.ready = 'true'
     }
 
@@ -116,25 +133,39 @@
     // --- state changes: none of them rebuilds the network or moves the view ---------------------
 
     function select(id) {
-      state.selected = id === state.selected ? null : id
-      state.path = null
-      state.edge = null
-      state.links = new Map()
-      for (const edge of state.picture.links) {
-        if (edge.from.id === state.selected) state.links.set(edge.to.id, edge.share)
-        if (edge.to.id === state.selected) state.links.set(edge.from.id, edge.share)
-      }
-      hideCard()
-      cs.fillPanel(ui.panel, state, actions)
-      redraw()
+      focus(id === state.selected ? null : id)
       const node = state.byId.get(state.selected)
-      ui.live.textContent = node ? `${node.label} selected, ${state.links.size} connections listed` : 'Nothing selected'
+      say(node ? `${node.label} selected, ${state.links.size} connections listed` : 'Nothing selected')
       emit({ event: 'select', id: state.selected })
     }
 
+    function focus(id) {
+      Object.assign(state, { selected: id, path: null, way: null, edge: null })
+      link()
+      hideCard()
+      cs.fillPanel(ui.panel, state, actions)
+      redraw()
+    }
+
+    // What the selected node is tied to, by the kind of edges asked for.
+    function link() {
+      state.visible = state.picture.links.filter((edge) => isShown(edge.from) && isShown(edge.to))
+      state.links = new Map()
+      if (state.selected === null) return
+      for (const edge of focusedEdges()) {
+        const other = edge.from.id === state.selected ? edge.to : edge.from
+        state.links.set(other.id, edge.share)
+      }
+    }
+
     function pin(id) {
-      if (!state.pinned.delete(id)) state.pinned.add(id)
-      ui.live.textContent = `${state.nameOf(id)} ${state.pinned.has(id) ? 'pinned' : 'unpinned'}`
+      const node = state.byId.get(id), own = state.homes.get(id)
+      const names = node && node.members.length ? node.members : [id]
+      const pinned = own ? cs.isPinned(own, state.pinned) : state.pinned.has(id)
+      for (const name of [id, ...names]) state.pinned.delete(name)
+      if (!pinned) for (const name of names) state.pinned.add(name)
+      say(`${node ? node.label : state.nameOf(id)} ${pinned ? 'unpinned' : 'pinned'}`)
+      if (state.view === 'pinned') openView('pinned')
       cs.fillPanel(ui.panel, state, actions)
       redraw()
       emit({ event: 'pin', pinned: [...state.pinned].sort() })
@@ -145,7 +176,7 @@
       state.edge = edge
       cs.fillPanel(ui.panel, state, actions)
       redraw()
-      ui.live.textContent = `Edge from ${edge.from.label} to ${edge.to.label}: its heads are shown below the graph`
+      say(`Edge from ${edge.from.label} to ${edge.to.label}: its heads are shown below the graph`)
       emit({ event: 'edge', source: edge.from.id, target: edge.to.id })
     }
 
@@ -155,152 +186,133 @@
       redraw()
     }
 
+    // One of the paths of the overview, by its number; null for none.
     function showPath(number) {
+      const ids = number === null ? null : state.data.paths[number].nodes
       state.path = number
+      state.way = ids && [...new Set(ids.map((id) => state.homes.get(id)).filter(Boolean))]
+      cs.fillPanel(ui.panel, state, actions)
+      redraw()
+    }
+
+    // The strongest way through the selected node, or none where it is shown already.
+    function showWay(node) {
+      const way = state.way ? null : cs.wayThrough(state.visible, node)
+      state.way = way && way.nodes
+      if (way) say(way.ends ? `Strongest way: ${way.nodes.map((step) => step.label).join(', then ')}` : 'Nothing kept leads from here to an output')
       cs.fillPanel(ui.panel, state, actions)
       redraw()
     }
 
     function search(words) {
       const wanted = words.trim().toLowerCase()
-      const hits = state.picture.nodes.filter((node) => `${node.label} ${node.detail} ${node.id}`.toLowerCase().includes(wanted))
+      const hits = state.picture.nodes.filter((node) => isShown(node) && `${node.label} ${node.detail} ${node.id}`.toLowerCase().includes(wanted))
       state.matches = wanted ? new Set(hits.map((node) => node.id)) : null
       ui.found.textContent = wanted ? `${hits.length} found` : ''
       redraw()
       return hits
     }
 
-    function openView(view) {
-      const raw = state.data[view] || state.data.full
-      const selected = state.selected
-      state.view = state.data[view] ? view : 'full'
-      Object.assign(state, cs.preparePicture(raw, state.view === 'groups'), { hovered: null, selected: null, edge: null, links: new Map() })
-      cs.markView(ui, state)
-      openPicture()
+    function filter(change) {
+      Object.assign(state.filter, change)
+      const hidden = state.picture.nodes.filter((node) => !isShown(node)).length
+      ui.hidden.textContent = hidden ? `${hidden.toLocaleString('en')} of ${state.picture.nodes.length.toLocaleString('en')} nodes are hidden.` : ''
+      ui.filter.toggleAttribute('data-on', hidden > 0)
+      link()
       search(ui.search.value)
-      const home = state.homes.get(selected)
-      if (home) { select(home.id); return }
-      cs.fillPanel(ui.panel, state, actions)
     }
 
-    // --- pointer ------------------------------------------------------------------------------
-
-    function nearest(x, y) {
-      const scale = net.getScale(), point = net.DOMtoCanvas({ x, y })
-      let best = null, least = REACH / scale
-      for (const node of state.picture.nodes) {
-        const half = node.members.length ? cs.TILE.width / 2 : 0
-        const away = Math.hypot(Math.max(0, Math.abs(node.x - point.x) - half), node.y - point.y)
-        if (away < least) { least = away; best = node }
-      }
-      return best
+    function openView(view, viewport) {
+      const selected = state.selected, old = state.byId.get(selected)
+      const anchor = (old && old.members[0]) || selected // numbers of supernodes change with every edit
+      const groups = state.data.groups || state.data.full
+      state.view = view === 'groups' && !state.data.groups ? 'full' : view
+      const raw = view === 'pinned' ? cs.pinnedPicture(groups, state.pinned) : state.data[state.view]
+      Object.assign(state, cs.preparePicture(raw, isBent(), state.places), { hovered: null, selected: null, edge: null, way: null, path: null })
+      cs.markView(ui, state)
+      const bare = view === 'pinned' && !state.picture.nodes.some((node) => cs.isPinned(node, state.pinned))
+      ui.empty.textContent = bare ? 'Nothing is pinned yet. Ctrl-click nodes in the other views, or press P, to gather them here with the edges between them.' : ''
+      link()
+      openPicture(viewport)
+      filter({})
+      const home = state.homes.get(anchor)
+      focus(home ? home.id : null)
+      if (state.selected !== selected) emit({ event: 'select', id: state.selected })
     }
 
-    // The strongest edge of the selected node under the pointer, where no node is.
-    function edgeAt(x, y) {
-      if (!options.explain || state.selected === null) return null
-      const point = net.DOMtoCanvas({ x, y }), scale = net.getScale()
-      const close = (node) => !node.members.length && Math.hypot(node.x - point.x, node.y - point.y) < EDGE_ENDS / scale
-      const own = state.picture.links.filter((edge) => edge.from.id === state.selected || edge.to.id === state.selected)
-      const hits = own.filter((edge) => cs.isOnEdge(edge, state.picture, point, EDGE_REACH / scale) && !close(edge.from) && !close(edge.to))
-      return hits.sort((a, b) => Math.abs(b.share) - Math.abs(a.share))[0] || null
+    // --- supernodes by hand -------------------------------------------------------------------
+
+    function startGrouping() {
+      state.chosen = new Set()
+      cs.markGrouping(ui, state)
+      say('Choose nodes for a supernode')
     }
 
-    function onMove(event) {
-      if (!net || event.buttons) return
-      const frame = ui.net.getBoundingClientRect()
-      const node = nearest(event.clientX - frame.left, event.clientY - frame.top)
-      ui.net.style.cursor = node ? 'pointer' : 'grab'
-      if ((node ? node.id : null) === state.hovered) return
-      hover(node ? node.id : null)
-      if (node) showCard(node)
-      else hideCard()
+    function stopGrouping() {
+      state.chosen = null
+      cs.markGrouping(ui, state)
+      redraw()
     }
 
-    function onClick(parameters) {
-      ui.box.focus({ preventScroll: true })
-      const { x, y } = parameters.pointer.DOM
-      const edge = edgeAt(x, y)
-      if (edge) { explain(edge); return }
-      const node = nearest(x, y)
-      const source = parameters.event.srcEvent
-      if (!node) { if (state.selected !== null || state.path !== null) { state.path = null; select(null) } }
-      else if (source.ctrlKey || source.metaKey) pin(node.id)
-      else select(node.id)
+    function choose(node) {
+      if (!state.chosen.delete(node.id)) state.chosen.add(node.id)
+      cs.markGrouping(ui, state)
+      say(`${node.label} ${state.chosen.has(node.id) ? 'chosen' : 'left out'}, ${state.chosen.size} chosen`)
+      redraw()
     }
 
-    // --- hover card ---------------------------------------------------------------------------
-
-    function showCard(node) {
-      ui.card.replaceChildren()
-      cs.fillHeader(ui.card, node, state.data)
-      cs.fillCard(ui.card, node, state.data, ['top'], 5)
-      const link = state.links.get(node.id)
-      if (link !== undefined) cs.el('div', 'cs-card-link', `${cs.signedPercent(link)} share of the link with “${state.nameOf(state.selected)}”`, ui.card)
-      placeCard(net.canvasToDOM({ x: node.x, y: node.y }))
-      ui.card.classList.add('cs-on')
-      ui.live.textContent = `${node.label}, ${node.detail}`
+    function makeGroup() {
+      const nodes = [...state.chosen].map((id) => state.byId.get(id)).filter(Boolean)
+      stopGrouping()
+      if (nodes.length < 2) return
+      const members = nodes.flatMap((node) => node.members.length ? node.members : [node.id])
+      state.view = state.view === 'pinned' ? 'pinned' : 'groups'
+      state.selected = members[0] // found again inside its supernode, once that is there
+      emit({ event: 'group', members })
+      say(`${members.length} nodes become a supernode`)
     }
 
-    // Beside the node where there is room, on its freer side otherwise; always wholly inside.
-    function placeCard(at) {
-      const room = { width: ui.main.clientWidth, height: ui.main.clientHeight }
-      const { offsetWidth: width, offsetHeight: height } = ui.card
-      const fitsRight = at.x + CARD_GAP + width <= room.width - 6
-      const fitsLeft = at.x - CARD_GAP - width >= 6
-      const x = fitsRight ? at.x + CARD_GAP : fitsLeft ? at.x - CARD_GAP - width : at.x > room.width / 2 ? 6 : room.width - width - 6
-      const y = Math.max(6, Math.min(room.height - height - 6, at.y - height / 3))
-      ui.card.style.left = `${x}px`
-      ui.card.style.top = `${y}px`
-    }
+    // --- pointer and keyboard -----------------------------------------------------------------
 
     const hideCard = () => ui.card.classList.remove('cs-on')
+    const input = cs.handleInput(ui, state, options, {
+      net: () => net, isShown, focusedEdges, select, hover, pin, explain, choose, startGrouping, stopGrouping, makeGroup, showPath,
+    })
 
-    // --- keyboard -----------------------------------------------------------------------------
-
-    const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
-
-    function onKey(event) {
-      if (!net || event.target !== ui.box) return
-      const key = cs.keyOf(event)
-      const current = state.byId.get(state.hovered || state.selected)
-      if (ARROWS[key]) travel(current, ARROWS[key])
-      else if (key === 'Enter' && current) select(current.id)
-      else if (key === 'p' && current && !event.ctrlKey && !event.metaKey) pin(current.id)
-      else if (key === 'Escape') leave()
-      else return
-      event.preventDefault()
-    }
-
-    function travel(from, [dx, dy]) {
-      const next = from ? cs.neighbour(state.picture.nodes, from, dx, dy) : state.picture.nodes.find((node) => node.kind === 'logit')
-      if (!next) return
-      hover(next.id)
-      showCard(next)
-    }
-
-    function leave() {
-      hover(null)
-      hideCard()
-      state.path = null
-      if (state.selected !== null) select(null)
-      else showPath(null)
+    function onDragEnd(parameters) {
+      const node = state.byId.get(parameters.nodes[0])
+      if (!node || !state.picture.bent) return
+      const place = { x: node.x, y: node.y }
+      state.places.set(cs.placeName(node), place)
+      emit({ event: 'move', name: cs.placeName(node), ...place })
     }
 
     // --- outside ------------------------------------------------------------------------------
 
+    // next: text (the view's JSON), opening (what the page wants chosen), dark, height, canUndo
     function update(next) {
       setDark(next.dark)
       if (next.height) ui.box.style.height = `${next.height}px`
-      if (next.text === state.text) return
-      const opening = state.text === null ? next : {} // later on, what the person chose stays
-      state.text = next.text
-      state.data = JSON.parse(next.text)
-      state.labels = new Map(state.data.full.nodes.map((node) => [node.id, node.label]))
-      state.pinned = new Set((opening.pinned || [...state.pinned]).filter((id) => state.labels.has(id)))
-      state.selected = opening.selected || state.selected
-      state.path = null
-      openView(opening.view || state.view)
+      state.canUndo = Boolean(next.canUndo)
+      cs.markGrouping(ui, state)
+      const opening = next.opening || {}
+      const isNew = next.text !== state.text, isMeant = state.serial === null || opening.serial !== state.serial
+      if (!isNew && !isMeant) return
+      const view = isMeant && opening.view || state.view
+      const viewport = isNew && state.touched && view === state.view ? { scale: net.getScale(), position: net.getViewPosition() } : null
+      if (isNew) {
+        state.text = next.text
+        state.data = JSON.parse(next.text)
+        state.labels = new Map(state.data.full.nodes.map((node) => [node.id, node.label]))
+      }
+      if (isMeant) { // later on, what the person chose stays
+        state.serial = opening.serial
+        state.pinned = new Set(opening.pinned || [])
+        state.selected = opening.selected || null
+        state.places = new Map((opening.places || []).map(([name, x, y]) => [name, { x, y }]))
+      }
+      state.pinned = new Set([...state.pinned].filter((id) => state.labels.has(id)))
+      openView(view, viewport)
     }
 
     function setDark(dark) {
@@ -313,38 +325,25 @@
       redraw()
     }
 
-    function savePicture() {
-      const shot = document.createElement('canvas'), source = ui.net.querySelector('canvas')
-      shot.width = source.width
-      shot.height = source.height
-      const ctx = shot.getContext('2d')
-      ctx.fillStyle = cs.theme(state.dark).paper // the canvas itself is see-through
-      ctx.fillRect(0, 0, shot.width, shot.height)
-      ctx.drawImage(source, 0, 0)
-      const link = document.createElement('a')
-      link.download = 'circuitscope.png'
-      link.href = shot.toDataURL('image/png')
-      link.click()
-    }
-
-    const wheelOn = (on) => { if (net && options.wheel !== 'always') net.setOptions({ interaction: { zoomView: on } }) }
-    ui.onView = (view) => { openView(view); emit({ event: 'view', view: state.view }) }
-    ui.onSearch = search
-    ui.onSearchEnter = (words) => { const hits = search(words); if (hits.length) select(hits[0].id) }
-    ui.onZoom = zoom
-    ui.onFit = fit
-    ui.onSave = savePicture
-    ui.onTheme = () => setDark(!state.dark)
-    cs.buildToolbar(ui, options)
-    ui.net.addEventListener('mousemove', onMove)
-    ui.main.addEventListener('mouseleave', () => { hover(null); hideCard() })
-    ui.box.addEventListener('keydown', onKey)
-    ui.main.addEventListener('mousedown', () => wheelOn(true))
-    ui.main.addEventListener('mouseleave', () => wheelOn(false))
+    cs.buildToolbar(ui, options, {
+      view: (view) => { openView(view); emit({ event: 'view', view: state.view }) },
+      search,
+      searchEnter: (words) => { const hits = search(words); if (hits.length) select(hits[0].id) },
+      linkType: (type) => { state.linkType = type; link(); redraw() },
+      filter,
+      grouping: () => state.chosen ? stopGrouping() : startGrouping(),
+      makeGroup,
+      undo: () => emit({ event: 'undo' }),
+      zoom,
+      fit,
+      save: () => cs.savePicture(ui.net.querySelector('canvas'), cs.theme(state.dark).paper),
+      theme: () => setDark(!state.dark),
+    })
+    cs.markGrouping(ui, state)
 
     const place = (id) => net.canvasToDOM(state.byId.get(id))
     const destroy = () => { if (net) net.destroy(); root.replaceChildren() }
     const hovered = () => state.hovered
-    return { update, destroy, place, hovered, scale: () => net.getScale(), ids: () => state.picture.nodes.map((node) => node.id) }
+    return { update, destroy, place, hovered, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
   }
 })(globalThis.CircuitScope)

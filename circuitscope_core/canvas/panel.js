@@ -4,8 +4,8 @@
 
   const ROWS_AT_FIRST = 12
 
-  // actions: select(id), hover(id or null), pin(id), showPath(number or null), and, where there is a
-  // model to ask, explain(edge)
+  // actions: select(id), hover(id or null), pin(id), showPath(number or null), showWay(node), and,
+  // where somebody answers, explain(edge) and edit(event)
   cs.fillPanel = function fillPanel(panel, state, actions) {
     const top = panel.dataset.of === String(state.selected) ? panel.scrollTop : 0
     panel.replaceChildren()
@@ -41,10 +41,13 @@
 
   function fillNode(panel, node, state, actions) {
     const bar = cs.el('div', 'cs-panel-bar', null, panel)
-    const pinned = state.pinned.has(node.id)
+    const pinned = cs.isPinned(node, state.pinned)
     cs.button('cs-button', pinned ? 'Unpin' : 'Pin', pinned ? 'Unpin this node (P)' : 'Pin this node: keep its name visible (P)', bar, () => actions.pin(node.id))
     cs.button('cs-button', 'Close', 'Back to the whole graph (Escape)', bar, () => actions.select(null))
     cs.fillHeader(panel, node, state.data)
+    if (node.kind === 'group' && actions.edit) fillGroupTools(panel, node, actions)
+    const way = cs.button('cs-button cs-wide', state.way ? 'Hide the strongest way' : 'Strongest way through here', 'From a token through this node to an output, by the product of the shares', panel, () => actions.showWay(node))
+    way.setAttribute('aria-pressed', Boolean(state.way))
     const inputs = state.picture.links.filter((edge) => edge.to === node)
     const outputs = state.picture.links.filter((edge) => edge.from === node)
     if (node.kind === 'feature' || node.kind === 'logit' || node.kind === 'group') {
@@ -59,6 +62,17 @@
       cs.el('div', 'cs-section', 'Members', panel)
       for (const id of node.members) cs.el('div', 'cs-member', state.nameOf(id), panel)
     }
+  }
+
+  function fillGroupTools(panel, node, actions) {
+    const line = cs.el('div', 'cs-tools', null, panel)
+    const name = cs.el('input', 'cs-name', null, line)
+    name.value = node.label
+    name.maxLength = 120
+    name.setAttribute('aria-label', 'Name of the supernode')
+    name.addEventListener('change', () => actions.edit({ event: 'rename', members: node.members, label: name.value }))
+    name.addEventListener('keydown', (event) => event.stopPropagation())
+    cs.button('cs-button', 'Ungroup', 'Take the supernode apart', line, () => actions.edit({ event: 'split', members: node.members }))
   }
 
   function inputNote(node) {

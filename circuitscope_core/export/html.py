@@ -19,7 +19,16 @@ from circuitscope_core.view import GraphView, layout_graph
 
 CANVAS_FOLDER = Path(__file__).resolve().parents[1] / "canvas"
 """The canvas's own files, which the app's component is made of too."""
-CANVAS_SCRIPTS = ("base.js", "draw.js", "card.js", "panel.js", "frame.js", "graph.js")
+CANVAS_SCRIPTS = (
+    "base.js",
+    "draw.js",
+    "picture.js",
+    "card.js",
+    "panel.js",
+    "frame.js",
+    "input.js",
+    "graph.js",
+)
 """In the order in which they must run, after vis-network."""
 STYLE_SHEET = "graph.css"
 VIS_NETWORK = "vis-network.min.js"

@@ -23,7 +23,7 @@ from circuitscope_core.view.model import (
 )
 from circuitscope_core.view.paths import GraphPath, strongest_paths, to_networkx
 from circuitscope_core.view.tables import FeatureRow, NextToken, feature_rows, next_tokens
-from circuitscope_core.view.text import node_id, node_label, token_label
+from circuitscope_core.view.text import group_name, node_id, node_label, token_label
 
 __all__ = [
     "AblationRow",
@@ -47,6 +47,7 @@ __all__ = [
     "explain_head",
     "explain_link",
     "feature_rows",
+    "group_name",
     "layout_graph",
     "next_tokens",
     "node_id",

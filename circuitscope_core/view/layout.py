@@ -10,7 +10,7 @@ from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph, graph_scores
-from circuitscope_core.supernodes import Supernodes, collapse_graph
+from circuitscope_core.supernodes import Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view.cards import Partners, card_key, card_view
 from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
@@ -199,14 +199,13 @@ def _group(
 ) -> NodeView:
     """Turn the description of a group's strongest member into that of the group."""
     graph = pruned.graph
-    token = token_label(graph.token_texts[strongest.position])
     return NodeView(
         id=name,
         kind="group",
         x=0.0,
         y=0.0,
         label=label,
-        detail=f"supernode of {len(members)} features at “{token}”, token {strongest.position}",
+        detail=f"supernode of {describe_members(graph, members)}",
         layer=strongest.layer,
         position=strongest.position,
         influence=float(pruned.node_influence[list(members)].sum()),

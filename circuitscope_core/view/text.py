@@ -73,15 +73,25 @@ def node_detail(graph: AttributionGraph, index: int) -> str:
     return f"layer {node.layer}, feature {node.feature}, {place}"
 
 
+def group_name(graph: AttributionGraph, group: Supernode) -> str:
+    """Return the name that a person gave a group; empty where none did."""
+    return "" if group.label == describe_members(graph, group.members) else group.label
+
+
 def group_label(
     graph: AttributionGraph,
     group: Supernode,
     cards: FeatureCards | None,
     influence: Sequence[float],
 ) -> str:
-    """Return a group's name: one given by hand, else that of its most influential member."""
-    if group.label != describe_members(graph, group.members) or cards is None:
-        return group.label
+    """Return a group's name: one given by hand, else its tokens or its most influential member."""
+    name = group_name(graph, group)
+    nodes = [graph.node(member) for member in group.members]
+    if not name and all(node.kind is NodeKind.TOKEN for node in nodes):
+        texts = (token_label(graph.token_texts[node.position]) for node in nodes)
+        return f"“{''.join(texts)}”"
+    if name or cards is None:
+        return name or group.label
     strongest = max(group.members, key=lambda member: (influence[member], -member))
     more = f" +{len(group.members) - 1}" if len(group.members) > 1 else ""
     return node_label(graph, strongest, cards) + more

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from pages.ui.address import read_address
 from pages.ui.models import list_models
-from pages.ui.state import change_state, get_state, read_address
+from pages.ui.session import change_state, get_state
 from pages.ui.text import plain
 
 STYLE = """

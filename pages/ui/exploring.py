@@ -6,8 +6,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
+from pages.ui.events import apply_event, keep_suggested, suggest_again, undo_grouping
 from pages.ui.graph_component import draw_graph
-from pages.ui.state import State, apply_event, change_state, get_state, write_address
+from pages.ui.grouping import Groups, groups_of
+from pages.ui.session import change_state, get_state, leave_graph, write_address
+from pages.ui.state import State
 from pages.ui.text import plain
 from pages.ui.tracing import (
     Shown,
@@ -16,6 +19,7 @@ from pages.ui.tracing import (
     look_at_head,
     look_inside,
     name_feature,
+    scores_of_pinned,
     switch_off,
 )
 
@@ -53,7 +57,10 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
     for place, (field, label, meaning) in zip(places, questions, strict=False):
         key = f"graph_{field}"
         st.session_state.setdefault(key, round(getattr(state, field), 2))
-        answers[field] = place.slider(label, 0.0, 1.0, step=0.01, key=key, help=meaning)
+        own = field == "similarity" and state.grouping.groups is not None
+        answers[field] = place.slider(
+            label, 0.0, 1.0, step=0.01, key=key, help=meaning, disabled=own
+        )
     return change_state(**answers), places[-1].container()
 
 
@@ -78,13 +85,55 @@ def draw_downloads(shown: Shown) -> None:
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
     event = draw_graph(shown.text, opening)
-    state = apply_event(get_state(), event)
-    if state != get_state():
+    before = get_state()
+    state = apply_event(before, event, groups_of_shown(shown))
+    if state != before:
         change_state(**vars(state))
-    write_address(get_state())
-    offer_feature(shown, get_state().selected)
-    draw_edge(shown, get_state().edge)
-    draw_ablation(shown, get_state().selected)
+    if state.grouping != before.grouping:
+        st.rerun()
+    write_address(state)
+    draw_grouping(shown, state)
+    draw_pinned_scores(shown, state)
+    offer_feature(shown, state.selected)
+    draw_edge(shown, state.edge)
+    draw_ablation(shown, state.selected)
+
+
+def draw_grouping(shown: Shown, state: State) -> None:
+    """Say whose supernodes these are, and offer to keep, undo or suggest them."""
+    own, n = state.grouping.groups is not None, len(shown.supernodes.merged)
+    changed = state
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        whose = "of your own" if own else "suggested by similarity; edit one, and all become yours"
+        st.caption(f"{n} supernode{'' if n == 1 else 's'} {whose}", width="content")
+        if not own and n and st.button("Keep these", key="graph_keep_groups"):
+            changed = keep_suggested(state, groups_of_shown(shown))
+        if state.grouping.past and st.button("Undo", key="graph_undo_groups"):
+            changed = undo_grouping(state)
+        if own and st.button("Suggest again", key="graph_suggest_groups"):
+            changed = suggest_again(state)
+    if changed != state:
+        change_state(**vars(changed))
+        st.rerun()
+
+
+def groups_of_shown(shown: Shown) -> Groups:
+    """Return the supernodes on the canvas."""
+    return groups_of(shown.pruned, shown.supernodes)
+
+
+def draw_pinned_scores(shown: Shown, state: State) -> None:
+    """Draw how much of the prediction the pinned part explains by itself."""
+    if not state.pinned:
+        return
+    scores = scores_of_pinned(shown, state.pinned)
+    left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
+    left.metric("Replacement score, pinned", f"{scores.replacement:.2f}")
+    middle.metric("Completeness score, pinned", f"{scores.completeness:.2f}")
+    right.caption(
+        f"Of the {len(state.pinned)} pinned nodes alone: features that are not pinned count as "
+        "errors. Tokens always count as explained."
+    )
 
 
 def offer_feature(shown: Shown, selected: str) -> None:
@@ -96,7 +145,7 @@ def offer_feature(shown: Shown, selected: str) -> None:
         icon=":material/account_tree:",
         help="Build the graph of what made this feature active here.",
     ):
-        change_state(target="feature", feature=name, selected="", edge=(), pinned=())
+        leave_graph(target="feature", feature=name)
         st.rerun()
 
 
@@ -110,7 +159,7 @@ def draw_target(state: State) -> None:
         f"This graph explains why feature {number} of layer {layer} is active at token {position}."
     )
     if right.button("Explain the next token", key="graph_explain_output", width="stretch"):
-        change_state(target="automatic", selected="", edge=(), pinned=())
+        leave_graph(target="automatic")
         st.rerun()
 
 

@@ -34,17 +34,25 @@ def component(name: str, page: str) -> Callable[..., Any]:
 def draw_graph(text: str, opening: State) -> Any:
     """Draw a graph and return the canvas's last event, or None.
 
+    A click must not send the whole graph again: the arguments have to stay the same, byte for
+    byte, as long as only the canvas changes the state.
+
     Args:
         text: The view's JSON.
-        opening: What is selected, pinned and shown when the canvas first appears; later on the
-            canvas keeps its own.
+        opening: What is selected, pinned and shown when the canvas first appears, or once its
+            ``serial`` is another; later on the canvas keeps its own.
     """
     return component("circuitscope_graph", "index.html")(
         text=text,
         height=HEIGHT,
-        selected=opening.selected or None,
-        pinned=list(opening.pinned),
-        view=opening.view,
+        opening={
+            "serial": opening.serial,
+            "selected": opening.selected,
+            "pinned": list(opening.pinned),
+            "places": [list(place) for place in opening.places],
+            "view": opening.view,
+        },
+        canUndo=bool(opening.grouping.past),
         key="graph_canvas",
         default=None,
     )

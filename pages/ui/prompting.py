@@ -10,7 +10,8 @@ from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view import token_label
 from pages.ui.graph_component import draw_tokens
 from pages.ui.models import ModelKey
-from pages.ui.state import TARGETS, State, change_state
+from pages.ui.session import change_state
+from pages.ui.state import TARGETS, State
 from pages.ui.tracing import predict
 
 TARGET_TEXT = {

@@ -1,17 +1,16 @@
-"""What a visitor has chosen: one immutable value, in the session and in the address."""
+"""What a visitor has chosen: one immutable value."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 import circuitscope_core as cs
+from pages.ui.grouping import SUGGESTED, Grouping
 
-KEY = "circuitscope"
 DEMO_PROMPT = "The National Digital Analytics Group (N"
 TARGETS = ("automatic", "tokens", "difference", "feature")
-VIEWS = ("full", "groups")
+VIEWS = ("full", "groups", "pinned")
+Places = tuple[tuple[str, float, float], ...]
+"""Where nodes were dragged to: the id of the node, or of a supernode's first member, and x, y."""
 
 
 @dataclass(frozen=True)
@@ -37,100 +36,15 @@ class State:
     edge: tuple[str, ...] = ()
     """Source and target of the edge that was clicked; nothing where none was."""
     pinned: tuple[str, ...] = ()
+    grouping: Grouping = SUGGESTED
+    places: Places = ()
+    serial: int = 0
+    """Counts the changes that the page made to what the canvas shows."""
     seen: str = ""
     """The last canvas event that was dealt with."""
 
 
 STATE_DEFAULTS = State()
-IN_ADDRESS = {
-    "model": "model",
-    "prompt": "prompt",
-    "target": "target",
-    "tokens": "tokens",
-    "minus": "minus",
-    "feature": "feature",
-    "nodes": "node_threshold",
-    "edges": "edge_threshold",
-    "similarity": "similarity",
-    "view": "view",
-    "node": "selected",
-}
-"""Names in the address and the fields they stand for."""
-CHOICES = {"target": TARGETS, "view": VIEWS}
-
-
-def get_state() -> State:
-    """Return the session's state; on its first call it comes from the address."""
-    if KEY not in st.session_state:
-        st.session_state[KEY], _ = read_address(st.query_params.to_dict())
-    state: State = st.session_state[KEY]
-    return state
-
-
-def change_state(**changes: Any) -> State:
-    """Replace some of the session's choices."""
-    st.session_state[KEY] = state = replace(get_state(), **changes)
-    return state
-
-
-def read_address(parameters: Mapping[str, str]) -> tuple[State, tuple[str, ...]]:
-    """Return the state that an address asks for, and the names in it that make no sense."""
-    values: dict[str, Any] = {}
-    dropped = []
-    for name, field in IN_ADDRESS.items():
-        if name not in parameters:
-            continue
-        value = _parse(field, parameters[name])
-        if value is None:
-            dropped.append(name)
-        else:
-            values[field] = value
-    return replace(STATE_DEFAULTS, **values), tuple(dropped)
-
-
-def _parse(field: str, text: str) -> str | float | None:
-    """Return a field's value, or None where the text is none."""
-    if isinstance(getattr(STATE_DEFAULTS, field), float):
-        try:
-            number = float(text)
-        except ValueError:
-            return None
-        return number if 0 <= number <= 1 else None
-    return text if field not in CHOICES or text in CHOICES[field] else None
-
-
-def address_of(state: State) -> dict[str, str]:
-    """Return the parameters that lead back to a state: model, prompt and what is not as usual."""
-    always = ("model", "prompt")
-    values = {name: getattr(state, field) for name, field in IN_ADDRESS.items()}
-    return {
-        name: f"{value:g}" if isinstance(value, float) else value
-        for name, value in values.items()
-        if value != getattr(STATE_DEFAULTS, IN_ADDRESS[name]) or (name in always and value)
-    }
-
-
-def write_address(state: State) -> None:
-    """Put the state into the address, where it differs."""
-    wanted = address_of(state)
-    if st.query_params.to_dict() != wanted:
-        st.query_params.from_dict(wanted)
-
-
-def apply_event(state: State, event: Mapping[str, Any] | None) -> State:
-    """Return the state after an event of the canvas; one seen before changes nothing."""
-    if not event or event.get("nonce") == state.seen:
-        return state
-    state = replace(state, seen=str(event.get("nonce", "")))
-    if event.get("event") == "select":
-        return replace(state, selected=str(event.get("id") or ""), edge=())
-    if event.get("event") == "edge":
-        return replace(state, edge=(str(event.get("source")), str(event.get("target"))))
-    if event.get("event") == "pin":
-        return replace(state, pinned=tuple(str(name) for name in event.get("pinned", [])))
-    if event.get("event") == "view" and event.get("view") in VIEWS:
-        return replace(state, view=str(event["view"]))
-    return state
 
 
 def feature_target(text: str) -> cs.FeatureTarget:

@@ -26,6 +26,7 @@ from circuitscope_core.view import (
     next_tokens,
     node_indices,
 )
+from pages.ui.grouping import to_supernodes
 from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.state import State, targets_of
 
@@ -122,14 +123,22 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
             on_step(cs.AttributionProgress(step))
 
     graph = trace(tracing, on_step)
-    settings = (state.node_threshold, state.edge_threshold, state.similarity)
+    own = state.grouping.groups
+    settings = (
+        state.node_threshold,
+        state.edge_threshold,
+        state.similarity if own is None else own,
+    )
 
     def build() -> Shown:
         bundle = load_model(tracing.model)
         tell("Sum the influence over all paths and prune")
         pruned = cs.prune_graph(graph, state.node_threshold, state.edge_threshold)
         tell("Group similar features")
-        groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
+        if own is None:
+            groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
+        else:
+            groups = to_supernodes(pruned, own)
         parts = (bundle.tokenizer, bundle.feature_cards, groups, bundle.global_weights)
         view = layout_graph(pruned, *parts)
         return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
@@ -163,6 +172,14 @@ def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
         return ablate(load_model(shown.tracing.model), graph, nodes)
 
     return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def scores_of_pinned(shown: Shown, pinned: tuple[str, ...]) -> cs.GraphScores:
+    """Return the scores of the graph with all features that are not pinned counted as errors."""
+    graph = shown.pruned.graph
+    nodes = node_indices(shown.pruned, pinned)
+    key = ("pinned", shown.tracing, nodes)
+    return recent_views().get(key, lambda: cs.graph_scores(graph, nodes))
 
 
 def name_feature(shown: Shown, selected: str) -> str:

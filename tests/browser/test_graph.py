@@ -172,3 +172,71 @@ def test_the_canvas_follows_the_theme(url, browser, scheme):
     frame = open_graph(page, url)
     assert frame.locator(".cs").get_attribute("data-theme") == scheme
     page.close()
+
+
+def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
+    frame = open_graph(page, url, "?view=groups")
+    names = [n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("E_")][5:8]
+    frame.locator(".cs").focus()
+    page.keyboard.down("g")
+    for name in names:
+        page.mouse.click(*point_of(frame, name))
+    expect(frame.get_by_role("button", name="Choose nodes to make")).to_have_text(
+        "Cancel (3 chosen)"
+    )
+    page.keyboard.up("g")
+    name = frame.get_by_label("Name of the supernode")
+    expect(name).to_be_visible(timeout=WAIT)
+    expect(page).to_have_url(re.compile("subgraph=1"), timeout=WAIT)
+    name.fill("my <b>word</b>")
+    name.press("Enter")
+    expect(frame.locator(".cs-panel .cs-title")).to_have_text("my <b>word</b>", timeout=WAIT)
+    address = page.url.split("/graph")[1]
+    again = open_graph(page, url, address)
+    expect(again.locator(".cs-panel .cs-title")).to_have_text("my <b>word</b>", timeout=WAIT)
+    again.get_by_role("button", name="Take the supernode apart").click()
+    again.wait_for_function("CircuitScope.view.ids().every(id => !id.startsWith('group'))")
+    again.get_by_role("button", name="Undo the last change of supernodes").click()
+    again.wait_for_function("CircuitScope.view.ids().some(id => id.startsWith('group'))")
+
+
+def test_what_is_pinned_has_a_view_and_scores_of_its_own(url, page):
+    frame = open_graph(page, url)
+    show_pinned = frame.get_by_role("button", name="Show the outputs and what you pinned")
+    show_pinned.click()
+    expect(frame.locator(".cs-empty")).to_contain_text("Nothing is pinned yet")
+    frame.get_by_role("button", name="Show every kept node").click()
+    name = first_feature(frame)
+    page.keyboard.down("Control")
+    page.mouse.click(*point_of(frame, name))
+    page.keyboard.up("Control")
+    expect(page.get_by_text("Replacement score, pinned")).to_be_visible(timeout=WAIT)
+    show_pinned.click()
+    frame.wait_for_function(f"CircuitScope.view.ids().includes('{name}')")
+    assert len(frame.evaluate("CircuitScope.view.ids()")) == 2
+    x, y = point_of(frame, name)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 10, steps=4)
+    page.mouse.up()
+    moved = point_of(frame, name)
+    assert moved[0] > x + 30
+    frame.get_by_role("button", name="Show every kept node").click()
+    show_pinned.click()
+    assert point_of(frame, name) == pytest.approx(moved, abs=2)
+
+
+def test_errors_and_common_features_can_be_hidden(url, page):
+    frame = open_graph(page, url, "?nodes=0.95")
+    before = frame.evaluate("CircuitScope.view.ids()")
+    frame.get_by_text("Show", exact=True).click()
+    frame.get_by_label("Features that fire on at most").select_option("0.001")
+    expect(frame.locator(".cs-filter-box .cs-note")).to_contain_text("nodes are hidden")
+    assert len(frame.evaluate("CircuitScope.view.ids()")) < len(before)
+
+
+def test_the_strongest_way_through_a_node_leads_to_an_output(url, page):
+    frame = open_graph(page, url)
+    page.mouse.click(*point_of(frame, first_feature(frame)))
+    frame.get_by_role("button", name="From a token through this node").click()
+    expect(frame.locator(".cs-live")).to_contain_text("Strongest way: ")

@@ -38,6 +38,15 @@ def test_scores_are_the_fractions_worked_out_by_hand(graph):
     assert scores.completeness_circuit_tracer == pytest.approx(theirs)
 
 
+def test_features_left_out_of_a_subgraph_count_as_errors(graph):
+    # F1 is an error now: what it takes from T is no longer asked
+    scores = graph_scores(graph, [F0])
+    assert scores.replacement == pytest.approx((6 / 8) / (6 / 8 + 2 / 8))
+    # nodes with inputs: F0 (2/8) wholly explained, L (1) for 6/8
+    assert scores.completeness == pytest.approx((2 / 8 + 6 / 8) / (2 / 8 + 1))
+    assert graph_scores(graph, [F0, F1]) == graph_scores(graph)
+
+
 def test_the_weakest_nodes_go_first(graph):
     # sorted: T 7/11, F0 2/11, F1 and E 1/11 each (L has none); 9/11 = 0.818 reach 0.8
     pruned = prune_graph(graph, node_threshold=0.8, edge_threshold=1.0)

@@ -1,17 +1,19 @@
 """What a visitor has chosen: to the address and back, and the canvas's events."""
 
+import base64
+import json
+import zlib
+
 import pytest
 
 from circuitscope_core import FeatureTarget, GraphError
+from pages.ui.address import LONGEST_SUBGRAPH, address_of, read_address
+from pages.ui.events import apply_event, keep_suggested, suggest_again, undo_grouping
+from pages.ui.grouping import Group, Grouping, join, rename, split
 from pages.ui.models import is_model_name
-from pages.ui.state import (
-    STATE_DEFAULTS,
-    State,
-    address_of,
-    apply_event,
-    feature_target,
-    read_address,
-)
+from pages.ui.state import STATE_DEFAULTS, State, feature_target
+
+PAIR, OTHERS = Group("say D", ("0_1_2", "0_3_2")), Group("", ("1_1_5", "2_1_5"))
 
 
 def test_a_state_survives_the_address():
@@ -25,6 +27,9 @@ def test_a_state_survives_the_address():
         node_threshold=0.65,
         view="groups",
         selected="0_3_2",
+        pinned=("0_3_2", "E_1_2"),
+        grouping=Grouping((PAIR, Group("<b>\u202e😀", ("1_1_5", "2_1_5")))),
+        places=(("0_1_2", 10.5, -3.0),),
     )
     read, dropped = read_address(address_of(state))
     assert read == state
@@ -42,6 +47,35 @@ def test_an_address_names_only_what_is_not_as_usual():
 def test_nonsense_in_an_address_is_left_out_and_named(name, value):
     state, dropped = read_address({name: value, "prompt": "x"})
     assert dropped == (name,)
+    assert state == State(prompt="x")
+
+
+def pack(data):
+    return "1." + base64.urlsafe_b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2." + pack({})[2:],
+        "1.!!!",
+        "1." + base64.urlsafe_b64encode(b"no zlib").decode(),
+        pack([]),
+        pack({"pinned": [7]}),
+        pack({"pinned": 7}),
+        pack({"groups": [["a"], 3]}),
+        pack({"groups": None}),
+        pack({"groups": [[1, "a", "b"]]}),
+        pack({"places": [["a", 1]]}),
+        pack({"places": [["a", "nan", 1]]}),
+        pack({"pinned": ["x" * LONGEST_SUBGRAPH]}),
+        pack({})[:-4],
+    ],
+)
+def test_a_broken_subgraph_in_an_address_is_left_out_and_named(text):
+    state, dropped = read_address({"subgraph": text, "prompt": "x"})
+    assert dropped == ("subgraph",)
     assert state == State(prompt="x")
 
 
@@ -66,6 +100,63 @@ def test_events_change_selection_pins_and_view():
     assert state.edge == ("a", "b")
     state = apply_event(state, {"event": "select", "id": None, "nonce": "5"})
     assert (state.selected, state.edge) == ("", ())
+
+
+def test_supernodes_are_edited_from_the_suggested_ones_and_undone():
+    state = apply_event(
+        STATE_DEFAULTS,
+        {"event": "group", "members": ["0_3_2", "9_9_9"], "nonce": "1"},
+        (PAIR, OTHERS),
+    )
+    # what is left of the first group is a single node, so no group any more
+    assert state.grouping.groups == (OTHERS, Group("", ("0_3_2", "9_9_9")))
+    members = ["9_9_9", "0_3_2"]
+    state = apply_event(
+        state, {"event": "rename", "members": members, "label": " a\nb ", "nonce": "2"}
+    )
+    assert state.grouping.groups[1].label == "a b"
+    state = apply_event(state, {"event": "split", "members": members, "nonce": "3"})
+    assert state.grouping.groups == (OTHERS,)
+    state = apply_event(state, {"event": "undo", "nonce": "4"})
+    assert state.grouping.groups[1].label == "a b"
+    assert undo_grouping(undo_grouping(state)) == State(seen="4")
+    assert undo_grouping(STATE_DEFAULTS) == STATE_DEFAULTS
+    assert undo_grouping(suggest_again(state)) == state
+
+
+def test_suggested_supernodes_can_be_kept_as_they_are():
+    state = keep_suggested(STATE_DEFAULTS, (PAIR,))
+    assert state.grouping.groups == (PAIR,)
+
+
+def test_a_change_of_supernodes_that_changes_nothing_is_none():
+    event = {"event": "split", "members": ["x"], "nonce": "1"}
+    assert apply_event(STATE_DEFAULTS, event, (PAIR,)) == State(seen="1")
+    assert join((PAIR,), ["0_1_2"]) == (PAIR,)
+    assert split((PAIR,), ["0_1_2"]) == rename((PAIR,), ["0_1_2"], "x") == (PAIR,)
+
+
+def test_the_last_place_of_a_node_counts():
+    state = STATE_DEFAULTS
+    for number, x in enumerate((1, 2.5)):
+        state = apply_event(state, {"event": "move", "name": "a", "x": x, "y": 3, "nonce": number})
+    assert state.places == (("a", 2.5, 3.0),)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "move", "name": "a", "x": "1", "y": 2},
+        {"event": "move", "name": "a", "x": float("nan"), "y": 2},
+        {"event": "view", "view": "3d"},
+        {"event": "group", "members": "ab"},
+        {"event": "no such"},
+        {},
+    ],
+)
+def test_an_event_that_makes_no_sense_changes_nothing(event):
+    state = apply_event(STATE_DEFAULTS, {**event, "nonce": "1"}, (PAIR,))
+    assert state == State(seen="1")
 
 
 def test_an_event_counts_once():

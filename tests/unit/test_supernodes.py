@@ -11,6 +11,7 @@ from circuitscope_core import (
     attribute,
     cluster_features,
     collapse_graph,
+    group_by_hand,
     prune_graph,
 )
 from circuitscope_core.supernodes import Supernode, Supernodes, complete_link, decoder_similarity
@@ -103,6 +104,22 @@ def test_groups_can_be_edited_and_the_old_ones_stay_as_they_were():
     assert before.groups[0].members == (0, 1)
     with pytest.raises(GraphError, match=r"\[9\] are no kept features"):
         before.group([9], "x")
+
+
+def test_groups_by_hand_hold_any_kept_node_and_leave_out_the_others():
+    graph = random_graph(0, density=1.0)
+    pruned = prune_graph(graph, 0.6, 1.0)
+    kept = pruned.kept_nodes.tolist()
+    dropped = next(node for node in range(graph.n_nodes) if node not in kept)
+    token, feature = graph.token_nodes.start, kept[0]
+    groups = group_by_hand(pruned, [("first", [token, feature, dropped]), ("", [feature])])
+    first = next(group for group in groups.groups if group.label == "first")
+    assert first.members == (feature, token)
+    assert groups.merged == (first,)
+    everywhere = [node for group in groups.groups for node in group.members]
+    features = [node for node in kept if node < graph.n_features]
+    assert sorted(everywhere) == sorted([*features, token])
+    assert first.members in collapse_graph(pruned, groups).members
 
 
 def test_a_threshold_outside_its_range_is_refused():
