@@ -41,6 +41,7 @@ from circuitscope_core.errors import (
     ConfigError,
     CorpusError,
     GraphError,
+    NotesError,
     PromptError,
     TrainingError,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "ModelConfig",
     "Node",
     "NodeKind",
+    "NotesError",
     "ParquetSource",
     "PromptError",
     "PruneConfig",

@@ -38,3 +38,7 @@ class TrainingError(CircuitScopeError):
 
 class GraphError(CircuitScopeError):
     """A graph, or what was asked of it, does not hold together."""
+
+
+class NotesError(CircuitScopeError):
+    """A person's notes cannot be read or written."""

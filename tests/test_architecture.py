@@ -34,6 +34,7 @@ ROOMS = [
     "bundle",
     "view",
     "export",
+    "notes",
     "pipeline",
     "launch",
     "cli",

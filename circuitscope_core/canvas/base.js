@@ -68,5 +68,8 @@ globalThis.CircuitScope = globalThis.CircuitScope || {};
   }
   cs.theme = (dark) => (dark ? THEMES.dark : THEMES.light)
 
+  // How strongly a feature fires on a token: share of its strongest activation.
+  cs.heat = (share) => `rgba(240, 120, 32, ${(0.12 + 0.68 * Math.min(1, share)).toFixed(2)})`
+
   cs.keyOf = (event) => event.key.length === 1 ? event.key.toLowerCase() : event.key
 })(globalThis.CircuitScope)

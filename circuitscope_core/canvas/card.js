@@ -21,7 +21,11 @@
 
   cs.fillHeader = function fillHeader(parent, node, data) {
     const title = cs.el('h4', 'cs-title', node.label, parent)
-    if (node.card) title.title = 'Label made by rule, from what its strongest examples share and the token it raises most'
+    const card = node.kind === 'feature' && data.cards[node.card]
+    if (card) {
+      const badge = cs.el('span', 'cs-badge', card.by_hand ? 'named by a person' : 'automatic', title)
+      badge.title = card.by_hand ? 'A person wrote this label' : 'Label made by rule, from what its strongest examples share and the token it raises most'
+    }
     cs.el('div', 'cs-detail', node.detail, parent)
     const list = cs.el('dl', 'cs-facts', null, parent)
     for (const [name, value] of cs.factsOf(node, data)) {
@@ -92,8 +96,7 @@
       const token = cs.el('span', i === example.peak ? 'cs-peak' : '', example.tokens[i], i < example.peak ? before : after)
       const activation = heat.get(i)
       if (!activation) continue
-      const share = Math.min(1, activation / (card.max_activation || 1))
-      token.style.background = `rgba(240, 120, 32, ${(0.12 + 0.68 * share).toFixed(2)})`
+      token.style.background = cs.heat(activation / (card.max_activation || 1))
       token.title = activation.toPrecision(3)
     }
   }

@@ -2,19 +2,24 @@
 (function (cs) {
   'use strict'
   const send = (type, data) => globalThis.parent.postMessage({ isStreamlitMessage: true, type, ...data }, '*')
-  const view = cs.mount(document.getElementById('root'), {
+
+  // The first arguments say what the page answers to; see the options of the canvas.
+  const mount = ({ answers }) => cs.mount(document.getElementById('root'), {
     wheel: 'focus',
-    explain: true,
-    edit: true,
+    explain: answers,
+    edit: answers,
     emit: (value) => send('streamlit:setComponentValue', { value, dataType: 'json' }),
   })
-  cs.view = view
 
   globalThis.addEventListener('message', (event) => {
     if (event.source !== globalThis.parent || event.data.type !== 'streamlit:render') return
     const { args, theme } = event.data
+    if (!cs.view) {
+      performance.mark('cs-data')
+      cs.view = mount(args)
+    }
     send('streamlit:setFrameHeight', { height: args.height + 2 })
-    view.update({ ...args, dark: Boolean(theme && theme.base === 'dark') })
+    cs.view.update({ ...args, dark: Boolean(theme && theme.base === 'dark') })
   })
   send('streamlit:componentReady', { apiVersion: 1 })
 })(globalThis.CircuitScope)

@@ -27,7 +27,8 @@
     return { root, box, bar, main, net, empty, card, panel, legend, live }
   }
 
-  // on: view, search, searchEnter, linkType, filter, grouping, makeGroup, undo, zoom, fit, save, theme
+  // on: view, search, searchEnter, linkType, filter, grouping, makeGroup, undo, zoom, fit, save, tour,
+  // theme
   cs.buildToolbar = function buildToolbar(ui, options, on) {
     ui.views = cs.el('div', 'cs-views', null, ui.bar)
     ui.views.setAttribute('role', 'group')
@@ -61,6 +62,7 @@
         else ui.box.requestFullscreen()
       })
     }
+    cs.button('cs-button', 'Tour', 'A tour of the graph in six steps', ui.bar, () => on.tour())
     if (options.themeButton) cs.button('cs-button', 'Theme', 'Light or dark', ui.bar, () => on.theme())
   }
 

@@ -19,7 +19,7 @@
     const emit = (event) => options.emit && options.emit({ ...event, nonce: `${Date.now()}-${Math.random()}` })
     const redraw = () => { if (net) net.redraw() }
     const say = (text) => { ui.live.textContent = text }
-    const actions = { select, hover, pin, showPath, showWay, explain: options.explain ? explain : null, edit: options.edit ? emit : null }
+    const actions = { select, hover, pin, showPath, showWay, tour: () => startTour(), explain: options.explain ? explain : null, edit: options.edit ? emit : null }
 
     // --- what is drawn ------------------------------------------------------------------------
 
@@ -111,6 +111,7 @@
         state.touched = true
       }
       ui.box.dataset.ready = 'true'
+      globalThis.performance.mark('cs-painted')
     }
 
     function fit() {
@@ -325,6 +326,16 @@
       redraw()
     }
 
+    const firstOf = (kind) => {
+      const nodes = state.picture.nodes.filter((node) => node.kind === kind && isShown(node))
+      return nodes.sort((a, b) => b.influence - a.influence)[0]
+    }
+    const startTour = cs.buildTour(ui, {
+      open: (view) => { if (state.view !== view) openView(view) },
+      choose: (kind) => { const node = kind && firstOf(kind); if (state.selected !== (node ? node.id : null)) select(node ? node.id : null) },
+      point: (kind) => { const node = firstOf(kind); if (node) { hover(node.id); input.showCard(node) } },
+    })
+
     cs.buildToolbar(ui, options, {
       view: (view) => { openView(view); emit({ event: 'view', view: state.view }) },
       search,
@@ -337,6 +348,7 @@
       zoom,
       fit,
       save: () => cs.savePicture(ui.net.querySelector('canvas'), cs.theme(state.dark).paper),
+      tour: startTour,
       theme: () => setDark(!state.dark),
     })
     cs.markGrouping(ui, state)
@@ -344,6 +356,8 @@
     const place = (id) => net.canvasToDOM(state.byId.get(id))
     const destroy = () => { if (net) net.destroy(); root.replaceChildren() }
     const hovered = () => state.hovered
-    return { update, destroy, place, hovered, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
+    const pinned = () => [...state.pinned]
+    const counts = () => ({ edges: state.picture.links.length, leftOut: state.picture.n_edges_left_out })
+    return { update, destroy, place, hovered, pinned, counts, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
   }
 })(globalThis.CircuitScope)

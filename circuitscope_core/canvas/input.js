@@ -118,6 +118,6 @@
     ui.main.addEventListener('mousedown', () => wheelOn(true))
     ui.box.addEventListener('keydown', onKey)
     ui.box.addEventListener('keyup', onKeyUp)
-    return { onClick }
+    return { onClick, showCard }
   }
 })(globalThis.CircuitScope)

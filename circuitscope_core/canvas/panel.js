@@ -21,6 +21,7 @@
     const isToken = state.picture.nodes.some(node => node.kind === 'logit' && node.probability !== null)
     cs.el('h4', 'cs-title', isToken ? 'What caused the next token?' : 'What caused this output?', panel)
     cs.el('p', 'cs-note', 'Tokens at the bottom, layers above them, outputs at the top. Point at a node to see what it responds to; click it to see what feeds it and what it feeds.', panel)
+    cs.button('cs-button', 'Take the tour', 'A tour of the graph in six steps', panel, actions.tour)
     cs.el('div', 'cs-prompt', data.prompt, panel)
     const facts = cs.el('dl', 'cs-facts cs-overview', null, panel)
     for (const fact of data.facts) {
@@ -46,6 +47,7 @@
     cs.button('cs-button', 'Close', 'Back to the whole graph (Escape)', bar, () => actions.select(null))
     cs.fillHeader(panel, node, state.data)
     if (node.kind === 'group' && actions.edit) fillGroupTools(panel, node, actions)
+    if (node.kind === 'feature' && node.card && actions.edit) fillLabelTool(panel, node, actions)
     const way = cs.button('cs-button cs-wide', state.way ? 'Hide the strongest way' : 'Strongest way through here', 'From a token through this node to an output, by the product of the shares', panel, () => actions.showWay(node))
     way.setAttribute('aria-pressed', Boolean(state.way))
     const inputs = state.picture.links.filter((edge) => edge.to === node)
@@ -64,14 +66,32 @@
     }
   }
 
+  function fillLabelTool(panel, node, actions) {
+    const line = cs.el('div', 'cs-tools', null, panel)
+    const open = cs.button('cs-button', 'Edit label', 'Name this feature yourself; an empty name brings the automatic one back', line, () => {
+      open.remove()
+      const name = fillName(line, node.label, 'Label of the feature', (label) => {
+        const [layer, feature] = node.card.split('/').map(Number)
+        actions.edit({ event: 'label', layer, feature, label })
+      })
+      name.focus()
+      name.select()
+    })
+  }
+
+  function fillName(line, value, meaning, keep) {
+    const name = cs.el('input', 'cs-name', null, line)
+    name.value = value
+    name.maxLength = 120
+    name.setAttribute('aria-label', meaning)
+    name.addEventListener('change', () => keep(name.value))
+    name.addEventListener('keydown', (event) => event.stopPropagation())
+    return name
+  }
+
   function fillGroupTools(panel, node, actions) {
     const line = cs.el('div', 'cs-tools', null, panel)
-    const name = cs.el('input', 'cs-name', null, line)
-    name.value = node.label
-    name.maxLength = 120
-    name.setAttribute('aria-label', 'Name of the supernode')
-    name.addEventListener('change', () => actions.edit({ event: 'rename', members: node.members, label: name.value }))
-    name.addEventListener('keydown', (event) => event.stopPropagation())
+    fillName(line, node.label, 'Name of the supernode', (label) => actions.edit({ event: 'rename', members: node.members, label }))
     cs.button('cs-button', 'Ungroup', 'Take the supernode apart', line, () => actions.edit({ event: 'split', members: node.members }))
   }
 

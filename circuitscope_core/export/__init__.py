@@ -1,4 +1,4 @@
-"""Graphs as files: JSON for graph viewers, one standalone page, GraphML."""
+"""Graphs as files: JSON for graph viewers, one standalone page, a picture, GraphML."""
 
 from circuitscope_core.export.files import slugify
 from circuitscope_core.export.graph_json import (
@@ -17,6 +17,7 @@ from circuitscope_core.export.html import (
     render_html,
     render_view,
 )
+from circuitscope_core.export.svg import PictureName, export_svg, render_svg
 from circuitscope_core.view import GraphPath, strongest_paths
 
 __all__ = [
@@ -25,14 +26,17 @@ __all__ = [
     "STYLE_SHEET",
     "VIS_NETWORK",
     "GraphPath",
+    "PictureName",
     "export_graph",
     "export_graphml",
     "export_html",
+    "export_svg",
     "feature_card_json",
     "find_vis_network",
     "graph_to_json",
     "graphml_text",
     "render_html",
+    "render_svg",
     "render_view",
     "slugify",
     "strongest_paths",

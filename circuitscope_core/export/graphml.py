@@ -1,17 +1,14 @@
 """GraphML, for graph programs such as Gephi and yEd."""
 
-import re
 from pathlib import Path
 
 import networkx as nx
 
-from circuitscope_core.export.files import write_text
+from circuitscope_core.export.files import write_text, xml_text
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.view.paths import to_networkx
 from circuitscope_core.view.text import node_id, node_label
-
-NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def graphml_text(pruned: PrunedGraph, cards: FeatureCards | None = None) -> str:
@@ -25,7 +22,7 @@ def graphml_text(pruned: PrunedGraph, cards: FeatureCards | None = None) -> str:
             layer=node.layer,
             position=node.position,
             feature=node.feature,
-            label=NOT_IN_XML.sub("\ufffd", node_label(graph, index, cards)),
+            label=xml_text(node_label(graph, index, cards)),
             influence=float(pruned.node_influence[index]),
         )
     named = nx.relabel_nodes(effects, {index: node_id(graph, index) for index in effects.nodes})

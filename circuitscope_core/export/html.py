@@ -26,6 +26,7 @@ CANVAS_SCRIPTS = (
     "card.js",
     "panel.js",
     "frame.js",
+    "tour.js",
     "input.js",
     "graph.js",
 )

@@ -1,7 +1,7 @@
 """What a feature responds to, as values, and their Parquet file."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class FeatureCard:
     bottom_tokens: tuple[int, ...]
     """Token ids whose logits they lower most, strongest first."""
     examples: tuple[Example, ...]
+    by_hand: bool = False
+    """Whether a person wrote the label."""
 
     @property
     def is_dead(self) -> bool:
@@ -59,9 +61,7 @@ class FeatureCard:
 
     def percentile(self, activation: float) -> float:
         """Return the share of its activations above 0 that lie below ``activation``, 0 to 1."""
-        if not self.quantiles:
-            return 0.0
-        return sum(value < activation for value in self.quantiles) / len(self.quantiles)
+        return _share_below(self.quantiles, activation)
 
 
 _EXAMPLE_TYPE = pa.struct(
@@ -92,15 +92,22 @@ SCHEMA = pa.schema(
 class FeatureCards(Sequence[FeatureCard]):
     """All cards of a transcoder, ordered by layer and feature; rows become objects on demand."""
 
-    def __init__(self, table: pa.Table, d_transcoder: int) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        d_transcoder: int,
+        labels: Mapping[tuple[int, int], str] | None = None,
+    ) -> None:
         self._table = table
         self._d_transcoder = d_transcoder
+        self._labels = dict(labels or {})
 
     @classmethod
     def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
         """Collect cards that are ordered by layer and feature, none missing."""
         rows = [
-            {**vars(card), "examples": [vars(item) for item in card.examples]} for card in cards
+            {**_columns_of(card), "examples": [vars(item) for item in card.examples]}
+            for card in cards
         ]
         return cls(pa.Table.from_pylist(rows, schema=SCHEMA), d_transcoder)
 
@@ -122,8 +129,17 @@ class FeatureCards(Sequence[FeatureCard]):
             )
         return cls(table, d_transcoder)
 
+    def with_labels(self, labels: Mapping[tuple[int, int], str]) -> "FeatureCards":
+        """Return the cards with a person's labels, by layer and feature, in the place of ours."""
+        return FeatureCards(self._table, self._d_transcoder, labels)
+
+    @property
+    def labels(self) -> tuple[tuple[tuple[int, int], str], ...]:
+        """A person's labels, ordered: what makes these cards others than the bundle's."""
+        return tuple(sorted(self._labels.items()))
+
     def save(self, path: Path) -> None:
-        """Write the Parquet file."""
+        """Write the Parquet file; labels of a person's are no part of it."""
         pq.write_table(self._table, path, compression="zstd", compression_level=9)
 
     def __len__(self) -> int:
@@ -133,7 +149,9 @@ class FeatureCards(Sequence[FeatureCard]):
         if isinstance(index, slice):
             return [self[row] for row in range(*index.indices(len(self)))]
         row = range(len(self))[index]
-        return _card_from_row(self._table.slice(row, 1).to_pylist()[0])
+        card = _card_from_row(self._table.slice(row, 1).to_pylist()[0])
+        label = self._labels.get((card.layer, card.feature))
+        return card if label is None else replace(card, label=label, by_hand=True)
 
     def __iter__(self) -> Iterator[FeatureCard]:
         for row in range(len(self)):
@@ -147,11 +165,30 @@ class FeatureCards(Sequence[FeatureCard]):
 
     def label(self, layer: int, feature: int) -> str:
         """Return one feature's label, without the rest of its card."""
+        if (layer, feature) in self._labels:
+            return self._labels[layer, feature]
         return str(self._table["label"][layer * self._d_transcoder + feature].as_py())
+
+    def frequency(self, layer: int, feature: int) -> float:
+        """Return the share of tokens on which a feature fires, without the rest of its card."""
+        return float(self._table["frequency"][layer * self._d_transcoder + feature].as_py())
+
+    def percentile(self, layer: int, feature: int, activation: float) -> float:
+        """Return what ``FeatureCard.percentile`` does, without the rest of the card."""
+        quantiles = self._table["quantiles"][layer * self._d_transcoder + feature].as_py()
+        return _share_below(quantiles, activation)
 
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
         return list(self._table.column(name).to_pylist())
+
+
+def _share_below(quantiles: Sequence[float], activation: float) -> float:
+    return sum(value < activation for value in quantiles) / len(quantiles) if quantiles else 0.0
+
+
+def _columns_of(card: FeatureCard) -> dict[str, Any]:
+    return {name: value for name, value in vars(card).items() if name in SCHEMA.names}
 
 
 def _card_from_row(row: dict[str, Any]) -> FeatureCard:

@@ -22,6 +22,12 @@ from circuitscope_core.view.model import (
     Picture,
 )
 from circuitscope_core.view.paths import GraphPath, strongest_paths, to_networkx
+from circuitscope_core.view.similar import (
+    SimilarFeature,
+    Trial,
+    similar_features,
+    try_feature,
+)
 from circuitscope_core.view.tables import FeatureRow, NextToken, feature_rows, next_tokens
 from circuitscope_core.view.text import group_name, node_id, node_label, token_label
 
@@ -43,6 +49,8 @@ __all__ = [
     "PairRow",
     "PathView",
     "Picture",
+    "SimilarFeature",
+    "Trial",
     "ablate",
     "explain_head",
     "explain_link",
@@ -53,7 +61,9 @@ __all__ = [
     "node_id",
     "node_indices",
     "node_label",
+    "similar_features",
     "strongest_paths",
     "to_networkx",
     "token_label",
+    "try_feature",
 ]

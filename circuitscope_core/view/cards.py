@@ -42,6 +42,7 @@ def card_view(
     return CardView(
         title=f"layer {card.layer}, feature {card.feature}",
         label=card.label,
+        by_hand=card.by_hand,
         frequency=card.frequency,
         max_activation=card.max_activation,
         histogram=card.histogram,

@@ -117,6 +117,8 @@ class CardView:
 
     title: str
     label: str
+    by_hand: bool
+    """Whether a person wrote the label."""
     frequency: float
     max_activation: float
     histogram: tuple[int, ...]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.tokenizer import encode_prompt
-from circuitscope_core.view.text import card_of, node_label, token_label
+from circuitscope_core.view.text import node_id, node_label, token_label
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class NextToken:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One kept feature at one token."""
+    """One active feature at one token."""
 
     influence: float
     label: str
@@ -34,6 +35,14 @@ class FeatureRow:
     """Share of its own activations below this one; None without cards."""
     frequency: float | None
     """Share of tokens on which it fires; None without cards."""
+    kept: bool
+    """Whether pruning kept it."""
+    into: float | None
+    """Its direct effect on the node asked about; None where none was."""
+    out_of: float | None
+    """The direct effect on it of the node asked about; None where none was."""
+    id: str
+    """The same as in the picture and in the exported JSON."""
 
 
 def next_tokens(bundle: ReplacementModel, prompt: str, n: int = 8) -> tuple[NextToken, ...]:
@@ -53,26 +62,62 @@ def next_tokens(bundle: ReplacementModel, prompt: str, n: int = 8) -> tuple[Next
     )
 
 
-def feature_rows(pruned: PrunedGraph, cards: FeatureCards | None = None) -> tuple[FeatureRow, ...]:
-    """Return the kept features, the most influential first."""
+def feature_rows(
+    pruned: PrunedGraph,
+    cards: FeatureCards | None = None,
+    *,
+    every: bool = False,
+    partner: int | None = None,
+) -> tuple[FeatureRow, ...]:
+    """Return the active features, the most influential first.
+
+    Args:
+        pruned: The pruned graph.
+        cards: Give the features their labels and figures.
+        every: Also those that pruning dropped.
+        partner: A node whose direct effects on and from each feature are wanted, kept or not.
+    """
     graph = pruned.graph
-    kept = pruned.node_mask[graph.feature_nodes].nonzero()[:, 0].tolist()
-    rows = []
-    for index in sorted(kept, key=lambda index: -float(pruned.node_influence[index])):
-        layer, position, feature = graph.features[index].tolist()
-        card = card_of(graph, index, cards)
-        activation = float(graph.activations[index])
-        rows.append(
-            FeatureRow(
-                influence=float(pruned.node_influence[index]),
-                label=node_label(graph, index, cards),
-                layer=layer,
-                feature=feature,
-                token=token_label(graph.token_texts[position]),
-                position=position,
-                activation=activation,
-                percentile=card.percentile(activation) if card else None,
-                frequency=card.frequency if card else None,
-            )
-        )
-    return tuple(rows)
+    shown = torch.ones(graph.n_features, dtype=torch.bool) if every else pruned.node_mask
+    indices = shown[: graph.n_features].nonzero()[:, 0]
+    order = pruned.node_influence[indices].argsort(descending=True, stable=True)
+    into, out_of = _effects(graph, partner)
+    return tuple(
+        _feature_row(pruned, index, cards, (into, out_of)) for index in indices[order].tolist()
+    )
+
+
+def _effects(
+    graph: AttributionGraph, partner: int | None
+) -> tuple[list[float] | None, list[float] | None]:
+    if partner is None:
+        return None, None
+    features = graph.feature_nodes
+    return graph.adjacency[partner, features].tolist(), graph.adjacency[features, partner].tolist()
+
+
+def _feature_row(
+    pruned: PrunedGraph,
+    index: int,
+    cards: FeatureCards | None,
+    effects: tuple[list[float] | None, list[float] | None],
+) -> FeatureRow:
+    graph = pruned.graph
+    layer, position, feature = graph.features[index].tolist()
+    activation = float(graph.activations[index])
+    into, out_of = (column[index] if column else None for column in effects)
+    return FeatureRow(
+        influence=float(pruned.node_influence[index]),
+        label=node_label(graph, index, cards),
+        layer=layer,
+        feature=feature,
+        token=token_label(graph.token_texts[position]),
+        position=position,
+        activation=activation,
+        percentile=cards.percentile(layer, feature, activation) if cards else None,
+        frequency=cards.frequency(layer, feature) if cards else None,
+        kept=bool(pruned.node_mask[index]),
+        into=into,
+        out_of=out_of,
+        id=node_id(graph, index),
+    )
