@@ -34,7 +34,7 @@ def start_app():
 
 def open_page(page, title):
     """Choose a page in the menu, so that the menu has its proper names."""
-    page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
     page.wait_for_timeout(3000)
 
 

@@ -34,6 +34,16 @@ def apply_event(state: State, event: Event | None, suggested: Groups = ()) -> St
     return state
 
 
+def label_of_event(state: State, event: Event | None) -> tuple[int, int, str] | None:
+    """Return layer, feature and text where a new event of the canvas names a feature."""
+    if not event or event.get("nonce") == state.seen or event.get("event") != "label":
+        return None
+    layer, feature = event.get("layer"), event.get("feature")
+    if not (isinstance(layer, int) and isinstance(feature, int) and min(layer, feature) >= 0):
+        return None
+    return layer, feature, str(event.get("label") or "")
+
+
 def undo_grouping(state: State) -> State:
     """Return the state before the last change of supernodes."""
     return _regroup(state, state.grouping.undo())

@@ -3,38 +3,34 @@
 import altair as alt
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-import circuitscope_core as cs
-from pages.ui.events import apply_event, keep_suggested, suggest_again, undo_grouping
+from pages.ui.events import (
+    apply_event,
+    keep_suggested,
+    label_of_event,
+    suggest_again,
+    undo_grouping,
+)
 from pages.ui.graph_component import draw_graph
 from pages.ui.grouping import Groups, groups_of
+from pages.ui.keeping import draw_views
+from pages.ui.selected import draw_selected, write_label
 from pages.ui.session import change_state, get_state, leave_graph, write_address
+from pages.ui.sharing import draw_downloads
 from pages.ui.state import State
-from pages.ui.text import plain
 from pages.ui.tracing import (
     Shown,
-    downloads,
-    feature_table,
     look_at_head,
     look_inside,
-    name_feature,
     scores_of_pinned,
-    switch_off,
 )
 
 MOST_PATHS = 10
 """Bars drawn for an edge; the table beside them has all."""
 
-DOWNLOADS = {
-    "html": ("Standalone page", "One file with this graph to explore; works without a network."),
-    "json": ("Graph JSON", "For Neuronpedia and circuit-tracer."),
-    "graphml": ("GraphML", "For Gephi, yEd and networkx."),
-}
 
-
-def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
-    """Let the visitor choose how much is shown; also returns the free place beside it."""
+def ask_for_thresholds(state: State) -> State:
+    """Let the visitor choose how much is shown, or a view that was kept."""
     questions = (
         (
             "node_threshold",
@@ -53,7 +49,7 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
         ),
     )
     answers = {}
-    places = st.columns([2, 2, 2, 1.3], gap="medium", vertical_alignment="bottom")
+    places = st.columns([2, 2, 2, 1.2], gap="medium", vertical_alignment="bottom")
     for place, (field, label, meaning) in zip(places, questions, strict=False):
         key = f"graph_{field}"
         st.session_state.setdefault(key, round(getattr(state, field), 2))
@@ -61,42 +57,33 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
         answers[field] = place.slider(
             label, 0.0, 1.0, step=0.01, key=key, help=meaning, disabled=own
         )
-    return change_state(**answers), places[-1].container()
-
-
-def draw_downloads(shown: Shown) -> None:
-    """Offer the graph as files."""
-    with st.popover("Download", icon=":material/download:", width="stretch"):
-        for name, (contents, media_type) in downloads(shown).items():
-            label, meaning = DOWNLOADS[name.rsplit(".", 1)[1]]
-            st.download_button(
-                label,
-                contents,
-                file_name=name,
-                mime=media_type,
-                help=meaning,
-                width="stretch",
-                on_click="ignore",
-                key=f"graph_download_{label}",
-            )
+    with places[-1]:
+        draw_views(state.model)
+    return change_state(**answers)
 
 
 @st.fragment
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
+    above, beside = st.columns([5, 1.2], vertical_alignment="center")
     event = draw_graph(shown.text, opening)
     before = get_state()
+    relabel = label_of_event(before, event)
     state = apply_event(before, event, groups_of_shown(shown))
     if state != before:
         change_state(**vars(state))
-    if state.grouping != before.grouping:
+    if relabel:
+        write_label(shown, *relabel)
+    if relabel or state.grouping != before.grouping:
         st.rerun()
     write_address(state)
-    draw_grouping(shown, state)
+    with above:
+        draw_grouping(shown, state)
+    with beside:
+        draw_downloads(shown, state)
     draw_pinned_scores(shown, state)
-    offer_feature(shown, state.selected)
     draw_edge(shown, state.edge)
-    draw_ablation(shown, state.selected)
+    draw_selected(shown, state.selected)
 
 
 def draw_grouping(shown: Shown, state: State) -> None:
@@ -104,8 +91,7 @@ def draw_grouping(shown: Shown, state: State) -> None:
     own, n = state.grouping.groups is not None, len(shown.supernodes.merged)
     changed = state
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        whose = "of your own" if own else "suggested by similarity; edit one, and all become yours"
-        st.caption(f"{n} supernode{'' if n == 1 else 's'} {whose}", width="content")
+        st.caption(whose_groups(n, own), width="content")
         if not own and n and st.button("Keep these", key="graph_keep_groups"):
             changed = keep_suggested(state, groups_of_shown(shown))
         if state.grouping.past and st.button("Undo", key="graph_undo_groups"):
@@ -115,6 +101,16 @@ def draw_grouping(shown: Shown, state: State) -> None:
     if changed != state:
         change_state(**vars(changed))
         st.rerun()
+
+
+def whose_groups(n: int, own: bool) -> str:
+    """Return how many supernodes there are and who made them."""
+    count = f"{n or 'No'} supernode{'' if n == 1 else 's'}"
+    if own:
+        return f"{count} of your own"
+    if n:
+        return f"{count} suggested by similarity; edit one, and all become yours"
+    return f"{count} at this similarity: lower it, or hold G and click nodes to make one"
 
 
 def groups_of_shown(shown: Shown) -> Groups:
@@ -134,19 +130,6 @@ def draw_pinned_scores(shown: Shown, state: State) -> None:
         f"Of the {len(state.pinned)} pinned nodes alone: features that are not pinned count as "
         "errors. Tokens always count as explained."
     )
-
-
-def offer_feature(shown: Shown, selected: str) -> None:
-    """Offer to explain the selected feature instead of the output."""
-    name = name_feature(shown, selected)
-    if name and st.button(
-        "Explain this feature",
-        key="graph_explain_feature",
-        icon=":material/account_tree:",
-        help="Build the graph of what made this feature active here.",
-    ):
-        leave_graph(target="feature", feature=name)
-        st.rerun()
 
 
 def draw_target(state: State) -> None:
@@ -239,40 +222,6 @@ def draw_head(shown: Shown, edge: tuple[str, ...], heads: tuple[tuple[int, int],
     )
 
 
-def draw_ablation(shown: Shown, selected: str) -> None:
-    """Draw what the model does without the selected feature."""
-    try:
-        rows = switch_off(shown, selected)
-    except cs.CircuitScopeError as error:
-        st.caption(plain(str(error)))
-        return
-    if not rows:
-        return
-    pictures = (shown.view.full, shown.view.groups or shown.view.full)
-    nodes = {node.id: node for picture in pictures for node in picture.nodes}
-    with st.container(border=True):
-        st.subheader("Check it: the selected node switched off")
-        st.caption(
-            "The graph predicts how each output's logit changes. The model, run without the "
-            "feature and all else frozen, must agree; the probabilities let later layers react."
-        )
-        st.text(f"{nodes[selected].label}: {nodes[selected].detail}")
-        signed = st.column_config.NumberColumn
-        st.dataframe(
-            pd.DataFrame([vars(row) for row in rows]),
-            hide_index=True,
-            width="stretch",
-            key="graph_ablation",
-            column_config={
-                "token": "Output",
-                "predicted": signed("Logit change: predicted by the graph", format="%+.4f"),
-                "measured": signed("measured in the model", format="%+.4f"),
-                "probability_before": signed("Probability before", format="percent"),
-                "probability_after": signed("Probability after", format="percent"),
-            },
-        )
-
-
 def draw_scores(shown: Shown) -> None:
     """Draw how far the graph can be trusted."""
     scores, pruned = shown.scores, shown.pruned
@@ -298,31 +247,3 @@ def draw_details(shown: Shown) -> None:
     )
     lines = (f"{path.strength:6.2%}  {path.text}" for path in shown.view.paths)
     st.code("\n".join(lines), language=None, wrap_lines=True)
-    st.subheader("Features kept")
-    table = feature_table(shown)
-    if table.empty:
-        st.info("No feature is kept. Raise the node threshold.")
-        return
-    percent = st.column_config.NumberColumn
-    st.dataframe(
-        table,
-        hide_index=True,
-        width="stretch",
-        key="graph_features",
-        column_config={
-            "influence": st.column_config.ProgressColumn(
-                "Influence",
-                min_value=0.0,
-                max_value=float(table["influence"].max()),
-                format="percent",
-            ),
-            "label": st.column_config.TextColumn("Label", width="medium"),
-            "layer": "Layer",
-            "feature": "Feature",
-            "token": "Token",
-            "position": "Position",
-            "activation": percent("Activation", format="%.2f"),
-            "percentile": percent("Percentile", format="percent"),
-            "frequency": percent("Fires on", format="percent"),
-        },
-    )

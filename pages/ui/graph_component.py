@@ -31,7 +31,9 @@ def component(name: str, page: str) -> Callable[..., Any]:
     return components.declare_component(name, path=str(folder))
 
 
-def draw_graph(text: str, opening: State) -> Any:
+def draw_graph(
+    text: str, opening: State, *, key: str = "graph_canvas", answers: bool = True
+) -> Any:
     """Draw a graph and return the canvas's last event, or None.
 
     A click must not send the whole graph again: the arguments have to stay the same, byte for
@@ -41,6 +43,8 @@ def draw_graph(text: str, opening: State) -> Any:
         text: The view's JSON.
         opening: What is selected, pinned and shown when the canvas first appears, or once its
             ``serial`` is another; later on the canvas keeps its own.
+        key: Tells one canvas from another.
+        answers: Whether the page answers questions about edges and edits of supernodes.
     """
     return component("circuitscope_graph", "index.html")(
         text=text,
@@ -53,13 +57,27 @@ def draw_graph(text: str, opening: State) -> Any:
             "view": opening.view,
         },
         canUndo=bool(opening.grouping.past),
-        key="graph_canvas",
+        answers=answers,
+        key=key,
         default=None,
     )
 
 
-def draw_tokens(tokens: list[str]) -> None:
-    """Draw tokens as a row of chips."""
+def draw_tokens(
+    tokens: list[str],
+    heat: list[float] | None = None,
+    most: float = 1.0,
+    *,
+    key: str = "prompt_tokens",
+) -> None:
+    """Draw tokens as a row of chips.
+
+    Args:
+        tokens: Their texts.
+        heat: A value of at least 0 for each, shown as colour.
+        most: The value with the full colour.
+        key: Tells one row from another.
+    """
     component("circuitscope_tokens", "tokens.html")(
-        tokens=tokens, key="prompt_tokens", default=None
+        tokens=tokens, heat=heat or [], most=most, key=key, default=None
     )

@@ -5,16 +5,30 @@ from typing import Literal
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-ICONS = {
-    "train": ":material/model_training:",
-    "prompt": ":material/edit:",
-    "graph": ":material/account_tree:",
+PageName = Literal["home", "train", "prompt", "graph", "gallery"]
+PAGES: dict[PageName, tuple[str, str]] = {
+    "home": ("Home", ":material/home:"),
+    "train": ("Train", ":material/model_training:"),
+    "prompt": ("Prompt", ":material/edit:"),
+    "graph": ("Graph", ":material/account_tree:"),
+    "gallery": ("Gallery", ":material/photo_library:"),
 }
 
 
-def link_to(page: Literal["train", "prompt", "graph"], label: str) -> None:
+def draw_menu() -> None:
+    """Draw the links to all pages in the sidebar.
+
+    Streamlit's own menu names the files for a visitor who opens a page of a fresh server by its
+    link: ``app.py``, which knows better names, has not run then.
+    """
+    with st.sidebar:
+        for name, (title, _) in PAGES.items():
+            link_to(name, title)
+
+
+def link_to(page: PageName, label: str) -> None:
     """Draw a link to a page; plain words where a page is run without the app around it."""
     try:
-        st.page_link(f"pages/{page}.py", label=label, icon=ICONS[page])
+        st.page_link(f"pages/{page}.py", label=label, icon=PAGES[page][1])
     except StreamlitAPIException:
         st.caption(label)

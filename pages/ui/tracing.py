@@ -11,13 +11,22 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
+from circuitscope_core.export import (
+    PictureName,
+    graph_to_json,
+    graphml_text,
+    render_svg,
+    render_view,
+    slugify,
+)
 from circuitscope_core.view import (
     AblationRow,
     GraphView,
     HeadExplanation,
     LinkExplanation,
     NextToken,
+    SimilarFeature,
+    Trial,
     ablate,
     explain_head,
     explain_link,
@@ -25,9 +34,12 @@ from circuitscope_core.view import (
     layout_graph,
     next_tokens,
     node_indices,
+    similar_features,
+    try_feature,
 )
 from pages.ui.grouping import to_supernodes
 from pages.ui.models import ModelKey, load_model, model_key
+from pages.ui.notebook import cards_of
 from pages.ui.state import State, targets_of
 
 Value = TypeVar("Value")
@@ -124,11 +136,9 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
 
     graph = trace(tracing, on_step)
     own = state.grouping.groups
-    settings = (
-        state.node_threshold,
-        state.edge_threshold,
-        state.similarity if own is None else own,
-    )
+    grouping = state.similarity if own is None else own
+    cards = cards_of(tracing.model)
+    settings = (state.node_threshold, state.edge_threshold, grouping, cards.labels)
 
     def build() -> Shown:
         bundle = load_model(tracing.model)
@@ -139,19 +149,25 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
             groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
         else:
             groups = to_supernodes(pruned, own)
-        parts = (bundle.tokenizer, bundle.feature_cards, groups, bundle.global_weights)
+        parts = (bundle.tokenizer, cards, groups, bundle.global_weights)
         view = layout_graph(pruned, *parts)
         return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
 
     return recent_views().get((tracing, settings), build)
 
 
-def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
-    """Return the files on offer: name to contents and media type."""
+def downloads(shown: Shown, state: State, *, dark: bool) -> dict[str, tuple[str, str]]:
+    """Return the files on offer: name to contents and media type.
+
+    Args:
+        shown: The graph.
+        state: What is selected and which view is open; the picture shows the same.
+        dark: Draw the picture in the dark theme.
+    """
     slug = slugify(shown.pruned.graph.prompt)
 
     def build() -> dict[str, tuple[str, str]]:
-        cards = load_model(shown.tracing.model).feature_cards
+        cards = cards_of(shown.tracing.model)
         graph = shown.pruned.graph
         data = graph_to_json(graph, shown.pruned, supernodes=shown.supernodes, cards=cards)
         return {
@@ -160,7 +176,10 @@ def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
             f"{slug}.graphml": (graphml_text(shown.pruned, cards), "application/xml"),
         }
 
-    return recent_views().get(("files", shown.tracing, shown.view.digest), build)
+    name: PictureName = "full" if state.view == "full" or not shown.view.groups else "groups"
+    picture = render_svg(shown.view, picture=name, selected=state.selected, dark=dark)
+    files = recent_views().get(("files", shown.tracing, shown.view.digest), build)
+    return {**files, f"{slug}.svg": (picture, "image/svg+xml")}
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
@@ -213,7 +232,7 @@ def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> 
     """Return why a head attends from an edge's target to its source."""
     graph = shown.pruned.graph
     key, query = (int(graph.node_positions[members_of(shown, name)[0]]) for name in edge)
-    cards = load_model(shown.tracing.model).feature_cards
+    cards = cards_of(shown.tracing.model)
 
     def compute() -> HeadExplanation:
         return explain_head(graph, head, query, key, cards)
@@ -221,10 +240,35 @@ def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> 
     return recent_views().get(("head", shown.tracing, head, query, key), compute)
 
 
-def feature_table(shown: Shown) -> pd.DataFrame:
-    """Return the kept features, the most influential first."""
-    rows = feature_rows(shown.pruned, load_model(shown.tracing.model).feature_cards)
-    return pd.DataFrame([vars(row) for row in rows])
+def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
+    """Return the active features, the most influential first; empty columns are left out.
+
+    Args:
+        shown: The graph.
+        every: Also those that pruning dropped.
+        selected: A node whose direct effects on and from each feature are wanted.
+    """
+    partners = members_of(shown, selected) if selected else ()
+    rows = feature_rows(
+        shown.pruned,
+        cards_of(shown.tracing.model),
+        every=every,
+        partner=partners[0] if len(partners) == 1 else None,
+    )
+    return pd.DataFrame([vars(row) for row in rows]).dropna(axis="columns", how="all")
+
+
+def similar_to(shown: Shown, layer: int, feature: int) -> tuple[SimilarFeature, ...]:
+    """Return the features that write most like one."""
+    cards = cards_of(shown.tracing.model)
+    transcoder = load_model(shown.tracing.model).transcoder
+    key = ("similar", shown.tracing.model, layer, feature, cards.labels)
+    return recent_views().get(key, lambda: similar_features(transcoder, cards, layer, feature))
+
+
+def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
+    """Return what a feature does on a text of the visitor's."""
+    return try_feature(load_model(shown.tracing.model).replacement, layer, feature, text)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
+ROOT = Path(__file__).parents[2]
 PAINTED = """() => {
   const canvas = document.querySelector('.cs-net canvas')
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
@@ -118,9 +121,8 @@ def test_the_heads_of_an_edge_are_a_click_in_the_list_away(url, page):
     expect(button).to_have_attribute("aria-pressed", "true")
     heading = page.get_by_role("heading", name="Inside the edge")
     heading.wait_for(timeout=WAIT)
-    expect(
-        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
-    ).to_be_visible(timeout=WAIT)
+    chart = page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
+    expect(chart.first).to_be_visible(timeout=WAIT)
     frame.get_by_role("button", name="Back to the whole graph").click()
     expect(heading).to_have_count(0, timeout=WAIT)
 
@@ -153,7 +155,7 @@ def test_downloads_hold_the_graph_and_the_page_works_without_a_network(
     url, page, context, tmp_path
 ):
     open_graph(page, url)
-    page.get_by_test_id("stPopoverButton").click()
+    page.get_by_role("button", name="Download", exact=True).click()
     data = json.loads(download(page, "Graph JSON").read_text())
     assert data["metadata"]["schema_version"] == 1
     assert data["nodes"]
@@ -240,3 +242,63 @@ def test_the_strongest_way_through_a_node_leads_to_an_output(url, page):
     page.mouse.click(*point_of(frame, first_feature(frame)))
     frame.get_by_role("button", name="From a token through this node").click()
     expect(frame.locator(".cs-live")).to_contain_text("Strongest way: ")
+
+
+def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(serve, page, tmp_path):
+    shutil.copytree(ROOT / "models" / "demo", tmp_path / "demo")
+    with serve(CIRCUITSCOPE_MODELS=str(tmp_path)) as url:
+        frame = open_graph(page, url)
+        page.mouse.click(*point_of(frame, first_feature(frame)))
+        expect(frame.locator(".cs-panel .cs-badge")).to_have_text("automatic")
+        frame.get_by_role("button", name="Name this feature").click()
+        frame.get_by_label("Label of the feature").fill("a <i>name</i>")
+        frame.get_by_label("Label of the feature").press("Enter")
+        expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
+        expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
+        page.get_by_role("tab", name="Try on your text").click()
+        page.get_by_role("textbox", name="Your text").fill("Group (N")
+        page.get_by_role("textbox", name="Your text").press("Enter")
+        expect(page.get_by_text("It fires on")).to_be_visible(timeout=WAIT)
+        page.get_by_role("tab", name="Similar features").click()
+        expect(page.get_by_text("By the cosine of their decoder vectors")).to_be_visible()
+
+
+def test_a_view_is_kept_under_a_name_and_opened_again(serve, page, tmp_path):
+    shutil.copytree(ROOT / "models" / "demo", tmp_path / "demo")
+    with serve(CIRCUITSCOPE_MODELS=str(tmp_path)) as url:
+        frame = open_graph(page, url, "?nodes=0.6")
+        name = first_feature(frame)
+        page.keyboard.down("Control")
+        page.mouse.click(*point_of(frame, name))
+        page.keyboard.up("Control")
+        expect(page).to_have_url(re.compile("subgraph=1"), timeout=WAIT)
+        page.get_by_role("button", name="Views").click()
+        page.get_by_role("textbox", name="Name").fill("mine")
+        page.get_by_role("button", name="Keep this view").click()
+        expect(page.get_by_text("Kept as")).to_be_visible(timeout=WAIT)
+        frame = open_graph(page, url)
+        page.get_by_role("button", name="Views").click()
+        page.get_by_role("button", name="mine", exact=True).click()
+        expect(page).to_have_url(re.compile("nodes=0.6.*subgraph=1"), timeout=WAIT)
+        frame.wait_for_function(f"CircuitScope.view.pinned().includes('{name}')", timeout=WAIT)
+
+
+def test_the_tour_leads_through_the_graph(url, page):
+    frame = open_graph(page, url)
+    frame.get_by_role("button", name="A tour of the graph").first.click()
+    tour = frame.get_by_role("dialog", name="Tour of the graph")
+    for step in range(1, 7):
+        expect(tour).to_contain_text(f"{step} of 6")
+        tour.get_by_role("button", name="The next step").click()
+    expect(tour).to_be_hidden()
+    expect(page.get_by_role("tab", name="Switch it off")).to_be_visible(timeout=WAIT)
+
+
+def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):
+    page.goto(f"{fresh_url}/graph")
+    menu = page.get_by_test_id("stSidebar")
+    for name in ("Home", "Train", "Prompt", "Graph", "Gallery"):
+        expect(menu.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
+    menu.get_by_role("link", name="Home").click()
+    expect(page.get_by_role("heading", name="CircuitScope")).to_be_visible(timeout=WAIT)
