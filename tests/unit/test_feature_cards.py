@@ -173,10 +173,47 @@ def test_a_label_quotes_what_the_strongest_examples_share():
     assert label == "“␣(N” → “D”"
 
 
+@pytest.mark.parametrize(
+    ("texts", "label"),
+    [
+        # the peak is the letter between bars
+        (
+            ("a |G|roup", "the |B|oard", "an |A|gency", "his |U|nion"),
+            "first letter of a capitalised",
+        ),
+        (("(|a|nd", "f(|x|, y", "say (|o|r", "(|m|ay"), "first letter of a word after “(”"),
+        (("a (|N|DA", "a (|R|BC", "b (|D|AG", "c (|X|Y"), "letter among capitals after “(”"),
+        (("b|e|ar", "t|h|is", "m|o|re", "c|l|ap"), "second letter of a word"),
+        (("wor|d|", "bea|r|,", "mor|e|.", "cla|p|!"), "last letter of a word"),
+        (("in 1|7|", "at 2|3|,", "is 4|9|.", "of 6|8| "), "last digit of a number"),
+        (("in |1|7", "at |2|3", "is |4|9", "of |6|8"), "first digit of a number"),
+        (("ex|p|ect", "re|p|lay", "ca|p|e", "su|p|er"), "“p”, letter inside a word"),
+        (("fa|n|cy", "ba|n|ks", "fo|r|ks", "co|r|n"), "“an” or “or”"),
+    ],
+)
+def test_a_label_says_where_in_a_word_a_feature_fires(texts, label):
+    examples = []
+    for text in texts:
+        before, peak, after = text.split("|")
+        examples.append(example(before + peak + after, peak=len(before)))
+    found = label_feature(ByteTokenizer(), examples, ())
+    assert found.startswith(label)
+
+
+def test_a_label_looks_at_one_document_only():
+    tokenizer = ByteTokenizer()
+    token_ids = (*b"word", tokenizer.separator_id, *b"Xy")
+    starts = [
+        Example("top", "tests", (*token_ids[:5], ord(letter), ord("y")), (0.0,) * 7, 5)
+        for letter in "ABCD"
+    ]
+    assert label_feature(tokenizer, starts, ()) == "first letter of a capitalised word"
+
+
 def test_a_label_names_a_class_of_tokens_or_the_commonest():
-    digits = [example(f"x{digit}") for digit in "1234"]
+    digits = [example(f"{digit}{digit}7", peak=1) for digit in "1234"]
     assert label_feature(ByteTokenizer(), digits, ()) == "a digit"
-    mixed = [example(f"x{letter}") for letter in "a!b?"]
+    mixed = [example(f"x{letter}") for letter in "a!7?"]
     assert label_feature(ByteTokenizer(), mixed, ()).startswith("one of “")
 
 
