@@ -29,12 +29,12 @@ CASES = {
 }
 REPEATS = 5
 CARD = """point => {
-  const net = document.querySelector('.cs-net'), frame = net.getBoundingClientRect()
+  const net = CircuitScope.view.canvas(), frame = net.getBoundingClientRect()
   const start = performance.now()
   const at = { clientX: frame.left + point.x, clientY: frame.top + point.y, bubbles: true }
   net.dispatchEvent(new MouseEvent('mousemove', at))
   return new Promise(resolve => requestAnimationFrame(() => setTimeout(() => {
-    resolve(document.querySelector('.cs-card.cs-on') ? performance.now() - start : Infinity)
+    resolve(CircuitScope.view.hasCard() ? performance.now() - start : Infinity)
   })))
 }"""
 

@@ -3,9 +3,10 @@
 (function (cs) {
   'use strict'
 
+  const RESENT = 4 // events in one message
   const MARGIN = { left: 86, top: 34, right: 30 }
 
-  // options: emit(event), wheel 'always' or 'focus', themeButton, and, where there is somebody who
+  // options: emit(events, the latest last), wheel 'always' or 'focus', themeButton, and, where there is somebody who
   // answers, explain (edges) and edit (supernodes, labels)
   cs.mount = function mount(root, options) {
     const ui = cs.buildFrame(root)
@@ -16,7 +17,12 @@
       nameOf: (id) => state.labels.get(id) || id, labels: new Map(),
     }
     let net = null
-    const emit = (event) => options.emit && options.emit({ ...event, nonce: `${Date.now()}-${Math.random()}` })
+    // The last few events go together: one that comes while the page still answers another would be lost.
+    let recent = []
+    const emit = (event) => {
+      recent = [...recent.slice(1 - RESENT), { ...event, nonce: `${Date.now()}-${Math.random()}` }]
+      if (options.emit) options.emit(recent)
+    }
     const redraw = () => { if (net) net.redraw() }
     const say = (text) => { ui.live.textContent = text }
     const actions = { select, hover, pin, showPath, showWay, tour: () => startTour(), explain: options.explain ? explain : null, edit: options.edit ? emit : null }
@@ -347,7 +353,7 @@
       undo: () => emit({ event: 'undo' }),
       zoom,
       fit,
-      save: () => cs.savePicture(ui.net.querySelector('canvas'), cs.theme(state.dark).paper),
+      save: () => cs.savePicture(canvas(), cs.theme(state.dark).paper),
       tour: startTour,
       theme: () => setDark(!state.dark),
     })
@@ -357,7 +363,9 @@
     const destroy = () => { if (net) net.destroy(); root.replaceChildren() }
     const hovered = () => state.hovered
     const pinned = () => [...state.pinned]
+    const canvas = () => ui.net.querySelector('canvas')
+    const hasCard = () => ui.card.classList.contains('cs-on')
     const counts = () => ({ edges: state.picture.links.length, leftOut: state.picture.n_edges_left_out })
-    return { update, destroy, place, hovered, pinned, counts, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
+    return { update, destroy, place, hovered, pinned, canvas, hasCard, counts, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
   }
 })(globalThis.CircuitScope)

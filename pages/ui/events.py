@@ -11,16 +11,27 @@ from pages.ui.state import VIEWS, State
 Event = Mapping[str, Any]
 
 
-def apply_event(state: State, event: Event | None, suggested: Groups = ()) -> State:
-    """Return the state after an event of the canvas; one seen before changes nothing.
+def news(state: State, message: Any) -> tuple[Event, ...]:
+    """Return the events of a message that were not dealt with yet, in their order.
+
+    Args:
+        state: Its ``seen`` is the last event that was.
+        message: What the canvas sent: its last few events, of which some were sent before.
+    """
+    events = [event for event in message or () if isinstance(event, Mapping)]
+    names = [event.get("nonce") for event in events]
+    first = names.index(state.seen) + 1 if state.seen in names else 0
+    return tuple(events[first:])
+
+
+def apply_event(state: State, event: Event, suggested: Groups = ()) -> State:
+    """Return the state after an event of the canvas.
 
     Args:
         state: What was chosen before.
-        event: What the canvas sent; None as long as nothing happened.
+        event: One of the ``news``.
         suggested: The supernodes on the canvas, where the visitor has none of their own yet.
     """
-    if not event or event.get("nonce") == state.seen:
-        return state
     state = replace(state, seen=str(event.get("nonce", "")))
     name = str(event.get("event"))
     if name in _CHANGES:
@@ -34,9 +45,9 @@ def apply_event(state: State, event: Event | None, suggested: Groups = ()) -> St
     return state
 
 
-def label_of_event(state: State, event: Event | None) -> tuple[int, int, str] | None:
-    """Return layer, feature and text where a new event of the canvas names a feature."""
-    if not event or event.get("nonce") == state.seen or event.get("event") != "label":
+def label_of_event(event: Event) -> tuple[int, int, str] | None:
+    """Return layer, feature and text where an event names a feature."""
+    if event.get("event") != "label":
         return None
     layer, feature = event.get("layer"), event.get("feature")
     if not (isinstance(layer, int) and isinstance(feature, int) and min(layer, feature) >= 0):

@@ -8,6 +8,7 @@ from pages.ui.events import (
     apply_event,
     keep_suggested,
     label_of_event,
+    news,
     suggest_again,
     undo_grouping,
 )
@@ -66,15 +67,17 @@ def ask_for_thresholds(state: State) -> State:
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
     above, beside = st.columns([5, 1.2], vertical_alignment="center")
-    event = draw_graph(shown.text, opening)
-    before = get_state()
-    relabel = label_of_event(before, event)
-    state = apply_event(before, event, groups_of_shown(shown))
+    message = draw_graph(shown.text, opening)
+    before = state = get_state()
+    events = news(before, message)
+    for event in events:
+        state = apply_event(state, event, groups_of_shown(shown))
     if state != before:
         change_state(**vars(state))
-    if relabel:
-        write_label(shown, *relabel)
-    if relabel or state.grouping != before.grouping:
+    labels = [label for label in map(label_of_event, events) if label]
+    for label in labels:
+        write_label(shown, *label)
+    if labels or state.grouping != before.grouping:
         st.rerun()
     write_address(state)
     with above:

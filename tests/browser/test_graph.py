@@ -12,7 +12,8 @@ pytestmark = pytest.mark.browser
 WAIT = 60_000
 ROOT = Path(__file__).parents[2]
 PAINTED = """() => {
-  const canvas = document.querySelector('.cs-net canvas')
+  const canvas = globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.canvas()
+  if (!canvas) return 0
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
   const colors = new Set()
   for (let i = 0; i < pixels.length; i += 4) colors.add(pixels.slice(i, i + 4).join())
@@ -21,11 +22,19 @@ PAINTED = """() => {
 
 
 def open_graph(page, url, address=""):
-    """Open the Graph page by its link and return the frame with the canvas."""
+    """Open the Graph page by its link and return the frame with the canvas; see ``graph_frame``."""
     page.goto(f"{url}/graph{address}")
-    place = page.frame_locator("iframe[title*=circuitscope_graph]")
-    place.locator("[data-ready=true]").wait_for(timeout=WAIT)
-    frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
+    return graph_frame(page)
+
+
+def graph_frame(page):
+    """Return the frame in which the canvas is drawn: one of its own, or the page itself."""
+    own = page.locator("iframe[title*=circuitscope_graph]")
+    own.or_(page.locator(".cs[data-ready=true]")).first.wait_for(timeout=WAIT)
+    frame = page.main_frame
+    if own.count():
+        own.content_frame.locator("[data-ready=true]").wait_for(timeout=WAIT)
+        frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
     frame.wait_for_function(f"({PAINTED})() > 8", timeout=WAIT)
     return frame
 
@@ -68,6 +77,18 @@ def test_the_first_visitor_may_open_the_graph_by_its_link(fresh_url, page):
     frame = open_graph(page, fresh_url)
     name = check_hover_and_click(page, frame)
     expect(page).to_have_url(re.compile(f"node={name}"), timeout=WAIT)
+
+
+@pytest.mark.parametrize("kind", ["page", "frame"])
+def test_both_kinds_of_component_answer_and_keep_their_view(serve, page, kind):
+    with serve(CIRCUITSCOPE_COMPONENTS=kind) as url:
+        frame = open_graph(page, url)
+        assert (frame == page.main_frame) == (kind == "page")
+        name = check_hover_and_click(page, frame)
+        expect(page).to_have_url(re.compile(f"node={name}"), timeout=WAIT)
+        page.emulate_media(color_scheme="dark")
+        expect(frame.locator(".cs").first).to_have_attribute("data-theme", "dark")
+        assert frame.locator(".cs-panel").get_by_text("Inputs (").is_visible()
 
 
 def test_an_address_with_a_node_opens_it_selected(url, page):

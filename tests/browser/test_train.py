@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import circuitscope_core as cs
+from tests.browser.test_graph import graph_frame, point_of
 from tests.texts import write_parquet
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -76,20 +77,15 @@ def test_train_prompt_graph_hover_click_download(serve, page, models, tmp_path):
         expect(page.get_by_text("The graph is ready")).to_be_visible(timeout=WAIT)
         page.get_by_role("link", name="Show the graph").click()
 
-        canvas = page.frame_locator("iframe[title*=circuitscope_graph]")
-        canvas.locator("[data-ready=true]").wait_for(timeout=WAIT)
-        frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
+        frame = graph_frame(page)
         name = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("E_"))
         frame.wait_for_function(
             "name => Number.isFinite(CircuitScope.view.place(name).x)", arg=name, timeout=WAIT
         )
-        box = canvas.locator(".cs-net").bounding_box()
-        place = frame.evaluate("name => CircuitScope.view.place(name)", name)
-        point = (box["x"] + place["x"], box["y"] + place["y"])
-        page.mouse.move(*point)
-        expect(canvas.locator(".cs-card.cs-on")).to_be_visible()
-        page.mouse.click(*point)
-        expect(canvas.locator(".cs-panel")).to_contain_text("Outputs (")
+        page.mouse.move(*point_of(frame, name))
+        expect(frame.locator(".cs-card.cs-on")).to_be_visible()
+        page.mouse.click(*point_of(frame, name))
+        expect(frame.locator(".cs-panel")).to_contain_text("Outputs (")
 
         page.get_by_text("Download", exact=True).click()
         with page.expect_download() as download:

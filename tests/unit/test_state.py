@@ -8,7 +8,7 @@ import pytest
 
 from circuitscope_core import FeatureTarget, GraphError
 from pages.ui.address import LONGEST_SUBGRAPH, address_of, read_address
-from pages.ui.events import apply_event, keep_suggested, suggest_again, undo_grouping
+from pages.ui.events import apply_event, keep_suggested, news, suggest_again, undo_grouping
 from pages.ui.grouping import Group, Grouping, join, rename, split
 from pages.ui.models import is_model_name
 from pages.ui.state import STATE_DEFAULTS, State, feature_target
@@ -159,12 +159,16 @@ def test_an_event_that_makes_no_sense_changes_nothing(event):
     assert state == State(seen="1")
 
 
-def test_an_event_counts_once():
-    event = {"event": "select", "id": "0_1_2", "nonce": "1"}
-    state = apply_event(STATE_DEFAULTS, event)
-    cleared = apply_event(state, {"event": "select", "id": None, "nonce": "2"})
-    assert apply_event(cleared, {"event": "select", "id": "x", "nonce": "2"}) == cleared
-    assert apply_event(state, None) == state
+def test_an_event_counts_once_and_none_is_lost():
+    events = [{"event": "select", "id": str(n), "nonce": str(n)} for n in range(4)]
+    assert news(STATE_DEFAULTS, None) == ()
+    assert news(STATE_DEFAULTS, events[:2]) == tuple(events[:2])
+    state = apply_event(STATE_DEFAULTS, events[1])
+    # two more came while the page was busy; those before were sent again
+    assert news(state, events) == tuple(events[2:])
+    assert news(apply_event(state, events[3]), events) == ()
+    assert news(apply_event(state, events[3]), [{"nonce": "9"}]) == ({"nonce": "9"},)
+    assert news(state, ["no event", {"nonce": "x"}]) == ({"nonce": "x"},)
 
 
 @pytest.mark.parametrize("name", ["demo", "my-model_2.1"])
