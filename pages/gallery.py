@@ -14,7 +14,8 @@ from pages.ui.text import plain
 begin_page("Gallery")
 st.caption(
     "One prompt for every skill in the training text; its names and numbers were never taught. "
-    "The picture is the graph itself: tokens below, the output on top."
+    "The picture is the graph itself: tokens below, the output on top, and in colour what feeds it "
+    "directly. Green raises it, purple lowers it."
 )
 try:
     model_key(get_state().model)

@@ -4,11 +4,12 @@ import streamlit as st
 
 from circuitscope_core.export import render_svg
 from circuitscope_core.skills import SKILLS, exam
+from circuitscope_core.view import node_id
 from pages.ui.models import load_model
 from pages.ui.session import get_state, leave_graph
 from pages.ui.state import State
 from pages.ui.text import plain
-from pages.ui.tracing import show, tracing_of
+from pages.ui.tracing import Shown, show, tracing_of
 
 LOOK_FOR = {
     "acronyms": "The strongest input of the letter is the first letter of the word it stands for, "
@@ -28,6 +29,13 @@ LOOK_FOR = {
 """One sentence for each skill."""
 
 
+def picture_of(shown: Shown) -> str:
+    """Return a graph's picture with what feeds its first output in colour."""
+    graph = shown.pruned.graph
+    output = node_id(graph, graph.logit_nodes.start)
+    return render_svg(shown.view, selected=output, dark=st.context.theme.type == "dark")
+
+
 def draw_exhibit(name: str) -> None:
     """Draw one skill's prompt and graph, with a way into it."""
     question = exam(name, 1)[0]
@@ -37,8 +45,7 @@ def draw_exhibit(name: str) -> None:
         st.caption(SKILLS[name].meaning)
         st.code(question.prompt, language=None, wrap_lines=True)
         shown = show(tracing_of(state), state)
-        dark = st.context.theme.type == "dark"
-        st.image(render_svg(shown.view, dark=dark), width="stretch")
+        st.image(picture_of(shown), width="stretch")
         graph = shown.pruned.graph
         said, right = graph.logit_texts[0], question.answer[:1]
         verdict = "right" if said == right else f"the right answer begins with “{plain(right)}”"

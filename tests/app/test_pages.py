@@ -6,10 +6,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
+from circuitscope_core.skills import SKILLS, exam
 from pages.ui.state import DEMO_PROMPT
 
 ROOT = Path(__file__).parents[2]
-TITLES = {"home": "CircuitScope", "prompt": "Prompt", "graph": "Graph"}
+TITLES = {"home": "CircuitScope", "prompt": "Prompt", "graph": "Graph", "gallery": "Gallery"}
 SECONDS = 60
 
 
@@ -47,6 +48,18 @@ def test_the_first_visit_to_the_graph_shows_scores_and_features():
     ]
     assert len(at.dataframe[0].value) > 0
     assert "→" in at.code[0].value
+
+
+def test_the_gallery_shows_every_skill_and_opens_its_graph():
+    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
+    at.switch_page("pages/gallery.py").run()
+    assert [title.value.lower() for title in at.subheader] == list(SKILLS)
+    assert [code.value for code in at.code] == [exam(name, 1)[0].prompt for name in SKILLS]
+    assert len(at.get("image") or at.get("imgs")) == len(SKILLS)
+    at.button(key="gallery_plurals").click().run()
+    assert not at.exception
+    assert at.title[0].value == "Graph"
+    assert at.session_state["circuitscope"].prompt == exam("plurals", 1)[0].prompt
 
 
 def test_a_lower_threshold_keeps_fewer_nodes():
