@@ -14,6 +14,9 @@ from circuitscope_core.errors import ConfigError, GraphError
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph
 
+LIKENESSES = ("decoders", "role")
+"""What makes features alike: the vectors that they write, or what they do in this graph."""
+
 
 @runtime_checkable
 class HasDecoders(Protocol):
@@ -139,6 +142,24 @@ def decoder_similarity(
     return dots / (norms * norms.T).clamp(min=1e-12)
 
 
+def role_similarity(pruned: PrunedGraph, nodes: Tensor) -> Float[Tensor, "n n"]:
+    """Return how alike kept nodes are in what feeds them and in what they feed.
+
+    The mean of two cosines: of their inputs as signed shares of each node's kept input, and of
+    their outputs as signed shares of each target's. 1 for nodes that do the same job.
+
+    Args:
+        pruned: The pruned graph.
+        nodes: Indices of kept graph nodes, ``[n]``.
+    """
+    effects = pruned.kept_effects
+    shares = effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
+    places = torch.searchsorted(pruned.kept_nodes, nodes)
+    inputs = torch.nn.functional.normalize(shares[places], dim=1)
+    outputs = torch.nn.functional.normalize(shares[:, places].T, dim=1)
+    return (inputs @ inputs.T + outputs @ outputs.T) / 2
+
+
 def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float) -> list[list[int]]:
     """Split items so that every two of a group are more alike than the threshold."""
     n = len(similarity)
@@ -160,9 +181,10 @@ def cluster_features(
     transcoder: HasDecoders,
     similarity_threshold: float = 0.7,
     *,
+    likeness: str = "decoders",
     across_positions: bool = False,
 ) -> Supernodes:
-    """Group kept features whose decoder vectors point the same way.
+    """Group kept features that are alike: whose decoder vectors point the same way, as a rule.
 
     Complete-link: every two features of a group are that similar, so no chain joins unlike ones.
 
@@ -170,14 +192,18 @@ def cluster_features(
         pruned: The pruned graph.
         transcoder: The transcoder that the graph was made with.
         similarity_threshold: Cosine similarity from which features join, -1 to 1.
+        likeness: One of ``LIKENESSES``: of decoder vectors, or of what features do in this graph;
+            see ``decoder_similarity`` and ``role_similarity``.
         across_positions: True also groups features at different tokens.
 
     Returns:
         A partition of the kept features.
 
     Raises:
-        ConfigError: If the threshold is outside -1 to 1.
+        ConfigError: If the threshold is outside -1 to 1, or the likeness is none of the two.
     """
+    if likeness not in LIKENESSES:
+        raise ConfigError(f"likeness is {likeness!r}; it must be 'decoders' or 'role'.")
     if not -1 <= similarity_threshold <= 1:
         raise ConfigError(
             f"similarity_threshold is {similarity_threshold}; it must be from -1 to 1."
@@ -187,8 +213,11 @@ def cluster_features(
     pools = [kept] if across_positions else _split_by_position(graph, kept)
     groups = []
     for pool in pools:
-        layers = graph.features[pool, 0]
-        similarity = decoder_similarity(_gather_decoders(graph, transcoder, pool), layers)
+        if likeness == "role":
+            similarity = role_similarity(pruned, pool)
+        else:
+            layers = graph.features[pool, 0]
+            similarity = decoder_similarity(_gather_decoders(graph, transcoder, pool), layers)
         for items in complete_link(similarity, similarity_threshold):
             members = tuple(int(pool[item]) for item in items)
             groups.append(Supernode(describe_members(graph, members), members))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.grouping import Group, Grouping, Groups, clean
 from pages.ui.state import STATE_DEFAULTS, TARGETS, VIEWS, State
 
@@ -22,11 +23,12 @@ IN_ADDRESS = {
     "nodes": "node_threshold",
     "edges": "edge_threshold",
     "similarity": "similarity",
+    "likeness": "likeness",
     "view": "view",
     "node": "selected",
 }
 """Names in the address and the fields they stand for."""
-CHOICES = {"target": TARGETS, "view": VIEWS}
+CHOICES: Mapping[str, tuple[str, ...]] = {"target": TARGETS, "view": VIEWS, "likeness": LIKENESSES}
 SUBGRAPH = "subgraph"
 """Name of what a person made of the graph: pins, supernodes, places."""
 VERSION = "1."

@@ -1,5 +1,7 @@
 """The Graph page's parts: settings, canvas, scores, paths, table, downloads."""
 
+from dataclasses import replace
+
 import altair as alt
 import pandas as pd
 import streamlit as st
@@ -26,6 +28,10 @@ from pages.ui.tracing import (
     scores_of_pinned,
 )
 
+LIKENESS_TEXT = {
+    "role": "what they do here",
+    "decoders": "what they write",
+}
 MOST_PATHS = 10
 """Bars drawn for an edge; the table beside them has all."""
 
@@ -46,7 +52,8 @@ def ask_for_thresholds(state: State) -> State:
         (
             "similarity",
             "Similarity within supernodes",
-            "Features at one token whose decoder vectors are at least this similar are merged.",
+            "Features at one token that are at least this similar are merged: alike in what they "
+            "do here (what feeds them and what they feed), or in what they write.",
         ),
     )
     answers = {}
@@ -95,6 +102,8 @@ def draw_grouping(shown: Shown, state: State) -> None:
     changed = state
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(whose_groups(n, own), width="content")
+        if not own:
+            changed = replace(state, likeness=ask_for_likeness(state))
         if not own and n and st.button("Keep these", key="graph_keep_groups"):
             changed = keep_suggested(state, groups_of_shown(shown))
         if state.grouping.past and st.button("Undo", key="graph_undo_groups"):
@@ -106,14 +115,27 @@ def draw_grouping(shown: Shown, state: State) -> None:
         st.rerun()
 
 
+def ask_for_likeness(state: State) -> str:
+    """Let the visitor choose what features of a suggested supernode have in common."""
+    picked = st.segmented_control(
+        "Alike in",
+        tuple(LIKENESS_TEXT),
+        default=state.likeness,
+        format_func=LIKENESS_TEXT.__getitem__,
+        key=f"graph_likeness_{state.likeness}",
+        label_visibility="collapsed",
+    )
+    return picked or state.likeness
+
+
 def whose_groups(n: int, own: bool) -> str:
     """Return how many supernodes there are and who made them."""
     count = f"{n or 'No'} supernode{'' if n == 1 else 's'}"
     if own:
         return f"{count} of your own"
     if n:
-        return f"{count} suggested by similarity; edit one, and all become yours"
-    return f"{count} at this similarity: lower it, or hold G and click nodes to make one"
+        return f"{count} suggested: features alike in"
+    return "No supernodes at this similarity: features alike in"
 
 
 def groups_of_shown(shown: Shown) -> Groups:

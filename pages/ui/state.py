@@ -30,6 +30,8 @@ class State:
     node_threshold: float = 0.8
     edge_threshold: float = 0.98
     similarity: float = 0.7
+    likeness: str = "role"
+    """What suggested supernodes have in common; see ``cs.cluster_features``."""
     view: str = "full"
     """One of ``VIEWS``."""
     selected: str = ""

@@ -136,7 +136,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
 
     graph = trace(tracing, on_step)
     own = state.grouping.groups
-    grouping = state.similarity if own is None else own
+    grouping = (state.similarity, state.likeness) if own is None else own
     cards = cards_of(tracing.model)
     settings = (state.node_threshold, state.edge_threshold, grouping, cards.labels)
 
@@ -146,7 +146,9 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         pruned = cs.prune_graph(graph, state.node_threshold, state.edge_threshold)
         tell("Group similar features")
         if own is None:
-            groups = cs.cluster_features(pruned, bundle.transcoder, state.similarity)
+            groups = cs.cluster_features(
+                pruned, bundle.transcoder, state.similarity, likeness=state.likeness
+            )
         else:
             groups = to_supernodes(pruned, own)
         parts = (bundle.tokenizer, cards, groups, bundle.global_weights)

@@ -14,7 +14,13 @@ from circuitscope_core import (
     group_by_hand,
     prune_graph,
 )
-from circuitscope_core.supernodes import Supernode, Supernodes, complete_link, decoder_similarity
+from circuitscope_core.supernodes import (
+    Supernode,
+    Supernodes,
+    complete_link,
+    decoder_similarity,
+    role_similarity,
+)
 from tests.samples import PROMPT, make_graph, random_graph, tiny_replacement
 
 
@@ -39,6 +45,30 @@ def test_two_features_are_compared_on_the_layers_both_write_to():
     similarity = decoder_similarity(vectors, torch.tensor([0, 2]))
     assert similarity[0, 1] == pytest.approx(0.5**0.5)
     assert similarity.diagonal().tolist() == pytest.approx([1.0, 1.0])
+
+
+def two_features_at_a_token(second_effect):
+    """Two features fed by tokens 0 and 1 and feeding the output: one half and half."""
+    adjacency = torch.zeros(9, 9)
+    adjacency[0, 5], adjacency[0, 6] = 3.0, 3.0
+    adjacency[1, 5] = 2.0
+    adjacency[8, 0], adjacency[8, 1] = 1.0, second_effect
+    return prune_graph(make_graph(adjacency, [(0, 1, 0), (0, 1, 1)], n_pos=3), 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("second_effect", "outputs"), [(4.0, 1.0), (-4.0, -1.0)])
+def test_features_are_alike_in_role_by_what_feeds_them_and_what_they_feed(second_effect, outputs):
+    pruned = two_features_at_a_token(second_effect)
+    similarity = role_similarity(pruned, torch.tensor([0, 1]))
+    # inputs (1/2, 1/2) and (1, 0): a cosine of 1 / sqrt(2)
+    assert similarity[0, 1] == pytest.approx((0.5**0.5 + outputs) / 2)
+    assert similarity.diagonal().tolist() == pytest.approx([1.0, 1.0])
+    unlike = Decoders([[1.0, 0, 0], [0, 1.0, 0]], 1)
+    groups = cluster_features(pruned, unlike, 0.8, likeness="role").groups
+    assert len(groups) == (1 if outputs > 0 else 2)
+    assert len(cluster_features(pruned, unlike, 0.8).groups) == 2
+    with pytest.raises(ConfigError, match="likeness is 'colour'"):
+        cluster_features(pruned, unlike, likeness="colour")
 
 
 def test_no_chain_joins_unlike_features():
