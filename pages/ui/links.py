@@ -30,5 +30,5 @@ def link_to(page: PageName, label: str) -> None:
     """Draw a link to a page; plain words where a page is run without the app around it."""
     try:
         st.page_link(f"pages/{page}.py", label=label, icon=PAGES[page][1])
-    except StreamlitAPIException:
+    except (StreamlitAPIException, KeyError):  # older versions look the page up unguarded
         st.caption(label)

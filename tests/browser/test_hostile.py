@@ -52,7 +52,7 @@ def test_nothing_planted_runs_in_page_card_table_or_downloads(serve, labelled, p
         page.get_by_role("button", name="Views").click()
         expect(page.get_by_role("button", name="<img src=x").first).to_be_visible(timeout=WAIT)
         page.keyboard.press("Escape")
-        page.get_by_role("button", name="Download", exact=True).click()
+        page.get_by_text("Download", exact=True).click()
         files = {
             "graph.html": download(page, "Standalone page"),
             "graph.svg": download(page, "Picture (SVG)"),
