@@ -9,7 +9,7 @@ from torch import Tensor
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.pruning import PrunedGraph, graph_scores, kept_shares
 from circuitscope_core.supernodes import Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view.cards import Partners, card_key, card_view
@@ -23,7 +23,7 @@ from circuitscope_core.view.model import (
     PathView,
     Picture,
 )
-from circuitscope_core.view.paths import kept_shares, strongest_paths
+from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import (
     card_of,
     group_label,
