@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cached_property
+from itertools import count, zip_longest
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph, kept_shares
 
 Key = tuple[Any, ...]
@@ -149,9 +150,9 @@ def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Co
         a: One graph.
         b: The other.
         same_features: Whether both were made with the same transcoder and tokenizer. If not, no
-            feature of A is one of B, and tokens are compared by their text.
+            feature of A is one of B, and outputs are compared by their text.
     """
-    columns = align(*(_tokens(pruned.graph, by_id=same_features) for pruned in (a, b)))
+    columns = align(a.graph.token_texts, b.graph.token_texts)
     n_layers = max(a.graph.n_layers, b.graph.n_layers)
     half_a = _Half(a, [column.a for column in columns], "" if same_features else "a", n_layers)
     half_b = _Half(b, [column.b for column in columns], "" if same_features else "b", n_layers)
@@ -160,33 +161,55 @@ def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Co
     return Comparison(a, b, same_features, columns, nodes, _edges(a, b, nodes))
 
 
-def align(a: Sequence[Any], b: Sequence[Any]) -> tuple[Column, ...]:
-    """Lay two token sequences side by side.
+def align(a: Sequence[str], b: Sequence[str]) -> tuple[Column, ...]:
+    """Lay the tokens of two prompts side by side.
 
     Their first tokens share a column, since both open the prompt, and so do their last, since the
-    outputs hang there. Between them stands what the two have in common; tokens that replace each
-    other share columns too, the ends of the replaced parts first. ``align(b, a)`` is the mirror
-    image.
+    outputs hang there. Between them words are matched, then tokens within words that replace each
+    other; what replaces something else shares its columns, beginnings first. ``align(b, a)`` is
+    the mirror image.
 
     Args:
-        a: Token ids or texts, at least one.
-        b: The same kind.
+        a: Texts of one prompt's tokens, at least one.
+        b: Texts of the other's.
     """
-    if list(b) < list(a):  # the matcher is not symmetric, so always ask it in one order
+    if list(b) < list(a):  # the matcher is not symmetric, so it is always asked in one order
         return tuple(Column(column.b, column.a) for column in align(b, a))
     n_ends = 1 if min(len(a), len(b)) > 1 else 0
     end_a, end_b = len(a) - n_ends, len(b) - n_ends
-    matcher = SequenceMatcher(None, a[1:end_a], b[1:end_b], autojunk=False)
     columns = [Column(0, 0)]
-    for _, *bounds in matcher.get_opcodes():
-        from_a, to_a, from_b, to_b = (bound + 1 for bound in bounds)
-        n_shared = min(to_a - from_a, to_b - from_b)
-        columns += [Column(place, None) for place in range(from_a, to_a - n_shared)]
-        columns += [Column(None, place) for place in range(from_b, to_b - n_shared)]
-        columns += [Column(to_a - left, to_b - left) for left in range(n_shared, 0, -1)]
-    if n_ends:
-        columns.append(Column(end_a, end_b))
-    return tuple(columns)
+    places_a, places_b = count(1), count(1)
+    for words in _side_by_side(_words(a[1:end_a]), _words(b[1:end_b])):
+        for in_a, in_b in _side_by_side(*(word or () for word in words)):
+            column = Column(
+                None if in_a is None else next(places_a), None if in_b is None else next(places_b)
+            )
+            columns.append(column)
+    return (*columns, Column(end_a, end_b)) if n_ends else tuple(columns)
+
+
+def _side_by_side(a: Sequence[Any], b: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Pair what two sequences have in common, and what replaces what; None for what is left."""
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    for _, from_a, to_a, from_b, to_b in matcher.get_opcodes():
+        yield from zip_longest(a[from_a:to_a], b[from_b:to_b])
+
+
+def _words(tokens: Sequence[str]) -> list[tuple[str, ...]]:
+    """Split tokens into runs of letters and digits, and single other tokens."""
+    words: list[tuple[str, ...]] = []
+    for number, token in enumerate(tokens):
+        if number and tokens[number - 1][-1:].isalnum() and token[:1].isalnum():
+            words[-1] = (*words[-1], token)
+        else:
+            words.append((token,))
+    return words
+
+
+def count_sides(items: Iterable[ComparedNode] | Iterable[ComparedEdge]) -> dict[Side, int]:
+    """Return how many nodes or edges are kept only in A, only in B, in both."""
+    counts = Counter(item.side for item in items)
+    return {side: counts[side] for side in Side}
 
 
 def largest_changes(items: Iterable[Compared], n: int) -> tuple[Compared, ...]:
@@ -270,10 +293,6 @@ def _compared(key: Key, a: Presence | None, b: Presence | None) -> ComparedNode:
     # outputs of prompts that do not end in one column stand in the later
     column = max(half.column for half in (a, b) if half)
     return ComparedNode(KINDS[kind], layer, column, a, b)
-
-
-def _tokens(graph: AttributionGraph, *, by_id: bool) -> list[Any]:
-    return graph.token_ids.tolist() if by_id else list(graph.token_texts)
 
 
 def _edges(

@@ -23,7 +23,7 @@ def columns_of(a, b):
 
 
 def test_the_same_tokens_share_every_column():
-    assert columns_of([9, 1, 2], [9, 1, 2]) == [(0, 0), (1, 1), (2, 2)]
+    assert columns_of("|ab", "|ab") == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_token_that_replaces_another_shares_its_column():
@@ -34,16 +34,25 @@ def test_what_one_prompt_has_more_gets_columns_of_its_own():
     assert columns_of("|abd", "|abcd") == [(0, 0), (1, 1), (2, 2), (None, 3), (3, 4)]
 
 
-def test_the_ends_of_parts_that_replace_each_other_stand_together():
-    # "cat" for "horse": the surplus of the longer one comes first
+def test_a_word_that_replaces_another_begins_in_its_column():
     assert columns_of("|cat.", "|horse.")[1:] == [
-        *((None, 1), (None, 2)),
-        *((1, 3), (2, 4), (3, 5), (4, 6)),
+        *((1, 1), (2, 2), (3, 3)),
+        *((None, 4), (None, 5), (4, 6)),
     ]
 
 
+def test_words_are_matched_before_letters():
+    # by letters alone the "i" and "a" of these names would pull the words apart
+    a, b = "|The Digital Data (D", "|The Pacific Umber Opal (P"
+    pairs = columns_of(a, b)
+    together = {f"{a[x]}{b[y]}" for x, y in pairs if x is not None and y is not None}
+    assert {"DP", "DU", "(("} <= together
+    assert (a.index("Data"), b.index("Umber")) in pairs
+    assert (None, b.index("Opal")) in pairs
+
+
 def test_prompts_that_share_nothing_still_end_together():
-    assert columns_of("|abc", "|wxyz") == [(0, 0), (None, 1), (1, 2), (2, 3), (3, 4)]
+    assert columns_of("|abc", "|wxyz") == [(0, 0), (1, 1), (2, 2), (None, 3), (3, 4)]
 
 
 def test_the_last_tokens_share_a_column_even_where_another_would_match_better():
