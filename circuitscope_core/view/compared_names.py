@@ -57,9 +57,9 @@ class ComparedNames:
         return "|".join(dict.fromkeys(filter(None, self._tokens(column))))
 
     def column_label(self, column: int) -> str:
-        """Return the same with a bar that shows which prompt lacks the column."""
+        """Return a column's token, or, where the prompts differ, a line for each of them."""
         in_a, in_b = self._tokens(column)
-        return in_a if in_a == in_b else f"{in_a}|{in_b}"
+        return in_a if in_a == in_b else f"{in_a}\n{in_b}"
 
     def _tokens(self, column: int) -> tuple[str, str]:
         place = self.comparison.columns[column]

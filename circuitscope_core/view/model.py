@@ -75,7 +75,10 @@ class EdgeView:
 
 @dataclass(frozen=True)
 class Band:
-    """A row (a layer) or a column (a token): from, to, and its name."""
+    """A row (a layer) or a column (a token): from, to, and its name.
+
+    The name of a column in which two compared prompts differ has a line for each of them.
+    """
 
     start: float
     end: float

@@ -24,6 +24,8 @@ IN_ADDRESS = {
     "similarity": "similarity",
     "view": "view",
     "node": "selected",
+    "with": "with_prompt",
+    "with_model": "with_model",
 }
 """Names in the address and the fields they stand for."""
 CHOICES = {"target": TARGETS, "view": VIEWS}

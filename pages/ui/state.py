@@ -30,6 +30,10 @@ class State:
     node_threshold: float = 0.8
     edge_threshold: float = 0.98
     similarity: float = 0.7
+    with_prompt: str = ""
+    """What the prompt is compared with; empty for a suggestion."""
+    with_model: str = ""
+    """The model of that prompt; empty for the same one."""
     view: str = "full"
     """One of ``VIEWS``."""
     selected: str = ""
