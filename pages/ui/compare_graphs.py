@@ -117,7 +117,7 @@ def speaking_of(letter: str) -> Iterator[None]:
     try:
         yield
     except cs.CircuitScopeError as error:
-        raise cs.GraphError(f"Graph {letter}: {error}") from error
+        raise cs.GraphError(f"Graph {letter} cannot be made. {error}") from error
 
 
 def compare(state: State) -> SideBySide:
