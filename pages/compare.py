@@ -41,7 +41,7 @@ try:
         draw_likely("B", other_of(state))
     with st.spinner("Comparing the graphs …"):
         found = compare(state)
-    if found.comparison.is_same:
+    if found.is_same:
         st.info("The two graphs are the same. Give B another prompt or another model.")
     else:
         draw_counts(found, state)

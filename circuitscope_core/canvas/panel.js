@@ -194,10 +194,10 @@
       glyph(['circle', { cx: 7, cy: 7, r: 5 }], 'kept only in B', 'M7 2 A5 5 0 0 1 7 12 Z')
     }
     const item = cs.el('span', 'cs-legend-item', null, legend)
-    cs.el('span', '', compared ? '− stronger in A' : '− lowers', item)
+    cs.el('span', '', compared ? '− higher in A' : '− lowers', item)
     const ramp = cs.el('span', 'cs-legend-ramp', null, item)
     for (const color of cs.ramp(dark)) cs.el('i', '', null, ramp).style.background = color
-    cs.el('span', '', compared ? '+ stronger in B' : '+ raises', item)
+    cs.el('span', '', compared ? '+ higher in B' : '+ raises', item)
     item.title = `${compared ? 'Change, B less A, of the share' : 'Share'} of the target’s kept input; the scale ends at 40 %. Dashed edges are negative.`
     cs.el('span', 'cs-legend-item cs-legend-hint', 'click, then scroll to zoom · drag to move · Ctrl-click pins · arrow keys travel', legend)
   }

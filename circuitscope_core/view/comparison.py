@@ -1,23 +1,13 @@
 """Two graphs on shared axes as one drawing, and tables of what differs most between them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from circuitscope_core.comparison import (
-    ComparedEdge,
-    ComparedNode,
-    Comparison,
-    Side,
-    count_sides,
-    largest_changes,
-)
+from circuitscope_core.comparison import ComparedNode, Comparison, Side
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.view.compared_names import ComparedNames, Naming
 from circuitscope_core.view.layout import (
     Axes,
-    Edges,
     cards_of_features,
     draw_picture,
     item_of,
@@ -81,7 +71,8 @@ def layout_comparison(comparison: Comparison, a: Naming, b: Naming) -> GraphView
     n_layers = max(graph.n_layers for graph in names.graphs)
     nodes = [_view(names, node) for node in comparison.nodes]
     items = [item_of(node, n_layers, node.influence) for node in nodes]
-    edges = _changes(comparison)
+    changed = comparison.edges
+    edges = rank_edges(changed.sources, changed.targets, changed.weight_changes, changed.changes)
     return GraphView(
         prompt=f"A: {names.graphs[0].prompt}\nB: {names.graphs[1].prompt}",
         full=draw_picture(Axes(n_layers, columns), nodes, items, edges, tiles=False),
@@ -89,8 +80,8 @@ def layout_comparison(comparison: Comparison, a: Naming, b: Naming) -> GraphView
         cards=_cards(names),
         paths=(),
         facts=(
-            Fact("Nodes", _counts(comparison.nodes), "Nodes that at least one graph keeps."),
-            Fact("Edges", _counts(comparison.edges), "Edges that at least one graph keeps."),
+            Fact("Nodes", _counts(comparison.node_counts), "Nodes that at least one graph keeps."),
+            Fact("Edges", _counts(comparison.edge_counts), "Edges that at least one graph keeps."),
         ),
         compared=True,
     )
@@ -101,7 +92,7 @@ def node_differences(
 ) -> tuple[NodeDifference, ...]:
     """Return the nodes whose influence changed most, largest change first."""
     names = ComparedNames(comparison, a, b)
-    return tuple(_node_row(names, node) for node in largest_changes(comparison.nodes, n))
+    return tuple(_node_row(names, node) for node in comparison.largest_node_changes(n))
 
 
 def edge_differences(
@@ -121,22 +112,11 @@ def edge_differences(
             weight_b=edge.weight_b,
             weight_change=edge.weight_change,
         )
-        for edge in largest_changes(comparison.edges, n)
+        for edge in comparison.largest_edge_changes(n)
     )
 
 
-def _changes(comparison: Comparison) -> Edges:
-    edges = comparison.edges
-    return rank_edges(
-        torch.tensor([edge.source for edge in edges], dtype=torch.int64),
-        torch.tensor([edge.target for edge in edges], dtype=torch.int64),
-        torch.tensor([edge.weight_change for edge in edges]),
-        torch.tensor([edge.change for edge in edges]),
-    )
-
-
-def _counts(items: Iterable[ComparedNode] | Iterable[ComparedEdge]) -> str:
-    counts = count_sides(items)
+def _counts(counts: Mapping[Side, int]) -> str:
     return (
         f"{counts[Side.BOTH]:,} in both, {counts[Side.A]:,} only in A, {counts[Side.B]:,} only in B"
     )

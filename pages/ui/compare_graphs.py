@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.comparison import Side, count_sides
+from circuitscope_core.comparison import Side
 from circuitscope_core.skills import exam
 from circuitscope_core.view import (
     EdgeDifference,
@@ -40,9 +40,12 @@ SIDES = {Side.BOTH: "in both", Side.A: "only in A", Side.B: "only in B"}
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two graphs, compared."""
+    """What the page shows of two graphs; the graphs themselves may be large."""
 
-    comparison: cs.Comparison
+    is_same: bool
+    same_features: bool
+    node_counts: dict[Side, int]
+    edge_counts: dict[Side, int]
     text: str
     """The view's JSON."""
     nodes: tuple[NodeDifference, ...]
@@ -139,16 +142,19 @@ def compare(state: State) -> SideBySide:
     def build() -> SideBySide:
         pruned = [cs.prune_graph(trace(tracing), *thresholds) for tracing in tracings]
         same_features = tracings[0].model == tracings[1].model
-        comparison = cs.compare_graphs(*pruned, same_features=same_features)
+        found = cs.compare_graphs(*pruned, same_features=same_features)
         names = [
             Naming(load_model(tracing.model).tokenizer, own)
             for tracing, own in zip(tracings, cards, strict=True)
         ]
         return SideBySide(
-            comparison,
-            layout_comparison(comparison, *names).to_text(),
-            node_differences(comparison, *names, n=N_ROWS),
-            edge_differences(comparison, *names, n=N_ROWS),
+            is_same=found.is_same,
+            same_features=same_features,
+            node_counts=found.node_counts,
+            edge_counts=found.edge_counts,
+            text=layout_comparison(found, *names).to_text(),
+            nodes=node_differences(found, *names, n=N_ROWS),
+            edges=edge_differences(found, *names, n=N_ROWS),
         )
 
     labels = tuple(own.labels for own in cards)
@@ -157,17 +163,15 @@ def compare(state: State) -> SideBySide:
 
 def draw_counts(found: SideBySide, state: State) -> None:
     """Draw how much the two graphs share, and say what cannot be shared."""
-    comparison = found.comparison
-    nodes, edges = count_sides(comparison.nodes), count_sides(comparison.edges)
     for place, (side, words) in zip(st.columns(3), SIDES.items(), strict=True):
-        place.metric(f"Nodes {words}", f"{nodes[side]:,}")
-        place.caption(f"{edges[side]:,} edges {words}")
+        place.metric(f"Nodes {words}", f"{found.node_counts[side]:,}")
+        place.caption(f"{found.edge_counts[side]:,} edges {words}")
     st.caption(
         f"Both graphs keep {state.node_threshold:.0%} of the influence on nodes and "
         f"{state.edge_threshold:.0%} of that on edges, as on the Graph page. A node or edge is "
         "“only in A” if pruning keeps it in A and not in B."
     )
-    if not comparison.same_features:
+    if not found.same_features:
         st.info(
             "A and B come from different models. A feature of one is no feature of the other, "
             "even if their numbers are equal: only tokens, errors and outputs can be in both."

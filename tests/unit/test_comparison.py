@@ -10,7 +10,6 @@ from circuitscope_core.comparison import (
     Side,
     align,
     compare_graphs,
-    largest_changes,
 )
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import kept_shares, prune_graph
@@ -92,7 +91,7 @@ def test_a_graph_is_the_same_as_itself(seed):
     assert {edge.side for edge in compared.edges} == {Side.BOTH}
     assert {node.change for node in compared.nodes} == {0}
     assert {(edge.change, edge.weight_change) for edge in compared.edges} == {(0, 0)}
-    assert largest_changes(compared.nodes, 10) == ()
+    assert compared.largest_node_changes(10) == ()
 
 
 @pytest.mark.parametrize("same_features", [True, False])
@@ -189,8 +188,8 @@ def test_a_dropped_feature_is_told_from_one_that_is_not_active():
     assert (kept.side, kept.share_a, kept.change) == (Side.BOTH, 1.0, -0.5)
     new = edges[places[TOKEN], 1]
     assert (new.side, new.weight_a, new.change) == (Side.B, 1.0, 1.0)
-    assert largest_changes(compared.edges, 2) == (new, kept)
-    assert [node.change for node in largest_changes(compared.nodes, 1)] == [-0.25]
+    assert compared.largest_edge_changes(2) == (new, kept)
+    assert [node.change for node in compared.largest_node_changes(1)] == [-0.25]
     alone = make_graph(torch.zeros(6, 6), [[0, 1, 5]], n_pos=2)
     other = compare_graphs(b, prune_graph(alone), same_features=True)
     gone = other.nodes[1]
