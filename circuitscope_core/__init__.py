@@ -23,6 +23,7 @@ from circuitscope_core.bundle import (
     save_bundle,
     save_transcoder,
 )
+from circuitscope_core.comparison import Comparison, compare_graphs
 from circuitscope_core.config import (
     AttributionConfig,
     CorpusConfig,
@@ -86,6 +87,7 @@ __all__ = [
     "ByteTokenizer",
     "CircuitScopeError",
     "CollapsedGraph",
+    "Comparison",
     "ConfigError",
     "CorpusConfig",
     "CorpusError",
@@ -130,6 +132,7 @@ __all__ = [
     "attribution_steps",
     "cluster_features",
     "collapse_graph",
+    "compare_graphs",
     "explain_attention",
     "explain_edge",
     "export_graph",

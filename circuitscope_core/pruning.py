@@ -190,6 +190,12 @@ def drop_dead_ends(
     return live[kept][:, kept]
 
 
+def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
+    """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
+    effects = pruned.kept_effects
+    return effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
+
+
 def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"]:
     """Return, for each node, the share of the total held by it and all stronger nodes."""
     order = influence.argsort(descending=True, stable=True)

@@ -28,6 +28,7 @@ ROOMS = [
     "graph",
     "attribution",
     "pruning",
+    "comparison",
     "supernodes",
     "interventions",
     "localization",

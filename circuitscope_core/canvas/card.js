@@ -8,13 +8,15 @@
   // Lines of facts about a node: [name, value]
   cs.factsOf = function factsOf(node, data) {
     const card = data.cards[node.card]
+    const rarity = card && node.kind === 'feature' ? [['Fires on', cs.rarity(card.frequency)]] : []
+    if (node.side) return [...node.side_facts, ...rarity]
     const facts = []
     if (node.probability !== null) facts.push(['Probability', cs.percent(node.probability)])
     if (node.activation !== null) {
       const rank = node.percentile === null ? '' : `, above ${cs.percent(node.percentile, 0)} of its activations`
       facts.push(['Activation', node.activation.toFixed(2) + rank])
     }
-    if (card && node.kind === 'feature') facts.push(['Fires on', cs.rarity(card.frequency)])
+    facts.push(...rarity)
     if (node.kind !== 'logit') facts.push(['Influence', `${cs.percent(node.influence)} of the output passes through it`])
     return facts
   }

@@ -51,17 +51,24 @@
     ctx.textAlign = 'right'
     ctx.textBaseline = 'middle'
     for (const row of rows) ctx.fillText(row.label, -8, (row.start + row.end) / 2)
-    const upright = columns.filter((column) => column.label.length <= 2).length >= columns.length / 2
-    for (const column of columns) drawColumnLabel(ctx, column, bottom, upright, { theme, big })
+    const names = cs.lineNames(columns), upright = cs.isUpright(columns)
+    if (upright) names.forEach((name, line) => ctx.fillText(name, -16 - 24 * big, bottom + (15 + LINE * line) * big))
+    for (const column of columns) drawColumnLabel(ctx, column, bottom, upright ? names : [], { theme, big })
   }
 
-  function drawColumnLabel(ctx, column, bottom, upright, { theme, big }) {
-    const middle = (column.start + column.end) / 2
+  const LINE = 18 // from one line of column labels to the next
+  const isShort = (column) => column.label.split('\n').every((text) => text.length <= 2)
+  cs.isUpright = (columns) => columns.filter(isShort).length >= columns.length / 2
+  // One line of column labels, or a line for each prompt where two that differ are compared.
+  cs.lineNames = (columns) => columns.some((column) => column.label.includes('\n')) ? ['A', 'B'] : ['']
+
+  function drawColumnLabel(ctx, column, bottom, lines, { theme, big }) {
+    const middle = (column.start + column.end) / 2, texts = column.label.split('\n')
     ctx.fillStyle = theme.text
-    if (upright && column.label.length <= 2) {
+    if (lines.length && isShort(column)) {
       ctx.font = `${14 * big}px ${MONO}`
       ctx.textAlign = 'center'
-      ctx.fillText(column.label, middle, bottom + 15 * big)
+      lines.forEach((_, line) => ctx.fillText(texts[Math.min(line, texts.length - 1)], middle, bottom + (15 + LINE * line) * big))
       return
     }
     ctx.font = `${12 * big}px ${FONT}`
@@ -69,7 +76,7 @@
     ctx.save()
     ctx.translate(middle + 3, bottom + 9)
     ctx.rotate(-Math.PI / 4)
-    ctx.fillText(shorten(column.label, 18), 0, 0)
+    ctx.fillText(shorten(texts.filter(Boolean).join('|'), 18), 0, 0)
     ctx.restore()
   }
 
@@ -137,6 +144,7 @@
       trace(ctx, node.kind, node.x, node.y, RADIUS * (state.link === null && !state.focused ? 1 : 1.25))
       ctx.fillStyle = state.link === null ? theme.paper : cs.linkColor(state.link, dark)
       ctx.fill()
+      if (node.side === 'a' || node.side === 'b') fillHalf(ctx, node, theme)
       ctx.lineWidth = state.focused ? 2.4 : state.pinned ? 2 : 0.8
       ctx.strokeStyle = state.focused ? theme.focus : theme.ink
       ctx.stroke()
@@ -147,6 +155,15 @@
     if (state.twin) drawRing(ctx, node, 4, [1.5, 2], 1.5, theme.focus)
     if (state.chosen) drawRing(ctx, node, 3, [], 2.6, theme.accent)
     ctx.globalAlpha = 1
+  }
+
+  // Of two compared graphs only one keeps the node: the left half for A, the right half for B.
+  function fillHalf(ctx, node, theme) {
+    ctx.save()
+    ctx.clip()
+    ctx.fillStyle = theme.ink
+    ctx.fillRect(node.side === 'a' ? node.x - 10 : node.x, node.y - 10, 10, 20)
+    ctx.restore()
   }
 
   function drawRing(ctx, node, gap, dashes, width, color) {

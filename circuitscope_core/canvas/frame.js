@@ -62,7 +62,7 @@
         else ui.box.requestFullscreen()
       })
     }
-    cs.button('cs-button', 'Tour', 'A tour of the graph in six steps', ui.bar, () => on.tour())
+    ui.tour = cs.button('cs-button', 'Tour', 'A tour of the graph in six steps', ui.bar, () => on.tour())
     if (options.themeButton) cs.button('cs-button', 'Theme', 'Light or dark', ui.bar, () => on.theme())
   }
 
@@ -93,6 +93,7 @@
 
   cs.markView = function markView(ui, state) {
     ui.viewButtons.groups.hidden = !state.data.groups
+    ui.views.hidden = ui.tour.hidden = Boolean(state.data.compared) // one view, and a tour speaks of one graph
     for (const [view, button] of Object.entries(ui.viewButtons)) button.setAttribute('aria-pressed', view === state.view)
   }
 

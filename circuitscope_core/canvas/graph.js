@@ -122,9 +122,9 @@
 
     function fit() {
       const { rows, columns } = state.picture
-      const upright = columns.filter((column) => column.label.length <= 2).length >= columns.length / 2
+      const more = 30 * (cs.lineNames(columns).length - 1)
       const right = columns[columns.length - 1].end + MARGIN.right
-      const bottom = rows[rows.length - 1].end + (upright ? 46 : 90)
+      const bottom = rows[rows.length - 1].end + (cs.isUpright(columns) ? 46 + more : 90)
       const width = right + MARGIN.left, height = bottom + MARGIN.top
       const scale = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height, 1.8)
       state.touched = false
@@ -310,6 +310,7 @@
       if (isNew) {
         state.text = next.text
         state.data = JSON.parse(next.text)
+        cs.fillLegend(ui.legend, state.dark, state.data.compared)
         state.labels = new Map(state.data.full.nodes.map((node) => [node.id, node.label]))
       }
       if (isMeant) { // later on, what the person chose stays
@@ -326,7 +327,7 @@
       if (dark === state.dark && ui.box.dataset.theme) return
       state.dark = dark
       ui.box.dataset.theme = dark ? 'dark' : 'light'
-      cs.fillLegend(ui.legend, dark)
+      cs.fillLegend(ui.legend, dark, state.data && state.data.compared)
       if (!net) return
       cs.fillPanel(ui.panel, state, actions)
       redraw()

@@ -66,7 +66,8 @@
       cs.fillHeader(ui.card, node, state.data)
       cs.fillCard(ui.card, node, state.data, ['top'], 5)
       const share = state.links.get(node.id)
-      if (share !== undefined) cs.el('div', 'cs-card-link', `${cs.signedPercent(share)} share of the link with “${state.nameOf(state.selected)}”`, ui.card)
+      const kind = state.data.compared ? 'change of the share' : 'share'
+      if (share !== undefined) cs.el('div', 'cs-card-link', `${cs.signedPercent(share)} ${kind} of the link with “${state.nameOf(state.selected)}”`, ui.card)
       cs.placeCard(ui, canvas.net().canvasToDOM({ x: node.x, y: node.y }), CARD_GAP)
       ui.card.classList.add('cs-on')
       say(`${node.label}, ${node.detail}`)

@@ -18,10 +18,15 @@
 
   function fillOverview(panel, state, actions) {
     const { data } = state
-    const isToken = state.picture.nodes.some(node => node.kind === 'logit' && node.probability !== null)
-    cs.el('h4', 'cs-title', isToken ? 'What caused the next token?' : 'What caused this output?', panel)
-    cs.el('p', 'cs-note', 'Tokens at the bottom, layers above them, outputs at the top. Point at a node to see what it responds to; click it to see what feeds it and what it feeds.', panel)
-    cs.button('cs-button', 'Take the tour', 'A tour of the graph in six steps', panel, actions.tour)
+    if (data.compared) {
+      cs.el('h4', 'cs-title', 'What differs between A and B?', panel)
+      cs.el('p', 'cs-note', 'Both graphs on shared axes. A node that is half filled is kept in one of them only: the left half stands for A, the right half for B. Click a node: its edges show how their share of the target’s input changes from A to B.', panel)
+    } else {
+      const isToken = state.picture.nodes.some(node => node.kind === 'logit' && node.probability !== null)
+      cs.el('h4', 'cs-title', isToken ? 'What caused the next token?' : 'What caused this output?', panel)
+      cs.el('p', 'cs-note', 'Tokens at the bottom, layers above them, outputs at the top. Point at a node to see what it responds to; click it to see what feeds it and what it feeds.', panel)
+      cs.button('cs-button', 'Take the tour', 'A tour of the graph in six steps', panel, actions.tour)
+    }
     cs.el('div', 'cs-prompt', data.prompt, panel)
     const facts = cs.el('dl', 'cs-facts cs-overview', null, panel)
     for (const fact of data.facts) {
@@ -48,8 +53,10 @@
     cs.fillHeader(panel, node, state.data)
     if (node.kind === 'group' && actions.edit) fillGroupTools(panel, node, actions)
     if (node.kind === 'feature' && node.card && actions.edit) fillLabelTool(panel, node, actions)
-    const way = cs.button('cs-button cs-wide', state.way ? 'Hide the strongest way' : 'Strongest way through here', 'From a token through this node to an output, by the product of the shares', panel, () => actions.showWay(node))
-    way.setAttribute('aria-pressed', Boolean(state.way))
+    if (!node.side) {
+      const way = cs.button('cs-button cs-wide', state.way ? 'Hide the strongest way' : 'Strongest way through here', 'From a token through this node to an output, by the product of the shares', panel, () => actions.showWay(node))
+      way.setAttribute('aria-pressed', Boolean(state.way))
+    }
     const inputs = state.picture.links.filter((edge) => edge.to === node)
     const outputs = state.picture.links.filter((edge) => edge.from === node)
     if (node.kind === 'feature' || node.kind === 'logit' || node.kind === 'group') {
@@ -96,6 +103,7 @@
   }
 
   function inputNote(node) {
+    if (node.side) return 'Change of weight, and of the share of the inputs kept: B less A. An edge that one graph does not keep has no share there.'
     const parts = ['Percentages are shares of the inputs kept.']
     if (node.dropped >= 0.0005) parts.push(`Pruning left out ${cs.percent(node.dropped)} of its input.`)
     if (node.error_share >= 0.0005) parts.push(`${cs.percent(node.error_share)} of what is kept comes from errors.`)
@@ -103,8 +111,8 @@
   }
 
   function fillList(panel, name, edges, other, node, state, actions) {
-    const section = cs.el('div', 'cs-section', `${name} (${edges.length})`, panel)
-    section.title = name === 'Inputs' ? 'What raises or lowers this node: weight, and share of its kept input' : 'What this node raises or lowers: weight, and share of the other node’s kept input'
+    const section = cs.el('div', 'cs-section', `${name} (${edges.length})${node.side ? ': change of weight, of share' : ''}`, panel)
+    section.title = node.side ? 'B less A' : name === 'Inputs' ? 'What raises or lowers this node: weight, and share of its kept input' : 'What this node raises or lowers: weight, and share of the other node’s kept input'
     const list = cs.el('div', 'cs-list', null, panel)
     list.setAttribute('role', 'list')
     list.setAttribute('aria-label', `${name} of ${node.label}`)
@@ -148,7 +156,8 @@
   function fillRow(list, edge, other, node, state, actions) {
     const item = cs.el('div', 'cs-item', null, list)
     item.setAttribute('role', 'listitem')
-    const row = cs.button('cs-row', null, `${other.label}, ${other.detail}: weight ${cs.signed(edge.weight)}, share ${cs.signedPercent(edge.share)}`, item, () => actions.select(other.id))
+    const change = node.side ? 'change of ' : ''
+    const row = cs.button('cs-row', null, `${other.label}, ${other.detail}: ${change}weight ${cs.signed(edge.weight)}, ${change}share ${cs.signedPercent(edge.share)}`, item, () => actions.select(other.id))
     row.style.background = cs.linkColor(edge.share, state.dark)
     row.style.color = cs.textOn(edge.share, state.dark)
     const side = other.position < node.position ? '←' : other.position > node.position ? '→' : ' '
@@ -168,23 +177,28 @@
     row.addEventListener('blur', () => actions.hover(null))
   }
 
-  cs.fillLegend = function fillLegend(legend, dark) {
+  cs.fillLegend = function fillLegend(legend, dark, compared) {
     legend.replaceChildren()
-    const glyph = (shape, name) => {
+    const glyph = (shape, name, half) => {
       const item = cs.el('span', 'cs-legend-item', null, legend)
       const picture = cs.svg('svg', { viewBox: '0 0 14 14', width: 13, height: 13, 'aria-hidden': 'true' }, item)
       cs.svg(shape[0], { ...shape[1], class: 'cs-legend-glyph' }, picture)
+      if (half) cs.svg('path', { d: half, fill: 'currentColor' }, picture)
       cs.el('span', '', name, item)
     }
     glyph(['circle', { cx: 7, cy: 7, r: 5 }], 'feature')
     glyph(['rect', { x: 2, y: 2, width: 10, height: 10 }], 'token, output')
     glyph(['path', { d: 'M7 1 L13 7 L7 13 L1 7 Z' }], 'error')
+    if (compared) {
+      glyph(['circle', { cx: 7, cy: 7, r: 5 }], 'kept only in A', 'M7 2 A5 5 0 0 0 7 12 Z')
+      glyph(['circle', { cx: 7, cy: 7, r: 5 }], 'kept only in B', 'M7 2 A5 5 0 0 1 7 12 Z')
+    }
     const item = cs.el('span', 'cs-legend-item', null, legend)
-    cs.el('span', '', '− lowers', item)
+    cs.el('span', '', compared ? '− higher in A' : '− lowers', item)
     const ramp = cs.el('span', 'cs-legend-ramp', null, item)
     for (const color of cs.ramp(dark)) cs.el('i', '', null, ramp).style.background = color
-    cs.el('span', '', '+ raises', item)
-    item.title = 'Share of the target’s kept input; the scale ends at 40 %. Dashed edges are negative.'
+    cs.el('span', '', compared ? '+ higher in B' : '+ raises', item)
+    item.title = `${compared ? 'Change, B less A, of the share' : 'Share'} of the target’s kept input; the scale ends at 40 %. Dashed edges are negative.`
     cs.el('span', 'cs-legend-item cs-legend-hint', 'click, then scroll to zoom · drag to move · Ctrl-click pins · arrow keys travel', legend)
   }
 })(globalThis.CircuitScope)

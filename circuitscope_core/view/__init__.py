@@ -1,6 +1,14 @@
 """A graph as plain data for drawing: positions, names, cards, paths. No plotting library."""
 
 from circuitscope_core.view.ablation import AblationRow, ablate, node_indices
+from circuitscope_core.view.compared_names import Naming
+from circuitscope_core.view.comparison import (
+    EdgeDifference,
+    NodeDifference,
+    edge_differences,
+    layout_comparison,
+    node_differences,
+)
 from circuitscope_core.view.edges import (
     HeadExplanation,
     LinkExplanation,
@@ -35,6 +43,7 @@ __all__ = [
     "AblationRow",
     "Band",
     "CardView",
+    "EdgeDifference",
     "EdgeView",
     "ExampleView",
     "Fact",
@@ -44,7 +53,9 @@ __all__ = [
     "HeadExplanation",
     "LinkExplanation",
     "LinkPath",
+    "Naming",
     "NextToken",
+    "NodeDifference",
     "NodeView",
     "PairRow",
     "PathView",
@@ -52,12 +63,15 @@ __all__ = [
     "SimilarFeature",
     "Trial",
     "ablate",
+    "edge_differences",
     "explain_head",
     "explain_link",
     "feature_rows",
     "group_name",
+    "layout_comparison",
     "layout_graph",
     "next_tokens",
+    "node_differences",
     "node_id",
     "node_indices",
     "node_label",

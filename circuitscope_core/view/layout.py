@@ -1,6 +1,6 @@
 """A pruned graph as positions, names and numbers to draw."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.pruning import PrunedGraph, graph_scores, kept_shares
 from circuitscope_core.supernodes import Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view.cards import Partners, card_key, card_view
@@ -23,7 +23,7 @@ from circuitscope_core.view.model import (
     PathView,
     Picture,
 )
-from circuitscope_core.view.paths import kept_shares, strongest_paths
+from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import (
     card_of,
     group_label,
@@ -41,8 +41,23 @@ MANY_CARDS = 300
 EXAMPLES, EXAMPLES_OF_MANY = {"top": 8, "middle": 3, "low": 3}, {"top": 4}
 N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
+Edges = tuple[tuple[EdgeView, ...], int]
+"""Edges by rising share, and how many of the weakest were left out."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a picture's rows and columns stand for."""
+
+    n_layers: int
+    columns: tuple[str, ...]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows, from the top."""
+        return ("Output", *(f"L{layer}" for layer in reversed(range(self.n_layers))), "Token")
 
 
 @dataclass(frozen=True)
@@ -105,9 +120,12 @@ def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
     inputs = _Inputs.of(pruned)
     influence = pruned.node_influence.tolist()
     nodes = [_single(pruned, index, cards, inputs) for index in kept]
-    items = [_item(graph, node, index, influence) for node, index in zip(nodes, kept, strict=True)]
-    parts = (pruned.kept_effects, kept_shares(pruned))
-    return _picture(graph, nodes, items, parts, tiles=False)
+    items = [
+        item_of(node, graph.n_layers, influence[index])
+        for node, index in zip(nodes, kept, strict=True)
+    ]
+    effects = (pruned.kept_effects, kept_shares(pruned))
+    return draw_picture(axes_of(graph), nodes, items, _edges(*effects), tiles=False)
 
 
 def group_picture(
@@ -129,40 +147,45 @@ def group_picture(
         elif node.kind == NodeKind.FEATURE:
             node = NodeView(**{**vars(node), "members": (node.id,)})
         nodes.append(node)
-        items.append(_item(graph, node, strongest, influence))
-    effects = (collapsed.weights, collapsed.shares)
-    return _picture(graph, nodes, items, effects, tiles=True)
+        items.append(item_of(node, graph.n_layers, influence[strongest]))
+    edges = _edges(collapsed.weights, collapsed.shares)
+    return draw_picture(axes_of(graph), nodes, items, edges, tiles=True)
 
 
-def _picture(
-    graph: AttributionGraph,
+def axes_of(graph: AttributionGraph) -> Axes:
+    """Return the layers and tokens of one graph."""
+    return Axes(graph.n_layers, tuple(token_label(text) for text in graph.token_texts))
+
+
+def draw_picture(
+    axes: Axes,
     nodes: Sequence[NodeView],
     items: Sequence[Item],
-    effects: tuple[Tensor, Tensor],
+    edges: Edges,
     *,
     tiles: bool,
 ) -> Picture:
-    rows = ("Output", *(f"L{layer}" for layer in reversed(range(graph.n_layers))), "Token")
-    columns = [token_label(text) for text in graph.token_texts]
+    """Put nodes into their places, which ``items`` asks for in the nodes' order."""
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
-    grid = place(items, rows, columns, spacing)
+    grid = place(items, axes.rows, axes.columns, spacing)
     placed = (
         NodeView(**{**vars(node), "x": x, "y": y})
         for node, (x, y) in zip(nodes, grid.positions, strict=True)
     )
-    edges, left_out = _edges(*effects)
-    return Picture(tuple(placed), edges, left_out, grid.rows, grid.columns)
+    return Picture(tuple(placed), *edges, grid.rows, grid.columns)
 
 
-def _edges(weights: Tensor, shares: Tensor) -> tuple[tuple[EdgeView, ...], int]:
-    """Return edges by rising share, and how many of the weakest were left out."""
+def _edges(weights: Tensor, shares: Tensor) -> Edges:
     targets, sources = weights.nonzero(as_tuple=True)
-    strength = shares[targets, sources].abs()
-    order = strength.argsort(stable=True)[max(0, len(strength) - MAX_DRAWN_EDGES) :]
-    targets, sources = targets[order], sources[order]
-    columns = (sources, targets, weights[targets, sources], shares[targets, sources])
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return tuple(EdgeView(*row) for row in rows), len(strength) - len(order)
+    return rank_edges(sources, targets, weights[targets, sources], shares[targets, sources])
+
+
+def rank_edges(sources: Tensor, targets: Tensor, weights: Tensor, shares: Tensor) -> Edges:
+    """Return edges by rising share, and how many of the weakest were left out."""
+    order = shares.abs().argsort(stable=True)[max(0, len(shares) - MAX_DRAWN_EDGES) :]
+    columns = (column[order].tolist() for column in (sources, targets, weights, shares))
+    edges = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
+    return edges, len(shares) - len(edges)
 
 
 def _single(
@@ -216,15 +239,15 @@ def _group(
     )
 
 
-def _item(graph: AttributionGraph, node: NodeView, index: int, influence: list[float]) -> Item:
+def item_of(node: NodeView, n_layers: int, influence: float) -> Item:
     """Return what the grid needs: the row counted from the top, the size, the order."""
-    row = graph.n_layers - node.layer
+    row = n_layers - node.layer
     if node.members:
-        return Item((row, node.position), TILE_WIDTH, influence[index])
+        return Item((row, node.position), TILE_WIDTH, influence)
     if node.kind == NodeKind.LOGIT:
         return Item((row, node.position), LOGIT_WIDTH, node.probability or 0.0)
     is_error = node.kind == NodeKind.ERROR
-    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence[index])
+    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence)
 
 
 def card_views(
@@ -236,12 +259,21 @@ def card_views(
     """Return the cards of all kept features, each once."""
     graph = pruned.graph
     kept = pruned.node_mask[graph.feature_nodes]
-    used = sorted({(layer, feature) for layer, _, feature in graph.features[kept].tolist()})
+    used = {(layer, feature) for layer, _, feature in graph.features[kept].tolist()}
+    return cards_of_features(used, tokenizer, cards, Partners(weights, cards) if weights else None)
+
+
+def cards_of_features(
+    used: Collection[tuple[int, int]],
+    tokenizer: Tokenizer,
+    cards: FeatureCards,
+    partners: Partners | None = None,
+) -> dict[str, CardView]:
+    """Return the cards of some features, given by layer and number."""
     n_of_kind = EXAMPLES if len(used) <= MANY_CARDS else EXAMPLES_OF_MANY
-    partners = Partners(weights, cards) if weights else None
     return {
         card_key(*feature): card_view(cards.card(*feature), tokenizer, n_of_kind, partners)
-        for feature in used
+        for feature in sorted(used)
     }
 
 

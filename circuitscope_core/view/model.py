@@ -7,6 +7,8 @@ from typing import Any
 
 SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
+ONLY_COMPARED = ("side", "side_facts", "compared")
+"""Fields that say nothing where no two graphs are compared, and are left out of the data there."""
 
 
 def plain(value: Any) -> Any:
@@ -16,7 +18,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, EdgeView):
         return [value.source, value.target, plain(value.weight), plain(value.share)]
     if hasattr(value, "__dataclass_fields__"):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+        named = ((item.name, getattr(value, item.name)) for item in fields(value))
+        return {name: plain(part) for name, part in named if part or name not in ONLY_COMPARED}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -51,6 +54,10 @@ class NodeView:
     card: str | None = None
     members: tuple[str, ...] = ()
     """Ids of the nodes behind a supernode or tile."""
+    side: str = ""
+    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    side_facts: tuple[tuple[str, str], ...] = ()
+    """Where two graphs are compared, names and values of what it is in each."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,16 @@ class EdgeView:
     weight: float
     """Raw and signed, in the target's pre-activation or logit."""
     share: float
-    """Signed share of the target's kept input, -1 to 1."""
+    """Signed share of the target's kept input, -1 to 1. Where two graphs are compared, this and
+    the weight are changes."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A row (a layer) or a column (a token): from, to, and its name."""
+    """A row (a layer) or a column (a token): from, to, and its name.
+
+    The name of a column in which two compared prompts differ has a line for each of them.
+    """
 
     start: float
     end: float
@@ -159,6 +170,8 @@ class GraphView:
     cards: dict[str, CardView]
     paths: tuple[PathView, ...]
     facts: tuple[Fact, ...]
+    compared: bool = False
+    """Whether it shows two graphs on shared axes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data, equal for equal inputs."""

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import networkx as nx
-from jaxtyping import Float
-from torch import Tensor
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.pruning import PrunedGraph, kept_shares
 from circuitscope_core.view.text import node_id, node_label, output_label, token_label
 
 LONGEST_LABEL = 40
@@ -36,12 +34,6 @@ class GraphPath:
     """Product of the absolute shares and the output's probability: the part of the output's
     influence that flows this way."""
     text: str
-
-
-def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
-    """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
-    effects = pruned.kept_effects
-    return effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
 
 
 def to_networkx(pruned: PrunedGraph) -> "nx.DiGraph[int]":

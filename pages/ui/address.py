@@ -26,6 +26,8 @@ IN_ADDRESS = {
     "likeness": "likeness",
     "view": "view",
     "node": "selected",
+    "with": "with_prompt",
+    "with_model": "with_model",
 }
 """Names in the address and the fields they stand for."""
 CHOICES: Mapping[str, tuple[str, ...]] = {"target": TARGETS, "view": VIEWS, "likeness": LIKENESSES}

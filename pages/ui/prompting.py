@@ -76,15 +76,22 @@ def draw_reading(prompt: str, tokenizer: Tokenizer, n_ctx: int) -> None:
         st.info(warning)
 
 
-def draw_prediction(key: ModelKey, prompt: str) -> None:
-    """Draw the most likely next tokens."""
-    likely = predict(key, prompt)
+def draw_prediction(key: ModelKey, prompt: str, n: int = 8, *, name: str = "prompt_likely") -> None:
+    """Draw the most likely next tokens.
+
+    Args:
+        key: The model.
+        prompt: What they follow.
+        n: How many, at most eight.
+        name: Tells one table from another.
+    """
+    likely = predict(key, prompt)[:n]
     table = pd.DataFrame([vars(item) for item in likely])
     st.dataframe(
         table,
         hide_index=True,
         width="stretch",
-        key="prompt_likely",
+        key=name,
         column_config={
             "text": st.column_config.TextColumn("Next token", width="small"),
             "probability": st.column_config.ProgressColumn(

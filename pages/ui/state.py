@@ -32,6 +32,10 @@ class State:
     similarity: float = 0.7
     likeness: str = "role"
     """What suggested supernodes have in common; see ``cs.cluster_features``."""
+    with_prompt: str = ""
+    """What the prompt is compared with; empty for a suggestion."""
+    with_model: str = ""
+    """The model of that prompt; empty for the same one."""
     view: str = "full"
     """One of ``VIEWS``."""
     selected: str = ""

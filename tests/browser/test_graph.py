@@ -327,7 +327,7 @@ def test_the_tour_leads_through_the_graph(url, page):
 def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):
     page.goto(f"{fresh_url}/graph")
     menu = page.get_by_test_id("stSidebar")
-    for name in ("Home", "Train", "Prompt", "Graph", "Gallery"):
+    for name in ("Home", "Train", "Prompt", "Graph", "Compare", "Gallery"):
         expect(menu.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=WAIT)
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
     menu.get_by_role("link", name="Home").click()

@@ -24,6 +24,8 @@ def test_a_state_survives_the_address():
         tokens="D",
         minus="X",
         feature="2.39.639",
+        with_prompt="c = d\u202e",
+        with_model="other",
         node_threshold=0.65,
         view="groups",
         selected="0_3_2",

@@ -1,0 +1,26 @@
+"""Two pruned graphs on shared axes: what is kept in A, in B, in both, and what changed."""
+
+from circuitscope_core.comparison.align import Column, align
+from circuitscope_core.comparison.compare import compare_graphs
+from circuitscope_core.comparison.model import (
+    ComparedEdge,
+    ComparedEdges,
+    ComparedNode,
+    Comparison,
+    EdgeColumns,
+    Presence,
+    Side,
+)
+
+__all__ = [
+    "Column",
+    "ComparedEdge",
+    "ComparedEdges",
+    "ComparedNode",
+    "Comparison",
+    "EdgeColumns",
+    "Presence",
+    "Side",
+    "align",
+    "compare_graphs",
+]

@@ -1,0 +1,119 @@
+"""Two pruned graphs on shared axes: which nodes are the same, and who keeps them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jaxtyping import Int
+from torch import Tensor
+
+from circuitscope_core.comparison.align import align
+from circuitscope_core.comparison.edges import compare_edges
+from circuitscope_core.comparison.model import ComparedNode, Comparison, Presence
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.pruning import PrunedGraph
+
+Key = tuple[Any, ...]
+"""What makes a node of A and a node of B the same one: its kind's number, layer, column, name."""
+KINDS = tuple(NodeKind)
+FEATURE, ERROR, TOKEN, LOGIT = range(len(KINDS))
+
+
+def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Comparison:
+    """Compare two pruned graphs, of two prompts or of two models.
+
+    A node of A and one of B are the same if they are features of one number, layer and column,
+    errors of one layer and column, tokens of one column, or outputs of one token.
+
+    Args:
+        a: One graph.
+        b: The other.
+        same_features: Whether both were made with the same transcoder and tokenizer. If not, no
+            feature of A is one of B, and outputs are compared by their text.
+    """
+    columns = align(a.graph.token_texts, b.graph.token_texts)
+    n_layers = max(a.graph.n_layers, b.graph.n_layers)
+    half_a = _Half(a, [column.a for column in columns], "" if same_features else "a", n_layers)
+    half_b = _Half(b, [column.b for column in columns], "" if same_features else "b", n_layers)
+    kept = sorted(half_a.kept_keys | half_b.kept_keys)
+    nodes = tuple(_compared(key, half_a.presence(key), half_b.presence(key)) for key in kept)
+    return Comparison(a, b, same_features, columns, nodes, compare_edges(a, b, nodes))
+
+
+@dataclass(frozen=True)
+class _Half:
+    """One of the two graphs, with a key for each of its nodes."""
+
+    pruned: PrunedGraph
+    positions: Sequence[int | None]
+    """Of each shared column, the place in this prompt."""
+    owner: str
+    """Tells features of two transcoders apart; empty where they are the same."""
+    n_layers: int
+    """Of the deeper model: the layer of all outputs."""
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """Shared column of each position."""
+        return [column for column, place in enumerate(self.positions) if place is not None]
+
+    @cached_property
+    def keys(self) -> list[Key]:
+        """What names each node in both graphs, in this graph's order."""
+        graph, columns = self.pruned.graph, self.columns
+        every = [(layer, column) for layer in range(graph.n_layers) for column in columns]
+        features = (
+            (FEATURE, layer, columns[place], number, self.owner)
+            for layer, place, number in graph.features.tolist()
+        )
+        errors = ((ERROR, layer, column) for layer, column in every)
+        tokens = ((TOKEN, -1, column) for column in columns)
+        return [*features, *errors, *tokens, *self._outputs()]
+
+    def _outputs(self) -> Iterator[Key]:
+        """Outputs are the same where the token is; those of one text are counted."""
+        graph = self.pruned.graph
+        seen: Counter[Key] = Counter()
+        for token, text in zip(graph.logit_token_ids.tolist(), graph.logit_texts, strict=True):
+            name = (text,) if self.owner else (text, token)
+            yield (LOGIT, self.n_layers, 0, *name, seen[name])
+            seen[name] += 1
+
+    @cached_property
+    def index(self) -> dict[Key, int]:
+        """The graph's node of each key."""
+        return dict(zip(self.keys, range(len(self.keys)), strict=True))
+
+    @cached_property
+    def kept_keys(self) -> set[Key]:
+        """Keys of the nodes kept."""
+        return {self.keys[node] for node in self.pruned.kept_nodes.tolist()}
+
+    def presence(self, key: Key) -> Presence | None:
+        """Return what there is to know of a node here; None where it is not in this graph."""
+        if key not in self.index:
+            return None
+        index, graph = self.index[key], self.pruned.graph
+        rank = index - graph.logit_nodes.start
+        is_token = rank >= 0 and int(graph.logit_token_ids[rank]) >= 0
+        return Presence(
+            index=index,
+            column=self.columns[int(self._node_positions[index])],
+            kept=bool(self.pruned.node_mask[index]),
+            influence=float(self.pruned.node_influence[index]),
+            activation=float(graph.activations[index]) if index < graph.n_features else None,
+            probability=float(graph.logit_probabilities[rank]) if is_token else None,
+        )
+
+    @cached_property
+    def _node_positions(self) -> Int[Tensor, " n_nodes"]:
+        return self.pruned.graph.node_positions
+
+
+def _compared(key: Key, a: Presence | None, b: Presence | None) -> ComparedNode:
+    kind, layer, *_ = key
+    # outputs of prompts that do not end in one column stand in the later
+    column = max(half.column for half in (a, b) if half)
+    return ComparedNode(KINDS[kind], layer, column, a, b)

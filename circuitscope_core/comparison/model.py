@@ -1,0 +1,192 @@
+"""What a comparison of two graphs is made of."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuitscope_core.comparison.align import Column
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.pruning import PrunedGraph
+
+
+class Side(StrEnum):
+    """Which of two graphs keeps a node or an edge."""
+
+    A = "a"
+    B = "b"
+    BOTH = "both"
+
+    @classmethod
+    def of(cls, *, in_a: bool, in_b: bool) -> "Side":
+        """Return the side of what is kept in at least one graph."""
+        return cls.BOTH if in_a and in_b else cls.A if in_a else cls.B
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A node as one of the two graphs has it."""
+
+    index: int
+    """Its number in that graph."""
+    column: int
+    kept: bool
+    influence: float
+    """Share of the output that passes through it, 0 to 1, kept or not."""
+    activation: float | None
+    """Of features."""
+    probability: float | None
+    """Of outputs."""
+
+
+@dataclass(frozen=True)
+class ComparedNode:
+    """A node that at least one graph keeps."""
+
+    kind: NodeKind
+    layer: int
+    """-1 for tokens; of outputs, the number of layers of the deeper model."""
+    column: int
+    a: Presence | None
+    """None where the node is not in A at all: a feature that is not active there."""
+    b: Presence | None
+
+    @property
+    def side(self) -> Side:
+        """Which graph keeps it."""
+        in_a, in_b = (half is not None and half.kept for half in (self.a, self.b))
+        return Side.of(in_a=in_a, in_b=in_b)
+
+    @property
+    def in_other(self) -> bool:
+        """Whether it is in both graphs, though pruning may have dropped it from one."""
+        return self.a is not None and self.b is not None
+
+    @property
+    def change(self) -> float:
+        """Influence in B less that in A; 0 where the node is not there."""
+        in_a, in_b = (half.influence if half else 0.0 for half in (self.a, self.b))
+        return in_b - in_a
+
+
+@dataclass(frozen=True)
+class ComparedEdge:
+    """An edge that at least one graph keeps."""
+
+    source: int
+    """Place in the comparison's nodes."""
+    target: int
+    side: Side
+    weight_a: float
+    """Raw and signed. Also where A does not keep the edge but has both nodes; else 0."""
+    weight_b: float
+    share_a: float
+    """Signed share of the target's kept input in A, -1 to 1; 0 where A does not keep it."""
+    share_b: float
+
+    @property
+    def weight_change(self) -> float:
+        """Weight in B less that in A."""
+        return self.weight_b - self.weight_a
+
+    @property
+    def change(self) -> float:
+        """Share in B less that in A, -2 to 2."""
+        return self.share_b - self.share_a
+
+
+@dataclass(frozen=True)
+class EdgeColumns:
+    """What one of the graphs makes of the compared edges; see ``ComparedEdge``."""
+
+    kept: Bool[Tensor, " n_edges"]
+    weights: Float[Tensor, " n_edges"]
+    shares: Float[Tensor, " n_edges"]
+
+
+@dataclass(frozen=True)
+class ComparedEdges:
+    """All edges that at least one graph keeps, by target, then source: a column for each fact."""
+
+    sources: Int[Tensor, " n_edges"]
+    targets: Int[Tensor, " n_edges"]
+    a: EdgeColumns
+    b: EdgeColumns
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[ComparedEdge]:
+        return map(self.edge, range(len(self)))
+
+    @property
+    def changes(self) -> Float[Tensor, " n_edges"]:
+        """Shares in B less those in A."""
+        return self.b.shares - self.a.shares
+
+    @property
+    def weight_changes(self) -> Float[Tensor, " n_edges"]:
+        """Weights in B less those in A."""
+        return self.b.weights - self.a.weights
+
+    def edge(self, number: int) -> ComparedEdge:
+        """Return one edge."""
+        return ComparedEdge(
+            source=int(self.sources[number]),
+            target=int(self.targets[number]),
+            side=Side.of(in_a=bool(self.a.kept[number]), in_b=bool(self.b.kept[number])),
+            weight_a=float(self.a.weights[number]),
+            weight_b=float(self.b.weights[number]),
+            share_a=float(self.a.shares[number]),
+            share_b=float(self.b.shares[number]),
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two pruned graphs, A and B, node by node and edge by edge."""
+
+    a: PrunedGraph
+    b: PrunedGraph
+    same_features: bool
+    columns: tuple[Column, ...]
+    nodes: tuple[ComparedNode, ...]
+    """By kind, layer and column: features, errors, tokens, outputs."""
+    edges: ComparedEdges
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the two graphs say the same: same tokens, nodes and edges, nothing changed."""
+        return (
+            self.a.graph.token_texts == self.b.graph.token_texts
+            and all(node.side is Side.BOTH and node.change == 0 for node in self.nodes)
+            and self.edge_counts[Side.BOTH] == len(self.edges)
+            and not self.edges.weight_changes.any()
+        )
+
+    @property
+    def node_counts(self) -> dict[Side, int]:
+        """How many nodes are kept only in A, only in B, in both."""
+        counts = Counter(node.side for node in self.nodes)
+        return {side: counts[side] for side in Side}
+
+    @property
+    def edge_counts(self) -> dict[Side, int]:
+        """How many edges are kept only in A, only in B, in both."""
+        n_both = int((self.edges.a.kept & self.edges.b.kept).sum())
+        n_a, n_b = (int(half.kept.sum()) - n_both for half in (self.edges.a, self.edges.b))
+        return {Side.A: n_a, Side.B: n_b, Side.BOTH: n_both}
+
+    def largest_node_changes(self, n: int) -> tuple[ComparedNode, ...]:
+        """Return the nodes whose influence changed most, the largest change first."""
+        changed = (node for node in self.nodes if node.change)
+        return tuple(sorted(changed, key=lambda node: -abs(node.change))[:n])
+
+    def largest_edge_changes(self, n: int) -> tuple[ComparedEdge, ...]:
+        """Return the edges whose share changed most, the largest change first."""
+        sizes = self.edges.changes.abs()
+        order = sizes.argsort(descending=True, stable=True)[:n]
+        return tuple(self.edges.edge(number) for number in order[sizes[order] > 0].tolist())

@@ -1,0 +1,176 @@
+"""Two graphs on shared axes as one drawing, and tables of what differs most between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from circuitscope_core.comparison import ComparedNode, Comparison, Side
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.view.compared_names import ComparedNames, Naming
+from circuitscope_core.view.layout import (
+    Axes,
+    cards_of_features,
+    draw_picture,
+    item_of,
+    rank_edges,
+)
+from circuitscope_core.view.model import CardView, Fact, GraphView, NodeView
+from circuitscope_core.view.text import node_id
+
+KEPT_IN = {Side.BOTH: "both", Side.A: "only A", Side.B: "only B"}
+"""Short words for tables."""
+
+
+@dataclass(frozen=True)
+class NodeDifference:
+    """A node whose influence is not the same in both graphs."""
+
+    node: str
+    place: str
+    """``L0``, ``L1``, … or ``token``."""
+    token: str
+    """Text of its column, of both prompts where they differ."""
+    kept: str
+    """``both``, ``only A`` or ``only B``."""
+    other: str
+    """What it is in the graph that does not keep it; empty where both do."""
+    influence_a: float
+    influence_b: float
+    change: float
+    """Influence in B less that in A."""
+    activation_a: float | None
+    """None for all but features, and where the feature is not active."""
+    activation_b: float | None
+
+
+@dataclass(frozen=True)
+class EdgeDifference:
+    """An edge whose share of its target's input is not the same in both graphs."""
+
+    source: str
+    target: str
+    kept: str
+    share_a: float
+    share_b: float
+    change: float
+    """Share in B less that in A."""
+    weight_a: float
+    weight_b: float
+    weight_change: float
+
+
+def layout_comparison(comparison: Comparison, a: Naming, b: Naming) -> GraphView:
+    """Lay two graphs out on shared axes: weights and shares of edges are changes, B less A.
+
+    Args:
+        comparison: The two graphs, compared.
+        a: Names of A's features.
+        b: Names of B's features; not asked where the features are the same.
+    """
+    names = ComparedNames(comparison, a, b)
+    columns = tuple(names.column_label(column) for column in range(len(comparison.columns)))
+    n_layers = max(graph.n_layers for graph in names.graphs)
+    nodes = [_view(names, node) for node in comparison.nodes]
+    items = [item_of(node, n_layers, node.influence) for node in nodes]
+    changed = comparison.edges
+    edges = rank_edges(changed.sources, changed.targets, changed.weight_changes, changed.changes)
+    return GraphView(
+        prompt=f"A: {names.graphs[0].prompt}\nB: {names.graphs[1].prompt}",
+        full=draw_picture(Axes(n_layers, columns), nodes, items, edges, tiles=False),
+        groups=None,
+        cards=_cards(names),
+        paths=(),
+        facts=(
+            Fact("Nodes", _counts(comparison.node_counts), "Nodes that at least one graph keeps."),
+            Fact("Edges", _counts(comparison.edge_counts), "Edges that at least one graph keeps."),
+        ),
+        compared=True,
+    )
+
+
+def node_differences(
+    comparison: Comparison, a: Naming, b: Naming, n: int = 30
+) -> tuple[NodeDifference, ...]:
+    """Return the nodes whose influence changed most, largest change first."""
+    names = ComparedNames(comparison, a, b)
+    return tuple(_node_row(names, node) for node in comparison.largest_node_changes(n))
+
+
+def edge_differences(
+    comparison: Comparison, a: Naming, b: Naming, n: int = 30
+) -> tuple[EdgeDifference, ...]:
+    """Return the edges whose share of their target's input changed most, largest change first."""
+    names = ComparedNames(comparison, a, b)
+    return tuple(
+        EdgeDifference(
+            source=names.full_name(comparison.nodes[edge.source]),
+            target=names.full_name(comparison.nodes[edge.target]),
+            kept=KEPT_IN[edge.side],
+            share_a=edge.share_a,
+            share_b=edge.share_b,
+            change=edge.change,
+            weight_a=edge.weight_a,
+            weight_b=edge.weight_b,
+            weight_change=edge.weight_change,
+        )
+        for edge in comparison.largest_edge_changes(n)
+    )
+
+
+def _counts(counts: Mapping[Side, int]) -> str:
+    return (
+        f"{counts[Side.BOTH]:,} in both, {counts[Side.A]:,} only in A, {counts[Side.B]:,} only in B"
+    )
+
+
+def _view(names: ComparedNames, node: ComparedNode) -> NodeView:
+    """Describe a node; its place comes later."""
+    home = names.home(node)
+    halves = [half for half in (node.a, node.b) if half]
+    known = [half.probability for half in halves if half.probability is not None]
+    return NodeView(
+        id=f"{home.owner}_{node_id(home.graph, home.index)}",
+        kind=str(node.kind),
+        x=0.0,
+        y=0.0,
+        label=names.label(node),
+        detail=names.detail(node),
+        layer=node.layer,
+        position=node.column,
+        influence=max(half.influence for half in halves),
+        probability=max(known, default=None),
+        card=names.card_key(node),
+        side=str(node.side),
+        side_facts=names.facts(node),
+    )
+
+
+def _cards(names: ComparedNames) -> dict[str, CardView]:
+    """Return the cards of all features in the picture, each once."""
+    used: dict[str, set[tuple[int, int]]] = {"a": set(), "b": set()}
+    shared = names.comparison.same_features
+    for node in names.comparison.nodes:
+        if node.kind is NodeKind.FEATURE:
+            home = names.home(node)
+            used["a" if shared else home.owner].add((node.layer, home.feature))
+    found: dict[str, CardView] = {}
+    for owner, naming in (("a", names.a), ("b", names.b)):
+        if naming.cards is not None:
+            views = cards_of_features(used[owner], naming.tokenizer, naming.cards)
+            found |= {key if shared else f"{owner}/{key}": card for key, card in views.items()}
+    return found
+
+
+def _node_row(names: ComparedNames, node: ComparedNode) -> NodeDifference:
+    a, b = node.a, node.b
+    return NodeDifference(
+        node=names.label(node),
+        place="token" if node.kind is NodeKind.TOKEN else f"L{node.layer}",
+        token=names.column_text(node.column),
+        kept=KEPT_IN[node.side],
+        other=names.other(node),
+        influence_a=a.influence if a else 0.0,
+        influence_b=b.influence if b else 0.0,
+        change=node.change,
+        activation_a=a.activation if a else None,
+        activation_b=b.activation if b else None,
+    )

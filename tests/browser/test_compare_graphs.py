@@ -1,0 +1,54 @@
+"""The Compare page in a real browser: canvas, cards, and text that must stay text."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_graph import PAINTED, WAIT, point_of
+from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
+
+pytestmark = pytest.mark.browser
+
+
+def open_comparison(page, url, **address):
+    """Open the Compare page by a link and return the frame with the canvas."""
+    query = "&".join(f"{name}={quote(value)}" for name, value in address.items())
+    page.goto(f"{url}/compare?{query}")
+    place = page.frame_locator("iframe[title*=circuitscope_graph]")
+    place.locator("[data-ready=true]").wait_for(timeout=WAIT)
+    frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
+    frame.wait_for_function(f"({PAINTED})() > 8", timeout=WAIT)
+    frame.locator(".cs").scroll_into_view_if_needed()
+    return frame
+
+
+def test_a_link_opens_both_graphs_on_shared_axes(fresh_url, page):
+    frame = open_comparison(page, fresh_url, **{"with": "The Geze Pacific Umber (G"})
+    expect(frame.locator(".cs-legend")).to_contain_text("kept only in A")
+    for name in ("Merge similar features", "Show the outputs and what you pinned"):
+        expect(frame.get_by_role("button", name=name)).to_be_hidden()
+    # the outputs differ, so each is kept in one graph only
+    outputs = [name for name in frame.evaluate("CircuitScope.view.ids()") if name[2:4] == "4_"]
+    assert {name[0] for name in outputs} == {"a", "b"}
+    page.mouse.move(*point_of(frame, outputs[0]))
+    expect(frame.locator(".cs-card.cs-on")).to_contain_text("only in A; in B: not an output")
+    page.mouse.click(*point_of(frame, outputs[0]))
+    panel = frame.locator(".cs-panel")
+    expect(panel).to_contain_text("Inputs (")
+    expect(panel).to_contain_text("change of weight, of share")
+    expect(panel.locator(".cs-row").first).to_have_attribute(
+        "aria-label", re.compile("change of weight [+−]")
+    )
+    expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)
+
+
+def test_hostile_prompts_are_shown_as_text(url, page):
+    frame = open_comparison(page, url, **{"with": HOSTILE[:70], "prompt": HOSTILE[4:60]})
+    expect(frame.locator(".cs-prompt")).to_contain_text("<img src=x")
+    token = next(name for name in frame.evaluate("CircuitScope.view.ids()") if "_E_60_" in name)
+    page.mouse.move(*point_of(frame, token))
+    expect(frame.locator(".cs-card.cs-on")).to_contain_text("<")
+    expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)
+    assert_nothing_ran(page)
