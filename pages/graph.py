@@ -14,15 +14,18 @@ from pages.ui.exploring import (
 from pages.ui.links import link_to
 from pages.ui.listing import draw_features
 from pages.ui.session import get_state, show_demo
+from pages.ui.sharing import draw_downloads
 from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
 begin_page("Graph")
 try:
     tracing = tracing_of(get_state())
-    state = ask_for_thresholds(get_state())
+    state, place = ask_for_thresholds(get_state())
     with st.spinner("Building the graph …"):
         shown = show(tracing, state)
+    with place:
+        draw_downloads(shown)
     draw_target(state)
     draw_canvas(shown, state)
     draw_scores(shown)

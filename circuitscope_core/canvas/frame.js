@@ -27,8 +27,8 @@
     return { root, box, bar, main, net, empty, card, panel, legend, live }
   }
 
-  // on: view, search, searchEnter, linkType, filter, grouping, makeGroup, undo, zoom, fit, save, tour,
-  // theme
+  // on: view, search, searchEnter, linkType, filter, grouping, makeGroup, undo, zoom, fit, savePng, saveSvg,
+  // tour, theme
   cs.buildToolbar = function buildToolbar(ui, options, on) {
     ui.views = cs.el('div', 'cs-views', null, ui.bar)
     ui.views.setAttribute('role', 'group')
@@ -55,7 +55,8 @@
     cs.button('cs-button', '−', 'Zoom out', ui.bar, () => on.zoom(1 / 1.35))
     cs.button('cs-button', '+', 'Zoom in', ui.bar, () => on.zoom(1.35))
     cs.button('cs-button', 'Fit', 'Show the whole graph', ui.bar, () => on.fit())
-    cs.button('cs-button', 'PNG', 'Save this picture as PNG', ui.bar, () => on.save())
+    cs.button('cs-button', 'PNG', 'Save what is seen as PNG', ui.bar, () => on.savePng())
+    cs.button('cs-button', 'SVG', 'Save the whole picture as SVG, sharp at every size', ui.bar, () => on.saveSvg())
     if (document.fullscreenEnabled) {
       cs.button('cs-button', 'Full screen', 'Use the whole screen', ui.bar, () => {
         if (document.fullscreenElement) document.exitFullscreen()
@@ -127,9 +128,6 @@
     ctx.fillStyle = paper // the canvas itself is see-through
     ctx.fillRect(0, 0, shot.width, shot.height)
     ctx.drawImage(source, 0, 0)
-    const link = document.createElement('a')
-    link.download = 'circuitscope.png'
-    link.href = shot.toDataURL('image/png')
-    link.click()
+    cs.saveAs('circuitscope.png', shot.toDataURL('image/png'))
   }
 })(globalThis.CircuitScope)

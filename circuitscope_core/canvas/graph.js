@@ -120,15 +120,34 @@
       globalThis.performance.mark('cs-painted')
     }
 
-    function fit() {
+    // The picture with its labels, in the graph's own coordinates.
+    function extent() {
       const { rows, columns } = state.picture
       const more = 30 * (cs.lineNames(columns).length - 1)
       const right = columns[columns.length - 1].end + MARGIN.right
       const bottom = rows[rows.length - 1].end + (cs.isUpright(columns) ? 46 + more : 90)
-      const width = right + MARGIN.left, height = bottom + MARGIN.top
+      return { left: -MARGIN.left, top: -MARGIN.top, width: right + MARGIN.left, height: bottom + MARGIN.top }
+    }
+
+    function fit() {
+      const { left, top, width, height } = extent()
       const scale = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height, 1.8)
       state.touched = false
-      net.moveTo({ position: { x: (right - MARGIN.left) / 2, y: (bottom - MARGIN.top) / 2 }, scale, animation: false })
+      net.moveTo({ position: { x: left + width / 2, y: top + height / 2 }, scale, animation: false })
+    }
+
+    const paper = () => cs.theme(state.dark).paper
+
+    function saveSvg() {
+      const paint = (ctx) => {
+        paintBelow(ctx)
+        for (const node of state.picture.nodes) if (isShown(node)) cs.drawNode(ctx, node, stateOf(node), look())
+        paintAbove(ctx)
+      }
+      const text = cs.pictureAsSvg(paint, extent(), paper(), state.data.prompt)
+      const address = URL.createObjectURL(new Blob([text], { type: 'image/svg+xml' }))
+      cs.saveAs('circuitscope.svg', address)
+      setTimeout(() => URL.revokeObjectURL(address), 60_000)
     }
 
     function zoom(factor) {
@@ -354,7 +373,8 @@
       undo: () => emit({ event: 'undo' }),
       zoom,
       fit,
-      save: () => cs.savePicture(canvas(), cs.theme(state.dark).paper),
+      savePng: () => cs.savePicture(canvas(), paper()),
+      saveSvg,
       tour: startTour,
       theme: () => setDark(!state.dark),
     })

@@ -22,6 +22,7 @@ CANVAS_FOLDER = Path(__file__).resolve().parents[1] / "canvas"
 CANVAS_SCRIPTS = (
     "base.js",
     "draw.js",
+    "svg.js",
     "picture.js",
     "card.js",
     "panel.js",

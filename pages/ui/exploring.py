@@ -5,6 +5,7 @@ from dataclasses import replace
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui.events import (
     apply_event,
@@ -19,7 +20,6 @@ from pages.ui.grouping import Groups, groups_of
 from pages.ui.keeping import draw_views
 from pages.ui.selected import draw_selected, write_label
 from pages.ui.session import change_state, get_state, leave_graph, write_address
-from pages.ui.sharing import draw_downloads
 from pages.ui.state import State
 from pages.ui.tracing import (
     Shown,
@@ -36,8 +36,8 @@ MOST_PATHS = 10
 """Bars drawn for an edge; the table beside them has all."""
 
 
-def ask_for_thresholds(state: State) -> State:
-    """Let the visitor choose how much is shown, or a view that was kept."""
+def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
+    """Let the visitor choose how much is shown; also returns the free place beside it."""
     questions = (
         (
             "node_threshold",
@@ -57,7 +57,7 @@ def ask_for_thresholds(state: State) -> State:
         ),
     )
     answers = {}
-    places = st.columns([2, 2, 2, 1.2], gap="medium", vertical_alignment="bottom")
+    places = st.columns([2, 2, 2, 1.2, 1.2], gap="medium", vertical_alignment="bottom")
     for place, (field, label, meaning) in zip(places, questions, strict=False):
         key = f"graph_{field}"
         st.session_state.setdefault(key, round(getattr(state, field), 2))
@@ -65,15 +65,15 @@ def ask_for_thresholds(state: State) -> State:
         answers[field] = place.slider(
             label, 0.0, 1.0, step=0.01, key=key, help=meaning, disabled=own
         )
-    with places[-1]:
+    with places[-2]:
         draw_views(state.model)
-    return change_state(**answers)
+    return change_state(**answers), places[-1].container()
 
 
 @st.fragment
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
-    above, beside = st.columns([5, 1.2], vertical_alignment="center")
+    above = st.container()
     message = draw_graph(shown.text, opening)
     before = state = get_state()
     events = news(before, message)
@@ -89,8 +89,6 @@ def draw_canvas(shown: Shown, opening: State) -> None:
     write_address(state)
     with above:
         draw_grouping(shown, state)
-    with beside:
-        draw_downloads(shown, state)
     draw_pinned_scores(shown, state)
     draw_edge(shown, state.edge)
     draw_selected(shown, state.selected)

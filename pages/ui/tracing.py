@@ -11,14 +11,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.export import (
-    PictureName,
-    graph_to_json,
-    graphml_text,
-    render_svg,
-    render_view,
-    slugify,
-)
+from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
 from circuitscope_core.view import (
     AblationRow,
     GraphView,
@@ -158,14 +151,8 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
     return recent_views().get((tracing, settings), build)
 
 
-def downloads(shown: Shown, state: State, *, dark: bool) -> dict[str, tuple[str, str]]:
-    """Return the files on offer: name to contents and media type.
-
-    Args:
-        shown: The graph.
-        state: What is selected and which view is open; the picture shows the same.
-        dark: Draw the picture in the dark theme.
-    """
+def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
+    """Return the files on offer: name to contents and media type."""
     slug = slugify(shown.pruned.graph.prompt)
 
     def build() -> dict[str, tuple[str, str]]:
@@ -178,10 +165,7 @@ def downloads(shown: Shown, state: State, *, dark: bool) -> dict[str, tuple[str,
             f"{slug}.graphml": (graphml_text(shown.pruned, cards), "application/xml"),
         }
 
-    name: PictureName = "full" if state.view == "full" or not shown.view.groups else "groups"
-    picture = render_svg(shown.view, picture=name, selected=state.selected, dark=dark)
-    files = recent_views().get(("files", shown.tracing, shown.view.digest), build)
-    return {**files, f"{slug}.svg": (picture, "image/svg+xml")}
+    return recent_views().get(("files", shown.tracing, shown.view.digest), build)
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:

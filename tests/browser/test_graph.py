@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 WAIT = 60_000
 ROOT = Path(__file__).parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
 PAINTED = """() => {
   const canvas = globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.canvas()
   if (!canvas) return 0
@@ -175,9 +177,10 @@ def test_a_changed_threshold_draws_another_graph(url, page):
     frame.wait_for_function(f"CircuitScope.view.ids().length < {before}", timeout=WAIT)
 
 
-def download(page, label):
-    with page.expect_download() as caught:
-        page.get_by_role("button", name=label).click()
+def download(place, label, page=None):
+    """Press a button of a page, or of a frame in one, and return the file that comes."""
+    with (page or place).expect_download() as caught:
+        place.get_by_role("button", name=label).click()
     return caught.value.path()
 
 
@@ -196,6 +199,30 @@ def test_downloads_hold_the_graph_and_the_page_works_without_a_network(
     page.wait_for_selector("[data-ready=true]")
     assert page.evaluate(PAINTED) > 8
     check_hover_and_click(page, page.main_frame)
+
+
+def test_the_picture_is_saved_as_it_is_seen(url, page, tmp_path):
+    frame = open_graph(page, url)
+    name = select_with_inputs(page, frame)
+    png = download(frame, "Save what is seen as PNG", page).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    text = download(frame, "Save the whole picture as SVG", page).read_text(encoding="utf-8")
+    drawing = ET.fromstring(text)
+    assert drawing.find(f"{SVG}title").text == "The National Digital Analytics Group (N"
+    colors = [path.get("stroke") for path in drawing.iter(f"{SVG}path")]
+    assert "#d6009a" in colors  # the selected node's outline
+    n_inputs = frame.locator(".cs-list").first.locator(".cs-row").count()
+    assert name.startswith("4_")
+    edges = [
+        path
+        for path in drawing.iter(f"{SVG}path")
+        if path.get("opacity") == "0.9" and path.get("fill") == "none"
+    ]
+    assert len(edges) >= n_inputs > 0
+    shown = tmp_path / "picture.svg"
+    shown.write_text(text, encoding="utf-8")
+    page.goto(shown.as_uri())
+    assert page.locator("svg").bounding_box()["width"] > 300
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
