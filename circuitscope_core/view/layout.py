@@ -46,6 +46,19 @@ TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0
 
 
 @dataclass(frozen=True)
+class Axes:
+    """What the rows and columns of a drawing are."""
+
+    n_layers: int
+    token_texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, graph: AttributionGraph) -> "Axes":
+        """Return the axes of a graph."""
+        return cls(graph.n_layers, graph.token_texts)
+
+
+@dataclass(frozen=True)
 class _Inputs:
     """What each kept node's input consists of, by its index in the graph."""
 
@@ -101,13 +114,11 @@ def layout_graph(
 def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
     """Draw every kept node as a glyph."""
     graph = pruned.graph
-    kept = pruned.kept_nodes.tolist()
-    inputs = _Inputs.of(pruned)
-    influence = pruned.node_influence.tolist()
-    nodes = [_single(pruned, index, cards, inputs) for index in kept]
-    items = [_item(graph, node, index, influence) for node, index in zip(nodes, kept, strict=True)]
+    axes, inputs = Axes.of(graph), _Inputs.of(pruned)
+    nodes = [_single(pruned, index, cards, inputs) for index in pruned.kept_nodes.tolist()]
+    items = [item_of(axes, node, node.influence) for node in nodes]
     parts = (pruned.kept_effects, kept_shares(pruned))
-    return _picture(graph, nodes, items, parts, tiles=False)
+    return draw_picture(axes, nodes, items, parts, tiles=False)
 
 
 def group_picture(
@@ -118,7 +129,7 @@ def group_picture(
     collapsed = collapse_graph(pruned, supernodes)
     groups = {group.members: group for group in supernodes.merged}
     influence = pruned.node_influence.tolist()
-    inputs = _Inputs.of(pruned)
+    axes, inputs = Axes.of(graph), _Inputs.of(pruned)
     nodes, items = [], []
     for number, members in enumerate(collapsed.members):
         strongest = max(members, key=lambda member: (influence[member], -member))
@@ -129,21 +140,30 @@ def group_picture(
         elif node.kind == NodeKind.FEATURE:
             node = NodeView(**{**vars(node), "members": (node.id,)})
         nodes.append(node)
-        items.append(_item(graph, node, strongest, influence))
+        items.append(item_of(axes, node, influence[strongest]))
     effects = (collapsed.weights, collapsed.shares)
-    return _picture(graph, nodes, items, effects, tiles=True)
+    return draw_picture(axes, nodes, items, effects, tiles=True)
 
 
-def _picture(
-    graph: AttributionGraph,
+def draw_picture(
+    axes: Axes,
     nodes: Sequence[NodeView],
     items: Sequence[Item],
     effects: tuple[Tensor, Tensor],
     *,
     tiles: bool,
 ) -> Picture:
-    rows = ("Output", *(f"L{layer}" for layer in reversed(range(graph.n_layers))), "Token")
-    columns = [token_label(text) for text in graph.token_texts]
+    """Place nodes in rows and columns, and add the edges between them.
+
+    Args:
+        axes: The rows and columns.
+        nodes: What to place; their own places are not read.
+        items: What the grid needs to know of each; see ``item_of``.
+        effects: Weights and shares, row = target, column = source, in the order of the nodes.
+        tiles: Whether the nodes are wide and may leave their columns.
+    """
+    rows = ("Output", *(f"L{layer}" for layer in reversed(range(axes.n_layers))), "Token")
+    columns = [token_label(text) for text in axes.token_texts]
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
     grid = place(items, rows, columns, spacing)
     placed = (
@@ -216,15 +236,21 @@ def _group(
     )
 
 
-def _item(graph: AttributionGraph, node: NodeView, index: int, influence: list[float]) -> Item:
-    """Return what the grid needs: the row counted from the top, the size, the order."""
-    row = graph.n_layers - node.layer
+def item_of(axes: Axes, node: NodeView, influence: float) -> Item:
+    """Return what the grid needs: the row counted from the top, the size, the order.
+
+    Args:
+        axes: The rows.
+        node: What is to be placed.
+        influence: Its own, or that of a supernode's strongest member.
+    """
+    row = axes.n_layers - node.layer
     if node.members:
-        return Item((row, node.position), TILE_WIDTH, influence[index])
+        return Item((row, node.position), TILE_WIDTH, influence)
     if node.kind == NodeKind.LOGIT:
         return Item((row, node.position), LOGIT_WIDTH, node.probability or 0.0)
     is_error = node.kind == NodeKind.ERROR
-    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence[index])
+    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence)
 
 
 def card_views(
