@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
-from circuitscope_core.graph import AttributionGraph, normalize_rows
+from circuitscope_core.graph import AttributionGraph, normalize_rows, signed_shares
 
 ROWS_AT_ONCE = 128
 """Rows of the adjacency looked at together: a copy of so few stays small."""
@@ -188,6 +188,11 @@ def drop_dead_ends(
         kept = stays
     node_mask[nodes[~kept]] = False
     return live[kept][:, kept]
+
+
+def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
+    """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
+    return signed_shares(pruned.kept_effects)
 
 
 def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"]:

@@ -34,6 +34,7 @@ ROOMS = [
     "bundle",
     "view",
     "export",
+    "graph_file",
     "notes",
     "pipeline",
     "launch",

@@ -9,7 +9,7 @@ from torch import Tensor
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.pruning import PrunedGraph, graph_scores, kept_shares
 from circuitscope_core.supernodes import Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view.cards import Partners, card_key, card_view
@@ -23,7 +23,7 @@ from circuitscope_core.view.model import (
     PathView,
     Picture,
 )
-from circuitscope_core.view.paths import kept_shares, strongest_paths
+from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import (
     card_of,
     group_label,
@@ -41,21 +41,23 @@ MANY_CARDS = 300
 EXAMPLES, EXAMPLES_OF_MANY = {"top": 8, "middle": 3, "low": 3}, {"top": 4}
 N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
+Edges = tuple[tuple[EdgeView, ...], int]
+"""Edges by rising share, and how many of the weakest were left out."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What the rows and columns of a drawing are."""
+    """What a picture's rows and columns stand for."""
 
     n_layers: int
-    token_texts: tuple[str, ...]
+    columns: tuple[str, ...]
 
-    @classmethod
-    def of(cls, graph: AttributionGraph) -> "Axes":
-        """Return the axes of a graph."""
-        return cls(graph.n_layers, graph.token_texts)
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows, from the top."""
+        return ("Output", *(f"L{layer}" for layer in reversed(range(self.n_layers))), "Token")
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,16 @@ def layout_graph(
 def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
     """Draw every kept node as a glyph."""
     graph = pruned.graph
-    axes, inputs = Axes.of(graph), _Inputs.of(pruned)
-    nodes = [_single(pruned, index, cards, inputs) for index in pruned.kept_nodes.tolist()]
-    items = [item_of(axes, node, node.influence) for node in nodes]
-    parts = (pruned.kept_effects, kept_shares(pruned))
-    return draw_picture(axes, nodes, items, parts, tiles=False)
+    kept = pruned.kept_nodes.tolist()
+    inputs = _Inputs.of(pruned)
+    influence = pruned.node_influence.tolist()
+    nodes = [_single(pruned, index, cards, inputs) for index in kept]
+    items = [
+        item_of(node, graph.n_layers, influence[index])
+        for node, index in zip(nodes, kept, strict=True)
+    ]
+    effects = (pruned.kept_effects, kept_shares(pruned))
+    return draw_picture(axes_of(graph), nodes, items, edges_of(*effects), tiles=False)
 
 
 def group_picture(
@@ -129,7 +136,7 @@ def group_picture(
     collapsed = collapse_graph(pruned, supernodes)
     groups = {group.members: group for group in supernodes.merged}
     influence = pruned.node_influence.tolist()
-    axes, inputs = Axes.of(graph), _Inputs.of(pruned)
+    inputs = _Inputs.of(pruned)
     nodes, items = [], []
     for number, members in enumerate(collapsed.members):
         strongest = max(members, key=lambda member: (influence[member], -member))
@@ -140,49 +147,46 @@ def group_picture(
         elif node.kind == NodeKind.FEATURE:
             node = NodeView(**{**vars(node), "members": (node.id,)})
         nodes.append(node)
-        items.append(item_of(axes, node, influence[strongest]))
-    effects = (collapsed.weights, collapsed.shares)
-    return draw_picture(axes, nodes, items, effects, tiles=True)
+        items.append(item_of(node, graph.n_layers, influence[strongest]))
+    edges = edges_of(collapsed.weights, collapsed.shares)
+    return draw_picture(axes_of(graph), nodes, items, edges, tiles=True)
+
+
+def axes_of(graph: AttributionGraph) -> Axes:
+    """Return the layers and tokens of one graph."""
+    return Axes(graph.n_layers, tuple(token_label(text) for text in graph.token_texts))
 
 
 def draw_picture(
     axes: Axes,
     nodes: Sequence[NodeView],
     items: Sequence[Item],
-    effects: tuple[Tensor, Tensor],
+    edges: Edges,
     *,
     tiles: bool,
 ) -> Picture:
-    """Place nodes in rows and columns, and add the edges between them.
-
-    Args:
-        axes: The rows and columns.
-        nodes: What to place; their own places are not read.
-        items: What the grid needs to know of each; see ``item_of``.
-        effects: Weights and shares, row = target, column = source, in the order of the nodes.
-        tiles: Whether the nodes are wide and may leave their columns.
-    """
-    rows = ("Output", *(f"L{layer}" for layer in reversed(range(axes.n_layers))), "Token")
-    columns = [token_label(text) for text in axes.token_texts]
+    """Put nodes into their places, which ``items`` asks for in the nodes' order."""
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
-    grid = place(items, rows, columns, spacing)
+    grid = place(items, axes.rows, axes.columns, spacing)
     placed = (
         NodeView(**{**vars(node), "x": x, "y": y})
         for node, (x, y) in zip(nodes, grid.positions, strict=True)
     )
-    edges, left_out = _edges(*effects)
-    return Picture(tuple(placed), edges, left_out, grid.rows, grid.columns)
+    return Picture(tuple(placed), *edges, grid.rows, grid.columns)
 
 
-def _edges(weights: Tensor, shares: Tensor) -> tuple[tuple[EdgeView, ...], int]:
-    """Return edges by rising share, and how many of the weakest were left out."""
+def edges_of(weights: Tensor, shares: Tensor) -> Edges:
+    """Return the effects that are not 0; row = target, column = source, as places in a picture."""
     targets, sources = weights.nonzero(as_tuple=True)
-    strength = shares[targets, sources].abs()
-    order = strength.argsort(stable=True)[max(0, len(strength) - MAX_DRAWN_EDGES) :]
-    targets, sources = targets[order], sources[order]
-    columns = (sources, targets, weights[targets, sources], shares[targets, sources])
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return tuple(EdgeView(*row) for row in rows), len(strength) - len(order)
+    return rank_edges(sources, targets, weights[targets, sources], shares[targets, sources])
+
+
+def rank_edges(sources: Tensor, targets: Tensor, weights: Tensor, shares: Tensor) -> Edges:
+    """Return edges by rising share, and how many of the weakest were left out."""
+    order = shares.abs().argsort(stable=True)[max(0, len(shares) - MAX_DRAWN_EDGES) :]
+    columns = (column[order].tolist() for column in (sources, targets, weights, shares))
+    edges = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
+    return edges, len(shares) - len(edges)
 
 
 def _single(
@@ -236,15 +240,9 @@ def _group(
     )
 
 
-def item_of(axes: Axes, node: NodeView, influence: float) -> Item:
-    """Return what the grid needs: the row counted from the top, the size, the order.
-
-    Args:
-        axes: The rows.
-        node: What is to be placed.
-        influence: Its own, or that of a supernode's strongest member.
-    """
-    row = axes.n_layers - node.layer
+def item_of(node: NodeView, n_layers: int, influence: float) -> Item:
+    """Return what the grid needs: the row counted from the top, the size, the order."""
+    row = n_layers - node.layer
     if node.members:
         return Item((row, node.position), TILE_WIDTH, influence)
     if node.kind == NodeKind.LOGIT:

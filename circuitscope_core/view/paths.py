@@ -11,8 +11,8 @@ from torch import Tensor
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind, signed_shares
-from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.pruning import PrunedGraph, kept_shares
 from circuitscope_core.view.text import node_id, node_label
 
 LONGEST_LABEL = 40
@@ -37,11 +37,6 @@ class GraphPath:
     """Product of the absolute shares and the output's probability: the part of the output's
     influence that flows this way."""
     text: str
-
-
-def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
-    """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
-    return signed_shares(pruned.kept_effects)
 
 
 def to_networkx(pruned: PrunedGraph) -> "nx.DiGraph[int]":
@@ -126,7 +121,9 @@ def strongest_ways(
     return tuple(Way(_walk_back(best, node, rank), strength) for strength, node, rank in strongest)
 
 
-def best_ways(effects: "nx.DiGraph[int]", starts: Iterable[int], n: int) -> dict[int, list[Partial]]:
+def best_ways(
+    effects: "nx.DiGraph[int]", starts: Iterable[int], n: int
+) -> dict[int, list[Partial]]:
     """Return, for every node that a start reaches, the best ``n`` ways to it, best first."""
     best: dict[int, list[Partial]] = {start: [(1.0, -1, 0)] for start in starts}
     for node in nx.topological_sort(effects):

@@ -9,7 +9,7 @@ import torch
 from circuitscope_core.attribution import TokenDifference, attribute
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.pruning import prune_graph
+from circuitscope_core.pruning import kept_shares, prune_graph
 from circuitscope_core.supernodes import cluster_features
 from circuitscope_core.view import (
     ablate,
@@ -23,7 +23,6 @@ from circuitscope_core.view import (
     token_label,
 )
 from circuitscope_core.view.grid import Item, Spacing, arrange, arrange_compactly, push_apart
-from circuitscope_core.view.paths import kept_shares
 from circuitscope_core.view.text import readable_tokens
 from tests.samples import tiny_replacement
 from tests.unit.graph_samples import (
