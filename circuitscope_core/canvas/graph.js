@@ -121,6 +121,7 @@
       const bottom = rows[rows.length - 1].end + (upright ? 46 : 90)
       const width = right + MARGIN.left, height = bottom + MARGIN.top
       const scale = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height, 1.8)
+      if (!(scale > 0)) return // out of sight, as on its way out of the page; a resize comes again
       state.touched = false
       net.moveTo({ position: { x: (right - MARGIN.left) / 2, y: (bottom - MARGIN.top) / 2 }, scale, animation: false })
     }

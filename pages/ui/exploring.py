@@ -14,6 +14,7 @@ from pages.ui.events import (
 from pages.ui.graph_component import draw_graph
 from pages.ui.grouping import Groups, groups_of
 from pages.ui.keeping import draw_views
+from pages.ui.opening import draw_opener
 from pages.ui.selected import draw_selected, write_label
 from pages.ui.session import change_state, get_state, leave_graph, write_address
 from pages.ui.sharing import draw_downloads
@@ -65,7 +66,9 @@ def ask_for_thresholds(state: State) -> State:
 @st.fragment
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
-    above, beside = st.columns([5, 1.2], vertical_alignment="center")
+    above, between, beside = st.columns([4, 1.2, 1.2], vertical_alignment="center")
+    with between:
+        draw_opener("beside")
     event = draw_graph(shown.text, opening)
     before = get_state()
     relabel = label_of_event(before, event)
