@@ -76,12 +76,12 @@ class GraphFile:
         }
 
     def describe(self) -> str:
-        """Return the summary as lines of text."""
+        """Return the summary as lines of text, in which nothing can command a terminal."""
         held = self.summary()
         counts = ", ".join(f"{n:,} {kind}s" for kind, n in held["nodes"].items())
         lines = [
             f"Prompt      {self.prompt!r}",
-            f"Made by     {self.generator or 'unknown'}",
+            f"Made by     {repr(self.generator) if self.generator else 'unknown'}",
             f"Nodes       {len(self.nodes):,}: {counts}",
             f"Links       {len(self.links):,} over {self.n_layers} layers",
             f"Supernodes  {len(self.groups)}",
