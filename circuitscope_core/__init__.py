@@ -42,6 +42,7 @@ from circuitscope_core.errors import (
     ConfigError,
     CorpusError,
     GraphError,
+    GraphFileError,
     NotesError,
     PromptError,
     TrainingError,
@@ -56,6 +57,7 @@ from circuitscope_core.global_weights import (
     virtual_weights,
 )
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.graph_file import GraphFile, parse_graph_json, read_graph_file
 from circuitscope_core.interventions import Intervention, InterventionResult, intervene
 from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
@@ -105,6 +107,8 @@ __all__ = [
     "GlobalWeight",
     "GlobalWeights",
     "GraphError",
+    "GraphFile",
+    "GraphFileError",
     "GraphScores",
     "HuggingFaceTokenizer",
     "Intervention",
@@ -145,7 +149,9 @@ __all__ = [
     "load_transcoder",
     "measure_global_weights",
     "measure_localization",
+    "parse_graph_json",
     "prune_graph",
+    "read_graph_file",
     "save_bundle",
     "save_transcoder",
     "strongest_paths",

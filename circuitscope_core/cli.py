@@ -1,4 +1,4 @@
-"""The command line: train, trace and look at models without a browser."""
+"""The command line: train, trace, and look at models and graph files without a browser."""
 
 import argparse
 import json
@@ -11,6 +11,8 @@ from typing import Any
 
 import circuitscope_core as cs
 from circuitscope_core.errors import CircuitScopeError, ConfigError
+from circuitscope_core.export import export_svg, export_view
+from circuitscope_core.graph_file import layout_graph_file
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.training import (
@@ -22,6 +24,7 @@ from circuitscope_core.training import (
     event_to_json,
     measure_speed,
 )
+from circuitscope_core.view import GraphView, layout_graph
 
 EXAMPLE_PROMPT = "The National Digital Analytics Group (N"
 EXIT_ERROR, EXIT_CANCELLED = 1, 130
@@ -59,7 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     estimate = commands.add_parser("estimate", help="say how long training would take")
     _add_settings(estimate)
     estimate.set_defaults(run=run_estimate)
-    _add_trace(commands.add_parser("trace", help="build the attribution graph of a prompt"))
+    trace = commands.add_parser("trace", help="build the attribution graph of a prompt")
+    _add_trace(trace)
+    check = commands.add_parser("check", help="say what a graph's JSON file holds, or is wrong")
+    check.add_argument("file", type=Path, help="ours, circuit-tracer's or Neuronpedia's")
+    check.set_defaults(run=run_check)
     info = commands.add_parser("info", help="show what a bundle holds")
     info.set_defaults(run=run_info)
     bench = commands.add_parser(
@@ -78,6 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=run_bench)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="write JSON instead of text")
+    for command in (trace, check):
+        command.add_argument("--html", type=Path, help="write the graph as one standalone page")
+        command.add_argument("--svg", type=Path, help="write the picture of all nodes as SVG")
     for command in (info, bench):
         command.add_argument("--bundle", default="models/demo", help="folder of the bundle")
     return parser
@@ -117,7 +127,6 @@ def _add_trace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node-threshold", type=float, default=0.8)
     parser.add_argument("--edge-threshold", type=float, default=0.98)
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
-    parser.add_argument("--html", type=Path, help="write the graph as one standalone page")
     parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
     parser.set_defaults(run=run_trace)
 
@@ -231,8 +240,9 @@ def run_trace(options: argparse.Namespace) -> int:
     pruned = cs.prune_graph(graph, options.node_threshold, options.edge_threshold)
     supernodes = cs.cluster_features(pruned, bundle.transcoder)
     paths = cs.strongest_paths(pruned, options.paths, cards=bundle.feature_cards)
-    if options.html:
-        cs.export_html(pruned, bundle, options.html, supernodes=supernodes)
+    if options.html or options.svg:
+        parts = (bundle.tokenizer, bundle.feature_cards, supernodes, bundle.global_weights)
+        write_pictures(options, layout_graph(pruned, *parts))
     if options.graph:
         cs.export_graph(
             graph, pruned, supernodes=supernodes, path=options.graph, cards=bundle.feature_cards
@@ -240,9 +250,26 @@ def run_trace(options: argparse.Namespace) -> int:
     summary = summarize(pruned, supernodes, [path.text for path in paths])
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write(json.dumps(summary) if options.json else describe_trace(summary))
-    for path in (options.html, options.graph):
-        if path and not options.json:
-            write(f"Wrote {path}")
+    if options.graph and not options.json:
+        write(f"Wrote {options.graph}")
+    return 0
+
+
+def write_pictures(options: argparse.Namespace, view: GraphView) -> None:
+    """Write a graph as the page and the picture that were asked for, and name them."""
+    for path, export in ((options.html, export_view), (options.svg, export_svg)):
+        if path:
+            export(view, path)
+            if not options.json:
+                write(f"Wrote {path}")
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Say what a graph file holds; a file that cannot be opened is an error."""
+    file = cs.read_graph_file(options.file)
+    if options.html or options.svg:
+        write_pictures(options, layout_graph_file(file))
+    write(json.dumps(file.summary()) if options.json else file.describe())
     return 0
 
 

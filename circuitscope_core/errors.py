@@ -7,6 +7,7 @@
   - BundleError       a saved model is missing, incomplete or was changed
   - TrainingError     a training cannot start, go on or be resumed
   - GraphError        a graph, or what was asked of it, does not hold together
+  - GraphFileError    a graph file cannot be opened: every reason, up to the first ten
 
 Every message says what is wrong, the value, and what to do; pages show it as it is.
 """
@@ -38,6 +39,10 @@ class TrainingError(CircuitScopeError):
 
 class GraphError(CircuitScopeError):
     """A graph, or what was asked of it, does not hold together."""
+
+
+class GraphFileError(CircuitScopeError):
+    """A graph file cannot be opened; the message lists the first ten reasons, one a line."""
 
 
 class NotesError(CircuitScopeError):

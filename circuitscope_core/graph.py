@@ -225,5 +225,9 @@ class AttributionGraph:
 
 def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
     """Return absolute effects as shares of each target's total input; empty rows stay 0."""
-    absolute = adjacency.abs()
-    return absolute / absolute.sum(dim=1, keepdim=True).clamp(min=1e-10)
+    return signed_shares(adjacency).abs_()
+
+
+def signed_shares(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
+    """Return effects as signed shares of each target's total input; absolute rows add up to 1."""
+    return adjacency / adjacency.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
-from circuitscope_core.graph import AttributionGraph, normalize_rows
+from circuitscope_core.graph import AttributionGraph, normalize_rows, signed_shares
 
 ROWS_AT_ONCE = 128
 """Rows of the adjacency looked at together: a copy of so few stays small."""
@@ -192,8 +192,7 @@ def drop_dead_ends(
 
 def kept_shares(pruned: PrunedGraph) -> Float[Tensor, "n_kept n_kept"]:
     """Return each kept edge as a signed share of its target's kept input; rows add up to 1."""
-    effects = pruned.kept_effects
-    return effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
+    return signed_shares(pruned.kept_effects)
 
 
 def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"]:

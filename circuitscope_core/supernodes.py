@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from circuitscope_core.errors import ConfigError, GraphError
-from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.pruning import PrunedGraph
 
 LIKENESSES = ("decoders", "role")
@@ -227,28 +227,30 @@ def cluster_features(
 def describe_members(graph: AttributionGraph, members: Sequence[int]) -> str:
     """Name a group by its layers and tokens, for want of a better name."""
     nodes = [graph.node(member) for member in members]
+    return describe_nodes(nodes, graph.token_texts, graph.n_layers)
+
+
+def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:
+    """Name nodes by their layers and tokens."""
     layers = sorted({node.layer for node in nodes})
     positions = sorted({node.position for node in nodes})
-    names = [_row_name(graph, layer) for layer in (layers[0], layers[-1])]
+    names = [_row_name(layer, n_layers) for layer in (layers[0], layers[-1])]
     where = "-".join(dict.fromkeys(names))
-    tokens = ", ".join(graph.token_texts[position] for position in positions[:3])
+    tokens = ", ".join(token_texts[position] for position in positions[:3])
     more = " …" if len(positions) > 3 else ""
     kind = "feature" if all(node.kind is NodeKind.FEATURE for node in nodes) else "node"
-    count = f"{len(members)} {kind}s" if len(members) > 1 else kind
+    count = f"{len(nodes)} {kind}s" if len(nodes) > 1 else kind
     return f"{count} at “{tokens}{more}” ({where})"
 
 
-def _row_name(graph: AttributionGraph, layer: int) -> str:
+def _row_name(layer: int, n_layers: int) -> str:
     if layer < 0:
         return "tokens"
-    return f"L{layer}" if layer < graph.n_layers else "output"
+    return f"L{layer}" if layer < n_layers else "output"
 
 
 def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGraph:
     """Merge every group of two or more into one node; all other kept nodes stay.
-
-    Weights into a group are normalised by what reaches it from outside, so that edges inside the
-    group take nothing away.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
@@ -262,16 +264,33 @@ def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGrap
     members += [(node,) for node in kept if node not in grouped]
     labels = tuple([group.label for group in merged] + [""] * (len(members) - len(merged)))
     place = {node: column for column, node in enumerate(kept)}
-    membership = torch.zeros(len(members), len(kept))
-    for row, nodes in enumerate(members):
-        membership[row, [place[node] for node in nodes]] = 1
-    effects = pruned.kept_effects
-    weights = membership @ effects @ membership.T
-    incoming = membership @ effects.abs() @ membership.T
-    outside = ~torch.eye(len(members), dtype=torch.bool)
-    weights = weights * outside
-    total = (incoming * outside).sum(dim=1, keepdim=True)
-    return CollapsedGraph(tuple(members), labels, weights, weights / total.clamp(min=1e-10))
+    groups = [[place[node] for node in nodes] for nodes in members]
+    return CollapsedGraph(tuple(members), labels, *merge_effects(pruned.kept_effects, groups))
+
+
+def merge_effects(
+    effects: Float[Tensor, "n n"], groups: Sequence[Sequence[int]]
+) -> tuple[Float[Tensor, "n_groups n_groups"], Float[Tensor, "n_groups n_groups"]]:
+    """Return weights and shares between groups, of the direct effects between their members.
+
+    Weights into a group are normalised by what reaches it from outside, so that edges inside the
+    group take nothing away.
+
+    Args:
+        effects: Row = target, column = source.
+        groups: Rows of each group; every row is in one.
+    """
+    group_of = torch.empty(len(effects), dtype=torch.long)
+    for number, rows in enumerate(groups):
+        group_of[list(rows)] = number
+
+    def merge(values: Tensor) -> Tensor:
+        by_target = values.new_zeros(len(groups), len(values)).index_add_(0, group_of, values)
+        return values.new_zeros(len(groups), len(groups)).index_add_(1, group_of, by_target)
+
+    weights = merge(effects).fill_diagonal_(0)
+    incoming = merge(effects.abs()).fill_diagonal_(0).sum(dim=1, keepdim=True)
+    return weights, weights / incoming.clamp(min=1e-10)
 
 
 def _split_by_position(graph: AttributionGraph, nodes: Tensor) -> list[Tensor]:

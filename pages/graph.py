@@ -1,4 +1,4 @@
-"""The graph of a prompt: what caused its next token."""
+"""The graph of a prompt, what caused its next token, or the graph of a file."""
 
 import streamlit as st
 
@@ -13,13 +13,15 @@ from pages.ui.exploring import (
 )
 from pages.ui.links import link_to
 from pages.ui.listing import draw_features
+from pages.ui.opening import draw_opened, draw_opener, opened_file
 from pages.ui.session import get_state, show_demo
 from pages.ui.sharing import draw_downloads
 from pages.ui.text import plain
 from pages.ui.tracing import show, tracing_of
 
-begin_page("Graph")
-try:
+
+def draw_graph_of_prompt() -> None:
+    """Draw everything about the prompt's graph."""
     tracing = tracing_of(get_state())
     state, place = ask_for_thresholds(get_state())
     with st.spinner("Building the graph …"):
@@ -31,8 +33,10 @@ try:
     draw_scores(shown)
     draw_details(shown)
     draw_features(shown)
-except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
+
+
+def draw_ways_out() -> None:
+    """Offer what works where the prompt has no graph."""
     if get_state().model:
         if st.button("Show the demo graph", key="graph_demo"):
             show_demo()
@@ -40,3 +44,16 @@ except cs.CircuitScopeError as error:
         link_to("prompt", "Change the prompt")
     else:
         link_to("train", "Train a model")
+    draw_opener("below")
+
+
+begin_page("Graph")
+opened = opened_file()
+try:
+    if opened:
+        draw_opened(opened)
+    else:
+        draw_graph_of_prompt()
+except cs.CircuitScopeError as error:
+    st.error(plain(str(error)))
+    draw_ways_out()

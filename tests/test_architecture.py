@@ -35,6 +35,7 @@ ROOMS = [
     "bundle",
     "view",
     "export",
+    "graph_file",
     "notes",
     "pipeline",
     "launch",

@@ -132,6 +132,7 @@
     function fit() {
       const { left, top, width, height } = extent()
       const scale = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height, 1.8)
+      if (!(scale > 0)) return // out of sight, as on its way out of the page; a resize comes again
       state.touched = false
       net.moveTo({ position: { x: left + width / 2, y: top + height / 2 }, scale, animation: false })
     }

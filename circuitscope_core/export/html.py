@@ -101,6 +101,11 @@ def render_html(
     return render_view(layout_graph(pruned, *parts))
 
 
+def export_view(view: GraphView, path: str | Path) -> Path:
+    """Write a laid-out graph as one HTML file, whole or not at all; see ``export_html``."""
+    return write_text(Path(path), render_view(view))
+
+
 def render_view(view: GraphView) -> str:
     """Return the page of a laid-out graph.
 

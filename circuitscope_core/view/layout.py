@@ -125,7 +125,7 @@ def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
         for node, index in zip(nodes, kept, strict=True)
     ]
     effects = (pruned.kept_effects, kept_shares(pruned))
-    return draw_picture(axes_of(graph), nodes, items, _edges(*effects), tiles=False)
+    return draw_picture(axes_of(graph), nodes, items, edges_of(*effects), tiles=False)
 
 
 def group_picture(
@@ -148,7 +148,7 @@ def group_picture(
             node = NodeView(**{**vars(node), "members": (node.id,)})
         nodes.append(node)
         items.append(item_of(node, graph.n_layers, influence[strongest]))
-    edges = _edges(collapsed.weights, collapsed.shares)
+    edges = edges_of(collapsed.weights, collapsed.shares)
     return draw_picture(axes_of(graph), nodes, items, edges, tiles=True)
 
 
@@ -175,7 +175,8 @@ def draw_picture(
     return Picture(tuple(placed), *edges, grid.rows, grid.columns)
 
 
-def _edges(weights: Tensor, shares: Tensor) -> Edges:
+def edges_of(weights: Tensor, shares: Tensor) -> Edges:
+    """Return the effects that are not 0; row = target, column = source, as places in a picture."""
     targets, sources = weights.nonzero(as_tuple=True)
     return rank_edges(sources, targets, weights[targets, sources], shares[targets, sources])
 

@@ -1,16 +1,19 @@
 """The strongest ways from the prompt's tokens to the outputs."""
 
 import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import networkx as nx
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.pruning import PrunedGraph, kept_shares
-from circuitscope_core.view.text import node_id, node_label, output_label, token_label
+from circuitscope_core.view.text import node_id, node_label
 
 LONGEST_LABEL = 40
 """Characters of a feature's label in a path's text."""
@@ -38,14 +41,25 @@ class GraphPath:
 
 def to_networkx(pruned: PrunedGraph) -> "nx.DiGraph[int]":
     """Return the kept graph with edges from source to target, ``weight`` and ``share`` on each."""
-    effects, shares = pruned.kept_effects, kept_shares(pruned)
+    return digraph(pruned.kept_effects, kept_shares(pruned), pruned.kept_nodes)
+
+
+def digraph(
+    effects: Float[Tensor, "n n"], shares: Float[Tensor, "n n"], names: Int[Tensor, " n"]
+) -> "nx.DiGraph[int]":
+    """Return effects that are not 0 as edges from source (column) to target (row).
+
+    Args:
+        effects: The ``weight`` of each edge.
+        shares: The ``share`` of each edge.
+        names: What each row and column is called.
+    """
     graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(pruned.kept_nodes.tolist())
-    targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
+    graph.add_nodes_from(names.tolist())
+    targets, sources = effects.nonzero(as_tuple=True)
     weights = effects[targets, sources].tolist()
     parts = shares[targets, sources].tolist()
-    ends = (pruned.kept_nodes[sources].tolist(), pruned.kept_nodes[targets].tolist())
-    rows = zip(*ends, weights, parts, strict=True)
+    rows = zip(names[sources].tolist(), names[targets].tolist(), weights, parts, strict=True)
     graph.add_edges_from((s, t, {"weight": weight, "share": part}) for s, t, weight, part in rows)
     return graph
 
@@ -70,18 +84,46 @@ def strongest_paths(
         raise GraphError(f"n is {n}; ask for at least one path.")
     graph = pruned.graph
     effects = to_networkx(pruned)
-    best = best_ways(effects, range(*graph.token_nodes.indices(graph.n_nodes)), n)
-    ends = [
-        (way[0] * float(probability), node, rank)
-        for node, probability in enumerate(graph.logit_weights.tolist())
+    starts = range(*graph.token_nodes.indices(graph.n_nodes))
+    ends = dict(enumerate(graph.logit_weights.tolist()))
+    return tuple(
+        _path(graph, effects, way, cards) for way in strongest_ways(effects, starts, ends, n)
+    )
+
+
+@dataclass(frozen=True)
+class Way:
+    """The nodes from a start to an end, and how much flows along them."""
+
+    nodes: tuple[int, ...]
+    strength: float
+
+
+def strongest_ways(
+    effects: "nx.DiGraph[int]", starts: Iterable[int], ends: Mapping[int, float], n: int
+) -> tuple[Way, ...]:
+    """Return the ``n`` ways that carry most, strongest first.
+
+    Args:
+        effects: A graph without cycles, with a ``share`` on each edge.
+        starts: Nodes that a way may begin at.
+        ends: What each node that a way may end at is worth; 0 for the others.
+        n: At most so many ways.
+    """
+    best = best_ways(effects, starts, n)
+    found = [
+        (way[0] * worth, node, rank)
+        for node, worth in ends.items()
         for rank, way in enumerate(best.get(node, []))
-        if probability > 0
+        if worth > 0
     ]
-    strongest = heapq.nsmallest(n, ends, key=lambda end: (-end[0], end[1], end[2]))
-    return tuple(_path(pruned.graph, effects, best, end, cards) for end in strongest)
+    strongest = heapq.nsmallest(n, found, key=lambda end: (-end[0], end[1], end[2]))
+    return tuple(Way(_walk_back(best, node, rank), strength) for strength, node, rank in strongest)
 
 
-def best_ways(effects: "nx.DiGraph[int]", starts: range, n: int) -> dict[int, list[Partial]]:
+def best_ways(
+    effects: "nx.DiGraph[int]", starts: Iterable[int], n: int
+) -> dict[int, list[Partial]]:
     """Return, for every node that a start reaches, the best ``n`` ways to it, best first."""
     best: dict[int, list[Partial]] = {start: [(1.0, -1, 0)] for start in starts}
     for node in nx.topological_sort(effects):
@@ -95,54 +137,46 @@ def best_ways(effects: "nx.DiGraph[int]", starts: range, n: int) -> dict[int, li
     return best
 
 
-def _path(
-    graph: AttributionGraph,
-    effects: "nx.DiGraph[int]",
-    best: dict[int, list[Partial]],
-    end: Partial,
-    cards: FeatureCards | None,
-) -> GraphPath:
-    strength, node, rank = end
+def _walk_back(best: dict[int, list[Partial]], node: int, rank: int) -> tuple[int, ...]:
     nodes = [node]
     while best[node][rank][1] >= 0:
         _, node, rank = best[node][rank]
         nodes.append(node)
-    nodes.reverse()
-    steps = [effects.edges[pair] for pair in pairwise(nodes)]
+    return tuple(reversed(nodes))
+
+
+def _path(
+    graph: AttributionGraph, effects: "nx.DiGraph[int]", way: Way, cards: FeatureCards | None
+) -> GraphPath:
+    steps = [effects.edges[pair] for pair in pairwise(way.nodes)]
     shares = tuple(float(step["share"]) for step in steps)
+    names = [step_name(graph.node(node), node_label(graph, node, cards)) for node in way.nodes]
     return GraphPath(
-        nodes=tuple(nodes),
-        node_ids=tuple(node_id(graph, node) for node in nodes),
+        nodes=way.nodes,
+        node_ids=tuple(node_id(graph, node) for node in way.nodes),
         weights=tuple(float(step["weight"]) for step in steps),
         shares=shares,
-        strength=strength,
-        text=_describe(graph, nodes, shares, cards),
+        strength=way.strength,
+        text=describe_steps(names, shares),
     )
 
 
-def _describe(
-    graph: AttributionGraph,
-    nodes: list[int],
-    shares: tuple[float, ...],
-    cards: FeatureCards | None,
-) -> str:
+def describe_steps(names: Sequence[str], shares: Sequence[float]) -> str:
     """Return for example ``“N” (token 39) ─(+31%)→ L1 “N” (token 39) ─(+12%)→ output “D”``."""
-    text = _step_name(graph, nodes[0], cards)
-    for share, node in zip(shares, nodes[1:], strict=True):
+    text = names[0]
+    for share, name in zip(shares, names[1:], strict=True):
         sign = "+" if share > 0 else "−"
-        text += f" ─({sign}{abs(share):.0%})→ {_step_name(graph, node, cards)}"
+        text += f" ─({sign}{abs(share):.0%})→ {name}"
     return text
 
 
-def _step_name(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
-    node = graph.node(index)
+def step_name(node: Node, label: str) -> str:
+    """Return a node's place in a path's text, given what it is called."""
     if node.kind is NodeKind.LOGIT:
-        return f"output {output_label(graph, index - graph.logit_nodes.start)}"
-    token = token_label(graph.token_texts[node.position])
+        return f"output {label}"
     if node.kind is NodeKind.TOKEN:
-        return f"“{token}” (token {node.position})"
+        return f"{label} (token {node.position})"
     if node.kind is NodeKind.ERROR:
         return f"L{node.layer} error at token {node.position}"
-    label = node_label(graph, index, cards)
     short = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
     return f"L{node.layer} {short} (token {node.position})"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from circuitscope_core.feature_cards import FeatureCard, FeatureCards, show
-from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.supernodes import Supernode, describe_members
 from circuitscope_core.tokenizer import SEPARATOR, Tokenizer
 
@@ -50,19 +50,35 @@ def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) 
     node = graph.node(index)
     if node.kind is NodeKind.LOGIT:
         return output_label(graph, index - graph.logit_nodes.start)
-    token = token_label(graph.token_texts[node.position])
+    label = cards.label(node.layer, node.feature) if cards and index < graph.n_features else ""
+    return name_node(node, graph.token_texts[node.position], label)
+
+
+def name_node(node: Node, token_text: str, label: str) -> str:
+    """Return what a node that is no output is called.
+
+    Args:
+        node: The node.
+        token_text: Text of the token that it stands at.
+        label: Of a feature; empty where it has none.
+    """
+    token = token_label(token_text)
     if node.kind is NodeKind.TOKEN:
         return f"“{token}”"
     if node.kind is NodeKind.ERROR:
         return f"error at “{token}”"
-    label = cards.label(node.layer, node.feature) if cards else ""
     return label or f"feature {node.feature}"
 
 
 def node_detail(graph: AttributionGraph, index: int) -> str:
     """Return where a node is."""
     node = graph.node(index)
-    token = token_label(graph.token_texts[node.position])
+    return place_node(node, graph.token_texts[node.position])
+
+
+def place_node(node: Node, token_text: str) -> str:
+    """Return where a node is, given the text of the token that it stands at."""
+    token = token_label(token_text)
     place = f"at “{token}”, token {node.position}"
     if node.kind is NodeKind.LOGIT:
         return "output"

@@ -18,6 +18,7 @@ from pages.ui.events import (
 from pages.ui.graph_component import draw_graph
 from pages.ui.grouping import Groups, groups_of
 from pages.ui.keeping import draw_views
+from pages.ui.opening import draw_opener
 from pages.ui.selected import draw_selected, write_label
 from pages.ui.session import change_state, get_state, leave_graph, write_address
 from pages.ui.state import State
@@ -57,7 +58,8 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
         ),
     )
     answers = {}
-    places = st.columns([2, 2, 2, 1.2, 1.2], gap="medium", vertical_alignment="bottom")
+    widths = [1.8, 1.8, 1.8, 1.2, 1.3, 1.3]
+    places = st.columns(widths, gap="small", vertical_alignment="bottom")
     for place, (field, label, meaning) in zip(places, questions, strict=False):
         key = f"graph_{field}"
         st.session_state.setdefault(key, round(getattr(state, field), 2))
@@ -65,8 +67,10 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
         answers[field] = place.slider(
             label, 0.0, 1.0, step=0.01, key=key, help=meaning, disabled=own
         )
-    with places[-2]:
+    with places[-3]:
         draw_views(state.model)
+    with places[-2]:
+        draw_opener("beside")
     return change_state(**answers), places[-1].container()
 
 

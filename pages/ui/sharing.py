@@ -6,7 +6,7 @@ from pages.ui.tracing import Shown, downloads
 
 DOWNLOADS = {
     "html": ("Standalone page", "One file with this graph to explore; works without a network."),
-    "json": ("Graph JSON", "For Neuronpedia and circuit-tracer."),
+    "json": ("Graph JSON", "For Neuronpedia, circuit-tracer, and “Open a file” here."),
     "graphml": ("GraphML", "For Gephi, yEd and networkx."),
 }
 """By the ending of the file: what it is called, and what for."""

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_graph import PAINTED, WAIT, point_of
+from tests.browser.test_graph import WAIT, graph_frame, point_of
 from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
 
 pytestmark = pytest.mark.browser
@@ -16,10 +16,7 @@ def open_comparison(page, url, **address):
     """Open the Compare page by a link and return the frame with the canvas."""
     query = "&".join(f"{name}={quote(value)}" for name, value in address.items())
     page.goto(f"{url}/compare?{query}")
-    place = page.frame_locator("iframe[title*=circuitscope_graph]")
-    place.locator("[data-ready=true]").wait_for(timeout=WAIT)
-    frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
-    frame.wait_for_function(f"({PAINTED})() > 8", timeout=WAIT)
+    frame = graph_frame(page)
     frame.locator(".cs").scroll_into_view_if_needed()
     return frame
 

@@ -13,6 +13,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.cli import build_parser, main, read_config
 from tests.texts import tiny_config, write_parquet
+from tests.unit.graph_file_samples import small_graph
 from tests.unit.test_bundle import make_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -38,8 +39,8 @@ def settings(tmp_path):
 
 
 def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path):
-    page, graph = tmp_path / "g.html", tmp_path / "g.json"
-    files = ["--html", page, "--graph", graph]
+    page, graph, picture = tmp_path / "g.html", tmp_path / "g.json", tmp_path / "g.svg"
+    files = ["--html", page, "--graph", graph, "--svg", picture]
     done = run("trace", "--bundle", bundle, "--prompt", "The (N", "--json", *files)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -49,6 +50,7 @@ def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path
     assert found["paths"]
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert json.loads(graph.read_text())["metadata"]["schema_version"] == 1
+    assert picture.read_text().startswith("<svg")
 
 
 def test_trace_speaks_to_people_without_json(bundle, capsys):
@@ -65,6 +67,41 @@ def test_an_error_is_one_sentence_and_exit_status_1(tmp_path, as_json):
     said = json.loads(done.stdout)["error"] if as_json else done.stderr
     assert "is no bundle" in said
     assert "Traceback" not in done.stderr
+
+
+def test_check_says_what_a_file_holds_and_draws_it(bundle, tmp_path, capsys):
+    graph, page, picture = (str(tmp_path / name) for name in ("g.json", "g.html", "g.svg"))
+    trace = ["trace", "--bundle", str(bundle), "--prompt", "The (N", "--graph", graph, "--json"]
+    assert main(trace) == 0
+    traced = json.loads(capsys.readouterr().out)
+    assert main(["check", graph, "--html", page, "--svg", picture, "--json"]) == 0
+    held = json.loads(capsys.readouterr().out)
+    assert held["prompt"] == traced["prompt"]
+    assert held["generator"] == "CircuitScope 1.0"
+    assert sum(held["nodes"].values()) == traced["nodes"]["kept"]
+    assert held["links"] == traced["edges"]["kept"]
+    assert Path(page).read_text().startswith("<!DOCTYPE html>")
+    assert Path(picture).read_text().startswith("<svg")
+    assert main(["check", graph, "--svg", picture]) == 0
+    said = capsys.readouterr().out
+    assert f"Wrote {picture}" in said
+    assert f"Links       {held['links']:,} over 2 layers" in said
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_check_names_every_reason_and_writes_nothing(tmp_path, as_json):
+    data = small_graph()
+    data["links"][0]["weight"] = float("nan")
+    data["nodes"][2]["layer"] = "x"
+    path, page = tmp_path / "bad.json", tmp_path / "bad.html"
+    path.write_text(json.dumps(data))
+    done = run("check", path, "--html", page, *(["--json"] if as_json else []))
+    assert done.returncode == 1
+    said = json.loads(done.stdout)["error"] if as_json else done.stderr
+    assert "2 things are wrong" in said
+    assert "links[0]: weight is NaN" in said
+    assert "nodes[2] ('0_5_0'): layer is 'x'" in said
+    assert not page.exists()
 
 
 def test_info_and_bench_describe_a_bundle(bundle, capsys):
@@ -152,7 +189,7 @@ def test_a_wrong_setting_says_what_is_wrong(item, message):
         read_config(None, [item])
 
 
-@pytest.mark.parametrize("command", ["train", "estimate", "trace", "info", "bench"])
+@pytest.mark.parametrize("command", ["train", "estimate", "trace", "check", "info", "bench"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         build_parser().parse_args([command, "--help"])
