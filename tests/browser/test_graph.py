@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 WAIT = 60_000
 ROOT = Path(__file__).parents[2]
+ALL_ALONE = "similarity=1&likeness=decoders"
+"""Part of an address: no supernode is suggested."""
 SVG = "{http://www.w3.org/2000/svg}"
 PAINTED = """() => {
   const canvas = globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.canvas()
@@ -45,6 +47,12 @@ def graph_frame(page):
         frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
     frame.wait_for_function(f"({PAINTED})() > 8", timeout=WAIT)
     return frame
+
+
+def drawn_anew(page):
+    """Return the frame after a run of the whole page, in which older versions make a new one."""
+    page.wait_for_timeout(3000)
+    return graph_frame(page)
 
 
 def first_feature(frame):
@@ -174,6 +182,8 @@ def test_a_changed_threshold_draws_another_graph(url, page):
     before = len(frame.evaluate("CircuitScope.view.ids()"))
     for _ in range(20):
         page.get_by_role("slider", name="Node influence kept").press("ArrowLeft")
+    expect(page.get_by_text("0.60", exact=True)).to_be_visible(timeout=WAIT)
+    frame = drawn_anew(page)
     frame.wait_for_function(f"CircuitScope.view.ids().length < {before}", timeout=WAIT)
 
 
@@ -234,7 +244,7 @@ def test_the_canvas_follows_the_theme(url, browser, scheme):
 
 
 def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
-    frame = open_graph(page, url, "?view=groups")
+    frame = open_graph(page, url, f"?view=groups&{ALL_ALONE}")
     names = [n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("E_")][5:8]
     frame.locator(".cs").focus()
     page.keyboard.down("g")
@@ -260,7 +270,7 @@ def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
 
 
 def test_what_is_pinned_has_a_view_and_scores_of_its_own(url, page):
-    frame = open_graph(page, url)
+    frame = open_graph(page, url, f"?{ALL_ALONE}")
     show_pinned = frame.get_by_role("button", name="Show the outputs and what you pinned")
     show_pinned.click()
     expect(frame.locator(".cs-empty")).to_contain_text("Nothing is pinned yet")
@@ -310,6 +320,7 @@ def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(serve, pa
         frame.get_by_role("button", name="Name this feature").click()
         frame.get_by_label("Label of the feature").fill("a <i>name</i>")
         frame.get_by_label("Label of the feature").press("Enter")
+        frame = drawn_anew(page)
         expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
         expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
         page.get_by_role("tab", name="Try on your text").click()
@@ -355,7 +366,10 @@ def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):
     page.goto(f"{fresh_url}/graph")
     menu = page.get_by_test_id("stSidebar")
     for name in ("Home", "Train", "Prompt", "Graph", "Compare", "Gallery"):
-        expect(menu.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=WAIT)
+        link = menu.get_by_role(
+            "link", name=re.compile(f"{name}$")
+        )  # older versions read the icon out
+        expect(link).to_be_visible(timeout=WAIT)
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
-    menu.get_by_role("link", name="Home").click()
+    menu.get_by_role("link", name=re.compile("Home$")).click()
     expect(page.get_by_role("heading", name="CircuitScope")).to_be_visible(timeout=WAIT)
