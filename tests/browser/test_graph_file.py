@@ -1,9 +1,10 @@
 """Graph files in a real browser: opened, refused, and full of foreign text."""
 
 import json
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from circuitscope_core.export import graph_to_json
 from circuitscope_core.pruning import prune_graph
@@ -52,11 +53,12 @@ def choose_file(page, folder, name, data):
 
 def frame_with(page, name):
     """Return the frame whose canvas has drawn a node: one of its own, or the page itself."""
+    drawn = "globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.ids()"
     for _ in range(WAIT // 250):
         for frame in page.frames:
-            drawn = "globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.ids()"
-            if name in (frame.evaluate(drawn) or ()):
-                return frame
+            with suppress(Error):  # a frame that is being taken away
+                if name in (frame.evaluate(drawn) or ()):
+                    return frame
         page.wait_for_timeout(250)
     raise TimeoutError(f"{name} was not drawn")
 
@@ -94,7 +96,7 @@ def test_a_broken_file_is_refused_and_the_graph_stays(url, page, exported, tmp_p
     choose_file(page, tmp_path, "broken.json", broken)
     error = page.get_by_test_id("stAlert")
     expect(error).to_contain_text("2 things are wrong", timeout=WAIT)
-    expect(error.get_by_role("listitem")).to_have_count(2)
+    expect(error).to_contain_text("links[0]: there is no node")
     expect(error).to_contain_text("\\u202e<img src=x")
     expect(error).to_contain_text("links[1]: weight is NaN; it must be a finite number")
     assert frame_with(page, before[0]).evaluate("CircuitScope.view.ids()") == before
