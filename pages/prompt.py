@@ -11,6 +11,7 @@ from pages.ui.models import load_model, model_key
 from pages.ui.prompting import (
     StepReport,
     ask_for_prompt,
+    ask_for_settings,
     ask_for_target,
     check_target,
     draw_prediction,
@@ -49,7 +50,7 @@ try:
         state = ask_for_prompt(get_state())
         offer_examples()
         draw_reading(state.prompt, bundle.tokenizer, bundle.model.config.n_ctx)
-        state = ask_for_target(state)
+        state = ask_for_settings(ask_for_target(state))
         ready = st.button("Build the graph", type="primary", key="prompt_build")
     with right:
         st.subheader("Most likely next")

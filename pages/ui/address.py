@@ -20,6 +20,9 @@ IN_ADDRESS = {
     "tokens": "tokens",
     "minus": "minus",
     "feature": "feature",
+    "logits": "max_logits",
+    "probability": "logit_probability",
+    "budget": "max_features",
     "nodes": "node_threshold",
     "edges": "edge_threshold",
     "similarity": "similarity",
@@ -31,6 +34,8 @@ IN_ADDRESS = {
 }
 """Names in the address and the fields they stand for."""
 CHOICES: Mapping[str, tuple[str, ...]] = {"target": TARGETS, "view": VIEWS, "likeness": LIKENESSES}
+WHOLE_NUMBERS = {"max_logits": (1, 100), "max_features": (0, 100_000)}
+"""Fields that are counts, and what they may be."""
 SUBGRAPH = "subgraph"
 """Name of what a person made of the graph: pins, supernodes, places."""
 VERSION = "1."
@@ -62,6 +67,10 @@ def read_address(parameters: Mapping[str, str]) -> tuple[State, tuple[str, ...]]
 
 def _parse(field: str, text: str) -> str | float | None:
     """Return a field's value, or None where the text is none."""
+    if field in WHOLE_NUMBERS:
+        least, most = WHOLE_NUMBERS[field]
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+        return int(text) if is_number and least <= int(text) <= most else None
     if isinstance(getattr(STATE_DEFAULTS, field), float):
         try:
             number = float(text)
@@ -76,7 +85,7 @@ def address_of(state: State) -> dict[str, str]:
     always = ("model", "prompt")
     values = {name: getattr(state, field) for name, field in IN_ADDRESS.items()}
     address = {
-        name: f"{value:g}" if isinstance(value, float) else value
+        name: f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in values.items()
         if value != getattr(STATE_DEFAULTS, IN_ADDRESS[name]) or (name in always and value)
     }

@@ -259,7 +259,12 @@ def draw_scores(shown: Shown) -> None:
     two.metric("Completeness score", f"{scores.completeness:.2f}")
     two.caption("Share of a node's input that features and tokens explain, not errors.")
     three.metric("Nodes kept", f"{pruned.n_nodes:,}")
-    three.caption(f"Of {graph.n_nodes:,}; {graph.n_features:,} features are active on the prompt.")
+    features = f"{graph.n_active_features:,} features are active on the prompt"
+    if graph.n_active_features > graph.n_features:
+        features = (
+            f"the {graph.n_features:,} most influential features of {graph.n_active_features:,}"
+        )
+    three.caption(f"Of {graph.n_nodes:,}; {features}.")
     four.metric("Edges kept", f"{pruned.n_edges:,}")
     groups = len(shown.supernodes.merged)
     four.caption(f"Of {graph.n_edges:,}; {groups} supernodes group similar features.")

@@ -27,6 +27,10 @@ class State:
     """What to compare it with, where the target is a difference."""
     feature: str = ""
     """Layer, token and number of a feature, with dots between, where the target is a feature."""
+    max_logits: int = 10
+    logit_probability: float = 0.95
+    max_features: int = 0
+    """Most features in the graph; 0 for all that are active."""
     node_threshold: float = 0.8
     edge_threshold: float = 0.98
     similarity: float = 0.7
@@ -67,6 +71,15 @@ def feature_target(text: str) -> cs.FeatureTarget:
         )
     layer, position, number = map(int, parts)
     return cs.FeatureTarget(layer, position, number)
+
+
+def attribution_of(state: State) -> cs.AttributionConfig:
+    """Return how much of the prediction the graph is to explain."""
+    return cs.AttributionConfig(
+        max_logits=state.max_logits,
+        logit_probability=state.logit_probability,
+        max_feature_nodes=state.max_features or None,
+    )
 
 
 def targets_of(

@@ -33,7 +33,7 @@ from circuitscope_core.view import (
 from pages.ui.grouping import to_supernodes
 from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.notebook import cards_of
-from pages.ui.state import State, targets_of
+from pages.ui.state import State, attribution_of, targets_of
 
 Value = TypeVar("Value")
 OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
@@ -46,6 +46,7 @@ class Tracing:
     model: ModelKey
     prompt: str
     targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
+    config: cs.AttributionConfig
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def recent_views() -> Recent:
 def tracing_of(state: State) -> Tracing:
     """Return what the state asks to trace."""
     key = model_key(state.model)
-    return Tracing(key, state.prompt, targets_of(state, load_model(key).tokenizer))
+    targets = targets_of(state, load_model(key).tokenizer)
+    return Tracing(key, state.prompt, targets, attribution_of(state))
 
 
 def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
@@ -109,8 +111,8 @@ def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGrap
 
     def build() -> cs.AttributionGraph:
         bundle = load_model(tracing.model)
-        config = cs.AttributionConfig()
-        for item in cs.attribution_steps(bundle, tracing.prompt, config, tracing.targets):
+        parts = (tracing.config, tracing.targets)
+        for item in cs.attribution_steps(bundle, tracing.prompt, *parts):
             if isinstance(item, cs.AttributionGraph):
                 return item
             if on_step:

@@ -137,6 +137,21 @@ def test_an_example_fills_the_prompt_in():
     assert at.text_area(key="prompt_text") != "something else"
 
 
+def test_settings_of_the_graph_decide_what_it_explains():
+    at = open_page("prompt", budget="50", logits="2")
+    at.number_input(key="prompt_logit_probability").set_value(1.0).run()
+    at.button(key="prompt_build").click().run()
+    assert not at.exception
+    assert any("50 active features" in text.value for text in at.markdown)
+    state = at.session_state["circuitscope"]
+    assert (state.max_logits, state.logit_probability, state.max_features) == (2, 1.0, 50)
+    graph = open_page("graph", budget="50", logits="2", probability="1")
+    assert graph.metric[2].label == "Nodes kept"
+    assert "the 50 most influential features of" in " ".join(
+        caption.value for caption in graph.caption
+    )
+
+
 def test_a_difference_needs_two_tokens():
     at = open_page("prompt")
     at.radio(key="prompt_target").set_value("difference").run()

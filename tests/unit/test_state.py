@@ -24,6 +24,10 @@ def test_a_state_survives_the_address():
         tokens="D",
         minus="X",
         feature="2.39.639",
+        max_logits=3,
+        logit_probability=0.5,
+        max_features=200,
+        likeness="decoders",
         with_prompt="c = d\u202e",
         with_model="other",
         node_threshold=0.65,
@@ -44,7 +48,11 @@ def test_an_address_names_only_what_is_not_as_usual():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("nodes", "much"), ("nodes", "1.5"), ("edges", "nan"), ("view", "3d"), ("target", "")],
+    [
+        *(("nodes", "much"), ("nodes", "1.5"), ("edges", "nan"), ("view", "3d"), ("target", "")),
+        *(("logits", "0"), ("logits", "1.5"), ("budget", "-1"), ("budget", "9" * 5000)),
+        *(("budget", "٣"), ("likeness", "colour")),
+    ],
 )
 def test_nonsense_in_an_address_is_left_out_and_named(name, value):
     state, dropped = read_address({name: value, "prompt": "x"})
