@@ -52,14 +52,23 @@ globalThis.CircuitScope = globalThis.CircuitScope || {};
     return (dark ? DARK : LIGHT)[Math.min(9, Math.floor(place * 10))]
   }
 
-  // Text on a link colour: the ramp's ends are dark in the light theme and light in the dark one.
-  cs.textOn = (share, dark) => (Math.abs(share) > 0.16) !== dark ? '#ffffff' : '#111111'
+  // Relative luminance, 0 to 1, as the contrast guidelines define it.
+  function luminance(color) {
+    const parts = [1, 3, 5].map((place) => parseInt(color.slice(place, place + 2), 16) / 255)
+    const [red, green, blue] = parts.map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+
+  // Text on a link colour: whichever of the two stands out more; they are even at this luminance.
+  const EVEN = 0.19
+  const TEXT_ON = Object.fromEntries([...LIGHT, ...DARK].map((color) => [color, luminance(color) < EVEN ? '#ffffff' : '#111111']))
+  cs.textOn = (share, dark) => TEXT_ON[cs.linkColor(share, dark)]
   cs.ramp = (dark) => (dark ? DARK : LIGHT).slice()
 
   const THEMES = {
     light: {
       paper: '#ffffff', band: '#f6f5f0', edgeBand: '#efede5', hairline: '#ffffff', ink: '#22242a',
-      text: '#22242a', dim: '#6d7078', ghost: 'rgba(20,20,30,.055)', focus: '#d6009a', accent: '#4a3aa7', tile: '#e8e6da', tileLine: '#77756a',
+      text: '#22242a', dim: '#62656d', ghost: 'rgba(20,20,30,.055)', focus: '#d6009a', accent: '#4a3aa7', tile: '#e8e6da', tileLine: '#77756a',
     },
     dark: {
       paper: '#12151c', band: '#1a1e27', edgeBand: '#202530', hairline: '#12151c', ink: '#c9cdd6',

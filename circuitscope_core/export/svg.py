@@ -27,13 +27,15 @@ RAMPS = {
 }
 CLAMP = 0.4
 """Share of the target's input at which the ramp ends."""
+EVEN = 0.19
+"""Luminance on which white and ``#111111`` stand out alike."""
 THEMES = {
     False: {
         "paper": "#ffffff",
         "band": "#f6f5f0",
         "edge_band": "#efede5",
         "ink": "#22242a",
-        "dim": "#6d7078",
+        "dim": "#62656d",
         "ghost": "#14141e",
         "focus": "#d6009a",
         "tile": "#e8e6da",
@@ -137,6 +139,23 @@ def _is_upright(picture: Picture) -> bool:
 def _color(share: float, *, dark: bool) -> str:
     place = max(-CLAMP, min(CLAMP, share)) / (2 * CLAMP) + 0.5
     return RAMPS[dark][min(9, math.floor(place * 10))]
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of ``#rrggbb``, 0 to 1.
+
+    Source: WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
+    """
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def text_on(color: str) -> str:
+    """Return white or black, whichever stands out more on a colour."""
+    return "#ffffff" if luminance(color) < EVEN else "#111111"
 
 
 def _backdrop(picture: Picture, theme: Theme, *, upright: bool) -> Iterable[str]:
@@ -270,8 +289,7 @@ def _shape(node: NodeView, paint: str) -> str:
 
 def _inside(node: NodeView, theme: Theme, link: float | None, *, dark: bool) -> str:
     """Return a tile's name, or the sign of a glyph's link."""
-    light_text = link is not None and (abs(link) > 0.16) != dark
-    ink = theme["ink"] if link is None else "#ffffff" if light_text else "#111111"
+    ink = theme["ink"] if link is None else text_on(_color(link, dark=dark))
     if node.members:
         return (
             f'<text x="{node.x:.1f}" y="{node.y + 3.6:.1f}" font-size="10.5" text-anchor="middle" '
