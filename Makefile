@@ -1,9 +1,10 @@
 PYTHON ?= python3.11
 VENV := .venv
+OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app test check bench demo pictures train-demo clean
+.PHONY: app test test-oldest check bench demo pictures train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -16,6 +17,9 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest
+
+test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
+	$(OLDEST)/bin/python -m pytest tests/browser
 
 bench: $(VENV)/test.installed  ## measure speed and memory
 	$(RUN) bench/run.py
@@ -31,10 +35,16 @@ train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parque
 		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(OLDEST)/installed: tests/requirements.txt requirements.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt streamlit==1.52.2
+	sh tests/install_browser.sh $(OLDEST)/bin/python
+	touch $@
 
 $(VENV)/app.installed: requirements.txt | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -1,89 +1,176 @@
-"""Take the README's pictures of the app, light and dark, in a real browser.
+"""Take the pictures of the app, every panel, light and dark, in a real browser.
 
 Usage: python docs/take_pictures.py
 """
 
-import shutil
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-PORT = 8597
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser.conftest import CHROMIUM, FLAGS, server  # noqa: E402
+from tests.browser.test_graph import first_feature, graph_frame, point_of  # noqa: E402
+
+FOLDER = ROOT / "docs"
 WAIT = 60_000
+NAMES = (
+    *("home", "train", "prompt", "graph", "compare", "gallery"),
+    *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
+)
+"""In the order in which they are taken; ``docs/interface.md`` shows them all."""
 
 
-def start_app():
-    flags = ["--server.headless=true", f"--server.port={PORT}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", *flags], cwd=ROOT
-    )
-    for _ in range(150):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health").close()
-            return process
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError("the app did not start")
+def settle(page, seconds=1.5):
+    """Wait until nothing runs any more, and a little longer."""
+    page.wait_for_timeout(500)
+    page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=WAIT)
+    page.wait_for_timeout(1000 * seconds)
 
 
-def open_page(page, title):
-    """Choose a page in the menu, so that the menu has its proper names."""
-    page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
-    page.wait_for_timeout(3000)
+def take(page, name, theme):
+    page.screenshot(path=FOLDER / f"{name}-{theme}.png")
+    print(f"{name}-{theme}.png", flush=True)
 
 
-def take(browser, theme):
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme=theme, device_scale_factor=1
-    )
-    page = context.new_page()
-    page.goto(f"http://127.0.0.1:{PORT}/")
+def take_pages(page, url, theme):
+    """Take every page, the graph with its output selected."""
+    page.goto(url)
     page.get_by_role("button", name="Show the demo graph").wait_for(timeout=WAIT)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=ROOT / f"docs/home-{theme}.png")
-    open_page(page, "Train")
+    settle(page)
+    take(page, "home", theme)
+    page.goto(f"{url}/train")
     page.get_by_text("Time on this machine").wait_for(timeout=WAIT)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=ROOT / f"docs/train-{theme}.png")
-    open_page(page, "Prompt")
+    settle(page)
+    take(page, "train", theme)
+    page.goto(f"{url}/prompt")
     page.get_by_role("button", name="Build the graph").click()
     page.get_by_text("The graph is ready").wait_for(timeout=WAIT)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=ROOT / f"docs/prompt-{theme}.png")
-    open_page(page, "Graph")
-    canvas = page.frame_locator("iframe[title*=circuitscope_graph]")
-    canvas.locator("[data-ready=true]").wait_for(timeout=WAIT)
-    page.wait_for_timeout(1500)
-    frame = next(frame for frame in page.frames if "circuitscope_graph" in frame.url)
+    settle(page)
+    take(page, "prompt", theme)
+    frame = open_graph(page, url)
+    page.mouse.click(*point_of(frame, output_of(frame)))
+    page.mouse.move(5, 5)
+    settle(page)
+    take(page, "graph", theme)
+    page.goto(f"{url}/compare")
+    frame = graph_frame(page)
+    frame.locator(".cs").first.scroll_into_view_if_needed()
+    settle(page)
+    take(page, "compare", theme)
+    page.goto(f"{url}/gallery")
+    page.get_by_role("button", name="Open the graph").last.wait_for(timeout=WAIT)
+    settle(page)
+    take(page, "gallery", theme)
+
+
+def open_graph(page, url, address=""):
+    page.goto(f"{url}/graph{address}")
+    frame = graph_frame(page)
+    settle(page)
+    return frame
+
+
+def output_of(frame):
+    return next(name for name in frame.evaluate("CircuitScope.view.ids()") if name[:2] == "4_")
+
+
+def take_canvas(page, url, theme):
+    """Take what the canvas shows: card, feature, supernodes, pinned nodes, tour."""
+    frame = open_graph(page, url)
+    name = first_feature(frame)
+    page.mouse.move(*point_of(frame, name))
+    settle(page, 0.5)
+    take(page, "card", theme)
+    page.mouse.click(*point_of(frame, name))
+    page.mouse.move(5, 5)
+    page.get_by_role("tab", name="Switch it off").wait_for(timeout=WAIT)
+    settle(page)
+    page.get_by_role("tab", name="Switch it off").scroll_into_view_if_needed()
+    page.get_by_text("Check it").scroll_into_view_if_needed()
+    settle(page)
+    take(page, "feature", theme)
+    open_graph(page, url, "?view=groups")
+    take(page, "supernodes", theme)
+    pin_strongest(page, open_graph(page, url))
+    page.get_by_text("Replacement score, pinned").wait_for(timeout=WAIT)
+    graph_frame(page).get_by_role("button", name="Show the outputs and what you pinned").click()
+    settle(page)
+    take(page, "pinned", theme)
+    frame = open_graph(page, url)
+    frame.get_by_role("button", name="A tour of the graph").first.click()
+    frame.get_by_role("button", name="The next step").click()
+    frame.get_by_role("button", name="The next step").click()
+    settle(page)
+    take(page, "tour", theme)
+
+
+def pin_strongest(page, frame):
+    """Pin some features and the tokens of the name."""
     names = frame.evaluate("CircuitScope.view.ids()")
-    logit = next(name for name in names if name.startswith("4_"))
-    box = canvas.locator(".cs-net").bounding_box()
-    place = frame.evaluate("name => CircuitScope.view.place(name)", logit)
-    page.mouse.click(box["x"] + place["x"], box["y"] + place["y"])
-    page.wait_for_timeout(1500)
-    page.mouse.move(box["x"] + 5, box["y"] - 40)
-    page.wait_for_timeout(800)
-    page.screenshot(path=ROOT / f"docs/graph-{theme}.png")
-    context.close()
+    features = [name for name in names if name[0] in "012"][-5:]
+    tokens = [name for name in names if name.startswith("E_") and name.endswith(("_14", "_39"))]
+    page.keyboard.down("Control")
+    for name in (*features, *tokens):
+        page.mouse.click(*point_of(frame, name))
+    page.keyboard.up("Control")
+
+
+def take_below(page, url, theme):
+    """Take what stands below the canvas and beside it: heads of an edge, table, views, a file."""
+    frame = open_graph(page, url)
+    page.mouse.click(*point_of(frame, output_of(frame)))
+    frame.get_by_role("button", name="Which attention heads carried this edge").first.click()
+    page.get_by_role("heading", name="Inside the edge").wait_for(timeout=WAIT)
+    settle(page)
+    page.get_by_text("Why did this head attend?").scroll_into_view_if_needed()
+    settle(page)
+    take(page, "heads", theme)
+    open_graph(page, url)
+    page.get_by_text("Plot two of these against each other").click()
+    settle(page)
+    page.get_by_text("Plot two of these against each other").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 700)
+    settle(page)
+    take(page, "table", theme)
+    open_graph(page, url)
+    page.get_by_text("Views", exact=True).click()
+    settle(page)
+    take(page, "views", theme)
+    take_file(page, url, theme)
+
+
+def take_file(page, url, theme):
+    """Take a graph that was downloaded and opened again."""
+    open_graph(page, url)
+    page.get_by_text("Download", exact=True).click()
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Graph JSON").click()
+    path = Path(caught.value.path()).with_name(caught.value.suggested_filename)
+    caught.value.save_as(path)
+    page.keyboard.press("Escape")
+    page.get_by_text("Open a file", exact=True).click()
+    page.locator("input[type=file]").first.set_input_files(path)
+    page.get_by_text("From a file").wait_for(timeout=WAIT)
+    settle(page, 3)
+    take(page, "file", theme)
 
 
 def main():
-    app = start_app()
-    try:
-        with sync_playwright() as playwright:
-            path = shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-            for theme in ("light", "dark"):
-                take(browser, theme)
-            browser.close()
-    finally:
-        app.terminate()
+    with server() as url, sync_playwright() as playwright:
+        path = CHROMIUM if CHROMIUM.is_file() else None
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        for theme in ("light", "dark"):
+            page = browser.new_page(
+                viewport={"width": 1440, "height": 900}, color_scheme=theme, accept_downloads=True
+            )
+            take_pages(page, url, theme)
+            take_canvas(page, url, theme)
+            take_below(page, url, theme)
+            page.close()
+        browser.close()
 
 
 if __name__ == "__main__":
