@@ -24,8 +24,8 @@ LONG = (
 )
 CASES = {
     "demo": "",
-    "about 300 nodes": f"?prompt={quote(LONG[:120])}&nodes=0.82",
-    "about 3,000 nodes": f"?prompt={quote(LONG)}&nodes=0.97&edges=1",
+    "about 300 nodes": f"?prompt={quote(LONG[:120])}&nodes=0.92",
+    "about 3,000 nodes": f"?prompt={quote(LONG)}&nodes=0.9993&edges=1",
 }
 REPEATS = 5
 CARD = """point => {

@@ -116,8 +116,8 @@
         net.moveTo({ ...viewport, animation: false })
         state.touched = true
       }
+      net.once('afterDrawing', () => globalThis.performance.mark('cs-painted'))
       ui.box.dataset.ready = 'true'
-      globalThis.performance.mark('cs-painted')
     }
 
     // The picture with its labels, in the graph's own coordinates.
