@@ -25,7 +25,7 @@ LONG = (
 CASES = {
     "demo": "",
     "about 300 nodes": f"?prompt={quote(LONG[:120])}&nodes=0.92",
-    "about 3,000 nodes": f"?prompt={quote(LONG)}&nodes=0.9993&edges=1",
+    "all nodes of 240 bytes": f"?prompt={quote(LONG)}&nodes=1&edges=0.99",
 }
 REPEATS = 5
 CARD = """point => {
