@@ -8,6 +8,7 @@
   - TrainingError     a training cannot start, go on or be resumed
   - GraphError        a graph, or what was asked of it, does not hold together
   - GraphFileError    a graph file cannot be opened: every reason, up to the first ten
+  - NotesError        what a person wrote down cannot be read or kept
 
 Every message says what is wrong, the value, and what to do; pages show it as it is.
 """
