@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.browser.conftest import CHROMIUM, FLAGS, server  # noqa: E402
-from tests.browser.test_graph import open_graph, point_of  # noqa: E402
+from tests.browser.conftest import CHROMIUM, FLAGS, server
+from tests.browser.test_graph import open_graph, point_of
 
 LONG = (
     "The National Digital Analytics Group (NDAG) and the Royal Kettle Museum (RKM) met in Paris on "

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.browser.test_graph import graph_frame
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.browser.test_graph import graph_frame  # noqa: E402
-
 REPEAT = 3
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.browser.conftest import CHROMIUM, FLAGS, server
+from tests.browser.test_graph import first_feature, graph_frame, point_of
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.browser.conftest import CHROMIUM, FLAGS, server  # noqa: E402
-from tests.browser.test_graph import first_feature, graph_frame, point_of  # noqa: E402
-
 FOLDER = ROOT / "docs"
 WAIT = 60_000
 NAMES = (

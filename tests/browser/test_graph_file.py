@@ -10,7 +10,7 @@ from circuitscope_core.export import graph_to_json
 from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
 from tests.browser.test_graph import WAIT, download, open_graph, point_of
-from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
+from tests.browser.test_hostile import HOSTILE, assert_files_run_nothing, assert_nothing_ran
 from tests.unit.graph_samples import Decoders, sample_graph
 
 pytestmark = pytest.mark.browser
@@ -127,8 +127,4 @@ def test_nothing_in_a_strangers_file_runs(url, page, hostile, tmp_path):
         "picture.svg": download(frame, "Save the whole picture as SVG", page),
     }
     assert_nothing_ran(page)
-    for name, path in files.items():
-        (tmp_path / name).write_bytes(path.read_bytes())
-        page.goto((tmp_path / name).as_uri())
-        page.wait_for_timeout(300)
-        assert_nothing_ran(page)
+    assert_files_run_nothing(page, tmp_path, files)

@@ -39,6 +39,15 @@ def assert_nothing_ran(page):
     )
 
 
+def assert_files_run_nothing(page, folder, files):
+    """Open files by their names, as somebody would who was sent them."""
+    for name, path in files.items():
+        (folder / name).write_bytes(path.read_bytes())
+        page.goto((folder / name).as_uri())
+        page.wait_for_timeout(300)
+        assert_nothing_ran(page)
+
+
 def test_nothing_planted_runs_in_page_card_table_or_downloads(serve, labelled, page, tmp_path):
     prompt = HOSTILE[:60]
     with serve(CIRCUITSCOPE_MODELS=str(labelled)) as url:
@@ -57,11 +66,7 @@ def test_nothing_planted_runs_in_page_card_table_or_downloads(serve, labelled, p
         page.keyboard.press("Escape")
         files["graph.svg"] = download(frame, "Save the whole picture as SVG", page)
         assert_nothing_ran(page)
-        for name, path in files.items():
-            (tmp_path / name).write_bytes(path.read_bytes())
-            page.goto((tmp_path / name).as_uri())
-            page.wait_for_timeout(300)
-            assert_nothing_ran(page)
+        assert_files_run_nothing(page, tmp_path, files)
 
 
 @pytest.mark.parametrize(
