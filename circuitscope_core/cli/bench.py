@@ -1,0 +1,75 @@
+"""``bench``: how fast attribution is, and what a model and its graphs are worth."""
+
+import argparse
+import json
+import time
+
+import circuitscope_core as cs
+from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.skills import SKILLS, exam
+
+
+def add_bench(commands: Commands) -> None:
+    """Describe ``bench``."""
+    parser = commands.add_parser(
+        "bench", help="time attribution, take the exam of skills, or score graphs on its evidence"
+    )
+    add_bundle(parser)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("speed", "exam", "localization"),
+        default="speed",
+        help="what to measure (default: speed)",
+    )
+    parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
+    parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
+    parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Measure what was asked for on a bundle."""
+    bundle = cs.load_bundle(options.bundle)
+    if options.what == "speed":
+        return time_attribution(bundle, options)
+    questions = {skill: exam(skill, options.questions) for skill in SKILLS}
+    rows: dict[str, dict[str, float]] = {}
+    for skill, asked in questions.items():
+        if options.what == "exam":
+            marks = cs.take_exam(bundle.model, bundle.tokenizer, asked)
+            rows[skill] = {} if marks is None else vars(marks)
+        else:
+            rows[skill] = vars(cs.measure_localization(bundle.replacement, asked))
+        if not options.json:
+            figures = (f"{name} {value:.4g}" for name, value in rows[skill].items())
+            write(f"{skill}: {', '.join(figures)}")
+    if options.json:
+        write(json.dumps(rows))
+    return 0
+
+
+def time_attribution(bundle: cs.Bundle, options: argparse.Namespace) -> int:
+    """Time attribution, pruning and scores of one prompt."""
+    attribution, pruning = [], []
+    for _ in range(options.repeat + 1):
+        started = time.perf_counter()
+        graph = cs.attribute(bundle, options.prompt)
+        built = time.perf_counter()
+        cs.prune_graph(graph)
+        cs.graph_scores(graph)
+        attribution.append(built - started)
+        pruning.append(time.perf_counter() - built)
+    figures = {
+        "prompt_tokens": graph.n_pos,
+        "features": graph.n_features,
+        "edges": graph.n_edges,
+        "attribution_seconds": sorted(attribution[1:])[options.repeat // 2],
+        "pruning_and_scores_seconds": sorted(pruning[1:])[options.repeat // 2],
+    }
+    for name, value in figures.items():
+        if not options.json:
+            write(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value:,}")
+    if options.json:
+        write(json.dumps(figures))
+    return 0

@@ -1,0 +1,62 @@
+"""``info`` and ``check``: what a bundle or a graph file holds."""
+
+import argparse
+import json
+from pathlib import Path
+
+import circuitscope_core as cs
+from circuitscope_core.cli.output import Commands, add_bundle, write
+from circuitscope_core.cli.pictures import add_pictures, write_pictures
+from circuitscope_core.graph_file import layout_graph_file
+
+
+def add_check(commands: Commands) -> None:
+    """Describe ``check``."""
+    parser = commands.add_parser("check", help="say what a graph's JSON file holds, or is wrong")
+    parser.add_argument("file", type=Path, help="ours, circuit-tracer's or Neuronpedia's")
+    add_pictures(parser)
+    parser.set_defaults(run=run_check)
+
+
+def add_info(commands: Commands) -> None:
+    """Describe ``info``."""
+    parser = commands.add_parser("info", help="show what a bundle holds")
+    add_bundle(parser)
+    parser.set_defaults(run=run_info)
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Say what a graph file holds; a file that cannot be opened is an error."""
+    file = cs.read_graph_file(options.file)
+    if options.html or options.svg:
+        write_pictures(options, layout_graph_file(file))
+    write(json.dumps(file.summary()) if options.json else file.describe())
+    return 0
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """Show a bundle's sizes and metrics."""
+    bundle = cs.load_bundle(options.bundle)
+    facts = {
+        "name": bundle.metadata.name,
+        "model": bundle.model.config.to_json(),
+        "model_parameters": bundle.model.config.count_parameters(),
+        "transcoder": bundle.transcoder.config.to_json(),
+        "transcoder_parameters": bundle.transcoder.config.count_parameters(),
+        "corpus": dict(bundle.metadata.corpus),
+        "metrics": dict(bundle.metadata.metrics),
+        "seconds": dict(bundle.metadata.seconds),
+        "command": bundle.metadata.command,
+    }
+    if options.json:
+        write(json.dumps(facts))
+        return 0
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            write(f"{name}:")
+            for key, item in value.items():
+                shown = f"{item:.4g}" if isinstance(item, float) else item
+                write(f"  {key}: {shown}")
+        else:
+            write(f"{name}: {value}")
+    return 0

@@ -1,0 +1,43 @@
+"""Which commands there are, and how one is run."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from circuitscope_core.cli.bench import add_bench
+from circuitscope_core.cli.look import add_check, add_info
+from circuitscope_core.cli.output import write
+from circuitscope_core.cli.trace import add_trace
+from circuitscope_core.cli.train import add_estimate, add_train
+from circuitscope_core.errors import CircuitScopeError
+
+EXIT_ERROR = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except CircuitScopeError as error:
+        if options.json:
+            write(json.dumps({"error": str(error)}))
+        else:
+            write(f"Error: {error}", sys.stderr)
+        return EXIT_ERROR
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m circuitscope_core",
+        description="Train a small language model with its transcoder, and trace its predictions.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (add_train, add_estimate, add_trace, add_check, add_info, add_bench):
+        add(commands)
+    for command in commands.choices.values():
+        command.add_argument("--json", action="store_true", help="write JSON instead of text")
+    return parser

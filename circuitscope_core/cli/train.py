@@ -1,0 +1,154 @@
+"""``train`` and ``estimate``: make a model, and say how long that takes."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import circuitscope_core as cs
+from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.errors import ConfigError
+from circuitscope_core.training import (
+    Event,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TrainingFinished,
+    event_to_json,
+    measure_speed,
+)
+
+EXIT_CANCELLED = 130
+
+
+def add_train(commands: Commands) -> None:
+    """Describe ``train``."""
+    parser = commands.add_parser("train", help="train a model and save it as a bundle")
+    parser.add_argument(
+        "--source",
+        action="append",
+        help="a Parquet file, folder, glob or hf://datasets/owner/name/file.parquet address, or "
+        "'builtin'; may be given more than once (default: builtin)",
+    )
+    parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
+    parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
+    _add_settings(parser)
+    parser.set_defaults(run=run_train)
+
+
+def add_estimate(commands: Commands) -> None:
+    """Describe ``estimate``."""
+    parser = commands.add_parser("estimate", help="say how long training would take")
+    _add_settings(parser)
+    parser.set_defaults(run=run_estimate)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, help="JSON file with settings, - for standard input; see bundle.json"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one setting, for example corpus.skill_share=0.25 or transcoder.d_transcoder=512",
+    )
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train; the first interrupt or termination signal saves a checkpoint and stops."""
+    config = read_config(options.config, options.set)
+    sources = options.source or ["builtin"]
+    command = "python -m circuitscope_core train " + " ".join(
+        [*(f"--source {source}" for source in sources), f"--out {options.out}"]
+        + [f"--set {item}" for item in options.set]
+    )
+    asked_to_stop = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: asked_to_stop.append(True))
+    events = cs.train(config, sources, options.out, restart=options.restart, command=command)
+    for event in events:
+        line = event_to_json(event) if options.json else describe_event(event)
+        if line:
+            write(line)
+        if asked_to_stop and not isinstance(event, TrainingFinished):
+            events.close()  # type: ignore[attr-defined]  # train() is a generator
+            write("Stopped. Run the same command to resume.", sys.stderr)
+            return EXIT_CANCELLED
+    return 0
+
+
+def run_estimate(options: argparse.Namespace) -> int:
+    """Say how long each phase of a training would take on this machine."""
+    config = read_config(options.config, options.set)
+    speed = measure_speed(config)
+    seconds = speed.estimate(config)
+    if options.json:
+        write(json.dumps({"seconds": vars(seconds), "seconds_per_token": vars(speed)}))
+        return 0
+    for name, value in vars(seconds).items():
+        write(f"{name.replace('_', ' ')}: {value:.0f} s")
+    write(f"total: {seconds.total:.0f} s")
+    return 0
+
+
+def read_config(path: Path | None, settings: Sequence[str]) -> cs.TrainConfig:
+    """Return the default settings, changed by a file and by ``NAME=VALUE`` items.
+
+    Raises:
+        ConfigError: If the file is no JSON object, or a name or value is not accepted.
+    """
+    data: dict[str, Any] = cs.TrainConfig().to_json()
+    if path is not None:
+        try:
+            text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+            given = json.loads(text)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"The settings file {path} cannot be read: {error}") from error
+        if not isinstance(given, dict):
+            raise ConfigError(f"The settings file {path} holds no JSON object.")
+        for name, value in given.items():
+            nested = isinstance(value, dict) and isinstance(data.get(name), dict)
+            data[name] = {**data[name], **value} if nested else value
+    for item in settings:
+        _change(data, item)
+    return cs.TrainConfig.from_json(data)
+
+
+def _change(data: dict[str, Any], item: str) -> None:
+    """Put one ``section.field=value`` into nested settings."""
+    name, equals, text = item.partition("=")
+    *sections, last = name.split(".")
+    place: Any = data
+    for section in sections:
+        place = place.get(section) if isinstance(place, dict) else None
+    if not equals or not isinstance(place, dict) or last not in place:
+        raise ConfigError(
+            f"There is no setting {item!r}; use for example transcoder.d_transcoder=512."
+        )
+    try:
+        place[last] = json.loads(text)
+    except ValueError:
+        place[last] = text
+
+
+def describe_event(event: Event) -> str:
+    """Return an event as a line for people; empty for events without news."""
+    if isinstance(event, PhaseStarted):
+        resumed = f", resumed at step {event.first_step:,}" if event.first_step else ""
+        return f"{event.phase}: {event.n_steps:,} steps{resumed}"
+    if isinstance(event, Progress):
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+        rate = f", {event.tokens_per_second:,.0f} tokens/s" if event.tokens_per_second else ""
+        return f"  {event.step:,}/{event.n_steps:,}{rate}{', ' if figures else ''}{figures}"
+    if isinstance(event, PhaseFinished):
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+        said = f" {event.message}" if event.message else ""
+        return f"{event.phase} done in {event.seconds:.1f} s. {figures}{said}"
+    if isinstance(event, TrainingFinished):
+        return f"Saved {event.bundle} after {event.seconds:.0f} s."
+    return ""
