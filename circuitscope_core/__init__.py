@@ -45,6 +45,7 @@ from circuitscope_core.errors import (
     GraphFileError,
     NotesError,
     PromptError,
+    StageError,
     TrainingError,
 )
 from circuitscope_core.exam import ExamResult, take_exam
@@ -124,6 +125,7 @@ __all__ = [
     "PruneConfig",
     "PrunedGraph",
     "ReplacementModel",
+    "StageError",
     "Supernode",
     "Supernodes",
     "TokenDifference",

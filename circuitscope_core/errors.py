@@ -2,6 +2,7 @@
 
 * CircuitScopeError
   - ConfigError       a setting contradicts itself or lies outside its range
+  - StageError        a folder or a Snowflake stage cannot be reached, read or written
   - CorpusError       text cannot be read: file, row group and column are named
   - PromptError       a prompt is empty, too long, or has tokens the model lacks
   - BundleError       a saved model is missing, incomplete or was changed
@@ -20,6 +21,10 @@ class CircuitScopeError(Exception):
 
 class ConfigError(CircuitScopeError):
     """A setting contradicts itself or lies outside its range."""
+
+
+class StageError(CircuitScopeError):
+    """Files of a folder or of a Snowflake stage cannot be reached, read or written."""
 
 
 class CorpusError(CircuitScopeError):

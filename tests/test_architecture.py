@@ -15,6 +15,7 @@ ROOT = CORE.parent
 ROOMS = [
     "errors",
     "config",
+    "stages",
     "tokenizer",
     "skills",
     "corpus",
