@@ -1,7 +1,7 @@
 """Files of a store one after the other, the next one fetched while the present one is read."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,7 +69,7 @@ class _Ahead:
 
 def download(
     store: FileStore, names: Sequence[str], arrived: Callable[[str], None] | None = None
-) -> Iterator[Path]:
+) -> Generator[Path, None, None]:
     """Yield each file as a path on this machine, which is deleted when the next one is asked for.
 
     At most two files are on disk: the one that is read and the one that is fetched meanwhile, in
