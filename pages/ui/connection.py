@@ -16,7 +16,7 @@ from pages.ui.text import plain
 
 SWITCH = "CIRCUITSCOPE_SNOWFLAKE"
 """Environment variable: ``off`` keeps the app from looking for a connection."""
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 20.0
 """How long a login may take; that a host cannot be reached is known within two seconds."""
 POLL_SECONDS = 0.5
 
@@ -40,34 +40,26 @@ def begin_attempt() -> Attempt | None:
     """Begin to connect, once for all visitors; None where no connection is set up."""
     if os.environ.get(SWITCH) == "off":
         return None
-    found = find_connection()
-    if found is None:
-        return None
-    if found.kind == "warehouse":  # its session belongs to the script's own thread
-        session: Future[Any] = Future()
-        try:
-            session.set_result(connect(found, timeout=PATIENCE_SECONDS))
-        except cs.StageError as error:
-            session.set_exception(error)
-        return Attempt(found, session)
+    session: Future[Any] = Future()
+    try:
+        found = find_connection()
+        if found is None:
+            return None
+        if found.kind == "warehouse":  # its session belongs to the script's own thread
+            session.set_result(connect(found))
+            return Attempt(found, session)
+    except cs.StageError as error:
+        session.set_exception(error)
+        return Attempt(ConnectionSettings("connections"), session)
     worker = ThreadPoolExecutor(1, thread_name_prefix="snowflake")
     session = worker.submit(connect, found, timeout=PATIENCE_SECONDS)
     worker.shutdown(wait=False)
     return Attempt(found, session)
 
 
-def current_attempt() -> Attempt | None:
-    """Return the present try, or None; a connection that cannot be set up is no reason to stop."""
-    try:
-        return begin_attempt()
-    except cs.StageError as error:
-        st.sidebar.warning(plain(str(error)))
-        return None
-
-
 def current_session() -> Any | None:
     """Return the session where there is one by now."""
-    attempt = current_attempt()
+    attempt = begin_attempt()
     if attempt is None or not attempt.session.done() or attempt.problem:
         return None
     return attempt.session.result()
@@ -75,7 +67,7 @@ def current_session() -> Any | None:
 
 def draw_connection() -> None:
     """Say in the sidebar what the connection is, or why there is none."""
-    attempt = current_attempt()
+    attempt = begin_attempt()
     if attempt is None:
         return
     with st.sidebar:

@@ -19,7 +19,7 @@ from circuitscope_core.stages import (
     preview_rows,
     sql_to_create,
 )
-from pages.ui.connection import current_attempt, current_session
+from pages.ui.connection import begin_attempt, current_session
 from pages.ui.text import one_line, plain
 
 EXAMPLE = "@CIRCUITSCOPE.APP.PILE"
@@ -51,7 +51,7 @@ def ask_for_stage() -> str | None:
 
 def say_why_not() -> None:
     """Say what a stage needs, or why the connection failed."""
-    attempt = current_attempt()
+    attempt = begin_attempt()
     if attempt is not None and not attempt.session.done():
         st.info(f"Connecting to {plain(attempt.found.account)} …")
     elif attempt is not None:
