@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.bundle.tensors import read_tensors
 from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 from circuitscope_core.config import ModelConfig, TranscoderConfig
@@ -21,12 +23,12 @@ from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
 FORMAT_VERSION = 1
-RECORD = "bundle.json"
 GLOBAL_WEIGHTS = "global_weights.parquet"
 
 
@@ -69,12 +71,21 @@ class Bundle:
 def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     """Write a bundle; an older one of the same name is replaced only when the new one is whole.
 
+    Args:
+        bundle: What to save.
+        path: A folder, or a place in a stage: ``@database.schema.stage/models/name``.
+
     Returns:
-        The bundle's folder.
+        The bundle's folder, or its place in the stage.
 
     Raises:
         BundleError: If ``path`` exists and is no bundle.
+        StageError: If the stage cannot be written; an older bundle is then as it was.
     """
+    if is_stage(path):
+        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+            upload_bundle(save_bundle(bundle, Path(local) / "bundle"), open_store(path))
+        return Path(path)
     folder = Path(path)
     if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
         raise BundleError(f"{folder} exists and is no bundle; choose another name.")
@@ -119,12 +130,17 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Read a bundle.
+    """Read a bundle from a folder or a place in a stage.
 
     Raises:
+        StageError: If the stage cannot be read.
         BundleError: If files are missing, damaged, differ from their recorded hash, or do not fit
             each other.
     """
+    if is_stage(path):
+        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+            download_bundle(open_store(path), Path(local))
+            return load_bundle(local)
     folder = Path(path)
     record = read_record(folder)
     verify_files(folder, record)

@@ -22,8 +22,8 @@ ConnectionKind = Literal["warehouse", "container", "secrets", "connections"]
 HOST_SUFFIX = ".snowflakecomputing.com"
 REACH_SECONDS = 2.0
 """How long a host may take to be found and to answer before it is called unreachable."""
-LOGIN_SECONDS = 30
-BROWSER_LOGIN_SECONDS = 120
+LOGIN_SECONDS = 30.0
+BROWSER_LOGIN_SECONDS = 120.0
 """Where a person logs in by hand."""
 TOKEN_FILE = Path("/snowflake/session/token")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -174,9 +174,9 @@ def connect(
     if not found.host:
         raise StageError(f"The connection in {found.where} names no account; add one.")
     _check_reachable(found)
-    Session = _session_class()
+    builder = _session_class().builder.configs(_parameters(found, timeout))
     try:
-        return Session.builder.configs(_parameters(found, timeout)).create()
+        return builder.create()
     except Exception as error:  # errors of Snowpark and the connector share no base class
         raise explain(error, f"Logging in to {found.account or found.host}") from error
 
@@ -204,7 +204,7 @@ def _active_session() -> SnowparkSession:
 def _parameters(found: ConnectionSettings, timeout: float) -> dict[str, Any]:
     parameters = dict(found.parameters)
     by_hand = str(parameters.get("authenticator", "")).lower() == "externalbrowser"
-    parameters.setdefault("login_timeout", BROWSER_LOGIN_SECONDS if by_hand else int(timeout))
+    parameters.setdefault("login_timeout", int(BROWSER_LOGIN_SECONDS if by_hand else timeout))
     parameters.setdefault("network_timeout", max(60, int(timeout)))
     if found.kind == "container":
         parameters["token"] = TOKEN_FILE.read_text(encoding="utf-8").strip()
