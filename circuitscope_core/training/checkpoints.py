@@ -10,10 +10,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.training.workers import Workers
+
+STEP = "step"
+"""Name under which a state's step travels; no weight is called so."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,22 @@ class SavedState:
     tensors: Mapping[str, Tensor]
     extra: Mapping[str, Any]
     """Small JSON values, for example the metrics of a finished phase."""
+
+
+def share_state(workers: Workers, state: SavedState) -> SavedState:
+    """Return worker 0's state, whatever the others' are.
+
+    Raises:
+        WorkerLost: If a worker is gone.
+    """
+    if workers.world == 1:
+        return state
+    data = b""
+    if workers.rank == 0:
+        ready = {name: value.detach().contiguous() for name, value in state.tensors.items()}
+        data = save(ready | {STEP: torch.tensor(state.step)})
+    tensors = load(workers.broadcast(data))
+    return SavedState(int(tensors.pop(STEP)), tensors, {})
 
 
 @dataclass(frozen=True)
