@@ -80,11 +80,19 @@ def windows_of(n_ctx=32, n=4000, seed=0):
     return TokenWindows.of(tokens, 256, n_ctx, counted=counted)
 
 
+def small_model():
+    """Return the same model in every thread, which must not draw from one generator at once."""
+    model = cs.Transformer(tiny_config().model)
+    for number, weight in enumerate(model.parameters()):
+        drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+        weight.data.copy_(0.2 * drawn)
+    return model
+
+
 def language_model(workers, tmp_path, **changes):
     config = tiny_config()
-    torch.manual_seed(1)
     return LanguageModelTrainer(
-        model=cs.Transformer(config.model),
+        model=small_model(),
         train=windows_of(),
         held_out=windows_of(seed=1),
         settings=dataclasses.replace(config.language_model_training, n_tokens=4000, **changes),
@@ -97,14 +105,8 @@ def language_model(workers, tmp_path, **changes):
 
 def transcoder(workers, tmp_path):
     config = tiny_config()
-    # the trainers of threads must not draw from one generator at once
-    model = cs.Transformer(config.model)
-    with torch.no_grad():
-        for number, weight in enumerate(model.parameters()):
-            drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
-            weight.copy_(0.3 * drawn)
     return TranscoderTrainer(
-        model=model.requires_grad_(False),
+        model=small_model().requires_grad_(False),
         transcoder=CrossLayerTranscoder(config.transcoder),
         train=windows_of(),
         settings=dataclasses.replace(config.transcoder_training, n_tokens=6000),
