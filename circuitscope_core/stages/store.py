@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from circuitscope_core.errors import StageError
 
@@ -22,6 +22,7 @@ class StoredFile:
     """As the place reports it, to tell whether a file was changed; empty where it does not."""
 
 
+@runtime_checkable
 class FileStore(Protocol):
     """Files under a place. A file appears under its name only when it is whole."""
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,27 @@ class CheckpointFile:
                 "same training again: it goes on from the state saved before."
             ) from error
 
+    def step(self) -> int | None:
+        """Return the step of the saved state, or None where there is none.
+
+        Raises:
+            TrainingError: If the file cannot be read.
+        """
+        if not self.path.is_file():
+            return None
+        with self._opened() as file:
+            return int(json.loads(file.metadata()["state"])["step"])
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                yield file
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"The checkpoint {self.path} cannot be read ({error}); restart the training."
+            ) from error
+
     def load(self) -> SavedState | None:
         """Return the saved state, or None where there is none.
 
@@ -88,12 +109,7 @@ class CheckpointFile:
         """
         if not self.path.is_file():
             return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                record = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"The checkpoint {self.path} cannot be read ({error}); restart the training."
-            ) from error
+        with self._opened() as file:
+            record = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return SavedState(int(record["step"]), tensors, record["extra"])
