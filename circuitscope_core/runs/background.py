@@ -117,7 +117,7 @@ def _spawn(command: Sequence[str], folder: RunFolder) -> subprocess.Popen[bytes]
 
 def _environment() -> dict[str, str]:
     """Return this process's environment, with this copy of the package to be found first."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
