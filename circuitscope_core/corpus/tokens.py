@@ -22,8 +22,10 @@ from circuitscope_core.corpus.documents import (
     shorten,
 )
 from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.corpus.stage import StageSource
 from circuitscope_core.errors import CorpusError
 from circuitscope_core.skills import SkillText, write_documents
+from circuitscope_core.stages import is_stage
 from circuitscope_core.tokenizer import Tokenizer, encode_document, tokens_of_characters
 
 SourceLike: TypeAlias = str | Path | DocumentSource
@@ -57,8 +59,8 @@ def open_sources(
     """Return the sources that the user named.
 
     Args:
-        source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``), a source of your
-            own, or several of these.
+        source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``, and ``StageSource``
+            where it begins with ``@``), a source of your own, or several of these.
         config: Names the text column and the longest document.
 
     Raises:
@@ -74,6 +76,8 @@ def open_sources(
 def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
     if item == BUILTIN:
         return BuiltinSource()
+    if isinstance(item, str) and is_stage(item):
+        return StageSource(item, config.text_column, config.max_document_bytes)
     if isinstance(item, str | Path):
         return ParquetSource(item, config.text_column, config.max_document_bytes)
     if isinstance(item, DocumentSource):

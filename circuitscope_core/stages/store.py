@@ -113,14 +113,3 @@ class FolderStore:
         if not path.is_relative_to(self.folder.resolve()):
             raise StageError(f"{name!r} lies outside {self.folder}; name a file below it.")
         return path
-
-
-def open_store(place: str | Path) -> FileStore:
-    """Return the files under a folder or, where the place begins with ``@``, in a stage.
-
-    Raises:
-        StageError: If a stage is named wrongly or there is no connection to Snowflake.
-    """
-    if not str(place).startswith("@"):
-        return FolderStore(Path(place).expanduser())
-    raise StageError(f"{place} is a stage, and this machine has no connection to Snowflake.")

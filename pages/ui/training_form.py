@@ -8,6 +8,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.training import TrainingSpeed
+from pages.ui.stage_form import ask_for_stage
 from pages.ui.text import plain
 
 SOURCES = {
@@ -99,8 +100,7 @@ def ask_for_source(models: Path) -> str | None:
         return location.strip() or None
     if kind == "upload":
         return keep_upload(models)
-    st.info("Stages come with a Snowflake connection. This app has none here.")
-    return None
+    return ask_for_stage()
 
 
 def keep_upload(models: Path) -> str | None:
