@@ -44,6 +44,11 @@ class RunLog:
     copied: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of each file as it was when it was put into the store."""
 
+    def begin(self, restart: bool = False) -> None:
+        """Bring folder and store to one state; that is the folder's where all begins anew."""
+        if self.store is not None:
+            self.seed() if restart else self.fill()
+
     def fill(self) -> None:
         """Bring the folder to the state of the store, where that one got further.
 
@@ -51,8 +56,7 @@ class RunLog:
             StageError: If the store cannot be read.
             TrainingError: If a checkpoint in it cannot.
         """
-        if self.store is None:
-            return
+        assert self.store is not None
         names = {file.name for file in self.store.list()}
         if FINISHED in names:
             self.seed()

@@ -88,7 +88,7 @@ def carry_out(
         if plan.restart:
             folder.discard()
         folder.path.mkdir(parents=True, exist_ok=True)
-        log.seed() if plan.restart and store else log.fill()
+        log.begin(plan.restart)
         job = TrainingJob(
             plan.config,
             plan.source,

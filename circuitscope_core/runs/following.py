@@ -58,6 +58,20 @@ class Follower:
     folder: RunFolder
     next_file: int = 1
 
+    def __post_init__(self) -> None:
+        if self._mark.is_file():
+            self.next_file = int(self._mark.read_text(encoding="utf-8"))
+
+    @property
+    def _mark(self) -> Path:
+        """How far another process has read, which may go on from there."""
+        return self.folder.path / "followed.txt"
+
+    def begin(self) -> None:
+        """Read a store from its beginning, where the log of this folder is."""
+        self._mark.unlink(missing_ok=True)
+        self.next_file = 1
+
     def news(self) -> Iterator[Event]:
         """Return what was told since the last call.
 
@@ -74,6 +88,7 @@ class Follower:
             if any(isinstance(event, Checkpoint | PhaseFinished | Terminal) for event in events):
                 self.fetch_state()
             yield from events
+            self._mark.write_text(str(self.next_file), encoding="utf-8")
 
     def fetch_state(self) -> None:
         """Bring the checkpoints here, so that the training can go on from this folder."""

@@ -15,7 +15,7 @@ import torch
 from circuitscope_core.runs.backend import cores
 from circuitscope_core.runs.work import Assignment, work
 from circuitscope_core.stages import FileStore, FolderStore
-from circuitscope_core.training import GroupWorkers
+from circuitscope_core.training import GroupWorkers, WorkersNews
 
 PATIENCE = timedelta(days=1)
 """How long a worker waits for another. Reading a large corpus takes long, and a worker that dies
@@ -30,7 +30,7 @@ class ProcessCrew:
     processes: list[subprocess.Popen[bytes]]
 
     def lost(self) -> str | None:
-        """Return which worker ended before its time; empty if all ended well; None while at work."""
+        """Return which worker ended too early; empty if all ended well; None while at work."""
         codes = [process.poll() for process in self.processes]
         failed = [(rank, code) for rank, code in enumerate(codes) if code]
         if failed:
@@ -45,8 +45,13 @@ class ProcessCrew:
         said = [line for line in lines if line.strip()]
         return said[-1] if said else ""
 
-    def end(self) -> None:
-        """End whatever is left."""
+    def state(self) -> WorkersNews:
+        """Return how many they are."""
+        return WorkersNews("started", f"{len(self.processes)} processes share each batch.")
+
+    def end(self, asked: bool) -> None:
+        """End whatever is left; nothing lives on without this process, whether asked or not."""
+        del asked
         for process in self.processes:
             process.kill()
             if process.stdin:
@@ -60,6 +65,7 @@ class ProcessSite:
 
     folder: Path
     n_workers: int
+    most_restarts: int = 3
 
     @property
     def store(self) -> FileStore:
@@ -93,6 +99,12 @@ class ProcessSite:
                 )
             processes.append(process)
         return ProcessCrew(self.folder, processes)
+
+    def rejoin(self) -> None:
+        """Return nothing: processes do not outlive the one that started them."""
+
+    def forget(self) -> None:
+        """Do nothing: there is none to rejoin."""
 
 
 def loopback() -> dict[str, str]:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from circuitscope_core.runs.backend import Backend, cores
 from circuitscope_core.runs.processes import PATIENCE
 from circuitscope_core.runs.work import Assignment, work
 from circuitscope_core.stages import StoredFile
-from circuitscope_core.training import GroupWorkers
+from circuitscope_core.training import GroupWorkers, WorkersNews
 
 ROOM_SECONDS = 120.0
 """How long a cluster may take to have a processor for every worker; one may be growing."""
@@ -33,7 +33,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
-    def list(self, under: str) -> list[tuple[str, int]]:
+    def list(self, under: str) -> Sequence[tuple[str, int]]:
         """Return names and sizes."""
         return [(name, len(data)) for name, data in self.files.items() if name.startswith(under)]
 
@@ -45,7 +45,7 @@ class Mailbox:
         """Keep a file's content under a name."""
         self.files[name] = data
 
-    def remove(self, names: "list[str]") -> None:
+    def remove(self, names: Iterable[str]) -> None:
         """Forget files."""
         for name in names:
             self.files.pop(name, None)
@@ -95,6 +95,7 @@ class RayCrew:
 
     conductor: Any
     running: Any
+    n_workers: int
 
     def lost(self) -> str | None:
         """Return why the run ended before its time; empty if it ended well; None while it runs."""
@@ -108,8 +109,15 @@ class RayCrew:
         except ray.exceptions.RayError as error:
             return f"The cluster lost the training: {_first_line(error)}."
 
-    def end(self) -> None:
+    def state(self) -> WorkersNews:
+        """Return how many workers were asked for."""
+        return WorkersNews(
+            "started", f"{self.n_workers} workers of a Ray cluster share each batch."
+        )
+
+    def end(self, asked: bool) -> None:
         """End the run and all of its workers: they do not outlive who started them."""
+        del asked
         import ray
 
         ray.kill(self.conductor)
@@ -121,6 +129,7 @@ class RaySite:
 
     n_workers: int
     mailbox: Any = None
+    most_restarts: int = 3
 
     @property
     def store(self) -> MailboxStore:
@@ -136,7 +145,8 @@ class RaySite:
                 return self.mailbox
             except ray.exceptions.RayError:
                 pass  # its machine is gone
-        self.mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+        mailbox: Any = ray.remote(num_cpus=0)(Mailbox)
+        self.mailbox = mailbox.remote()
         return self.mailbox
 
     def start(self, assignment: Assignment) -> RayCrew:
@@ -148,9 +158,16 @@ class RaySite:
         import ray
 
         self._wait_for_room()
-        conductor = ray.remote(num_cpus=0)(Conductor).remote()
+        conductor: Any = ray.remote(num_cpus=0)(Conductor)
+        conductor = conductor.remote()
         running = conductor.run.remote(assignment.to_json(), self.n_workers, self.mailbox)
-        return RayCrew(conductor, running)
+        return RayCrew(conductor, running, self.n_workers)
+
+    def rejoin(self) -> None:
+        """Return nothing: workers do not outlive the process that started them."""
+
+    def forget(self) -> None:
+        """Do nothing: there is none to rejoin."""
 
     def _wait_for_room(self) -> None:
         import ray

@@ -3,12 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from circuitscope_core.errors import TrainingError
+from circuitscope_core.errors import StageError, TrainingError
 from circuitscope_core.pipeline import (
     RunLog,
     TrainingPlan,
@@ -17,7 +17,7 @@ from circuitscope_core.pipeline import (
     logged,
 )
 from circuitscope_core.runs.backend import Backend, require
-from circuitscope_core.runs.following import BUSY_SHARE, LEAST_SECONDS, Follower
+from circuitscope_core.runs.following import BUSY_SHARE, LEAST_SECONDS, Follower, StopSign
 from circuitscope_core.runs.ml_job import job_site
 from circuitscope_core.runs.processes import ProcessSite
 from circuitscope_core.runs.ray_cluster import ray_site
@@ -32,8 +32,6 @@ from circuitscope_core.training import (
     WorkersNews,
 )
 
-MOST_RESTARTS = 3
-"""Without a new checkpoint between them."""
 LAST_MOMENT = 1.0
 """Seconds for number 0 to say why it fails, where another worker failed of the same."""
 
@@ -42,10 +40,13 @@ class Crew(Protocol):
     """Workers at work."""
 
     def lost(self) -> str | None:
-        """Return which worker ended before its time; empty if all ended well; None while at work."""
+        """Return which worker ended too early; empty if all ended well; None while at work."""
 
-    def end(self) -> None:
-        """End whatever is left."""
+    def state(self) -> WorkersNews:
+        """Return where they are and how they do, for people."""
+
+    def end(self, asked: bool) -> None:
+        """End whatever is left; what lives on without this process only if that was asked for."""
 
 
 class Site(Protocol):
@@ -55,12 +56,22 @@ class Site(Protocol):
     def store(self) -> FileStore:
         """Where the workers put what they have to tell."""
 
+    @property
+    def most_restarts(self) -> int:
+        """How often workers are started again without a new checkpoint between."""
+
     def start(self, assignment: Assignment) -> Crew:
         """Start them all.
 
         Raises:
             TrainingError: If there is no room for them.
         """
+
+    def rejoin(self) -> Crew | None:
+        """Return workers that an earlier process started and that are still at work."""
+
+    def forget(self) -> None:
+        """Do not rejoin those that were started."""
 
 
 def run_training(
@@ -84,18 +95,27 @@ def run_training(
     """
     require(backend)
     check_share(plan.config, backend.n_workers)
+    if store is not None and backend.kind != "snowflake":
+        stop = _either(stop, StopSign(store))
     if backend.kind == "local":
         yield from _stoppable(carry_out(plan, store=store), stop)
         return
     folder = RunFolder.for_bundle(plan.out)
     with folder.locked():
-        log = RunLog(folder, store)
-        if plan.restart:
-            folder.discard()
         folder.path.mkdir(parents=True, exist_ok=True)
-        log.seed() if plan.restart and store else log.fill()
-        with _site(backend, folder) as site:
-            yield from logged(_Driver(plan, site, folder, stop).events(), log)
+        with _site(backend, folder, store) as site:
+            driver = Driver(plan, site, folder, stop)
+            driver.begin()
+            log = RunLog(folder, store)
+            if driver.crew is None:
+                log.begin(plan.restart)
+            # a job mirrors its own folder in the store
+            own = RunLog(folder) if backend.kind == "snowflake" else log
+            yield from logged(driver.events(), own)
+
+
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: one() or other()
 
 
 def _stoppable(
@@ -110,7 +130,7 @@ def _stoppable(
 
 
 @contextmanager
-def _site(backend: Backend, folder: RunFolder) -> Iterator[Site]:
+def _site(backend: Backend, folder: RunFolder, store: FileStore | None) -> Iterator[Site]:
     if backend.kind == "procs":
         place = folder.path / "workers"
         try:
@@ -121,17 +141,34 @@ def _site(backend: Backend, folder: RunFolder) -> Iterator[Site]:
         with ray_site(backend) as site:
             yield site
     else:
-        yield job_site(backend, folder)
+        yield job_site(backend, folder, store)
 
 
 @dataclass
-class _Driver:
+class Driver:
     """Starts workers, tells what they do, and starts them again where one is lost."""
 
     plan: TrainingPlan
     site: Site
     folder: RunFolder
     stop: Callable[[], bool]
+    heard: bool = False
+    """Whether the workers said anything: until then they have nothing to save."""
+    asked: bool = False
+    crew: Crew | None = None
+    """Workers that are at work already."""
+
+    def begin(self) -> None:
+        """Look for workers that an earlier process started; end them where all begins anew."""
+        if not self.plan.restart:
+            self.crew = self.site.rejoin()
+            return
+        with suppress(StageError):  # whatever is not there need not be ended
+            old = self.site.rejoin()
+            if old is not None:
+                old.end(asked=True)
+        self.folder.discard()
+        self.folder.path.mkdir(parents=True)
 
     def events(self) -> Generator[Event, None, None]:
         """Train to the end."""
@@ -156,45 +193,46 @@ class _Driver:
             except _CrewLost as lost:
                 restarts = 0 if self.folder.progress() > reached else restarts
                 reached = self.folder.progress()
-                if restarts == MOST_RESTARTS:
-                    raise TrainingError(
-                        f"{lost} That was the {MOST_RESTARTS + 1}th time without a new checkpoint "
-                        "between. The last checkpoint is kept: the same training goes on from "
-                        "there when it is started again, here or elsewhere."
-                    ) from lost
+                if restarts == self.site.most_restarts:
+                    raise TrainingError(f"{lost}{_given_up(restarts)}") from lost
                 restarts += 1
                 yield WorkersNews("restarted", f"{lost} All go on from the last checkpoint.")
 
     def _attempt(self, assignment: Assignment) -> Generator[Event, None, None]:
-        RunLog(self.folder, self.site.store).seed()
         follower = Follower(self.site.store, self.folder)
-        crew = self.site.start(assignment)
+        crew, self.crew = self.crew, None
+        if crew is None:
+            follower.begin()
+            RunLog(self.folder, self.site.store).seed()
+            crew = self.site.start(assignment)
+        self.heard = False
         try:
             yield from self._follow(follower, crew)
         except GeneratorExit:
             self._stop(follower, crew)
             raise
+        except (TrainingError, _CrewLost):
+            self.site.forget()
+            raise
         finally:
-            crew.end()
+            crew.end(self.asked)
 
     def _follow(self, follower: Follower, crew: Crew) -> Iterator[Event]:
+        told = None
         while True:
+            if (state := crew.state()) != told:
+                yield (told := state)
             lost = crew.lost()
             if lost:
                 time.sleep(LAST_MOMENT)
             began = time.monotonic()
-            for event in follower.news():
-                if isinstance(event, TrainingFailed):
-                    raise TrainingError(event.message)
-                if isinstance(event, TrainingFinished):
-                    follower.fetch_bundle(self.plan.out)
+            for event in self._news(follower):
                 yield event
                 if isinstance(event, TrainingFinished | TrainingCancelled):
                     return
             if lost is not None:
-                said = follower.errors()
-                if said:
-                    raise TrainingError(said[0])
+                for words in follower.errors():
+                    raise TrainingError(words)
                 raise _CrewLost(lost or "The workers ended without a word.")
             if self.stop():
                 yield from self._stop(follower, crew)
@@ -202,14 +240,32 @@ class _Driver:
                 return
             time.sleep(max(LEAST_SECONDS, BUSY_SHARE * (time.monotonic() - began)))
 
+    def _news(self, follower: Follower) -> Iterator[Event]:
+        for event in follower.news():
+            self.heard = True
+            if isinstance(event, TrainingFailed):
+                raise TrainingError(event.message)
+            if isinstance(event, TrainingFinished):
+                follower.fetch_bundle(self.plan.out)
+            yield event
+
     def _stop(self, follower: Follower, crew: Crew) -> list[Event]:
         """Ask the workers to save and stop; returns what they still said."""
+        self.asked = True
+        self.site.forget()
+        if not self.heard:
+            return []
         follower.ask_to_stop()
         return list(follower.last_events(lambda: crew.lost() is not None))
 
 
 class _CrewLost(Exception):
     """A worker ended before its time."""
+
+
+def _given_up(restarts: int) -> str:
+    often = f" That was the {restarts + 1}th time without a new checkpoint." if restarts else ""
+    return f"{often} The last checkpoint is kept; start the same training again to go on from it."
 
 
 def absolute_sources(source: object) -> tuple[str, ...]:
