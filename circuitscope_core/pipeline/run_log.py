@@ -39,7 +39,7 @@ class RunLog:
     folder: RunFolder
     store: FileStore | None = None
     waiting: list[Event] = field(default_factory=list)
-    next_file: int = 0
+    next_file: int = 1
     told: float = 0.0
     copied: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of each file as it was when it was put into the store."""
@@ -62,7 +62,7 @@ class RunLog:
             self.seed()
             return
         logs = sorted(name for name in names if name.startswith(EVENTS))
-        self.next_file = 1 + max((int(Path(name).stem) for name in logs), default=-1)
+        self.next_file = 1 + max((int(Path(name).stem) for name in logs), default=0)
         with tempfile.TemporaryDirectory() as place:
             there = RunFolder(Path(place))
             for name in names & {IDENTITY, *(file.path.name for file in there.checkpoints())}:

@@ -18,11 +18,11 @@ GRAMMAR = (
 )
 _FORMS = (
     re.compile(r"(?P<kind>local)"),
-    re.compile(r"(?P<kind>procs):(?P<n>\d{1,9})"),
+    re.compile(r"(?P<kind>procs):(?P<n>[0-9]{1,9})"),
     re.compile(
-        r"(?P<kind>ray):(?P<n>\d{1,9})(@(?P<place>auto|ray://[A-Za-z0-9_.\[\]:-]+:\d{1,5}))?"
+        r"(?P<kind>ray):(?P<n>[0-9]{1,9})(@(?P<place>auto|ray://[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5}))?"
     ),
-    re.compile(r"(?P<kind>snowflake):(?P<place>[A-Za-z_][A-Za-z0-9_$]{0,254})x(?P<n>\d{1,9})"),
+    re.compile(r"(?P<kind>snowflake):(?P<place>[A-Za-z_][A-Za-z0-9_$]{0,254})x(?P<n>[0-9]{1,9})"),
 )
 
 

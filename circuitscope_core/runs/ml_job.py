@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from circuitscope_core.errors import CircuitScopeError, ConfigError, TrainingError
 from circuitscope_core.runs.backend import Backend
@@ -37,6 +37,7 @@ WAITING = ("PENDING",)
 ENDED = ("DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED")
 
 
+@runtime_checkable
 class Job(Protocol):
     """What is needed of ``snowflake.ml.jobs.MLJob``."""
 
@@ -69,6 +70,7 @@ class Payload:
     """For ``entry.py``."""
 
 
+@runtime_checkable
 class JobService(Protocol):
     """Where jobs are handed in."""
 

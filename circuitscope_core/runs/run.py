@@ -2,11 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from circuitscope_core.errors import StageError, TrainingError
 from circuitscope_core.pipeline import (
@@ -36,6 +36,7 @@ LAST_MOMENT = 1.0
 """Seconds for number 0 to say why it fails, where another worker failed of the same."""
 
 
+@runtime_checkable
 class Crew(Protocol):
     """Workers at work."""
 
@@ -49,6 +50,7 @@ class Crew(Protocol):
         """End whatever is left; what lives on without this process only if that was asked for."""
 
 
+@runtime_checkable
 class Site(Protocol):
     """A place where workers can be started, again and again."""
 
@@ -274,7 +276,8 @@ def absolute_sources(source: object) -> tuple[str, ...]:
     Raises:
         TrainingError: If one is an object of a program, which no other process has.
     """
-    items = [source] if isinstance(source, str | Path) else list(source)  # type: ignore[call-overload]
+    several = isinstance(source, Sequence) and not isinstance(source, str)
+    items = list(source) if several else [source]  # type: ignore[call-overload]
     wrong = [item for item in items if not isinstance(item, str | Path)]
     if wrong:
         raise TrainingError(
