@@ -64,6 +64,7 @@ from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.runs import TrainingRun, launch
 from circuitscope_core.supernodes import (
     CollapsedGraph,
     Supernode,
@@ -131,6 +132,7 @@ __all__ = [
     "TokenDifference",
     "TrainConfig",
     "TrainingError",
+    "TrainingRun",
     "TranscoderConfig",
     "TranscoderTraining",
     "Transformer",
@@ -147,6 +149,7 @@ __all__ = [
     "graph_scores",
     "group_by_hand",
     "intervene",
+    "launch",
     "load_bundle",
     "load_transcoder",
     "measure_global_weights",
