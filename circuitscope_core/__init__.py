@@ -18,6 +18,7 @@ from circuitscope_core.attribution import (
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
+    copy_bundle,
     load_bundle,
     load_transcoder,
     save_bundle,
@@ -141,6 +142,7 @@ __all__ = [
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
+    "copy_bundle",
     "explain_attention",
     "explain_edge",
     "export_graph",

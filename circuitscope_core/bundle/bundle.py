@@ -87,11 +87,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
             upload_bundle(save_bundle(bundle, Path(local) / "bundle"), open_store(path))
         return Path(path)
     folder = Path(path)
-    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
-        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = room_for_bundle(folder)
     weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
     save_file(weights, partial / "transformer.safetensors")
     save_transcoder(bundle.transcoder, partial / "transcoder")
@@ -102,15 +98,34 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
     (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(partial, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(partial, folder)
+    put_in_place(partial, folder)
     return folder
+
+
+def room_for_bundle(folder: Path) -> Path:
+    """Return an empty folder beside a bundle's, in which it can be put together.
+
+    Raises:
+        BundleError: If the bundle's folder exists and holds something else.
+    """
+    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Give a bundle that is whole its name; an older one goes only then."""
+    if not folder.exists():
+        os.replace(partial, folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old)
 
 
 def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.corpus import find_staged_files
 from circuitscope_core.stages import (
     AccountFacts,
     StagedPreview,
@@ -122,15 +123,13 @@ def draw_files(session: Any, location: StageLocation) -> bool:
     """Show what would be read and its first rows; False, with the remedy, if there is nothing."""
     try:
         files = read_files(session, str(location))
+    except cs.CorpusError as error:
+        st.warning(plain(str(error)))
+        return False
     except cs.StageError as error:
         st.error(plain(str(error)))
-        offer_sql(location)
-        return False
-    if not files:
-        st.warning(
-            f"{plain(str(location))} holds no Parquet file. Put one there, with `AUTO_COMPRESS = "
-            "FALSE`, in Snowsight or with `snow stage copy`, or choose another folder."
-        )
+        if len(location.names) == 3:
+            offer_sql(location)
         return False
     st.caption(f"{len(files):,} files, {sum(file.size for file in files) / 1e6:,.1f} MB in all")
     rows = [{"File": file.name, "MB": file.size / 1e6} for file in files]
@@ -202,10 +201,11 @@ def read_stages(_session: Any, database: str, schema: str) -> tuple[str, ...]:
 
 @st.cache_data(ttl=CATALOG_SECONDS, show_spinner="Listing the stage …")
 def read_files(_session: Any, place: str) -> tuple[StoredFile, ...]:
-    files = open_store(place, session=_session).list()
-    return tuple(file for file in files if file.name.endswith(".parquet"))
+    location = StageLocation.parse(place)
+    return find_staged_files(open_store(str(location.root), session=_session), location)
 
 
 @st.cache_data(ttl=CATALOG_SECONDS, show_spinner="Fetching the file …")
 def read_rows(_session: Any, place: str, file: StoredFile, column: str) -> StagedPreview:
-    return preview_rows(open_store(place, session=_session), file.name, column)
+    root = StageLocation.parse(place).root
+    return preview_rows(open_store(str(root), session=_session), file.name, column)

@@ -8,6 +8,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.runs import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.training import TrainingSpeed
+from pages.ui.backend_form import ask_where
 from pages.ui.stage_form import ask_for_stage
 from pages.ui.text import plain
 
@@ -73,6 +74,9 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
             help="Cards quote text on which a feature fires. The text travels with the model.",
         )
     name = st.text_input("Name of the model", "mine", key="train_name", max_chars=64)
+    with right:
+        st.subheader("Where it runs")
+        where = ask_where(name)
     try:
         check_name(name)
         config = make_config(sizes, column, share / 100, excerpts)
@@ -80,9 +84,9 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         st.error(plain(str(error)))
         return None
     show_estimate(config)
-    if source is None:
+    if source is None or where is None:
         return None
-    return TrainingRequest(config, (source,), models, name)
+    return TrainingRequest(config, (source,), models, name, where.backend, where.store)
 
 
 def ask_for_source(models: Path) -> str | None:

@@ -1,5 +1,6 @@
 """The app with a connection to Snowflake: the real client, a server on this machine."""
 
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+import circuitscope_core as cs
 from pages.ui.connection import begin_attempt
 from tests.snowflake.stage_server import stage_server
 from tests.texts import write_parquet
@@ -132,6 +134,55 @@ def test_a_place_that_is_typed_is_checked_where_it_is_typed():
     at.text_input(key="train_stage_place").set_value("@a.b.c.d").run()
     assert "names before the path" in said(at)
     assert at.button(key="train_start").disabled
+
+
+@pytest.fixture
+def models(connected, tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    shutil.copytree(ROOT / "models" / "demo", folder / "demo")
+    monkeypatch.setattr("pages.ui.models.MODELS", folder)
+    connected.account.make_stage("CIRCUITSCOPE", "APP", "MODELS")
+    return folder
+
+
+def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models):
+    at = open_page("train")
+    assert "The stage holds no model yet" in said(at)
+    at.selectbox(key="train_keep").set_value("demo").run()
+    at.button(key="train_keep_start").click().run()
+    assert "is in @CIRCUITSCOPE.APP.MODELS" in at.success[0].value.replace("\\", "")
+    sent = [item for item in connected.account.statements if item.startswith("PUT")]
+    assert sent
+    assert all("auto_compress = False" in item for item in sent)
+    assert "bundle.json" in sent[-1]
+    before = (models / "demo" / "bundle.json").read_bytes()
+    shutil.rmtree(models / "demo")
+    at = open_page("train")
+    at.button(key="train_fetch_start").click().run()
+    assert (models / "demo" / "bundle.json").read_bytes() == before
+    assert cs.load_bundle(models / "demo").metadata.name == "demo"
+
+
+def test_a_model_that_breaks_off_on_its_way_leaves_nothing_behind(connected, models):
+    open_page("train").button(key="train_keep_start").click().run()
+    shutil.rmtree(models / "demo")
+    connected.account.fail("^GET.*W_dec", "003001", "Insufficient privileges", state="42501")
+    at = open_page("train")
+    at.button(key="train_fetch_start").click().run()
+    assert "Your role may not do that" in said(at)
+    assert list(models.iterdir()) == []
+
+
+@pytest.mark.usefixtures("models")
+def test_a_compute_pool_is_chosen_by_name(monkeypatch):
+    requests = []
+    monkeypatch.setattr("pages.ui.training_run.start_training", requests.append)
+    at = open_page("train").radio(key="train_where").set_value("snowflake").run()
+    at.number_input(key="train_where_nodes").set_value(2).run()
+    at.button(key="train_start").click().run()
+    (request,) = requests
+    assert request.backend == "snowflake:CS_POOLx2"
+    assert request.store == "@CIRCUITSCOPE.APP.MODELS/runs/mine"
 
 
 def test_what_snowflake_says_is_shown_as_text(connected):
