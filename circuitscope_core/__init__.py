@@ -35,7 +35,7 @@ from circuitscope_core.config import (
     TranscoderConfig,
     TranscoderTraining,
 )
-from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource
+from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
 from circuitscope_core.errors import (
     BundleError,
     CircuitScopeError,
@@ -126,6 +126,7 @@ __all__ = [
     "PrunedGraph",
     "ReplacementModel",
     "StageError",
+    "StageSource",
     "Supernode",
     "Supernodes",
     "TokenDifference",
