@@ -36,7 +36,7 @@ from circuitscope_core.config import (
     TranscoderConfig,
     TranscoderTraining,
 )
-from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource
+from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
 from circuitscope_core.errors import (
     BundleError,
     CircuitScopeError,
@@ -128,6 +128,7 @@ __all__ = [
     "PrunedGraph",
     "ReplacementModel",
     "StageError",
+    "StageSource",
     "Supernode",
     "Supernodes",
     "TokenDifference",

@@ -19,7 +19,7 @@ from circuitscope_core.stages.connection import (
     forget_session,
     shared_session,
 )
-from circuitscope_core.stages.download import download
+from circuitscope_core.stages.fetching import download
 from circuitscope_core.stages.location import StageLocation
 from circuitscope_core.stages.opening import is_stage, open_store
 from circuitscope_core.stages.problems import explain

@@ -150,7 +150,8 @@ _SECRETS = (
     re.compile(r"(?<=[?&])[^\s'\"<>]+"),  # what follows an address: signatures of storage links
     re.compile(
         r"(?i)(?<![a-z])((?:pass(?:word|code|phrase|wd)?|pwd|token|secret|signature|sig|credential|"
-        r"(?:private|access|secret|api)[ _-]?key(?:[ _-]?id)?)s?['\"]?\s*(?:[=:]|\bis\b)\s*)"
+        r"(?:private|access|secret|api)[ _-]?key(?:[ _-]?id)?)s?['\"]?"
+        r"\s*(?:[=:]|\bis(?=\s+\S*\d))\s*)"  # "token is abc123", but not "password is wrong"
         r"(?:'[^']*'?|\"[^\"]*\"?|[^\s,;)]+)"
     ),
     re.compile(r"(?<![\w/+=.-])(?=[\w/+=-]*\d)(?=[\w/+=-]*[A-Za-z])[\w/+=-]{40,}"),  # keys

@@ -45,12 +45,17 @@ class Damage:
     error: SqlError | None = None
     kept: float | None = None
     """Share of a fetched file that arrives, where the transfer breaks off."""
+    after: int = 0
+    """How many times it goes well before."""
 
     def strikes(self, text):
-        if self.times > 0 and re.search(self.pattern, text, re.IGNORECASE | re.DOTALL):
-            self.times -= 1
-            return True
-        return False
+        if self.times <= 0 or not re.search(self.pattern, text, re.IGNORECASE | re.DOTALL):
+            return False
+        if self.after:
+            self.after -= 1
+            return False
+        self.times -= 1
+        return True
 
 
 @dataclass
@@ -77,8 +82,10 @@ class Account:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def fail(self, pattern, code, message, *, state="42000", times=1_000_000):
-        self.damages.append(Damage(pattern, times, SqlError(code, state, message)))
+    def fail(self, pattern, code, message, *, state="42000", after=0):
+        """Refuse statements that fit a pattern, but for the first few."""
+        error = SqlError(code, state, message)
+        self.damages.append(Damage(pattern, 1_000_000, error, after=after))
 
     def cut(self, pattern, times, kept=0.5):
         """Let fetched files break off after a share of their bytes."""

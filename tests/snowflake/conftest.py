@@ -1,7 +1,6 @@
 """One server and one session for all tests; each test has a stage of its own."""
 
 import itertools
-import os
 
 import pytest
 
@@ -61,17 +60,3 @@ def waits():
 @pytest.fixture
 def store(session, stage, waits):
     return StageStore(session, StageLocation(stage[0]), wait=waits.append)
-
-
-@pytest.fixture
-def settings_folder(tmp_path, monkeypatch):
-    """A home without any settings, and a working directory in it."""
-    for name in list(os.environ):
-        if name.startswith("SNOWFLAKE_") or name.lower() in ("https_proxy", "all_proxy"):
-            monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    (home / ".snowflake").mkdir(parents=True)
-    (home / "work").mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(home / "work")
-    return home

@@ -34,6 +34,8 @@ class StageServer:
     url: str = ""
     login_error: tuple | None = None
     """Number and sentence with which logins are refused."""
+    logins: list = field(default_factory=list)
+    """What clients sent to log in."""
     drops: list = field(default_factory=list)
     """Patterns of statements whose connection is closed without an answer, once each."""
 
@@ -53,12 +55,17 @@ class StageServer:
 
     async def login(self, scope, receive, send):
         """Let fakesnow log in, and add what a session needs to be closed again."""
-        messages = []
+        messages, body = [], await whole_body(receive)
+        packed = dict(scope["headers"]).get(b"content-encoding") == b"gzip"
+        self.logins.append(json.loads(gzip.decompress(body) if packed else body)["data"])
+
+        async def again():
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def keep(message):
             messages.append(message)
 
-        await fakesnow.server.app(scope, receive, keep)
+        await fakesnow.server.app(scope, again, keep)
         data = json.loads(b"".join(message.get("body", b"") for message in messages))
         data["data"] |= {"masterToken": "master", "sessionId": 1}
         await answer(send, data)
