@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
 from pages.ui.connection import begin_attempt
+from tests.snowflake.settings import write_settings
 from tests.snowflake.stage_server import stage_server
 from tests.texts import write_parquet
 
@@ -37,22 +38,11 @@ def connected(running, tmp_path, monkeypatch):
 
 
 def use_settings(monkeypatch, folder, settings):
-    """Write the connector's own file of connections, and let the app look for one."""
-    lines = ["[default]"]
-    lines += [f"{key} = {quoted(v)}" for key, v in settings.items() if not isinstance(v, dict)]
-    lines.append("[default.session_parameters]")
-    lines += [f"{key} = {quoted(v)}" for key, v in settings["session_parameters"].items()]
-    file = folder / "connections.toml"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    file.chmod(0o600)
-    monkeypatch.setenv("SNOWFLAKE_HOME", str(folder))
-    monkeypatch.setenv("CIRCUITSCOPE_SNOWFLAKE", "on")
+    """Let the app find a connection."""
+    for name, value in write_settings(folder, settings).items():
+        monkeypatch.setenv(name, value)
     begin_attempt.clear()
     st.cache_data.clear()
-
-
-def quoted(value):
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
 def open_page(page, wait=True):
