@@ -4,7 +4,9 @@ What the workers have to tell goes through a small actor, a mailbox with the met
 the machine it is on is lost, this process still has every checkpoint that it fetched.
 """
 
+import logging
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -190,17 +192,22 @@ class Conductor:
         import ray.train
         from ray.train.torch import TorchConfig, TorchTrainer
 
+        # nothing of ours goes there: machines without files in common would need more than a folder
+        storage = tempfile.mkdtemp(prefix="circuitscope-")
         trainer = TorchTrainer(
             worker_loop,
             train_loop_config={"assignment": assignment, "mailbox": mailbox},
             torch_config=TorchConfig("gloo", timeout_s=int(PATIENCE.total_seconds())),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=n_workers, use_gpu=False, resources_per_worker={"CPU": 1}
+                num_workers=n_workers,
+                use_gpu=False,
+                resources_per_worker={"CPU": 1},
+                placement_strategy="SPREAD",
             ),
             # whether a loss is worth another try is decided where the checkpoints are
             run_config=ray.train.RunConfig(
                 name=f"circuitscope-{uuid.uuid4().hex[:12]}",
-                storage_path=tempfile.mkdtemp(prefix="circuitscope-"),
+                storage_path=storage,
                 failure_config=ray.train.FailureConfig(max_failures=0),
             ),
         )
@@ -208,6 +215,8 @@ class Conductor:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             return f"Workers ended before their time: {_first_line(error)}"
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
         return ""
 
 
@@ -233,15 +242,18 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    options: dict[str, Any] = {"include_dashboard": False, "num_cpus": backend.n_workers + 1}
+    options: dict[str, Any]
     if backend.place:
         # its machines may have another version of this package, or none
         options = {"address": backend.place, "runtime_env": {"py_modules": [str(PACKAGE)]}}
+    else:
+        n_cpus = backend.n_workers + 1  # with none to spare, Ray Train waits for ever
+        options = {"address": "local", "include_dashboard": False, "num_cpus": n_cpus}
     with warnings.catch_warnings():
         # Ray leaves files open that it writes its own logs to
         warnings.simplefilter("ignore", ResourceWarning)
         try:
-            ray.init(log_to_driver=False, **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
             where = backend.place or "on this machine"
             raise TrainingError(
