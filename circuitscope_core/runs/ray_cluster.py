@@ -7,6 +7,7 @@ the machine it is on is lost, this process still has every checkpoint that it fe
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import time
 import uuid
@@ -26,6 +27,7 @@ from circuitscope_core.training import GroupWorkers, WorkersNews
 
 ROOM_SECONDS = 120.0
 """How long a cluster may take to have a processor for every worker; one may be growing."""
+REACH_SECONDS = 5.0
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -240,6 +242,7 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
         TrainingError: If there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _check_reachable(backend.place)
     import ray
 
     options: dict[str, Any]
@@ -264,6 +267,21 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
             yield RaySite(backend.n_workers)
         finally:
             ray.shutdown()
+
+
+def _check_reachable(place: str) -> None:
+    """Say within seconds what Ray would find out after minutes of trying."""
+    named = os.environ.get("RAY_ADDRESS", "") if place == "auto" else place
+    host, _, port = named.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # Ray knows where its cluster is
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise TrainingError(
+            f"There is no Ray cluster at {named}: {error.strerror or error}. Start one with "
+            "ray start --head, or name its address."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
