@@ -136,8 +136,8 @@ def last_clamped_layer(
     highest = max(layers, default=-1)
     if constrained_layer is not None and constrained_layer < highest:
         raise GraphError(
-            f"constrained_layer is {constrained_layer}, and layer {highest} is changed; clamp up to "
-            "that layer at least."
+            f"constrained_layer is {constrained_layer}, and layer {highest} is changed; clamp up "
+            "to that layer at least."
         )
     return highest if constrained_layer is None else constrained_layer
 
