@@ -18,6 +18,7 @@ from circuitscope_core.attribution import (
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
+    copy_bundle,
     load_bundle,
     load_transcoder,
     save_bundle,
@@ -35,7 +36,7 @@ from circuitscope_core.config import (
     TranscoderConfig,
     TranscoderTraining,
 )
-from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource
+from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
 from circuitscope_core.errors import (
     BundleError,
     CircuitScopeError,
@@ -64,6 +65,7 @@ from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.runs import TrainingRun, launch
 from circuitscope_core.supernodes import (
     CollapsedGraph,
     Supernode,
@@ -126,11 +128,13 @@ __all__ = [
     "PrunedGraph",
     "ReplacementModel",
     "StageError",
+    "StageSource",
     "Supernode",
     "Supernodes",
     "TokenDifference",
     "TrainConfig",
     "TrainingError",
+    "TrainingRun",
     "TranscoderConfig",
     "TranscoderTraining",
     "Transformer",
@@ -139,6 +143,7 @@ __all__ = [
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
+    "copy_bundle",
     "explain_attention",
     "explain_edge",
     "export_graph",
@@ -147,6 +152,7 @@ __all__ = [
     "graph_scores",
     "group_by_hand",
     "intervene",
+    "launch",
     "load_bundle",
     "load_transcoder",
     "measure_global_weights",

@@ -3,6 +3,7 @@
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, and for the processes tests start
+os.environ["CIRCUITSCOPE_SNOWFLAKE"] = "off"  # the account of whoever runs them is not for tests
 
 import pytest
 import torch

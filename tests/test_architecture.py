@@ -39,7 +39,7 @@ ROOMS = [
     "graph_file",
     "notes",
     "pipeline",
-    "launch",
+    "runs",
     "cli",
 ]
 DOORS = {"__init__", "__main__"}

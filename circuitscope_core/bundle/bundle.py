@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.bundle.tensors import read_tensors
 from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 from circuitscope_core.config import ModelConfig, TranscoderConfig
@@ -21,12 +23,12 @@ from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 
 FORMAT_VERSION = 1
-RECORD = "bundle.json"
 GLOBAL_WEIGHTS = "global_weights.parquet"
 
 
@@ -69,18 +71,23 @@ class Bundle:
 def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     """Write a bundle; an older one of the same name is replaced only when the new one is whole.
 
+    Args:
+        bundle: What to save.
+        path: A folder, or a place in a stage: ``@database.schema.stage/models/name``.
+
     Returns:
-        The bundle's folder.
+        The bundle's folder, or its place in the stage.
 
     Raises:
         BundleError: If ``path`` exists and is no bundle.
+        StageError: If the stage cannot be written; an older bundle is then as it was.
     """
+    if is_stage(path):
+        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+            upload_bundle(save_bundle(bundle, Path(local) / "bundle"), open_store(path))
+        return Path(path)
     folder = Path(path)
-    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
-        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = room_for_bundle(folder)
     weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
     save_file(weights, partial / "transformer.safetensors")
     save_transcoder(bundle.transcoder, partial / "transcoder")
@@ -91,15 +98,34 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
     (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(partial, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(partial, folder)
+    put_in_place(partial, folder)
     return folder
+
+
+def room_for_bundle(folder: Path) -> Path:
+    """Return an empty folder beside a bundle's, in which it can be put together.
+
+    Raises:
+        BundleError: If the bundle's folder exists and holds something else.
+    """
+    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Give a bundle that is whole its name; an older one goes only then."""
+    if not folder.exists():
+        os.replace(partial, folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old)
 
 
 def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
@@ -119,12 +145,17 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Read a bundle.
+    """Read a bundle from a folder or a place in a stage.
 
     Raises:
+        StageError: If the stage cannot be read.
         BundleError: If files are missing, damaged, differ from their recorded hash, or do not fit
             each other.
     """
+    if is_stage(path):
+        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+            download_bundle(open_store(path), Path(local))
+            return load_bundle(local)
     folder = Path(path)
     record = read_record(folder)
     verify_files(folder, record)

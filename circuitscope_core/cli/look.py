@@ -1,4 +1,4 @@
-"""``info`` and ``check``: what a bundle or a graph file holds."""
+"""``info``, ``check`` and ``copy``: what a bundle or a graph file holds, and bundles carried."""
 
 import argparse
 import json
@@ -23,6 +23,22 @@ def add_info(commands: Commands) -> None:
     parser = commands.add_parser("info", help="show what a bundle holds")
     add_bundle(parser)
     parser.set_defaults(run=run_info)
+
+
+def add_copy(commands: Commands) -> None:
+    """Describe ``copy``."""
+    parser = commands.add_parser("copy", help="copy a bundle to or from a Snowflake stage")
+    for name in ("source", "target"):
+        parser.add_argument(name, help="a folder, or @database.schema.stage/name")
+    parser.set_defaults(run=run_copy)
+
+
+def run_copy(options: argparse.Namespace) -> int:
+    """Copy a bundle."""
+    cs.copy_bundle(options.source, options.target)
+    said = {"source": options.source, "target": options.target}
+    write(json.dumps(said) if options.json else f"Copied {options.source} to {options.target}")
+    return 0
 
 
 def run_check(options: argparse.Namespace) -> int:

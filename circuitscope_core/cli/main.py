@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from circuitscope_core.cli.bench import add_bench
-from circuitscope_core.cli.look import add_check, add_info
+from circuitscope_core.cli.look import add_check, add_copy, add_info
 from circuitscope_core.cli.output import write
 from circuitscope_core.cli.trace import add_trace
 from circuitscope_core.cli.train import add_estimate, add_train
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train a small language model with its transcoder, and trace its predictions.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (add_train, add_estimate, add_trace, add_check, add_info, add_bench):
+    for add in (add_train, add_estimate, add_trace, add_check, add_info, add_copy, add_bench):
         add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="write JSON instead of text")

@@ -11,12 +11,17 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.cli.output import Commands, write
 from circuitscope_core.errors import ConfigError
+from circuitscope_core.pipeline import TrainingPlan
+from circuitscope_core.runs import parse_backend, run_training
+from circuitscope_core.stages import open_store
 from circuitscope_core.training import (
     Event,
     PhaseFinished,
     PhaseStarted,
     Progress,
+    TrainingCancelled,
     TrainingFinished,
+    WorkersNews,
     event_to_json,
     measure_speed,
 )
@@ -34,6 +39,15 @@ def add_train(commands: Commands) -> None:
         "'builtin'; may be given more than once (default: builtin)",
     )
     parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
+    parser.add_argument(
+        "--backend",
+        default="local",
+        help="where: local, procs:2, ray:2, ray:2@auto, ray:2@ray://HOST:10001 or "
+        "snowflake:POOLx2 (default: local)",
+    )
+    parser.add_argument(
+        "--store", help="a folder or @database.schema.stage/path that mirrors the run"
+    )
     parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
     _add_settings(parser)
     parser.set_defaults(run=run_train)
@@ -67,16 +81,17 @@ def run_train(options: argparse.Namespace) -> int:
         [*(f"--source {source}" for source in sources), f"--out {options.out}"]
         + [f"--set {item}" for item in options.set]
     )
+    backend = parse_backend(options.backend)
+    store = open_store(options.store) if options.store else None
     asked_to_stop = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked_to_stop.append(True))
-    events = cs.train(config, sources, options.out, restart=options.restart, command=command)
-    for event in events:
+    plan = TrainingPlan(config, sources, Path(options.out), None, options.restart, command)
+    for event in run_training(plan, backend, store, stop=lambda: bool(asked_to_stop)):
         line = event_to_json(event) if options.json else describe_event(event)
         if line:
             write(line)
-        if asked_to_stop and not isinstance(event, TrainingFinished):
-            events.close()  # type: ignore[attr-defined]  # train() is a generator
+        if isinstance(event, TrainingCancelled):
             write("Stopped. Run the same command to resume.", sys.stderr)
             return EXIT_CANCELLED
     return 0
@@ -151,4 +166,6 @@ def describe_event(event: Event) -> str:
         return f"{event.phase} done in {event.seconds:.1f} s. {figures}{said}"
     if isinstance(event, TrainingFinished):
         return f"Saved {event.bundle} after {event.seconds:.0f} s."
+    if isinstance(event, WorkersNews):
+        return event.message
     return ""

@@ -53,19 +53,44 @@ class ParquetSource:
                 group is damaged.
         """
         files = find_parquet_files(str(self.location))
+        reader = ParquetReader(self.text_column, self.max_document_bytes)
         for path in files:
-            with _open(path) as file:
-                _check_column(path, file.schema_arrow, self.text_column)
-        return self._read(files, counter)
+            reader.check(path, str(path))
+        return (item for path in files for item in reader.read(path, str(path), counter))
 
-    def _read(self, files: tuple[Path, ...], counter: ReadCounter) -> Iterator[Document]:
-        for path in files:
-            counter.n_files += 1
-            with _open(path) as file:
-                columns = _Columns.of(file.schema_arrow, self.text_column, path.stem)
-                for row_group in range(file.num_row_groups):
-                    for batch in _batches(file, path, row_group, columns):
-                        yield from self._documents_of(batch, columns, counter)
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Reads files one by one, wherever they came from."""
+
+    text_column: str
+    max_document_bytes: int
+
+    def check(self, path: Path, shown: str) -> None:
+        """Open a file and look at its column.
+
+        Args:
+            path: Where it lies.
+            shown: What a user calls it.
+
+        Raises:
+            CorpusError: If it is no Parquet file or the column cannot be used.
+        """
+        with _open(path, shown) as file:
+            _check_column(shown, file.schema_arrow, self.text_column)
+
+    def read(self, path: Path, shown: str, counter: ReadCounter) -> Iterator[Document]:
+        """Yield the documents of a file that was checked.
+
+        Raises:
+            CorpusError: If a row group is damaged.
+        """
+        counter.n_files += 1
+        with _open(path, shown) as file:
+            columns = _Columns.of(file.schema_arrow, self.text_column, path.stem)
+            for row_group in range(file.num_row_groups):
+                for batch in _batches(file, shown, row_group, columns):
+                    yield from self._documents_of(batch, columns, counter)
 
     def _documents_of(
         self, batch: pa.RecordBatch, columns: "_Columns", counter: ReadCounter
@@ -187,7 +212,7 @@ def _as_binary(column: pa.Array) -> pa.Array:
     return column.cast(pa.large_binary() if large else pa.binary())
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Path, shown: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(
             path,
@@ -197,28 +222,28 @@ def _open(path: Path) -> pq.ParquetFile:
         )
     except _UNREADABLE as error:
         raise CorpusError(
-            f"{path} cannot be read as a Parquet file: {_first_line(error)} "
+            f"{shown} cannot be read as a Parquet file: {_first_line(error)} "
             "Download or write it again, or leave it out."
         ) from error
 
 
-def _check_column(path: Path, schema: pa.Schema, name: str) -> None:
+def _check_column(shown: str, schema: pa.Schema, name: str) -> None:
     found = schema.names.count(name)
     if found == 1 and _is_text(schema.field(name).type):
         return
     if found == 1:
-        problem = f"column {name!r} of {path} holds {schema.field(name).type}, not text"
+        problem = f"column {name!r} of {shown} holds {schema.field(name).type}, not text"
     elif found:
-        problem = f"{path} has {found} columns named {name!r}"
+        problem = f"{shown} has {found} columns named {name!r}"
     else:
-        problem = f"{path} has no column {name!r}"
+        problem = f"{shown} has no column {name!r}"
     others = [field.name for field in schema if _is_text(field.type) and field.name != name]
     choices = f"text columns are: {', '.join(others)}" if others else "it has no text column"
     raise CorpusError(f"{problem[0].upper()}{problem[1:]}; {choices}. Set text_column.")
 
 
 def _batches(
-    file: pq.ParquetFile, path: Path, row_group: int, columns: _Columns
+    file: pq.ParquetFile, shown: str, row_group: int, columns: _Columns
 ) -> Iterator[pa.RecordBatch]:
     """Yield one row group in pieces of a few megabytes."""
     try:
@@ -231,7 +256,7 @@ def _batches(
     except _UNREADABLE as error:
         column = _damaged_column(file, row_group, columns)
         raise CorpusError(
-            f"{path} is damaged: row group {row_group}, column {column!r} cannot be read: "
+            f"{shown} is damaged: row group {row_group}, column {column!r} cannot be read: "
             f"{_first_line(error)} Download or write the file again."
         ) from error
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import random
-from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,15 +22,15 @@ from circuitscope_core.corpus.documents import (
     shorten,
 )
 from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.corpus.skill_text import SkillWriter
+from circuitscope_core.corpus.stage import StageSource
+from circuitscope_core.corpus.streams import DOCUMENTS_BETWEEN_NEWS, TokenIds, TokenStream
 from circuitscope_core.errors import CorpusError
-from circuitscope_core.skills import SkillText, write_documents
-from circuitscope_core.tokenizer import Tokenizer, encode_document, tokens_of_characters
+from circuitscope_core.stages import is_stage
+from circuitscope_core.tokenizer import Tokenizer, encode_document
 
 SourceLike: TypeAlias = str | Path | DocumentSource
-TokenIds: TypeAlias = NDArray[np.integer]
 BUILTIN = "builtin"
-DOCUMENTS_BETWEEN_NEWS = 100
-"""How many documents are read between two reports; a long one takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def open_sources(
     """Return the sources that the user named.
 
     Args:
-        source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``), a source of your
-            own, or several of these.
+        source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``, and ``StageSource``
+            where it begins with ``@``), a source of your own, or several of these.
         config: Names the text column and the longest document.
 
     Raises:
@@ -74,6 +74,8 @@ def open_sources(
 def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
     if item == BUILTIN:
         return BuiltinSource()
+    if isinstance(item, str) and is_stage(item):
+        return StageSource(item, config.text_column, config.max_document_bytes)
     if isinstance(item, str | Path):
         return ParquetSource(item, config.text_column, config.max_document_bytes)
     if isinstance(item, DocumentSource):
@@ -81,50 +83,6 @@ def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
     raise CorpusError(
         f"{item!r} is no source of text; give a path, an hf:// address or a DocumentSource."
     )
-
-
-class _TokenStream:
-    """Documents as one growing run of ids, without a Python object per token."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.dtype = encode_document(tokenizer, "").dtype
-        self.separator = np.array([tokenizer.separator_id], dtype=self.dtype).tobytes()
-        self.lengths = array("q")
-        self._data = bytearray()
-        self._counted = bytearray()
-
-    def append(self, ids: TokenIds, counted: NDArray[np.bool_] | None = None) -> None:
-        """Add the separator and one document, of which all tokens count unless told otherwise."""
-        self._data += self.separator
-        self._data += ids.data
-        self._counted += b"\1"
-        self._counted += b"\1" * len(ids) if counted is None else counted.tobytes()
-        self.lengths.append(len(ids) + 1)
-
-    def pop(self) -> TokenIds:
-        """Take the last document away and return its ids, without the separator."""
-        size = self.lengths.pop() * self.dtype.itemsize
-        last = bytes(self._data[-size:])
-        del self._data[-size:]
-        del self._counted[self.n_tokens :]
-        return np.frombuffer(last, dtype=self.dtype)[1:]
-
-    @property
-    def n_tokens(self) -> int:
-        return len(self._data) // self.dtype.itemsize
-
-    def array(self) -> TokenIds:
-        """Return all tokens; nothing can be added while the array lives."""
-        return np.frombuffer(self._data, dtype=self.dtype)
-
-    def pieces(self) -> Iterator[tuple[TokenIds, NDArray[np.bool_]]]:
-        """Yield each document with its separator, and which of its tokens count."""
-        tokens, counted = self.array(), np.frombuffer(self._counted, dtype=np.bool_)
-        start = 0
-        for length in self.lengths:
-            piece = slice(start, start + length)
-            yield tokens[piece], counted[piece]
-            start += length
 
 
 def _utf8_size(text: str) -> int:
@@ -137,18 +95,16 @@ class _Reader:
     def __init__(self, config: CorpusConfig, tokenizer: Tokenizer) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self.train, self.held_out = _TokenStream(tokenizer), _TokenStream(tokenizer)
+        self.train, self.held_out = TokenStream(tokenizer), TokenStream(tokenizer)
         self.counter = ReadCounter()
         self.n_bytes = 0
         self.complete = True
         self._sides: dict[bytes, bool] = {}
 
-    def read(self, sources: Sequence[DocumentSource]) -> Iterator[int]:
-        """Read the sources one after the other; all are checked before the first is read.
-
-        Yields the number of tokens now and then.
-        """
-        opened = [source.documents(self.counter) for source in sources]
+    def read(
+        self, opened: Sequence[Iterator[Document]], sources: Sequence[DocumentSource]
+    ) -> Iterator[int]:
+        """Read one source after the other; yields the number of tokens now and then."""
         for index, document in enumerate(item for documents in opened for item in documents):
             room = self._room()
             if room < 2:  # a separator and a token
@@ -238,17 +194,20 @@ def read_corpus(
     Raises:
         CorpusError: If a source cannot be read, or there is nothing to train on.
     """
-    reader = _Reader(config, tokenizer)
-    yield from reader.read(sources)
+    reader, skills = _Reader(config, tokenizer), SkillWriter(tokenizer, f"{seed} train")
+    with ExitStack() as while_waiting:
+        if any(isinstance(source, StageSource) for source in sources):
+            most = _skill_tokens(config.max_tokens, config.skill_share)
+            while_waiting.enter_context(skills.ahead(most))
+        opened = [source.documents(reader.counter) for source in sources]
+    yield from reader.read(opened, sources)
     report = reader.report()
     reader.balance()
     n_train, n_held_out = len(reader.train.lengths), len(reader.held_out.lengths)
-    skill_text = _TokenStream(tokenizer)
-    wanted = _skill_tokens(reader.train, config.skill_share)
-    texts, n_read = write_documents(f"{seed} train"), reader.n_tokens
-    for n_written in _write_skills(skill_text, texts, wanted, tokenizer):
+    n_read = reader.n_tokens
+    for n_written in skills.write(_skill_tokens(reader.train.n_tokens, config.skill_share)):
         yield n_read + n_written
-    train, counted = _mix(reader.train, skill_text, random.Random(f"{seed} places"))
+    train, counted = _mix(reader.train, skills.stream, random.Random(f"{seed} places"))
     held_out = reader.held_out.array()
     yield Corpus(
         train_tokens=train,
@@ -262,29 +221,13 @@ def read_corpus(
     )
 
 
-def _skill_tokens(stream: _TokenStream, share: float) -> int:
+def _skill_tokens(n_tokens: int, share: float) -> int:
     """Return how many tokens more make ``share`` of the sum."""
-    return round(stream.n_tokens * share / (1 - share))
-
-
-def _write_skills(
-    stream: _TokenStream, texts: Iterator[SkillText], wanted: int, tokenizer: Tokenizer
-) -> Iterator[int]:
-    """Add skill text until there are as many tokens as wanted; yields how many there are."""
-    while stream.n_tokens < wanted:
-        item = next(texts)
-        ids = encode_document(tokenizer, item.text)
-        numbers = tokens_of_characters(tokenizer, item.text, ids)
-        counted = np.zeros(len(ids), dtype=np.bool_)
-        for start, end in item.known:
-            counted[numbers[start] : numbers[end - 1] + 1] = True
-        stream.append(ids, counted)
-        if len(stream.lengths) % DOCUMENTS_BETWEEN_NEWS == 0:
-            yield stream.n_tokens
+    return round(n_tokens * share / (1 - share))
 
 
 def _mix(
-    documents: _TokenStream, extra: _TokenStream, rng: random.Random
+    documents: TokenStream, extra: TokenStream, rng: random.Random
 ) -> tuple[TokenIds, NDArray[np.bool_]]:
     """Return both as one: ``documents`` in order, the others each at a random place."""
     n_documents, n_extra = len(documents.lengths), len(extra.lengths)

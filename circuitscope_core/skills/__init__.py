@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import accumulate
 
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.skills.acronyms import ACRONYMS
@@ -38,9 +39,10 @@ def write_documents(seed: int | str) -> Iterator[SkillText]:
     Each skill has its share of them. None has anything in it that ``exam`` may ask for.
     """
     rng = random.Random(f"skills {seed}")
-    skills, shares = list(SKILLS.values()), [skill.share for skill in SKILLS.values()]
+    skills = list(SKILLS.values())
+    shares = list(accumulate(skill.share for skill in skills))
     while True:
-        (skill,) = rng.choices(skills, shares)
+        (skill,) = rng.choices(skills, cum_weights=shares)
         yield SkillText.of(skill.write_document(rng))
 
 

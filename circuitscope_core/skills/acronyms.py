@@ -60,6 +60,10 @@ FOLLOW_UPS = (
 )
 
 
+_BY_LETTER = tuple(BY_INITIAL.values())
+_NEVER_TRAINED = frozenset(NEVER_TRAINED_WORDS)
+
+
 def acronym_of(name: Sequence[str]) -> str:
     """Return the initials of the capitalised words."""
     return "".join(word[0] for word in name if word[0].isupper())
@@ -68,7 +72,7 @@ def acronym_of(name: Sequence[str]) -> str:
 def is_held_out(name: Sequence[str]) -> bool:
     """Whether a name belongs to the exam: the example, and one name in so many by its checksum."""
     content = tuple(word for word in name if word[0].isupper())
-    if content == EXAMPLE_NAME or set(content) & set(NEVER_TRAINED_WORDS):
+    if content == EXAMPLE_NAME or not _NEVER_TRAINED.isdisjoint(content):
         return True
     return zlib.crc32(" ".join(content).encode()) % HELD_OUT_ONE_IN == 0
 
@@ -78,8 +82,7 @@ def draw_word(rng: random.Random) -> str:
     if rng.random() < 1 / 3:
         made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
         return made_up.capitalize()
-    letters = list(BY_INITIAL)
-    return rng.choice(BY_INITIAL[rng.choice(letters)])
+    return rng.choice(rng.choice(_BY_LETTER))
 
 
 def draw_name(rng: random.Random) -> tuple[str, ...]:

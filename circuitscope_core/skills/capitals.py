@@ -15,6 +15,7 @@ Peru:Lima Poland:Warsaw Portugal:Lisbon Russia:Moscow Spain:Madrid Sweden:Stockh
 Turkey:Ankara Ukraine:Kyiv Venezuela:Caracas Vietnam:Hanoi
 """
 CAPITAL_OF = dict(pair.split(":") for pair in _FACTS.split())
+_COUNTRIES = tuple(CAPITAL_OF)
 # {s}: country, {c}: its capital; each says "capital", or "Turkey: " would ask for an article too
 SENTENCES = (
     "The capital of {s} is {c}.",
@@ -35,7 +36,7 @@ def is_held_out(country: str, sentence: str) -> bool:
 def write_sentence(rng: random.Random) -> str:
     """Write a fact in a sentence that is not held out."""
     while True:
-        country, sentence = rng.choice(list(CAPITAL_OF)), rng.choice(SENTENCES)
+        country, sentence = rng.choice(_COUNTRIES), rng.choice(SENTENCES)
         if not is_held_out(country, sentence):
             first, second = country, known(CAPITAL_OF[country])
             if sentence.startswith("{c}"):

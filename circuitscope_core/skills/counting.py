@@ -1,6 +1,7 @@
 """Numbers one after the other."""
 
 import random
+from functools import cache
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
@@ -11,6 +12,7 @@ ALWAYS_TAUGHT = 10
 SEPARATORS = (", ", ", ", ", ", " ", "\n", "; ")
 
 
+@cache  # seeding a generator takes as long as writing a sentence
 def is_held_out(number: int) -> bool:
     """Whether going on from ``number`` is for the exam only."""
     if number < ALWAYS_TAUGHT:

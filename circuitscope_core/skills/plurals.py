@@ -22,8 +22,8 @@ ENDINGS = (
     ("by", "dy", "ly", "my", "ny", "py", "ry", "ty"),
 )
 """Of made-up nouns, for each kind of plural."""
-KINDS = (0.4, 0.4, 0.2)
-"""How often nouns with s, es and ies are drawn."""
+KINDS = (0.4, 0.8, 1.0)
+"""How often nouns with s, with s or es, and with any plural are drawn."""
 
 
 def plural_of(noun: str) -> str:
@@ -62,7 +62,7 @@ _BY_KIND = {
 
 def draw_noun(rng: random.Random, *, held_out: bool) -> str:
     """Draw a noun of a kind; to teach, every other one is made up."""
-    (kind,) = rng.choices(range(3), KINDS)
+    (kind,) = rng.choices(range(3), cum_weights=KINDS)
     if held_out or rng.random() < 0.5:
         return rng.choice(_BY_KIND[held_out][kind])
     while is_held_out(

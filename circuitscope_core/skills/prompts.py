@@ -1,7 +1,6 @@
 """The value types of skills and their exam questions."""
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,14 +24,12 @@ class SkillText:
     @classmethod
     def of(cls, marked: str) -> "SkillText":
         """Read a document in which parts are marked by ``known``."""
-        text, spans, start = "", [], 0
-        for piece in re.split(f"([{_BEGIN}{_END}])", marked):
-            if piece == _BEGIN:
-                start = len(text)
-            elif piece == _END:
-                spans.append((start, len(text)))
-            else:
-                text += piece
+        text, *marks = marked.split(_BEGIN)
+        spans = []
+        for piece in marks:
+            lesson, _, rest = piece.partition(_END)
+            spans.append((len(text), len(text) + len(lesson)))
+            text += lesson + rest
         return cls(text, tuple(spans))
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from circuitscope_core.errors import StageError
 
@@ -22,6 +22,7 @@ class StoredFile:
     """As the place reports it, to tell whether a file was changed; empty where it does not."""
 
 
+@runtime_checkable
 class FileStore(Protocol):
     """Files under a place. A file appears under its name only when it is whole."""
 
@@ -112,14 +113,3 @@ class FolderStore:
         if not path.is_relative_to(self.folder.resolve()):
             raise StageError(f"{name!r} lies outside {self.folder}; name a file below it.")
         return path
-
-
-def open_store(place: str | Path) -> FileStore:
-    """Return the files under a folder or, where the place begins with ``@``, in a stage.
-
-    Raises:
-        StageError: If a stage is named wrongly or there is no connection to Snowflake.
-    """
-    if not str(place).startswith("@"):
-        return FolderStore(Path(place).expanduser())
-    raise StageError(f"{place} is a stage, and this machine has no connection to Snowflake.")

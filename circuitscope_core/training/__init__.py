@@ -14,6 +14,7 @@ from circuitscope_core.training.events import (
     TrainingCancelled,
     TrainingFailed,
     TrainingFinished,
+    WorkersNews,
     event_from_json,
     event_to_json,
 )
@@ -22,12 +23,15 @@ from circuitscope_core.training.metrics import ReplacementMetrics, measure_repla
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.run_folder import RunFolder
 from circuitscope_core.training.transcoder_loop import TranscoderTrainer, harvest
+from circuitscope_core.training.workers import ALONE, GroupWorkers, WorkerLost, Workers
 
 __all__ = [
+    "ALONE",
     "PHASES",
     "Checkpoint",
     "CheckpointFile",
     "Event",
+    "GroupWorkers",
     "LanguageModelTrainer",
     "Pace",
     "Phase",
@@ -43,6 +47,9 @@ __all__ = [
     "TrainingFinished",
     "TrainingSpeed",
     "TranscoderTrainer",
+    "WorkerLost",
+    "Workers",
+    "WorkersNews",
     "event_from_json",
     "event_to_json",
     "harvest",

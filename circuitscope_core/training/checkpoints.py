@@ -3,17 +3,21 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.training.workers import Workers
+
+STEP = "step"
+"""Name under which a state's step travels; no weight is called so."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,22 @@ class SavedState:
     tensors: Mapping[str, Tensor]
     extra: Mapping[str, Any]
     """Small JSON values, for example the metrics of a finished phase."""
+
+
+def share_state(workers: Workers, state: SavedState) -> SavedState:
+    """Return worker 0's state, whatever the others' are.
+
+    Raises:
+        WorkerLost: If a worker is gone.
+    """
+    if workers.world == 1:
+        return state
+    data = b""
+    if workers.rank == 0:
+        ready = {name: value.detach().contiguous() for name, value in state.tensors.items()}
+        data = save(ready | {STEP: torch.tensor(state.step)})
+    tensors = load(workers.broadcast(data))
+    return SavedState(int(tensors.pop(STEP)), tensors, {})
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,27 @@ class CheckpointFile:
                 "same training again: it goes on from the state saved before."
             ) from error
 
+    def step(self) -> int | None:
+        """Return the step of the saved state, or None where there is none.
+
+        Raises:
+            TrainingError: If the file cannot be read.
+        """
+        if not self.path.is_file():
+            return None
+        with self._opened() as file:
+            return int(json.loads(file.metadata()["state"])["step"])
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                yield file
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"The checkpoint {self.path} cannot be read ({error}); restart the training."
+            ) from error
+
     def load(self) -> SavedState | None:
         """Return the saved state, or None where there is none.
 
@@ -68,12 +109,7 @@ class CheckpointFile:
         """
         if not self.path.is_file():
             return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                record = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"The checkpoint {self.path} cannot be read ({error}); restart the training."
-            ) from error
+        with self._opened() as file:
+            record = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return SavedState(int(record["step"]), tensors, record["extra"])

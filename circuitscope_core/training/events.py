@@ -82,6 +82,15 @@ class TrainingCancelled:
     message: str = "Stopped on request. Start it again to resume from the last checkpoint."
 
 
+@dataclass(frozen=True)
+class WorkersNews:
+    """Something about the processes or machines that train, for people to read."""
+
+    status: Literal["waiting", "started", "restarted"]
+    """Of ``restarted``: a worker was lost, and all go on from the last checkpoint."""
+    message: str
+
+
 Event: TypeAlias = (
     PhaseStarted
     | Progress
@@ -90,6 +99,7 @@ Event: TypeAlias = (
     | TrainingFinished
     | TrainingFailed
     | TrainingCancelled
+    | WorkersNews
 )
 _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -101,6 +111,7 @@ _TYPES: dict[str, type[Any]] = {
         TrainingFinished,
         TrainingFailed,
         TrainingCancelled,
+        WorkersNews,
     )
 }
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from circuitscope_core.config import LanguageModelTraining
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.training.batches import TokenWindows, step_rng
-from circuitscope_core.training.checkpoints import CheckpointFile
+from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
 from circuitscope_core.training.events import (
     Checkpoint,
     Event,
@@ -29,6 +29,7 @@ from circuitscope_core.training.optimizers import (
     set_learning_rate,
 )
 from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
 from circuitscope_core.transformer import Transformer
 
 IGNORED = -100
@@ -48,6 +49,7 @@ class LanguageModelTrainer:
     seed: int
     pace: Pace
     checkpoint: CheckpointFile
+    workers: Workers = ALONE
 
     def __post_init__(self) -> None:
         per_step = self.settings.batch_size * self.train.n_ctx
@@ -70,10 +72,13 @@ class LanguageModelTrainer:
         self.adam = torch.optim.AdamW(
             rest, lr=self.settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
+        self.shared: SharedGradients | None = None
+        if self.workers.world > 1:
+            self.shared = SharedGradients.of(self.model.parameters(), n_extra=1)
 
     def events(self) -> Iterator[Event]:
         """Train to the end, from the checkpoint where there is one."""
-        self._resume()
+        self._begin()
         yield PhaseStarted("language model", self.n_steps, self.step)
         started = time.perf_counter()
         try:
@@ -82,7 +87,8 @@ class LanguageModelTrainer:
             self._save()
             raise
         self._save()
-        loss = measure_loss(self.model, self.held_out.consecutive(4 * VALIDATION_TOKENS))
+        windows = self.held_out.consecutive(4 * VALIDATION_TOKENS)
+        loss = measure_loss(self.model, windows, self.workers)
         seconds = time.perf_counter() - started
         yield PhaseFinished("language model", seconds, {"validation_loss": loss})
 
@@ -95,7 +101,7 @@ class LanguageModelTrainer:
             self.step += 1
             metrics = {}
             if self.step % every == 0:
-                metrics["validation_loss"] = measure_loss(self.model, validation)
+                metrics["validation_loss"] = measure_loss(self.model, validation, self.workers)
             if metrics or self.pace.event_due(self.step) or self.step == self.n_steps:
                 metrics["loss"] = finite_loss(loss, self.step) / math.log(2)
                 rate = self.pace.rate(self.step) * self.settings.batch_size * self.train.n_ctx
@@ -111,13 +117,25 @@ class LanguageModelTrainer:
         decay = constant_then_decay(step, self.n_steps, settings.decay_fraction)
         set_learning_rate(self.muon, warmup * decay)
         set_learning_rate(self.adam, warmup * decay)
-        loss = next_token_loss(self.model, *self._batch(step))
-        self.muon.zero_grad()
-        self.adam.zero_grad()
-        loss.backward()
+        loss = self._differentiate(*self._batch(step))
         self.muon.step()
         self.adam.step()
-        return loss.detach()
+        return loss
+
+    def _differentiate(self, windows: Tensor, counted: Tensor) -> Tensor:
+        """Set the gradients of a batch's loss, by all workers together; returns the loss."""
+        if self.shared is None:
+            loss = next_token_loss(self.model, windows, counted)
+            self.muon.zero_grad()
+            self.adam.zero_grad()
+            loss.backward()
+            return loss.detach()
+        own = slice(self.workers.rank, None, self.workers.world)
+        loss = next_token_loss(self.model, windows[own], counted[own], int(counted.sum()))
+        self.shared.attach()
+        loss.backward()
+        (total,) = self.shared.add_up(self.workers, loss.detach())
+        return total
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Draw the windows of a step, and which of their tokens count."""
@@ -126,15 +144,23 @@ class LanguageModelTrainer:
             windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
         return windows.sample_counted(n, step_rng(self.seed, 1, step))
 
-    def _save(self) -> None:
+    def _state(self) -> SavedState:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= optimizer_tensors(self.muon, "muon") | optimizer_tensors(self.adam, "adam")
-        self.checkpoint.save(self.step, tensors)
+        return SavedState(self.step, tensors, {})
 
-    def _resume(self) -> None:
-        saved = self.checkpoint.load()
-        if saved is None:
-            return
+    def _save(self) -> None:
+        if self.workers.rank == 0:
+            self.checkpoint.save(self.step, self._state().tensors)
+
+    def _begin(self) -> None:
+        saved = self.checkpoint.load() if self.workers.rank == 0 else None
+        if saved is not None:
+            self._resume(saved)
+        if self.workers.world > 1:
+            self._resume(share_state(self.workers, self._state()))
+
+    def _resume(self, saved: SavedState) -> None:
         weights = {
             name.removeprefix("model."): value
             for name, value in saved.tensors.items()
@@ -162,6 +188,7 @@ def next_token_loss(
     model: Transformer,
     windows: Int[Tensor, "batch n_ctx_plus_1"],
     counted: Bool[Tensor, "batch n_ctx"] | None = None,
+    n_counted: int | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy in nats of each window's tokens from those before them.
 
@@ -169,6 +196,8 @@ def next_token_loss(
         model: The model.
         windows: Tokens; each but the first is predicted.
         counted: Which of those predicted count; None: all.
+        n_counted: What the sum is divided by, where these windows are only a part; None: as many
+            as count in them.
     """
     answers = windows[:, 1:].flatten()
     if counted is not None:
@@ -176,14 +205,24 @@ def next_token_loss(
     logits = model(windows[:, :-1]).flatten(0, 1)
     # 0 where nothing counts, which a mean over nothing is not
     total = F.cross_entropy(logits, answers, ignore_index=IGNORED, reduction="sum")
+    if n_counted is not None:
+        return total / max(n_counted, 1)
     return total / (answers != IGNORED).sum().clamp(min=1)
 
 
 @torch.no_grad()
-def measure_loss(model: Transformer, windows: Int[Tensor, "n n_ctx_plus_1"]) -> float:
-    """Return the mean cross-entropy in bits a token."""
-    losses = [next_token_loss(model, batch) * len(batch) for batch in windows.split(16)]
-    return float(sum(losses)) / len(windows) / math.log(2)
+def measure_loss(
+    model: Transformer, windows: Int[Tensor, "n n_ctx_plus_1"], workers: Workers = ALONE
+) -> float:
+    """Return the mean cross-entropy in bits a token, each worker measuring its share."""
+    own = windows.split(16)[workers.rank :: workers.world]
+    losses = [next_token_loss(model, batch) * len(batch) for batch in own]
+    total = float(sum(losses))
+    if workers.world > 1:
+        shared = torch.tensor([total], dtype=torch.float64)
+        workers.add_up(shared)
+        total = float(shared)
+    return total / len(windows) / math.log(2)
 
 
 def _is_matrix(name: str, weight: Tensor) -> bool:

@@ -11,7 +11,10 @@ from filelock import FileLock, Timeout
 
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.training.checkpoints import CheckpointFile
-from circuitscope_core.training.events import Event, event_to_json
+from circuitscope_core.training.events import Event, Phase, event_to_json
+
+CHECKPOINTED: tuple[Phase, ...] = ("language model", "transcoder")
+"""The phases that take long enough to be resumed."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,27 @@ class RunFolder:
     def checkpoint(self, phase: str) -> CheckpointFile:
         """Return a phase's checkpoint file."""
         return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
+
+    def checkpoints(self) -> tuple[CheckpointFile, ...]:
+        """Return the checkpoint files that a training may leave, in the order of its phases."""
+        return tuple(self.checkpoint(phase) for phase in CHECKPOINTED)
+
+    def progress(self) -> tuple[int, ...]:
+        """Return the steps that its checkpoints hold, in the order of the phases; -1 for none.
+
+        Raises:
+            TrainingError: If one cannot be read.
+        """
+        # a later phase begins only when the one before it is over
+        return tuple(-1 if (n := file.step()) is None else n for file in self.checkpoints())
+
+    def take(self, other: "RunFolder") -> None:
+        """Put another folder's log and checkpoints in the place of this one's."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        paths = [file.path for file in other.checkpoints()]
+        for path in [*paths, other.events, other.path / "run.json"]:
+            if path.is_file():
+                shutil.copyfile(path, self.path / path.name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import TranscoderTraining
@@ -20,6 +20,32 @@ from circuitscope_core.transcoder import CrossLayerTranscoder, TranscoderLoss, n
 THRESHOLD_TOKENS = 128
 """Tokens of a batch from which the thresholds' gradient is taken. Every feature near its threshold
 counts in it, active or not, and batches are in random order: a part of one is a fair sample."""
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """What a worker has of a batch. Gradients and losses of all parts add up to the whole's."""
+
+    n_tokens: int
+    """Tokens of the whole batch."""
+    n_sample: int
+    """How many of its first tokens the thresholds' gradient is taken from."""
+    n_own_sample: int
+    """Those among them that this worker has; they are its first."""
+
+    @classmethod
+    def whole(cls, n_tokens: int, threshold_tokens: int = THRESHOLD_TOKENS) -> "BatchPart":
+        """Return the part that is all."""
+        n_sample = min(threshold_tokens, n_tokens)
+        return cls(n_tokens, n_sample, n_sample)
+
+    @classmethod
+    def of(
+        cls, mine: Bool[Tensor, " batch"], threshold_tokens: int = THRESHOLD_TOKENS
+    ) -> "BatchPart":
+        """Return the part of the one who has the tokens that ``mine`` marks."""
+        n_sample = min(threshold_tokens, len(mine))
+        return cls(len(mine), n_sample, int(mine[:n_sample].sum()))
 
 
 @dataclass(frozen=True)
@@ -78,15 +104,16 @@ def set_gradients(
     targets: Float[Tensor, "n_layers batch d_model"],
     settings: TranscoderTraining,
     sparsity_coefficient: float,
-    threshold_tokens: int = THRESHOLD_TOKENS,
+    part: BatchPart | None = None,
 ) -> TranscoderLoss:
     """Set every weight's ``grad`` to the gradient of ``transcoder_loss`` and return the loss.
 
-    The arguments are those of ``transcoder_loss``; the thresholds' gradient is that of the first
-    ``threshold_tokens`` tokens.
+    The arguments are those of ``transcoder_loss``; the thresholds' gradient is that of a few tokens
+    only. ``part`` says what the batch is a part of; None: it is whole.
     """
     with torch.no_grad():
-        step = _Step(transcoder, inputs, settings, sparsity_coefficient, threshold_tokens)
+        part = part or BatchPart.whole(inputs.shape[1])
+        step = _Step(transcoder, inputs, settings, sparsity_coefficient, part)
         errors = step.reconstruct() - targets
         return step.differentiate(errors)
 
@@ -100,12 +127,12 @@ class _Step:
         inputs: Tensor,
         settings: TranscoderTraining,
         sparsity_coefficient: float,
-        threshold_tokens: int,
+        part: BatchPart,
     ) -> None:
         self.transcoder, self.inputs, self.settings = transcoder, inputs, settings
-        self.batch = inputs.shape[1]
+        self.own, self.batch = inputs.shape[1], part.n_tokens
         self.sparsity_coefficient = sparsity_coefficient
-        self.n_sample = min(threshold_tokens, self.batch)
+        self.part = part
         self.thresholds = transcoder.threshold
         layers = range(transcoder.config.n_layers)
         self.decoders = [transcoder.W_dec[layer].flatten(start_dim=1) for layer in layers]
@@ -125,7 +152,7 @@ class _Step:
             pre_acts = torch.addmm(transcoder.b_enc[layer], x, transcoder.W_enc[layer].T)
             active = _Active.of(pre_acts, self.thresholds[layer])
             self.active.append(active)
-            self.sample.append(pre_acts[: self.n_sample].clone())
+            self.sample.append(pre_acts[: self.part.n_own_sample].clone())
             with torch.enable_grad():  # the activations' gradient is the only one left to autograd
                 acts = active.acts.requires_grad_()
                 written = active.sum_by_token(acts, self.decoders[layer].detach())
@@ -160,7 +187,8 @@ class _Step:
 
     def _differentiate_layer(self, layer: int, errors: Tensor) -> tuple[Tensor, Tensor]:
         """Set one layer's gradients; return its part of the two penalties."""
-        transcoder, settings, batch = self.transcoder, self.settings, self.batch
+        transcoder, settings = self.transcoder, self.settings
+        own, batch = self.own, self.batch
         active, x, norms = self.active[layer], self.inputs[layer], self.norms[layer]
         decoders, threshold = self.decoders[layer], self.thresholds[layer]
         n_writes = transcoder.W_dec[layer].shape[1]
@@ -178,9 +206,9 @@ class _Step:
 
         # the penalty on silent features: each pulls its pre-activation up by its norm
         push = settings.preactivation_coefficient / batch * norms
-        n_silent = batch - active.n_active
+        n_silent = own - active.n_active
         x_sum = x.sum(dim=0)
-        all_pre_acts = transcoder.W_enc[layer] @ x_sum + batch * transcoder.b_enc[layer]
+        all_pre_acts = transcoder.W_enc[layer] @ x_sum + own * transcoder.b_enc[layer]
         below = threshold * n_silent - (all_pre_acts - active.total(acts))
         norm_gradient += settings.preactivation_coefficient / batch * below
 
@@ -188,7 +216,7 @@ class _Step:
         right = gradient + push[active.features]
         encoder = active.sum_by_feature(right, x).addr_(push, x_sum, alpha=-1)
         _grad(transcoder.W_enc)[layer] = encoder
-        _grad(transcoder.b_enc)[layer] = active.total(right) - batch * push
+        _grad(transcoder.b_enc)[layer] = active.total(right) - own * push
         decoder = active.sum_by_feature(acts, at_outputs)
         tiny = torch.finfo(norms.dtype).tiny
         decoder.addcmul_(decoders, (norm_gradient / norms.clamp(min=tiny))[:, None])
@@ -200,12 +228,12 @@ class _Step:
     def _threshold_pull(self, layer: int, at_outputs: Tensor, rate: float) -> Tensor:
         """Return the straight-through gradient of a layer's ``log_threshold``."""
         settings, threshold, norms = self.settings, self.thresholds[layer], self.norms[layer]
-        pre_acts, n = self.sample[layer], self.n_sample
+        pre_acts, n = self.sample[layer], self.part.n_own_sample
         acts = pre_acts * (pre_acts > threshold)
         bent = torch.tanh(acts * (settings.tanh_scale * norms))
         gradient = at_outputs[:n] @ self.decoders[layer].T + rate * norms * (1 - bent.square())
         near = (pre_acts - threshold).abs() < settings.bandwidth / 2
-        summed = (gradient * near).sum(dim=0) * (self.batch / n)
+        summed = (gradient * near).sum(dim=0) * (self.batch / self.part.n_sample)
         return -(threshold / settings.bandwidth) * summed
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint, TranscoderTraining
 from circuitscope_core.training.batches import TokenWindows, step_rng
-from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
+from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
 from circuitscope_core.training.events import (
     Checkpoint,
     Event,
@@ -28,7 +28,8 @@ from circuitscope_core.training.optimizers import (
 )
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.sparsity import Sparsity
-from circuitscope_core.training.transcoder_gradients import set_gradients
+from circuitscope_core.training.transcoder_gradients import BatchPart, set_gradients
+from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
 from circuitscope_core.transcoder import (
     ActivationScales,
     CrossLayerTranscoder,
@@ -41,6 +42,27 @@ from circuitscope_core.transformer import Transformer
 
 REFERENCE_FEATURES = 1024
 """Features a layer at which the learning rate is used as it is."""
+
+LOSS_PARTS = ("total", "reconstruction", "sparsity", "preactivation", "l0")
+"""What workers add up besides the gradients."""
+
+
+def own_part(
+    batch: Int[Tensor, " batch"], n_pos: int, workers: Workers
+) -> tuple[Int[Tensor, " own"], BatchPart]:
+    """Return where a worker's tokens of a batch lie in its share of the buffer.
+
+    Args:
+        batch: Tokens' places in the whole buffer, which has ``n_pos`` of each window.
+        n_pos: Tokens of a window.
+        workers: Window ``w`` belongs to number ``w % world``.
+    """
+    if workers.world == 1:
+        return batch, BatchPart.whole(len(batch))
+    window = batch // n_pos
+    mine = window % workers.world == workers.rank
+    own = batch[mine] - (window[mine] - window[mine] // workers.world) * n_pos
+    return own, BatchPart.of(mine)
 
 
 @torch.no_grad()
@@ -67,11 +89,12 @@ class TranscoderTrainer:
     seed: int
     pace: Pace
     checkpoint: CheckpointFile
+    workers: Workers = ALONE
 
     def __post_init__(self) -> None:
         self.n_steps = max(1, self.settings.n_tokens // self.settings.batch_size)
-        buffer_tokens = self.settings.buffer_sequences * (self.train.n_ctx - 1)
-        self.steps_per_pass = max(1, buffer_tokens // self.settings.batch_size)
+        self.buffer_tokens = self.settings.buffer_sequences * (self.train.n_ctx - 1)
+        self.steps_per_pass = max(1, self.buffer_tokens // self.settings.batch_size)
         self.step = 0
         width = self.transcoder.config.d_transcoder
         rate = self.settings.learning_rate * (REFERENCE_FEATURES / width) ** 0.5
@@ -84,6 +107,11 @@ class TranscoderTrainer:
         self.sparsity = Sparsity(self.settings, self.n_steps)
         shape = self.transcoder.b_enc.shape
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(shape, dtype=torch.bool)
+        self.shared: SharedGradients | None = None
+        if self.workers.world > 1:
+            every = self.transcoder.parameters()
+            self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS))
+            self.shared.attach()
 
     def folded(self) -> CrossLayerTranscoder:
         """Return the transcoder for the model's own, unscaled activations."""
@@ -92,8 +120,7 @@ class TranscoderTrainer:
 
     def events(self) -> Iterator[Event]:
         """Train to the end, from the checkpoint where there is one."""
-        saved = self.checkpoint.load()
-        self.prepare() if saved is None else self._resume(saved)
+        self._begin()
         yield PhaseStarted("transcoder", self.n_steps, self.step)
         started = time.perf_counter()
         try:
@@ -104,40 +131,55 @@ class TranscoderTrainer:
         self._save()
         yield PhaseFinished("transcoder", time.perf_counter() - started)
 
+    def _begin(self) -> None:
+        if self.workers.rank == 0:
+            saved = self.checkpoint.load()
+            self.prepare() if saved is None else self._resume(saved)
+        if self.workers.world > 1:
+            own = self._state() if self.workers.rank == 0 else SavedState(0, {}, {})
+            self._resume(share_state(self.workers, own))
+
     def prepare(self) -> None:
         """Measure the scales on a first buffer and start the weights from it."""
-        inputs, targets = self.fill_buffer(-1)
+        inputs, targets = self.fill_buffer(-1, ALONE)
         self.scales = measure_scales(inputs, targets)
         generator = torch.Generator().manual_seed(self.seed)
         scaled = inputs * self.scales.inputs[:, None, None]
         initialize(self.transcoder, scaled, self.scales, self.settings, generator)
 
-    def fill_buffer(self, number: int) -> tuple[Tensor, Tensor]:
-        """Harvest the buffer of a number: the same whenever it is asked for."""
+    def fill_buffer(self, number: int, workers: Workers = ALONE) -> tuple[Tensor, Tensor]:
+        """Harvest the buffer of a number, or a worker's share of it: the same at any time."""
         rng = step_rng(self.seed, 2, number + 1)
         windows = self.train.sample(self.settings.buffer_sequences, rng)
-        return harvest(self.model, windows[:, :-1], self.transcoder.config.read_point)
+        own = windows[workers.rank :: workers.world, :-1]
+        return harvest(self.model, own, self.transcoder.config.read_point)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield scaled inputs and targets for one step after the other, from the present one on."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, BatchPart]]:
+        """Yield scaled inputs and targets for one step after the other, from the present one on.
+
+        Of a batch each worker has the tokens of its own windows.
+        """
         scales, size = self.scales, self.settings.batch_size
         assert scales is not None
         begun, skipped = divmod(self.step, self.steps_per_pass)
         inputs, targets = torch.empty(0), torch.empty(0)
         for number in count(begun):
             if number == begun or number % self.settings.buffer_passes == 0:
-                inputs, targets = self.fill_buffer(number // self.settings.buffer_passes)
+                buffer = number // self.settings.buffer_passes
+                inputs, targets = self.fill_buffer(buffer, self.workers)
                 inputs *= scales.inputs[:, None, None]
                 targets *= scales.targets[:, None, None]
-            order = torch.from_numpy(step_rng(self.seed, 3, number).permutation(inputs.shape[1]))
+            rng = step_rng(self.seed, 3, number)
+            order = torch.from_numpy(rng.permutation(self.buffer_tokens))
             for batch in order.split(size)[skipped : self.steps_per_pass]:
-                yield inputs[:, batch], targets[:, batch]
+                own, part = own_part(batch, self.train.n_ctx - 1, self.workers)
+                yield inputs[:, own], targets[:, own], part
             skipped = 0
 
     def _steps(self) -> Iterator[Event]:
         self.pace.start(self.step)
-        for inputs, targets in islice(self._batches(), self.n_steps - self.step):
-            loss = self.train_step(inputs, targets)
+        for batch in islice(self._batches(), self.n_steps - self.step):
+            loss = self.train_step(*batch)
             self.step += 1
             if self.pace.event_due(self.step) or self.step == self.n_steps:
                 yield self._progress(loss)
@@ -145,12 +187,18 @@ class TranscoderTrainer:
                 self._save()
                 yield Checkpoint("transcoder", self.step)
 
-    def train_step(self, inputs: Tensor, targets: Tensor) -> TranscoderLoss:
+    def train_step(
+        self, inputs: Tensor, targets: Tensor, part: BatchPart | None = None
+    ) -> TranscoderLoss:
         """Change the weights once, by scaled activations ``[n_layers, batch, d_model]``."""
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
         coefficient = self.sparsity.coefficient(self.step)
-        loss = set_gradients(self.transcoder, inputs, targets, self.settings, coefficient)
+        loss = set_gradients(self.transcoder, inputs, targets, self.settings, coefficient, part)
+        if self.shared is not None:
+            own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
+            sums = self.shared.add_up(self.workers, own)
+            loss = replace(loss, **dict(zip(LOSS_PARTS, sums, strict=True)))
         self.sparsity.follow(self.step, loss.l0.item(), decay)
         torch.nn.utils.clip_grad_norm_(self.transcoder.parameters(), 1.0)
         self.adam.step()
@@ -167,12 +215,18 @@ class TranscoderTrainer:
             "sparsity_coefficient": self.sparsity.coefficient(self.step),
         }
         if self.step % self.steps_per_pass < self.pace.event_steps:
-            metrics["dead"] = 1 - self.fired.float().mean().item()
+            fired = self.fired.float()
+            self.workers.add_up(fired)
+            metrics["dead"] = 1 - (fired > 0).float().mean().item()
             self.fired.zero_()
         rate = self.pace.rate(self.step) * self.settings.batch_size
         return Progress("transcoder", self.step, self.n_steps, rate, metrics)
 
     def _save(self) -> None:
+        if self.workers.rank == 0:
+            self.checkpoint.save(self.step, self._state().tensors)
+
+    def _state(self) -> SavedState:
         assert self.scales is not None
         weights = self.transcoder.state_dict()
         tensors = {f"transcoder.{name}": value for name, value in weights.items()}
@@ -181,7 +235,7 @@ class TranscoderTrainer:
         tensors["scales.inputs"] = self.scales.inputs
         tensors["scales.targets"] = self.scales.targets
         tensors["scales.target_means"] = self.scales.target_means
-        self.checkpoint.save(self.step, tensors)
+        return SavedState(self.step, tensors, {})
 
     def _resume(self, saved: SavedState) -> None:
         weights = {

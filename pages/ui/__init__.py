@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui.address import read_address
+from pages.ui.connection import draw_connection
 from pages.ui.links import draw_menu
 from pages.ui.models import list_models
 from pages.ui.session import change_state, get_state
@@ -26,6 +27,7 @@ def begin_page(title: str) -> None:
         st.warning(f"The address has values that make no sense and were left out: {dropped}.")
     draw_menu()
     choose_model(state.model)
+    draw_connection()
     st.title(title)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
+from circuitscope_core.runs import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.training import TrainingSpeed
+from pages.ui.backend_form import ask_where
+from pages.ui.stage_form import ask_for_stage
 from pages.ui.text import plain
 
 SOURCES = {
@@ -72,6 +74,9 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
             help="Cards quote text on which a feature fires. The text travels with the model.",
         )
     name = st.text_input("Name of the model", "mine", key="train_name", max_chars=64)
+    with right:
+        st.subheader("Where it runs")
+        where = ask_where(name)
     try:
         check_name(name)
         config = make_config(sizes, column, share / 100, excerpts)
@@ -79,9 +84,9 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         st.error(plain(str(error)))
         return None
     show_estimate(config)
-    if source is None:
+    if source is None or where is None:
         return None
-    return TrainingRequest(config, (source,), models, name)
+    return TrainingRequest(config, (source,), models, name, where.backend, where.store)
 
 
 def ask_for_source(models: Path) -> str | None:
@@ -99,8 +104,7 @@ def ask_for_source(models: Path) -> str | None:
         return location.strip() or None
     if kind == "upload":
         return keep_upload(models)
-    st.info("Stages come with a Snowflake connection. This app has none here.")
-    return None
+    return ask_for_stage()
 
 
 def keep_upload(models: Path) -> str | None:

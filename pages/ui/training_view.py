@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitscope_core.config import TrainConfig
-from circuitscope_core.launch import TrainingState
+from circuitscope_core.runs import TrainingState
 from circuitscope_core.training import (
     PHASES,
     Event,
@@ -14,6 +14,7 @@ from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
     Progress,
+    WorkersNews,
 )
 from pages.ui.text import plain
 from pages.ui.training_form import minutes
@@ -101,6 +102,7 @@ def seconds_left(view: PhaseView, config: TrainConfig | None) -> float | None:
 def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
     """Draw progress bars, figures and curves."""
     views = view_phases(state.events)
+    draw_news(state.events)
     if not views:
         st.caption("Starting …")
     for view in views:
@@ -117,6 +119,16 @@ def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
             continue
         for place, name in zip(st.columns(len(names)), names, strict=True):
             place.line_chart(frame[[name]].dropna(), height=200)
+
+
+def draw_news(events: tuple[Event, ...]) -> None:
+    """Say what became of the processes or machines, where there are several."""
+    news = [event for event in events if isinstance(event, WorkersNews)]
+    n_lost = sum(event.status == "restarted" for event in news)
+    if news:
+        times = f" Workers were lost {n_lost} times." if n_lost > 1 else ""
+        draw = st.warning if news[-1].status == "restarted" else st.caption
+        draw(plain(news[-1].message) + times)
 
 
 def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:

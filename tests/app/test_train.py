@@ -15,6 +15,7 @@ from circuitscope_core.training import (
     RunFolder,
     TrainingCancelled,
     TrainingFailed,
+    WorkersNews,
 )
 from pages.ui.training_form import Sizes, make_config, minutes
 from pages.ui.training_view import curve, seconds_left, view_phases
@@ -128,6 +129,64 @@ def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, s
     at.button(key="train_discard").click().run()
     assert not folder.path.exists()
     assert at.button(key="train_start")
+
+
+@pytest.fixture
+def started(models, monkeypatch):
+    assert not list(models.iterdir())
+    requests = []
+    monkeypatch.setattr("pages.ui.training_run.start_training", requests.append)
+    return requests
+
+
+def choose_where(kind):
+    return open_page().radio(key="train_where").set_value(kind).run()
+
+
+def test_a_training_runs_where_it_was_asked_to(started):
+    open_page().button(key="train_start").click().run()
+    at = choose_where("procs")
+    at.number_input(key="train_where_processes").set_value(3).run()
+    at.button(key="train_start").click().run()
+    at = choose_where("ray")
+    at.number_input(key="train_where_workers").set_value(2).run()
+    at.button(key="train_start").click().run()
+    at.selectbox(key="train_where_cluster").set_value("@auto").run()
+    at.button(key="train_start").click().run()
+    at.selectbox(key="train_where_cluster").set_value("@").run()
+    assert at.button(key="train_start").disabled
+    at.text_input(key="train_where_address").set_value("ray://head:10001").run()
+    at.button(key="train_start").click().run()
+    expected = ["local", "procs:3", "ray:2", "ray:2@auto", "ray:2@ray://head:10001"]
+    assert [request.backend for request in started] == expected
+
+
+@pytest.mark.usefixtures("started")
+def test_an_address_that_is_none_is_refused_where_it_is_typed():
+    at = choose_where("ray")
+    at.selectbox(key="train_where_cluster").set_value("@").run()
+    at.text_input(key="train_where_address").set_value("http://head").run()
+    assert "is no place to train" in at.error[0].value
+    assert at.button(key="train_start").disabled
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_place_still_needs_is_said_and_keeps_it_from_starting(monkeypatch):
+    monkeypatch.setattr("circuitscope_core.runs.backend._installed", lambda _: False)
+    for kind, package in (("ray", "Ray"), ("snowflake", "snowflake-ml-python")):
+        at = choose_where(kind)
+        assert f"{package} is not installed" in at.info[0].value.replace("\\", "")
+        assert at.button(key="train_start").disabled
+
+
+def test_news_of_lost_workers_is_seen(models):
+    lost = WorkersNews("restarted", "Process 2 was lost. <b>All go on.</b>")
+    begin_run(models, lost, WorkersNews("started", "2 processes share each batch."), lost)
+    at = open_page()
+    shown = " ".join(item.value for item in at.warning)
+    assert "Process 2 was lost" in shown
+    assert "<b>" not in shown.replace("\\<b", "")
+    assert "lost 2 times" in shown
 
 
 def test_phases_are_seen_as_their_last_events_tell():

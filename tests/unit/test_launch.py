@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.launch import (
+from circuitscope_core.runs import (
     TrainingRequest,
     begun_config,
     begun_sources,
@@ -97,6 +97,8 @@ def test_the_speed_is_measured_in_another_process():
 
 
 def test_a_speed_that_cannot_be_measured_says_why(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.launch.COMMAND", (sys.executable, "-m", "no_such"))
+    monkeypatch.setattr(
+        "circuitscope_core.runs.background.COMMAND", (sys.executable, "-m", "no_such")
+    )
     with pytest.raises(cs.TrainingError, match=r"could not be measured: .*no_such"):
         measure_speed_apart(tiny_config())

@@ -350,9 +350,9 @@ def test_each_harvested_activation_is_used_in_every_pass_and_never_in_the_same_o
     )
     seen = []
 
-    def record(inputs, targets):
+    def record(inputs, targets, part):
         seen.append(inputs[0].clone())
-        return TranscoderTrainer.train_step(trainer, inputs, targets)
+        return TranscoderTrainer.train_step(trainer, inputs, targets, part)
 
     trainer.train_step = record
     list(trainer.events())

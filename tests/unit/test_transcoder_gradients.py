@@ -8,7 +8,7 @@ import torch
 
 from circuitscope_core import TranscoderTraining
 from circuitscope_core.training.sparsity import RAMP, Sparsity
-from circuitscope_core.training.transcoder_gradients import set_gradients
+from circuitscope_core.training.transcoder_gradients import BatchPart, set_gradients
 from circuitscope_core.transcoder import transcoder_loss
 from tests.samples import tiny_transcoder
 
@@ -48,7 +48,7 @@ def test_gradients_and_loss_are_those_of_autograd(kind, silent):
     inputs, targets = batch_for(transcoder)
     expected, gradients = by_autograd(transcoder, inputs, targets)
     assert silent or 0.05 < float(expected.l0) / 12 < 0.8
-    loss = set_gradients(transcoder, inputs, targets, SETTINGS, 0.7, threshold_tokens=40)
+    loss = set_gradients(transcoder, inputs, targets, SETTINGS, 0.7, BatchPart.whole(40, 40))
     for item in dataclasses.fields(expected):
         one, two = getattr(loss, item.name), getattr(expected, item.name)
         torch.testing.assert_close(one, two.detach(), rtol=1e-5, atol=1e-6)
@@ -65,7 +65,7 @@ def test_threshold_gradients_of_parts_of_a_batch_have_the_whole_batchs_mean():
     for start in range(0, 40, 10):
         order = torch.arange(40).roll(-start)
         set_gradients(
-            transcoder, inputs[:, order], targets[:, order], SETTINGS, 0.7, threshold_tokens=10
+            transcoder, inputs[:, order], targets[:, order], SETTINGS, 0.7, BatchPart.whole(40, 10)
         )
         parts.append(transcoder.log_threshold.grad.clone())
     assert not torch.allclose(parts[0], parts[1])

@@ -1,11 +1,10 @@
-"""``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
+"""The phases of a training in their order."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -24,28 +23,29 @@ from circuitscope_core.errors import TrainingError
 from circuitscope_core.exam import take_exam
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
 from circuitscope_core.global_weights import GlobalWeights, measure_global_weights
+from circuitscope_core.pipeline.training_phases import (
+    TrainingText,
+    language_model_trainer,
+    tell_text,
+    transcoder_trainer,
+)
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer, encode_document
+from circuitscope_core.tokenizer import Tokenizer, encode_document
 from circuitscope_core.training import (
+    ALONE,
     Event,
-    LanguageModelTrainer,
-    Pace,
     PhaseFinished,
     PhaseStarted,
     Progress,
     ReplacementMetrics,
     RunFolder,
     TokenWindows,
-    TrainingCancelled,
-    TrainingFailed,
     TrainingFinished,
-    TranscoderTrainer,
+    Workers,
     event_from_json,
     measure_replacement,
 )
-from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import Transformer
 
 CORPUS_NEWS_SECONDS = 0.5
 METRIC_TOKENS = 100_000
@@ -58,78 +58,21 @@ CARDS_SHARE = 0.85
 """Of the time of the phase "feature cards"; the rest goes into global weights."""
 DEAD_SHARE = 0.1
 """Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
-Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
-
-
-def train(
-    config: TrainConfig,
-    source: Source = "builtin",
-    out: str | Path = "models/mine",
-    *,
-    tokenizer: Tokenizer | None = None,
-    restart: bool = False,
-    command: str = "",
-) -> Iterator[Event]:
-    """Train a transformer and its transcoder, and save them as a bundle.
-
-    The generator does the work between two events. Close it to cancel: a checkpoint is saved, and
-    the same call resumes there. Every event is also a line in the run folder's ``events.jsonl``.
-
-    Args:
-        config: All settings.
-        source: ``"builtin"``, Parquet files (a file, folder, glob or ``hf://`` address), a document
-            source, or several of these.
-        out: Folder of the bundle; its last part is the model's name.
-        tokenizer: Bytes where None.
-        restart: Discard what an earlier, interrupted training of this name left.
-        command: Kept in the bundle as the way to train it again.
-
-    Raises:
-        CorpusError: If the text cannot be read; before any training.
-        TrainingError: If the text is too short, the training diverges, a checkpoint cannot be
-            written, or the run folder belongs to another training or is in use by one.
-        ConfigError: If settings do not fit together.
-    """
-    folder = RunFolder.for_bundle(out)
-    with folder.locked():
-        if restart:
-            folder.discard()
-        folder.path.mkdir(parents=True, exist_ok=True)
-        job = _Job(config, source, Path(out), tokenizer or ByteTokenizer(), folder, command)
-        yield from _logged(job)
-
-
-def _logged(job: "_Job") -> Iterator[Event]:
-    """Run a job; every event is also a line in its run folder's log."""
-    folder = job.folder
-    try:
-        for event in job.events():
-            if isinstance(event, TrainingFinished):
-                folder.discard()
-            else:
-                folder.append(event)
-            yield event
-    except GeneratorExit:
-        if folder.path.is_dir():
-            folder.append(TrainingCancelled())
-        raise
-    except Exception as error:
-        folder.append(TrainingFailed(str(error) or type(error).__name__))
-        raise
 
 
 @dataclass
-class _Job:
-    """One call of ``train``."""
+class TrainingJob:
+    """One training by this process, alone or as number 0 of several."""
 
     config: TrainConfig
-    source: Source
+    source: str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
     out: Path
     tokenizer: Tokenizer
     folder: RunFolder
     command: str
+    workers: Workers = ALONE
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Run all phases."""
         started = time.perf_counter()
         self.metrics: dict[str, float] = {}
@@ -148,9 +91,6 @@ class _Job:
                 self.metrics |= event.metrics
             yield event
 
-    def _pace(self) -> Pace:
-        return Pace(self.config.event_steps, self.config.checkpoint_seconds)
-
     def _read_corpus(self) -> Iterator[Event]:
         yield PhaseStarted("corpus", 1)
         started = time.perf_counter()
@@ -168,11 +108,8 @@ class _Job:
                 shown = time.perf_counter()
                 yield Progress("corpus", 0, 1, 0.0, {"tokens": float(item)})
         self.folder.claim({"configuration": self.config.to_json(), "text": corpus.fingerprint})
-        separator, n_ctx = self.tokenizer.separator_id, self.config.model.n_ctx
-        self.train_windows = TokenWindows.of(
-            corpus.train_tokens, separator, n_ctx, "training text", corpus.train_counted
-        )
-        self.held_out = TokenWindows.of(corpus.held_out_tokens, separator, n_ctx, "held-out text")
+        self.text = TrainingText.of(corpus, self.tokenizer.separator_id, self.config.model.n_ctx)
+        tell_text(self.text, self.workers)
         counts = {
             "train_tokens": float(len(corpus.train_tokens)),
             "held_out_tokens": float(len(corpus.held_out_tokens)),
@@ -181,38 +118,21 @@ class _Job:
         yield PhaseFinished("corpus", time.perf_counter() - started, counts, message)
 
     def _train_language_model(self) -> Iterator[Event]:
-        with torch.random.fork_rng():
-            torch.manual_seed(self.config.seed)
-            self.model = Transformer(self.config.model)
-        trainer = LanguageModelTrainer(
-            model=self.model,
-            train=self.train_windows,
-            held_out=self.held_out,
-            settings=self.config.language_model_training,
-            seed=self.config.seed,
-            pace=self._pace(),
-            checkpoint=self.folder.checkpoint("language model"),
-        )
+        checkpoint = self.folder.checkpoint("language model")
+        trainer = language_model_trainer(self.config, self.text, checkpoint, self.workers)
         yield from trainer.events()
-        self.model.requires_grad_(False)
+        self.model = trainer.model.requires_grad_(False)
 
     def _train_transcoder(self) -> Iterator[Event]:
-        trainer = TranscoderTrainer(
-            model=self.model,
-            transcoder=CrossLayerTranscoder(self.config.transcoder),
-            train=self.train_windows,
-            settings=self.config.transcoder_training,
-            seed=self.config.seed,
-            pace=self._pace(),
-            checkpoint=self.folder.checkpoint("transcoder"),
-        )
+        checkpoint = self.folder.checkpoint("transcoder")
+        trainer = transcoder_trainer(self.config, self.text, self.model, checkpoint, self.workers)
         yield from trainer.events()
         self.transcoder = trainer.folded().requires_grad_(False)
 
     def _measure(self) -> Iterator[Event]:
         yield PhaseStarted("metrics", 100)
         started = time.perf_counter()
-        windows = self.held_out.consecutive(METRIC_TOKENS)
+        windows = self.text.held_out.consecutive(METRIC_TOKENS)
         metrics: dict[str, float] = {}
         shown = 0
         for item in measure_replacement(self.model, self.transcoder, windows):
@@ -276,11 +196,11 @@ class _Job:
         whole = len(self.corpus.train_tokens) + len(self.corpus.held_out_tokens)
         enough = max(int(DEAD_SHARE * whole), len(self.corpus.held_out_tokens))
         n_tokens = min(self.config.feature_cards.n_tokens, enough)
-        held_out = self.held_out.consecutive(n_tokens)[:, :-1]
+        held_out = self.text.held_out.consecutive(n_tokens)[:, :-1]
         missing = n_tokens - held_out.numel()
         if missing < self.config.model.n_ctx:
             return held_out, len(held_out)
-        more = self.train_windows.consecutive(missing)[:, :-1]
+        more = self.text.train.consecutive(missing)[:, :-1]
         return torch.cat([held_out, more]), len(held_out)
 
     def _example_text(self, windows: Tensor, n_held_out: int) -> ExampleText | None:

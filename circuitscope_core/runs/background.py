@@ -1,4 +1,4 @@
-"""Where a training runs: a process of its own, seen only through its run folder.
+"""A training in a process of its own, seen only through its run folder.
 
 Whoever started it may go away: the folder holds the events, the checkpoints and the process number.
 """
@@ -41,6 +41,10 @@ class TrainingRequest:
     sources: tuple[str, ...]
     models: Path
     name: str
+    backend: str = "local"
+    """Where, as ``parse_backend`` reads it."""
+    store: str | None = None
+    """A folder or stage that mirrors the run folder."""
 
     @property
     def out(self) -> Path:
@@ -92,10 +96,15 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
     settings = folder.path / "request.json"
     settings.write_text(json.dumps(request.config.to_json(), indent=1), encoding="utf-8")
     (folder.path / "sources.json").write_text(json.dumps(request.sources), encoding="utf-8")
+    where = {"backend": request.backend, "store": request.store}
+    (folder.path / "where.json").write_text(json.dumps(where), encoding="utf-8")
     command = [*COMMAND, "train", "--json"]
     command += ["--config", str(settings.resolve()), "--out", str(request.out.resolve())]
     for source in request.sources:
         command += ["--source", source]
+    command += ["--backend", request.backend]
+    if request.store:
+        command += ["--store", request.store]
     process = _spawn(command, folder)
     identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
     (folder.path / "process.json").write_text(json.dumps(identity), encoding="utf-8")
@@ -117,7 +126,7 @@ def _spawn(command: Sequence[str], folder: RunFolder) -> subprocess.Popen[bytes]
 
 def _environment() -> dict[str, str]:
     """Return this process's environment, with this copy of the package to be found first."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -187,6 +196,15 @@ def begun_sources(folder: RunFolder) -> tuple[str, ...]:
     """Return the sources of a training that was begun, to resume it with."""
     file = folder.path / "sources.json"
     return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ("builtin",)
+
+
+def begun_backend(folder: RunFolder) -> tuple[str, str | None]:
+    """Return backend and store of a training that was begun, to resume it with."""
+    file = folder.path / "where.json"
+    if not file.is_file():
+        return "local", None
+    where = json.loads(file.read_text(encoding="utf-8"))
+    return str(where["backend"]), where["store"]
 
 
 def begun_config(folder: RunFolder) -> TrainConfig | None:

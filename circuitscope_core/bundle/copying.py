@@ -1,0 +1,36 @@
+"""A bundle from one place to another, folders and stages alike, byte for byte."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from circuitscope_core.bundle.bundle import load_bundle, put_in_place, room_for_bundle
+from circuitscope_core.bundle.stages import download_bundle, upload_bundle
+from circuitscope_core.stages import is_stage, open_store
+
+
+def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> None:
+    """Copy a bundle, whole or not at all; one of the same name is replaced when the new is whole.
+
+    Args:
+        source: A folder, or a place in a stage.
+        target: A folder, or a place in a stage.
+        session: Of Snowpark; without one, this process's own is used, and opened at need.
+
+    Raises:
+        BundleError: If the source is no whole bundle, or the target exists and is none.
+        StageError: If a stage cannot be read or written.
+    """
+    with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+        folder = Path(source)
+        if is_stage(source):
+            folder = Path(local)
+            download_bundle(open_store(source, session), folder)
+        load_bundle(folder)  # checks every hash, and that the parts fit together
+        if is_stage(target):
+            upload_bundle(folder, open_store(target, session))
+        else:
+            partial = room_for_bundle(Path(target))
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            put_in_place(partial, Path(target))

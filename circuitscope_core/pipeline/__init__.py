@@ -1,0 +1,21 @@
+"""``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
+
+from circuitscope_core.pipeline.job import phase_seconds
+from circuitscope_core.pipeline.run_log import BUNDLE, CANCEL, EVENTS, RunLog, logged
+from circuitscope_core.pipeline.train import Source, TrainingPlan, assist, carry_out, train
+from circuitscope_core.pipeline.training_phases import check_share
+
+__all__ = [
+    "BUNDLE",
+    "CANCEL",
+    "EVENTS",
+    "RunLog",
+    "Source",
+    "TrainingPlan",
+    "assist",
+    "carry_out",
+    "check_share",
+    "logged",
+    "phase_seconds",
+    "train",
+]

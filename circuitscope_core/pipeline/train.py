@@ -1,0 +1,119 @@
+"""One training from its beginning to its bundle, and what other workers do for it meanwhile."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from circuitscope_core.config import TrainConfig
+from circuitscope_core.corpus import DocumentSource
+from circuitscope_core.pipeline.job import TrainingJob
+from circuitscope_core.pipeline.run_log import RunLog, logged
+from circuitscope_core.pipeline.training_phases import (
+    check_share,
+    hear_text,
+    language_model_trainer,
+    transcoder_trainer,
+)
+from circuitscope_core.stages import FileStore
+from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
+from circuitscope_core.training import ALONE, CheckpointFile, Event, RunFolder, Workers
+
+Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained, from what, and where it goes; the arguments of ``train``."""
+
+    config: TrainConfig
+    source: Source
+    out: Path
+    tokenizer: Tokenizer | None = None
+    restart: bool = False
+    command: str = ""
+
+
+def train(
+    config: TrainConfig,
+    source: Source = "builtin",
+    out: str | Path = "models/mine",
+    *,
+    tokenizer: Tokenizer | None = None,
+    restart: bool = False,
+    command: str = "",
+) -> Iterator[Event]:
+    """Train a transformer and its transcoder, and save them as a bundle.
+
+    The generator does the work between two events. Close it to cancel: a checkpoint is saved, and
+    the same call resumes there. Every event is also a line in the run folder's ``events.jsonl``.
+
+    Args:
+        config: All settings.
+        source: ``"builtin"``, Parquet files (a file, folder, glob or ``hf://`` address), a document
+            source, or several of these.
+        out: Folder of the bundle; its last part is the model's name.
+        tokenizer: Bytes where None.
+        restart: Discard what an earlier, interrupted training of this name left.
+        command: Kept in the bundle as the way to train it again.
+
+    Raises:
+        CorpusError: If the text cannot be read; before any training.
+        TrainingError: If the text is too short, the training diverges, a checkpoint cannot be
+            written, or the run folder belongs to another training or is in use by one.
+        ConfigError: If settings do not fit together.
+    """
+    yield from carry_out(TrainingPlan(config, source, Path(out), tokenizer, restart, command))
+
+
+def carry_out(
+    plan: TrainingPlan, workers: Workers = ALONE, store: FileStore | None = None
+) -> Generator[Event, None, None]:
+    """Do what ``train`` does, with the help of other workers where there are any.
+
+    Args:
+        plan: The arguments of ``train``.
+        workers: This process as number 0 of several; the others call ``assist``.
+        store: Events, checkpoints and the bundle are put there too, and the training goes on from
+            what is there; nothing is kept apart where it is None.
+
+    Raises:
+        WorkerLost: If another worker ended. The last checkpoint is kept.
+        StageError: If the store cannot be reached.
+    """
+    check_share(plan.config, workers.world)
+    folder = RunFolder.for_bundle(plan.out)
+    with folder.locked():
+        log = RunLog(folder, store)
+        if plan.restart:
+            folder.discard()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        log.begin(plan.restart)
+        job = TrainingJob(
+            plan.config,
+            plan.source,
+            plan.out,
+            plan.tokenizer or ByteTokenizer(),
+            folder,
+            plan.command,
+            workers,
+        )
+        yield from logged(job.events(), log)
+
+
+def assist(config: TrainConfig, workers: Workers) -> None:
+    """Be another worker than number 0: its text, its checkpoints, a share of its batches.
+
+    Returns when there is nothing left to share, which is when the transcoder is trained.
+
+    Raises:
+        WorkerLost: If another worker ended.
+        TrainingError: If the training diverges.
+    """
+    nowhere = CheckpointFile(Path())
+    text = hear_text(config, workers)
+    trainer = language_model_trainer(config, text, nowhere, workers)
+    for _ in trainer.events():
+        pass
+    for _ in transcoder_trainer(config, text, trainer.model, nowhere, workers).events():
+        pass

@@ -1,0 +1,127 @@
+"""The two phases that several workers do together, and the text that they are told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors.numpy import load, save
+
+from circuitscope_core.config import TrainConfig
+from circuitscope_core.corpus import Corpus
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.training import (
+    ALONE,
+    CheckpointFile,
+    LanguageModelTrainer,
+    Pace,
+    TokenWindows,
+    TranscoderTrainer,
+    Workers,
+)
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """The corpus as the trainings see it."""
+
+    train: TokenWindows
+    held_out: TokenWindows
+
+    @classmethod
+    def of(cls, corpus: Corpus, separator_id: int, n_ctx: int) -> "TrainingText":
+        """Return a corpus as windows.
+
+        Raises:
+            TrainingError: If it is shorter than a window.
+        """
+        train = TokenWindows.of(
+            corpus.train_tokens, separator_id, n_ctx, "training text", corpus.train_counted
+        )
+        held_out = TokenWindows.of(corpus.held_out_tokens, separator_id, n_ctx, "held-out text")
+        return cls(train, held_out)
+
+
+def tell_text(text: TrainingText, workers: Workers) -> None:
+    """Send worker 0's text to the others; files need to be within reach of that one only."""
+    if workers.world == 1:
+        return
+    assert text.train.counted is not None
+    arrays = {
+        "train": text.train.tokens,
+        "counted": text.train.counted,
+        "held_out": text.held_out.tokens,
+        "separator_id": np.array([text.train.separator_id]),
+    }
+    workers.broadcast(save(arrays))
+
+
+def hear_text(config: TrainConfig, workers: Workers) -> TrainingText:
+    """Return the text that worker 0 read."""
+    arrays = load(workers.broadcast(b""))
+    separator_id, n_ctx = int(arrays["separator_id"][0]), config.model.n_ctx
+    return TrainingText(
+        TokenWindows.of(arrays["train"], separator_id, n_ctx, counted=arrays["counted"]),
+        TokenWindows.of(arrays["held_out"], separator_id, n_ctx),
+    )
+
+
+def language_model_trainer(
+    config: TrainConfig, text: TrainingText, checkpoint: CheckpointFile, workers: Workers = ALONE
+) -> LanguageModelTrainer:
+    """Return the training of a new transformer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model = Transformer(config.model)
+    return LanguageModelTrainer(
+        model=model,
+        train=text.train,
+        held_out=text.held_out,
+        settings=config.language_model_training,
+        seed=config.seed,
+        pace=_pace(config),
+        checkpoint=checkpoint,
+        workers=workers,
+    )
+
+
+def transcoder_trainer(
+    config: TrainConfig,
+    text: TrainingText,
+    model: Transformer,
+    checkpoint: CheckpointFile,
+    workers: Workers = ALONE,
+) -> TranscoderTrainer:
+    """Return the training of a model's new transcoder."""
+    return TranscoderTrainer(
+        model=model.requires_grad_(False),
+        transcoder=CrossLayerTranscoder(config.transcoder),
+        train=text.train,
+        settings=config.transcoder_training,
+        seed=config.seed,
+        pace=_pace(config),
+        checkpoint=checkpoint,
+        workers=workers,
+    )
+
+
+def _pace(config: TrainConfig) -> Pace:
+    return Pace(config.event_steps, config.checkpoint_seconds)
+
+
+def check_share(config: TrainConfig, n_workers: int) -> None:
+    """Refuse workers that would have nothing to do.
+
+    Raises:
+        TrainingError: If there are more of them than sequences in a batch or buffer.
+    """
+    for name, size in (
+        ("language_model_training.batch_size", config.language_model_training.batch_size),
+        ("transcoder_training.buffer_sequences", config.transcoder_training.buffer_sequences),
+    ):
+        if n_workers > size:
+            raise TrainingError(
+                f"{n_workers} workers cannot share {name} = {size}: each needs a sequence of its "
+                f"own. Use at most {size} workers, or a larger {name}."
+            )

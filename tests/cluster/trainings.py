@@ -1,0 +1,119 @@
+"""What the tests of several workers share: a training of a few seconds, and ways to disturb it."""
+
+import contextlib
+import dataclasses
+import time
+
+import psutil
+import torch
+
+import circuitscope_core as cs
+from circuitscope_core.pipeline import TrainingPlan
+from circuitscope_core.runs import parse_backend, run_training
+from circuitscope_core.training import Checkpoint, Progress, WorkersNews
+from tests.texts import tiny_config, write_parquet
+
+METRICS = 0.01
+"""How far figures of one worker's and of several workers' trainings may be apart, as a share."""
+WEIGHTS = 0.01
+"""The same for the distance of a weight, against its norm. Sums in another order differ in the last
+bit; at high learning rates hundreds of steps make anything of that, so the rates are low here."""
+
+
+def longer_config(n_tokens=400_000, **changes):
+    """Return settings for a training that leaves time to disturb it, saving all the time."""
+    gentle = tiny_config()
+    model = dataclasses.replace(
+        gentle.language_model_training,
+        n_tokens=n_tokens,
+        learning_rate=0.002,
+        muon_learning_rate=0.001,
+    )
+    transcoder = dataclasses.replace(gentle.transcoder_training, learning_rate=0.002)
+    settings = {"language_model_training": model, "transcoder_training": transcoder}
+    return tiny_config(**{**settings, "checkpoint_seconds": 0.2, **changes})
+
+
+def plan_of(tmp_path, name, config=None):
+    """Return a training of the same text under a name."""
+    source = tmp_path / "text.parquet"
+    if not source.is_file():
+        write_parquet(source)
+    return TrainingPlan(config or tiny_config(), str(source), tmp_path / name)
+
+
+def run(plan, backend, disturb=lambda _: None, **options):
+    """Train to the end; ``disturb`` sees every event as it comes."""
+    events = []
+    for event in run_training(plan, parse_backend(backend), **options):
+        events.append(event)
+        disturb(event)
+    return events
+
+
+def cut(plan, backend, phase="language model"):
+    """Train until a phase is half done, then cancel."""
+    events = run_training(plan, parse_backend(backend))
+    for event in events:
+        if isinstance(event, Progress) and event.phase == phase and event.step > event.n_steps / 2:
+            break
+    events.close()
+
+
+def assert_same_training(out, other):
+    """Compare two bundles: weights and every figure."""
+    one, two = cs.load_bundle(out), cs.load_bundle(other)
+    for module in ("model", "transcoder"):
+        expected = getattr(two, module).state_dict()
+        for name, value in getattr(one, module).state_dict().items():
+            distance = float((value - expected[name]).norm())
+            assert distance <= WEIGHTS * max(float(expected[name].norm()), 0.1), name
+    assert one.metadata.metrics.keys() == two.metadata.metrics.keys()
+    for name, value in two.metadata.metrics.items():
+        if not name.startswith("exam."):  # nothing is learned so fast: single answers by chance
+            assert abs(one.metadata.metrics[name] - value) <= METRICS * max(abs(value), 0.05), name
+
+
+class Killer:
+    """Kills a process once, after the first checkpoint of a phase."""
+
+    def __init__(self, find, phase="language model"):
+        self.find, self.phase, self.killed = find, phase, None
+
+    def __call__(self, event):
+        wanted = isinstance(event, Checkpoint) and event.phase == self.phase
+        if wanted and self.killed is None:
+            self.killed = self.find()
+            self.killed.kill()
+
+
+def restarts(events):
+    return [e for e in events if isinstance(e, WorkersNews) and e.status == "restarted"]
+
+
+def children_with(*words):
+    """Return the living processes below this one whose command line has all of the words."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            line = " ".join(process.cmdline())
+            if all(word in line for word in words):
+                found.append(process)
+    return found
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def equal_weights(out, other):
+    """Tell whether two bundles' weights are the same to the last bit."""
+    one, two = cs.load_bundle(out), cs.load_bundle(other)
+    return all(
+        torch.equal(value, getattr(two, module).state_dict()[name])
+        for module in ("model", "transcoder")
+        for name, value in getattr(one, module).state_dict().items()
+    )
