@@ -32,6 +32,7 @@ ROOMS = [
     "comparison",
     "supernodes",
     "interventions",
+    "debugging",
     "localization",
     "bundle",
     "view",
