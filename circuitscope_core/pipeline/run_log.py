@@ -100,8 +100,8 @@ class RunLog:
                 self.store.put(path, name)
             old = {file.name for file in self.store.list(BUNDLE)}
             self.store.remove(sorted(old - set(names)))
-            self._tell(event)
             self.store.put(self.folder.events, FINISHED)
+            self._tell(event)  # last: who reads it may take the store away
         self.folder.discard()
 
     def _tell(self, event: Event) -> None:

@@ -4,7 +4,10 @@ What the workers have to tell goes through a small actor, a mailbox with the met
 the machine it is on is lost, this process still has every checkpoint that it fetched.
 """
 
+import logging
 import os
+import shutil
+import socket
 import tempfile
 import time
 import uuid
@@ -24,6 +27,7 @@ from circuitscope_core.training import GroupWorkers, WorkersNews
 
 ROOM_SECONDS = 120.0
 """How long a cluster may take to have a processor for every worker; one may be growing."""
+REACH_SECONDS = 5.0
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -190,17 +194,22 @@ class Conductor:
         import ray.train
         from ray.train.torch import TorchConfig, TorchTrainer
 
+        # nothing of ours goes there: machines without files in common would need more than a folder
+        storage = tempfile.mkdtemp(prefix="circuitscope-")
         trainer = TorchTrainer(
             worker_loop,
             train_loop_config={"assignment": assignment, "mailbox": mailbox},
             torch_config=TorchConfig("gloo", timeout_s=int(PATIENCE.total_seconds())),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=n_workers, use_gpu=False, resources_per_worker={"CPU": 1}
+                num_workers=n_workers,
+                use_gpu=False,
+                resources_per_worker={"CPU": 1},
+                placement_strategy="SPREAD",
             ),
             # whether a loss is worth another try is decided where the checkpoints are
             run_config=ray.train.RunConfig(
                 name=f"circuitscope-{uuid.uuid4().hex[:12]}",
-                storage_path=tempfile.mkdtemp(prefix="circuitscope-"),
+                storage_path=storage,
                 failure_config=ray.train.FailureConfig(max_failures=0),
             ),
         )
@@ -208,6 +217,8 @@ class Conductor:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             return f"Workers ended before their time: {_first_line(error)}"
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
         return ""
 
 
@@ -231,17 +242,21 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
         TrainingError: If there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _check_reachable(backend.place)
     import ray
 
-    options: dict[str, Any] = {"include_dashboard": False, "num_cpus": backend.n_workers + 1}
+    options: dict[str, Any]
     if backend.place:
         # its machines may have another version of this package, or none
         options = {"address": backend.place, "runtime_env": {"py_modules": [str(PACKAGE)]}}
+    else:
+        n_cpus = backend.n_workers + 1  # with none to spare, Ray Train waits for ever
+        options = {"address": "local", "include_dashboard": False, "num_cpus": n_cpus}
     with warnings.catch_warnings():
         # Ray leaves files open that it writes its own logs to
         warnings.simplefilter("ignore", ResourceWarning)
         try:
-            ray.init(log_to_driver=False, **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
             where = backend.place or "on this machine"
             raise TrainingError(
@@ -252,6 +267,21 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
             yield RaySite(backend.n_workers)
         finally:
             ray.shutdown()
+
+
+def _check_reachable(place: str) -> None:
+    """Say within seconds what Ray would find out after minutes of trying."""
+    named = os.environ.get("RAY_ADDRESS", "") if place == "auto" else place
+    host, _, port = named.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # Ray knows where its cluster is
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise TrainingError(
+            f"There is no Ray cluster at {named}: {error.strerror or error}. Start one with "
+            "ray start --head, or name its address."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -157,6 +157,8 @@ class Driver:
     heard: bool = False
     """Whether the workers said anything: until then they have nothing to save."""
     asked: bool = False
+    over: bool = False
+    """Whether the training has come to its end, or to a stop that was asked for."""
     crew: Crew | None = None
     """Workers that are at work already."""
 
@@ -187,11 +189,9 @@ class Driver:
                 for event in self._attempt(assignment):
                     if isinstance(event, TrainingFinished):
                         seconds = time.monotonic() - started
-                        yield replace(event, bundle=str(self.plan.out), seconds=seconds)
-                        return
+                        event = replace(event, bundle=str(self.plan.out), seconds=seconds)
                     yield event
-                    if isinstance(event, TrainingCancelled):
-                        return
+                return
             except _CrewLost as lost:
                 restarts = 0 if self.folder.progress() > reached else restarts
                 reached = self.folder.progress()
@@ -211,7 +211,8 @@ class Driver:
         try:
             yield from self._follow(follower, crew)
         except GeneratorExit:
-            self._stop(follower, crew)
+            if not self.over:
+                self._stop(follower, crew)
             raise
         except (TrainingError, _CrewLost):
             self.site.forget()
@@ -229,8 +230,11 @@ class Driver:
                 time.sleep(LAST_MOMENT)
             began = time.monotonic()
             for event in self._news(follower):
-                yield event
                 if isinstance(event, TrainingFinished | TrainingCancelled):
+                    self.over = True
+                    crew.end(self.asked)
+                yield event
+                if self.over:  # what follows would look into a folder that is gone
                     return
             if lost is not None:
                 for words in follower.errors():
@@ -238,6 +242,7 @@ class Driver:
                 raise _CrewLost(lost or "The workers ended without a word.")
             if self.stop():
                 yield from self._stop(follower, crew)
+                self.over = True
                 yield TrainingCancelled()
                 return
             time.sleep(max(LEAST_SECONDS, BUSY_SHARE * (time.monotonic() - began)))

@@ -26,7 +26,7 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = (0.5, 2.0)
 PADDING = 16
 """Bytes that client-side encryption adds at most: a listing tells the size of what is stored."""
-PARALLEL = 4
+PARALLEL = 8
 """Threads of a transfer; each holds a piece of 8 MB where the storage is read in pieces."""
 COPY_BYTES = 1 << 20
 _SPECIAL = re.compile(r"[.^$*+?{}\[\]\\|()]")
