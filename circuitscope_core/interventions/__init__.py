@@ -16,6 +16,11 @@ from circuitscope_core.interventions.intervene import (
 )
 from circuitscope_core.interventions.many import ManyResults, intervene_many
 from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.prediction import (
+    PredictedChanges,
+    predict_direct,
+    predict_total,
+)
 
 __all__ = [
     "Change",
@@ -27,11 +32,14 @@ __all__ = [
     "InterventionResult",
     "ManyResults",
     "Mode",
+    "PredictedChanges",
     "TokenIntervention",
     "change_nodes",
     "continue_prompt",
     "intervene",
     "intervene_many",
     "intervene_on",
+    "predict_direct",
+    "predict_total",
     "run_clean",
 ]
