@@ -74,8 +74,8 @@ def open_sources(
 def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
     if item == BUILTIN:
         return BuiltinSource()
-    if isinstance(item, str) and is_stage(item):
-        return StageSource(item, config.text_column, config.max_document_bytes)
+    if isinstance(item, str | Path) and is_stage(item):
+        return StageSource(str(item), config.text_column, config.max_document_bytes)
     if isinstance(item, str | Path):
         return ParquetSource(item, config.text_column, config.max_document_bytes)
     if isinstance(item, DocumentSource):

@@ -19,7 +19,6 @@ from circuitscope_core.stages.problems import explain
 from circuitscope_core.stages.snowflake_stage import SnowparkSession, in_warehouse
 
 ConnectionKind = Literal["warehouse", "container", "secrets", "connections"]
-HOST_SUFFIX = ".snowflakecomputing.com"
 REACH_SECONDS = 2.0
 """How long a host may take to be found and to answer before it is called unreachable."""
 LOGIN_SECONDS = 30.0
@@ -50,16 +49,29 @@ class ConnectionSettings:
         cls, kind: ConnectionKind, parameters: Mapping[str, Any], where: str = ""
     ) -> "ConnectionSettings":
         """Read what can be shown out of the connector's parameters."""
-        account = str(parameters.get("account", ""))
+        account, port = str(parameters.get("account", "")), str(parameters.get("port", 443))
+        if not port.isdecimal():
+            raise StageError(f"The port in {where} is {port!r}; it must be a number.")
+        host = str(parameters.get("host", ""))
         return cls(
             kind,
             account,
             str(parameters.get("user", "")),
-            str(parameters.get("host", "")) or (account + HOST_SUFFIX if account else ""),
-            int(parameters.get("port", 443)),
+            host or _host_of(account, str(parameters.get("region", ""))),
+            int(port),
             where,
             dict(parameters),
         )
+
+
+def _host_of(account: str, region: str) -> str:
+    """Return the host that the connector will call; the region may stand in the account."""
+    if not account:
+        return ""
+    if region and region != "us-west-2":
+        account = f"{account.split('.')[0]}.{region}"
+    in_china = account.partition(".")[2].lower().startswith("cn-")
+    return f"{account}.snowflakecomputing.{'cn' if in_china else 'com'}"
 
 
 def find_connection() -> ConnectionSettings | None:

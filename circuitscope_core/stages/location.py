@@ -79,14 +79,18 @@ class StageLocation:
         """The address as one SQL string with every name quoted: ``'@"DB"."S"."STAGE"/path'``."""
         return quote_text(self._address(quote_identifier))
 
-    def sql_below(self, prefix: str) -> str:
-        """Return the SQL string of what stands below the path and begins with ``prefix``.
+    def address_below(self, prefix: str) -> str:
+        """Return the address, every name quoted, of what is below the path and begins alike.
 
         A slash closes the path: Snowflake goes by prefixes, and without it ``@s/pile`` would stand
         for ``@s/pile2`` too.
         """
         text = self._address(quote_identifier)
-        return quote_text(f"{text}/{prefix}" if self.path or prefix else text)
+        return f"{text}/{prefix}" if self.path or prefix else text
+
+    def sql_below(self, prefix: str) -> str:
+        """Return the SQL string of ``address_below``."""
+        return quote_text(self.address_below(prefix))
 
     def _address(self, write: Callable[[str], str]) -> str:
         *spaces, last = self.names or ("~",)

@@ -48,7 +48,10 @@ def use_session(session: SnowparkSession) -> Iterator[SnowparkSession]:
 
 
 def in_warehouse() -> bool:
-    """Tell whether this is Python inside a warehouse (a stored procedure), without loading any."""
+    """Tell whether this is Python inside a warehouse (a stored procedure), without loading any.
+
+    There Snowpark is loaded before our code runs, since the session is handed over.
+    """
     module = sys.modules.get("snowflake.snowpark._internal.utils")
     return bool(module and module.is_in_stored_procedure())
 
@@ -125,7 +128,7 @@ class StageStore:
         check_name(name)
         what = f"Writing {self._shown(name)}"
         folder, _, last = name.rpartition("/")
-        target = self.location.sql_below(f"{folder}/" if folder else "")
+        target = self._written(f"{folder}/" if folder else "")
         for wait in (*SECONDS_BETWEEN_TRIES, None):
             try:
                 with _named(path, last) as source, use_session(self.session) as session:
@@ -209,7 +212,7 @@ class StageStore:
         return self._sizes[name]
 
     def _fetch(self, name: str, folder: Path) -> Path:
-        target, source = folder / Path(name).name, self.location.sql_below(name)
+        target, source = folder / Path(name).name, self._written(name)
         with use_session(self.session) as session:
             if not self.streams:
                 session.file.get(source, str(folder), parallel=PARALLEL)
@@ -217,6 +220,10 @@ class StageStore:
                 with session.file.get_stream(source) as stream, target.open("wb") as file:
                     shutil.copyfileobj(stream, file, COPY_BYTES)
         return target
+
+    def _written(self, name: str) -> str:
+        # inside a warehouse files are carried by calls and not by SQL: there is no string to quote
+        return self.location.address_below(name) if self.streams else self.location.sql_below(name)
 
     def _path(self, name: str) -> str:
         return f"{self.location.path}/{name}" if self.location.path else name

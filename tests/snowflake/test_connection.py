@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from snowflake.connector.util_text import construct_hostname
 
 import circuitscope_core as cs
 from circuitscope_core.stages import (
@@ -30,6 +31,29 @@ def test_settings_are_shown_without_what_proves_the_user():
     )
     assert "hunter2" not in f"{found} {found!r}"
     assert "t0ken" not in f"{found} {found!r}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"account": "org-acc"}, "org-acc.snowflakecomputing.com"),
+        ({"account": "ab123.eu-west-1"}, "ab123.eu-west-1.snowflakecomputing.com"),
+        ({"account": "ab123", "region": "eu-west-1"}, "ab123.eu-west-1.snowflakecomputing.com"),
+        ({"account": "ab123", "region": "us-west-2"}, "ab123.snowflakecomputing.com"),
+        ({"account": "ab123.cn-north-1"}, "ab123.cn-north-1.snowflakecomputing.cn"),
+        ({"account": "ab123", "host": "private.link"}, "private.link"),
+        ({}, ""),
+    ],
+)
+def test_the_host_is_the_one_that_the_connector_calls(settings, host):
+    assert ConnectionSettings.of("connections", settings).host == host
+    if "account" in settings and "host" not in settings:
+        assert construct_hostname(settings.get("region"), settings["account"]) == host
+
+
+def test_a_port_that_is_no_number_is_told():
+    with pytest.raises(cs.StageError, match="The port in f is 'x'"):
+        ConnectionSettings.of("connections", {"port": "x"}, "f")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +157,7 @@ def test_sources_that_begin_with_an_at_sign_are_stages():
     (source,) = open_sources("@s/pile", cs.CorpusConfig(text_column="body", max_document_bytes=9))
     assert source == StageSource("@s/pile", "body", 9)
     assert source.name == "@s/pile"
+    assert open_sources(Path("@s/pile"), cs.CorpusConfig()) == (StageSource("@s/pile"),)
 
 
 @pytest.mark.parametrize("ahead", [0, 700, 100_000])
