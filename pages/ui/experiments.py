@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions import (
     CleanPass,
     Continuation,
@@ -41,10 +42,23 @@ def handles_of(shown: Shown, steps: tuple[Step, ...]) -> tuple[Handle, ...]:
     """Return what steps stand for in the graph; nodes that are not there any more are left out."""
     found = []
     for step in steps:
-        nodes = tuple(dict.fromkeys(n for name in step.nodes for n in members_of(shown, name)))
+        nodes = tuple(dict.fromkeys(n for name in step.nodes for n in nodes_of(shown, name)))
         if nodes:
             found.append(Handle(nodes, step.how, step.strength))
     return tuple(found)
+
+
+def nodes_of(shown: Shown, name: str) -> tuple[int, ...]:
+    """Return the graph's nodes behind a name, features that pruning dropped included."""
+    found = members_of(shown, name)
+    parts = name.split("_")
+    if found or len(parts) != 3 or not all(part.isdigit() for part in parts):
+        return found
+    layer, feature, position = map(int, parts)
+    try:
+        return (shown.pruned.graph.index_of_feature(layer, position, feature),)
+    except GraphError:
+        return ()
 
 
 def clean_pass(shown: Shown) -> CleanPass:
