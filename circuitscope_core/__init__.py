@@ -65,7 +65,7 @@ from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.runs import TrainingRun, launch
+from circuitscope_core.runs import PromptTraced, TrainingRun, attribute_many, launch
 from circuitscope_core.supernodes import (
     CollapsedGraph,
     Supernode,
@@ -124,6 +124,7 @@ __all__ = [
     "NotesError",
     "ParquetSource",
     "PromptError",
+    "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
     "ReplacementModel",
@@ -139,6 +140,7 @@ __all__ = [
     "TranscoderTraining",
     "Transformer",
     "attribute",
+    "attribute_many",
     "attribution_steps",
     "cluster_features",
     "collapse_graph",

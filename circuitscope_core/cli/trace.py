@@ -10,6 +10,7 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
+from circuitscope_core.errors import ConfigError, PromptError
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.view import layout_graph
 
@@ -26,11 +27,22 @@ def add_trace(commands: Commands) -> None:
     parser.add_argument("--edge-threshold", type=float, default=0.98)
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
     parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        help="trace every line of this file instead; in a .jsonl file each is a JSON string",
+    )
+    parser.add_argument("--out", type=Path, help="with --prompts: folder for graphs and table")
+    parser.add_argument(
+        "--backend", default="local", help="with --prompts: local, procs:2, ray:2 or ray:2@auto"
+    )
     parser.set_defaults(run=run_trace)
 
 
 def run_trace(options: argparse.Namespace) -> int:
-    """Trace one prompt."""
+    """Trace one prompt, or each of a file."""
+    if options.prompts:
+        return trace_many(options)
     started = time.perf_counter()
     bundle = cs.load_bundle(options.bundle)
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
@@ -56,6 +68,55 @@ def run_trace(options: argparse.Namespace) -> int:
     if options.graph and not options.json:
         write(f"Wrote {options.graph}")
     return 0
+
+
+def trace_many(options: argparse.Namespace) -> int:
+    """Trace each prompt of a file; the status tells whether all of them could be."""
+    if options.out is None:
+        raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+    config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
+    prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
+    n_failed = 0
+    for done in cs.attribute_many(
+        options.bundle,
+        read_prompts(options.prompts),
+        options.out,
+        backend=options.backend,
+        config=config,
+        prune=prune,
+    ):
+        n_failed += bool(done.error)
+        write(json.dumps(vars(done)) if options.json else describe_traced(done))
+    return 1 if n_failed else 0
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Return a file's prompts, one from each line that is not empty.
+
+    Raises:
+        PromptError: If the file cannot be read, or there is no prompt in it.
+    """
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        prompts = [json.loads(line) for line in lines] if path.suffix == ".jsonl" else lines
+    except (OSError, ValueError) as error:
+        raise PromptError(f"The prompts in {path} cannot be read: {error}") from error
+    wrong = next((prompt for prompt in prompts if not isinstance(prompt, str)), None)
+    if wrong is not None or not prompts:
+        problem = f"holds {wrong!r}, which is no JSON string" if prompts else "is empty"
+        raise PromptError(f"{path} {problem}; write one prompt a line.")
+    return prompts
+
+
+def describe_traced(done: cs.PromptTraced) -> str:
+    """Return a line about one prompt of many."""
+    place = f"{done.number + 1}/{done.n_prompts} {done.prompt!r}"
+    if done.error:
+        return f"{place}: {done.error}"
+    return (
+        f"{place} → “{done.prediction}” {done.probability:.1%}; {done.n_nodes:,} nodes, "
+        f"replacement {done.scores['replacement']:.3f}, {done.graph}"
+    )
 
 
 def summarize(

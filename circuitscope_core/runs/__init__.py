@@ -20,14 +20,17 @@ from circuitscope_core.runs.background import (
     training_state,
 )
 from circuitscope_core.runs.handle import TrainingRun, launch
+from circuitscope_core.runs.many_prompts import PromptTraced, attribute_many
 from circuitscope_core.runs.run import run_training
 
 __all__ = [
     "Backend",
     "BackendChoice",
+    "PromptTraced",
     "TrainingRequest",
     "TrainingRun",
     "TrainingState",
+    "attribute_many",
     "available_backends",
     "begun_backend",
     "begun_config",

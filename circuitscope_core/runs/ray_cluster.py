@@ -236,7 +236,18 @@ def worker_loop(told: dict[str, Any]) -> None:
 
 @contextmanager
 def ray_site(backend: Backend) -> Iterator[RaySite]:
-    """Connect to a cluster, or start one; what was started is ended again.
+    """Lend a cluster to train in.
+
+    Raises:
+        TrainingError: If there is no cluster at the address.
+    """
+    with connected(backend):
+        yield RaySite(backend.n_workers)
+
+
+@contextmanager
+def connected(backend: Backend) -> Iterator[Any]:
+    """Connect to a cluster, or start one, and lend the module; what was started is ended again.
 
     Raises:
         TrainingError: If there is no cluster at the address.
@@ -264,7 +275,7 @@ def ray_site(backend: Backend) -> Iterator[RaySite]:
                 "ray start --head, or name its address."
             ) from error
         try:
-            yield RaySite(backend.n_workers)
+            yield ray
         finally:
             ray.shutdown()
 

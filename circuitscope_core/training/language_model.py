@@ -68,6 +68,7 @@ class LanguageModelTrainer:
             [{"params": reads}, {"params": writes, "writes": True}],
             lr=self.settings.muon_learning_rate,
             weight_decay=self.settings.muon_weight_decay,
+            workers=self.workers,
         )
         self.adam = torch.optim.AdamW(
             rest, lr=self.settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True

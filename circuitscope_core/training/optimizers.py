@@ -1,10 +1,12 @@
 """Optimisers and learning-rate schedules of both trainings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from circuitscope_core.training.workers import ALONE, Workers
 
 MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Quintic Newton-Schulz step that pushes singular values towards 1."""
@@ -35,11 +37,18 @@ class Muon(torch.optim.Optimizer):
     parameter group with ``writes=True``. Matrices of one size are handled as one batch. ``x @ W``
     is the convention here, so that an update grows with ``sqrt(cols / rows)`` where a matrix widens
     its input. Weight decay is decoupled: each step takes ``lr * weight_decay`` of the weight away.
+    Workers, whose gradients are the same, share the matrices among them.
     """
 
     def __init__(
-        self, params: Any, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Any,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        workers: Workers = ALONE,
     ) -> None:
+        self.workers = workers
         settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "writes": False}
         super().__init__(params, settings)
 
@@ -54,8 +63,11 @@ class Muon(torch.optim.Optimizer):
                     direction = self._as_matrix(self._direction(weight, group), group)
                     shape = tuple(sorted(direction.shape))
                     by_shape.setdefault(shape, []).append((weight, direction, group))
-        for items in by_shape.values():
-            updates = orthogonalize(torch.stack([_widened(direction) for _, direction, _ in items]))
+        stacks = [
+            torch.stack([_widened(direction) for _, direction, _ in items])
+            for items in by_shape.values()
+        ]
+        for items, updates in zip(by_shape.values(), self._orthogonalized(stacks), strict=True):
             for (weight, direction, group), update in zip(items, updates, strict=True):
                 rows, cols = direction.shape
                 turned = update if rows <= cols else update.mT
@@ -63,6 +75,19 @@ class Muon(torch.optim.Optimizer):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(change, alpha=-group["lr"] * max(1.0, cols / rows) ** 0.5)
         return loss
+
+    def _orthogonalized(self, stacks: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Orthogonalise every matrix of every stack; each worker does its share."""
+        rank, world = self.workers.rank, self.workers.world
+        if world == 1:
+            return [orthogonalize(stack) for stack in stacks]
+        flat = torch.zeros(sum(stack.numel() for stack in stacks))
+        parts = flat.split([stack.numel() for stack in stacks])
+        updates = [part.view_as(stack) for part, stack in zip(parts, stacks, strict=True)]
+        for update, stack in zip(updates, stacks, strict=True):
+            update[rank::world] = orthogonalize(stack[rank::world])
+        self.workers.add_up(flat)
+        return updates
 
     def _direction(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:
         """Return the gradient with Nesterov momentum."""

@@ -219,8 +219,10 @@ class _Step:
         _grad(transcoder.b_enc)[layer] = active.total(right) - own * push
         decoder = active.sum_by_feature(acts, at_outputs)
         tiny = torch.finfo(norms.dtype).tiny
-        decoder.addcmul_(decoders, (norm_gradient / norms.clamp(min=tiny))[:, None])
-        _grad(transcoder.W_dec[layer]).copy_(decoder.view_as(transcoder.W_dec[layer]))
+        by_norm = (norm_gradient / norms.clamp(min=tiny))[:, None]
+        torch.addcmul(
+            decoder, decoders, by_norm, out=_grad(transcoder.W_dec[layer]).view_as(decoder)
+        )
         pull = self._threshold_pull(layer, at_outputs, rate)
         _grad(transcoder.log_threshold)[layer] = pull + push * threshold * n_silent
         return bent.sum() / batch, (below * norms).sum() / batch
