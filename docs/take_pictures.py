@@ -10,6 +10,8 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pages.ui.address import write_subgraph
+from pages.ui.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
 from tests.browser.test_graph import first_feature, graph_frame, point_of
 
@@ -19,6 +21,7 @@ WAIT = 60_000
 NAMES = (
     *("home", "train", "prompt", "graph", "compare", "gallery"),
     *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
+    *("intervene", "debug", "faithfulness", "stage"),
 )
 """In the order in which they are taken; ``docs/interface.md`` shows them all."""
 
@@ -142,6 +145,22 @@ def take_below(page, url, theme):
     take_file(page, url, theme)
 
 
+def take_interventions(page, url, theme):
+    """Take the acronym story: the first letter's feature switched off, and a failure debugged."""
+    subgraph = write_subgraph(State(steps=(Step(("0_1823_39", "2_1805_39"), "ablate"),)))
+    open_graph(page, url, f"?view=groups&subgraph={subgraph}")
+    page.get_by_text("The last change at other strengths").wait_for(timeout=WAIT)
+    settle(page)
+    take(page, "intervene", theme)
+    page.goto(f"{url}/debug")
+    page.get_by_text("What pushes").wait_for(timeout=WAIT)
+    page.get_by_role("combobox", name="Skill").click()
+    page.get_by_role("option", name="Capitals").click()
+    page.get_by_text("Where it fires most").first.wait_for(timeout=WAIT)
+    settle(page, 3)
+    take(page, "debug", theme)
+
+
 def take_file(page, url, theme):
     """Take a graph that was downloaded and opened again."""
     open_graph(page, url)
@@ -169,6 +188,7 @@ def main():
             take_pages(page, url, theme)
             take_canvas(page, url, theme)
             take_below(page, url, theme)
+            take_interventions(page, url, theme)
             page.close()
         browser.close()
 
