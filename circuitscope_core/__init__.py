@@ -51,6 +51,7 @@ from circuitscope_core.errors import (
 )
 from circuitscope_core.exam import ExamResult, take_exam
 from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
+from circuitscope_core.faithfulness import FaithfulnessReport, measure_faithfulness
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.global_weights import (
     GlobalWeight,
@@ -103,6 +104,7 @@ __all__ = [
     "EdgePath",
     "ExamResult",
     "Example",
+    "FaithfulnessReport",
     "FeatureCard",
     "FeatureCardConfig",
     "FeatureCards",
@@ -157,6 +159,7 @@ __all__ = [
     "launch",
     "load_bundle",
     "load_transcoder",
+    "measure_faithfulness",
     "measure_global_weights",
     "measure_localization",
     "parse_graph_json",

@@ -33,6 +33,7 @@ ROOMS = [
     "supernodes",
     "interventions",
     "debugging",
+    "faithfulness",
     "localization",
     "bundle",
     "view",

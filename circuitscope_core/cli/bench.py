@@ -5,6 +5,7 @@ import json
 import time
 
 import circuitscope_core as cs
+from circuitscope_core.cli.faithfulness import bench_faithfulness
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.skills import SKILLS, exam
 
@@ -12,19 +13,23 @@ from circuitscope_core.skills import SKILLS, exam
 def add_bench(commands: Commands) -> None:
     """Describe ``bench``."""
     parser = commands.add_parser(
-        "bench", help="time attribution, take the exam of skills, or score graphs on its evidence"
+        "bench",
+        help="time attribution, take the exam of skills, score graphs on its evidence, or hold "
+        "them against what the model does",
     )
     add_bundle(parser)
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("speed", "exam", "localization"),
+        choices=("speed", "exam", "localization", "faithfulness"),
         default="speed",
         help="what to measure (default: speed)",
     )
     parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
+    parser.add_argument("--source", help="text of the training, for faithfulness")
+    parser.add_argument("--prompts", type=int, default=100, help="prompts for faithfulness")
     parser.set_defaults(run=run_bench)
 
 
@@ -33,6 +38,8 @@ def run_bench(options: argparse.Namespace) -> int:
     bundle = cs.load_bundle(options.bundle)
     if options.what == "speed":
         return time_attribution(bundle, options)
+    if options.what == "faithfulness":
+        return bench_faithfulness(bundle, options)
     questions = {skill: exam(skill, options.questions) for skill in SKILLS}
     rows: dict[str, dict[str, float]] = {}
     for skill, asked in questions.items():

@@ -105,8 +105,9 @@ def _check_token(item: TokenIntervention, n_pos: int, d_vocab: int) -> None:
 def deltas_of(clean: CleanPass, sets: Sequence[Sequence[Change]]) -> Deltas:
     """Return what sets of checked changes add, all else being as in the clean pass."""
     config = clean.replacement.transcoder.config
-    embedded = torch.zeros(len(sets), clean.n_pos, config.d_model)
-    outputs = torch.zeros(len(sets), config.n_layers, clean.n_pos, config.d_model)
+    like = clean.record.logits
+    embedded = like.new_zeros(len(sets), clean.n_pos, config.d_model)
+    outputs = like.new_zeros(len(sets), config.n_layers, clean.n_pos, config.d_model)
     _add_features(clean, sets, outputs)
     W_E = clean.replacement.model.embed.W_E.detach()
     for number, changes in enumerate(sets):

@@ -29,16 +29,21 @@ def predict_direct(
     return -(graph.adjacency @ losses)
 
 
-def predict_total(graph: AttributionGraph, losses: Float[Tensor, " n_nodes"]) -> PredictedChanges:
+def predict_total(
+    graph: AttributionGraph,
+    losses: Float[Tensor, " n_nodes"],
+    thresholds: Float[Tensor, " n_features"] | None = None,
+) -> PredictedChanges:
     """Let a loss go on: a feature that gets less gives less to all that it feeds.
 
-    Attention and norms stay frozen. A feature whose pre-activation falls to 0 gives nothing; one
-    that stays above is taken to be linear, its threshold aside. Features in ``losses`` that are not
-    0 are held where they are.
+    Attention and norms stay frozen. A feature whose pre-activation falls to its threshold gives
+    nothing; one that stays above is linear. Features in ``losses`` that are not 0 are held where
+    they are.
 
     Args:
         graph: The graph.
         losses: Share of each source's effect that is taken away by hand; below 0 it grows.
+        thresholds: Of each feature node; 0 where None.
     """
     total = losses.clone()
     held = losses != 0
@@ -50,6 +55,8 @@ def predict_total(graph: AttributionGraph, losses: Float[Tensor, " n_nodes"]) ->
             continue
         changes[rows] = -(graph.adjacency[rows] @ total)
         lost = (-changes[rows] / graph.activations[rows]).clamp(max=1)
+        if thresholds is not None:
+            lost[graph.activations[rows] + changes[rows] <= thresholds[rows]] = 1
         total[rows] = torch.where(held[rows], losses[rows], lost)
     outputs = torch.arange(graph.n_nodes)[graph.logit_nodes]
     changes[outputs] = -(graph.adjacency[outputs] @ total)

@@ -43,12 +43,28 @@ def run_clamped(
 
 
 def run_iterative(
-    clean: CleanPass, sets: Sequence[Sequence[Change]], deltas: Deltas
+    clean: CleanPass,
+    sets: Sequence[Sequence[Change]],
+    deltas: Deltas,
+    *,
+    freeze_patterns: bool = False,
+    added: Float[Tensor, "batch n_layers n_pos d_model"] | None = None,
 ) -> Activations:
-    """Run on features that are encoded again, plus the clean reconstruction errors."""
+    """Run on features that are encoded again, plus the clean reconstruction errors.
+
+    Args:
+        clean: The clean pass.
+        sets: What is set by hand in each run.
+        deltas: Of the same sets; what they add to MLP outputs is encoded again and not read.
+        freeze_patterns: True takes attention patterns from the clean pass: the local replacement
+            model, but for the norms, which still follow the stream.
+        added: Added to MLP outputs besides.
+    """
     transcoder = clean.replacement.transcoder
     read_point = transcoder.config.read_point
     errors = _scaled_errors(clean, sets)
+    if added is not None:
+        errors = errors + added
     written: list[Tensor] = []
 
     def replace_mlp(site: MlpSite) -> Tensor:
@@ -66,7 +82,11 @@ def run_iterative(
         return out
 
     return clean.replacement.model.record(
-        _repeated(clean, len(sets)), edit_mlp=replace_mlp, embed_change=deltas.embedded
+        _repeated(clean, len(sets)),
+        edit_mlp=replace_mlp,
+        embed_change=deltas.embedded,
+        frozen=clean.record if freeze_patterns else None,
+        freeze_norms=False,
     )
 
 
