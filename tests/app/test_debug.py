@@ -63,3 +63,15 @@ def test_a_prompt_of_ones_own_that_is_right_leaves_nothing_to_do():
     assert "nothing to turn" in at.error[0].value
     at.text_input(key="debug_wanted").set_value("K").run()
     assert metrics(at)["It should say"] == "“K”"
+
+
+def test_the_graphs_truth_is_measured_on_the_home_page():
+    at = AppTest.from_file(ROOT / "app.py", default_timeout=200).run()
+    at.button(key="home_trust_measure").click().run()
+    assert not at.exception
+    figures = next(item.value for item in at.dataframe if "Interval" in item.value)
+    assert figures["Graph"].between(-1, 10).all()
+    streams = figures[figures["Figure"].str.contains("stream one layer on: cosine")]
+    assert streams["Graph"].iloc[0] > 0.8
+    assert streams["Asked"].iloc[0] == 0.9
+    assert any("largest error of" in item.value for item in at.caption)
