@@ -326,6 +326,7 @@
       if (!net) return
       cs.fillPanel(ui.panel, state, actions)
       redraw()
+      globalThis.performance.mark('cs-changed')
     }
 
     // next: text (the view's JSON), opening (what the page wants chosen), dark, height, canUndo, changes
@@ -401,7 +402,8 @@
     const pinned = () => [...state.pinned]
     const canvas = () => ui.net.querySelector('canvas')
     const hasCard = () => ui.card.classList.contains('cs-on')
+    const changes = () => [...state.changes]
     const counts = () => ({ edges: state.picture.links.length, leftOut: state.picture.n_edges_left_out })
-    return { update, destroy, place, hovered, pinned, canvas, hasCard, counts, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
+    return { update, destroy, place, hovered, pinned, canvas, hasCard, counts, changes, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
   }
 })(globalThis.CircuitScope)
