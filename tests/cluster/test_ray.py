@@ -21,6 +21,7 @@ from tests.cluster.trainings import (
     run,
     wait_until,
 )
+from tests.unit.test_bundle import make_bundle
 
 pytest.importorskip("ray", reason="Ray is not installed: requirements-cluster.txt")
 pytestmark = [
@@ -104,6 +105,18 @@ def test_a_training_moves_from_a_cluster_to_this_machine(tmp_path):
     alone = plan_of(tmp_path, "alone", longer_config(200_000))
     run(alone, "local")
     assert_same_training(plan.out, alone.out)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_traces_many_prompts_in_their_order(tmp_path):
+    bundle = cs.save_bundle(make_bundle(), tmp_path / "tiny")
+    prompts = ["The (N", "", "A cat"]
+    alone = list(cs.attribute_many(bundle, prompts, tmp_path / "alone"))
+    done = list(cs.attribute_many(bundle, prompts, tmp_path / "far", backend="ray:2@auto"))
+    for one, other in zip(done, alone, strict=True):
+        assert (one.prompt, one.error, one.graph) == (other.prompt, other.error, other.graph)
+        assert one.scores == pytest.approx(other.scores, rel=1e-4)
+    assert cs.read_graph_file(tmp_path / "far" / "00002.json").prompt == "A cat"
 
 
 def test_where_there_is_no_cluster_the_error_says_what_to_start(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.runs import (
     TrainingRequest,
+    begun_backend,
     begun_config,
     begun_sources,
     cancel_training,
@@ -19,7 +20,7 @@ from circuitscope_core.runs import (
     start_training,
     training_state,
 )
-from circuitscope_core.training import PhaseStarted, Progress
+from circuitscope_core.training import PHASES, PhaseStarted, Progress
 from tests.texts import tiny_config, write_parquet
 
 pytestmark = pytest.mark.slow
@@ -102,3 +103,27 @@ def test_a_speed_that_cannot_be_measured_says_why(monkeypatch):
     )
     with pytest.raises(cs.TrainingError, match=r"could not be measured: .*no_such"):
         measure_speed_apart(tiny_config())
+
+
+def test_a_launched_training_is_held_by_a_handle(request_, tmp_path):
+    run = cs.launch(
+        tiny_config(), request_.sources, tmp_path / "models" / "held", backend="procs:2"
+    )
+    events = list(run.events())
+    phases = [event.phase for event in events if isinstance(event, PhaseStarted)]
+    assert phases == list(PHASES)
+    assert run.state().status == "none"
+    assert run.result().metadata.name == "held"
+    assert list(run.events())[-1] == events[-1]
+    assert not run.cancel()
+
+
+def test_the_result_of_a_cancelled_training_is_an_error_and_another_launch_goes_on(request_):
+    run = cs.launch(request_.config, request_.sources, request_.out)
+    assert next(event for event in run.events() if isinstance(event, Progress))
+    assert run.cancel()
+    with pytest.raises(cs.TrainingError, match=r"'mine' is not trained\. Stopped on request"):
+        run.result()
+    assert begun_backend(request_.folder) == ("local", None)
+    again = cs.launch(request_.config, request_.sources, request_.out)
+    assert again.result().metadata.name == "mine"
