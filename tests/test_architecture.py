@@ -34,6 +34,7 @@ ROOMS = [
     "interventions",
     "debugging",
     "localization",
+    "known_circuits",
     "bundle",
     "view",
     "export",

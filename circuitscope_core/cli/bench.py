@@ -5,6 +5,7 @@ import json
 import time
 
 import circuitscope_core as cs
+from circuitscope_core.cli.circuits import add_circuit_options, run_circuits
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.skills import SKILLS, exam
 
@@ -18,18 +19,21 @@ def add_bench(commands: Commands) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("speed", "exam", "localization"),
+        choices=("speed", "exam", "localization", "circuits"),
         default="speed",
         help="what to measure (default: speed)",
     )
     parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
+    add_circuit_options(parser)
     parser.set_defaults(run=run_bench)
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Measure what was asked for on a bundle."""
+    """Measure what was asked for, on a bundle or on compiled programs."""
+    if options.what == "circuits":
+        return run_circuits(options)
     bundle = cs.load_bundle(options.bundle)
     if options.what == "speed":
         return time_attribution(bundle, options)
