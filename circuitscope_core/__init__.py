@@ -47,6 +47,7 @@ from circuitscope_core.errors import (
     GraphFileError,
     NotesError,
     PromptError,
+    ScoreError,
     StageError,
     TrainingError,
 )
@@ -142,6 +143,7 @@ __all__ = [
     "PruneConfig",
     "PrunedGraph",
     "ReplacementModel",
+    "ScoreError",
     "StageError",
     "StageSource",
     "Supernode",

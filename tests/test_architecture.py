@@ -39,6 +39,7 @@ ROOMS = [
     "view",
     "export",
     "graph_file",
+    "scoring",
     "notes",
     "pipeline",
     "runs",

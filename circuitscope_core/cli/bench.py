@@ -1,4 +1,4 @@
-"""``bench``: how fast attribution is, and what a model and its graphs are worth."""
+"""``bench``: how fast attribution is, and what a model, its graphs and others' are worth."""
 
 import argparse
 import json
@@ -6,7 +6,8 @@ import time
 
 import circuitscope_core as cs
 from circuitscope_core.cli.circuits import add_circuit_options, run_circuits
-from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.output import DEFAULT_BUNDLE, EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.score import add_score_options, run_score
 from circuitscope_core.skills import SKILLS, exam
 
 
@@ -19,22 +20,25 @@ def add_bench(commands: Commands) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("speed", "exam", "localization", "circuits"),
+        choices=("speed", "exam", "localization", "circuits", "score"),
         default="speed",
         help="what to measure (default: speed)",
     )
     parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
+    add_score_options(parser)
     add_circuit_options(parser)
-    parser.set_defaults(run=run_bench)
+    parser.set_defaults(run=run_bench, bundle=None)  # a file is scored without a bundle
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Measure what was asked for, on a bundle or on compiled programs."""
+    """Measure what was asked for: a bundle, compiled programs, or graph files."""
     if options.what == "circuits":
         return run_circuits(options)
-    bundle = cs.load_bundle(options.bundle)
+    if options.what == "score":
+        return run_score(options)
+    bundle = cs.load_bundle(options.bundle or DEFAULT_BUNDLE)
     if options.what == "speed":
         return time_attribution(bundle, options)
     questions = {skill: exam(skill, options.questions) for skill in SKILLS}

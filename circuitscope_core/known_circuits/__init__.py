@@ -26,7 +26,7 @@ from circuitscope_core.known_circuits.program import (
     load_program,
 )
 from circuitscope_core.known_circuits.training import PROGRAM_TRAINING, train_on_program
-from circuitscope_core.known_circuits.truth import live_edges
+from circuitscope_core.known_circuits.truth import live_edges, live_node_edges
 
 __all__ = [
     "PROGRAM_TRAINING",
@@ -41,6 +41,7 @@ __all__ = [
     "component_flows",
     "find_programs",
     "live_edges",
+    "live_node_edges",
     "load_program",
     "measure_circuit",
     "oracle_replacement",

@@ -5,7 +5,7 @@ component's writes are kept apart, and the compiler's own list of edges.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,24 +50,64 @@ def live_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[
     for an MLP, through a neuron that is active; for a value, where the head attends; for a query
     or a key, where the product with some key, or the query, is not 0. An edge that the compiler
     made and that carries exactly 0 on the input is not live.
+
+    Args:
+        program: The program.
+        token_ids: The input, the opening token first.
     """
     done = _run(program, token_ids)
-    last = len(token_ids) - 1
     live: set[ComponentEdge] = set()
-    waiting: list[Reader] = [(OUTPUT, last)]
+    waiting: list[Reader] = [(OUTPUT, len(token_ids) - 1)]
     seen = set(waiting)
     while waiting:
-        reader = waiting.pop()
-        for item in program.edges:
-            if item.edge.dst != reader[0]:
-                continue
-            for position in _live_positions(program, done, item, reader[1]):
-                live.add(item.edge)
-                source = (item.edge.src, position)
-                if source not in seen and item.edge.src not in (EMBED, POSITIONS):
+        for edge, position in _sources(program, done, waiting.pop()):
+            live.add(edge)
+            source = (edge.src, position)
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return frozenset(live)
+
+
+def live_node_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[ComponentEdge]:
+    """Return what a graph whose nodes are tokens, features and outputs can show of the circuit.
+
+    As ``live_edges``, with attention frozen: queries and keys are not followed, what a head carried
+    counts as an edge from the head's source to whatever reads the head, and position embeddings
+    are no nodes.
+    """
+    done = _run(program, token_ids)
+    live: set[ComponentEdge] = set()
+    waiting: list[Reader] = [(OUTPUT, len(token_ids) - 1)]
+    seen = set(waiting)
+    while waiting:
+        entered = list(_sources(program, done, waiting.pop()))
+        while entered:
+            edge, position = entered.pop()
+            if "H" in edge.src:
+                carried = _sources(program, done, (edge.src, position))
+                entered += [
+                    (replace(edge, src=inner.src), place)
+                    for inner, place in carried
+                    if inner.slot == "v"
+                ]
+            elif edge.src != POSITIONS:
+                live.add(edge)
+                source = (edge.src, position)
+                if source not in seen:
                     seen.add(source)
                     waiting.append(source)
     return frozenset(live)
+
+
+def _sources(
+    program: CompiledProgram, done: _Pass, reader: Reader
+) -> Iterator[tuple[ComponentEdge, int]]:
+    """Yield what a component reads for a position: live edges, and where each source wrote."""
+    for item in program.edges:
+        if item.edge.dst == reader[0]:
+            for position in _live_positions(program, done, item, reader[1]):
+                yield item.edge, position
 
 
 def _live_positions(
