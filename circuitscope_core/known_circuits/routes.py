@@ -118,6 +118,12 @@ def _through_heads(
 ) -> tuple[list[Route], Float[Tensor, "n_seen d_model n_longer"]]:
     """Return the routes that stay in place at a layer and those through each of its heads."""
     queries, columns = gradient.any(dim=1).nonzero().T
+    n_longer = len(routes) + context.frozen.n_heads * len(queries)
+    if n_longer > MAX_ROUTES:  # said before memory is taken for them
+        raise CircuitError(
+            f"There are up to {n_longer:,} routes through the heads; at most {MAX_ROUTES:,} are "
+            "followed. Known circuits are looked for in small models and short inputs."
+        )
     alone = gradient.new_zeros(*gradient.shape[:2], len(queries))
     every = torch.arange(len(queries))
     alone[queries, :, every] = gradient[queries, :, columns]
@@ -129,11 +135,6 @@ def _through_heads(
         for index in every[used].tolist():
             hop = Hop(layer, head, int(queries[index]))
             longer.append((hop, *routes[int(columns[index])]))
-    if len(longer) > MAX_ROUTES:
-        raise CircuitError(
-            f"There are {len(longer):,} routes through the heads; at most {MAX_ROUTES:,} are "
-            "followed. Known circuits are looked for in small models and short inputs."
-        )
     return longer, torch.cat(carried, dim=2)
 
 

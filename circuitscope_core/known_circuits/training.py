@@ -24,14 +24,14 @@ from circuitscope_core.training.batches import step_rng
 from circuitscope_core.transcoder import CrossLayerTranscoder
 
 PROGRAM_TRAINING = TranscoderTraining(
-    n_tokens=600_000,
+    n_tokens=2_000_000,
     batch_size=512,
     buffer_sequences=4_096,
     target_l0=0.0,
     sparsity_coefficient=0.05,
     initial_rate=0.1,
 )
-"""Programs have few neurons and no noise: little sparsity is asked for, seconds are enough."""
+"""Programs have few neurons and no noise: little sparsity is asked for, half a minute is enough."""
 
 FEATURES_PER_NEURON, FEWEST_FEATURES = 2, 64
 

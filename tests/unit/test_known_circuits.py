@@ -265,6 +265,12 @@ def test_a_graph_whose_edges_are_not_its_models_is_refused(program):
         cs.component_flows(graph)
 
 
+def test_more_routes_than_can_be_followed_are_refused():
+    graph = cs.attribute(tiny_replacement(n_layers=3), "a prompt of thirty tokens, so")
+    with pytest.raises(CircuitError, match="routes through the heads; at most"):
+        cs.component_flows(graph)
+
+
 def test_the_tokenizer_reads_words(program):
     tokenizer = oracle_replacement(program).tokenizer
     assert tokenizer.encode("b a") == [2, 1]
