@@ -24,8 +24,9 @@ from circuitscope_core.scoring import (
 )
 from circuitscope_core.skills import exam
 from tests.samples import PROMPT, tiny_replacement
+from tests.unit.program_samples import edge, write_program
 from tests.unit.test_bundle import make_bundle
-from tests.unit.test_known_circuits import edge, trace, write_program
+from tests.unit.test_known_circuits import trace
 
 WHOLE = {"node_threshold": 1.0, "edge_threshold": 1.0}
 
