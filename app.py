@@ -8,6 +8,7 @@ st.navigation(
         st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
         st.Page("pages/prompt.py", title="Prompt", icon=":material/edit:"),
         st.Page("pages/graph.py", title="Graph", icon=":material/account_tree:"),
+        st.Page("pages/debug.py", title="Debug", icon=":material/bug_report:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("pages/gallery.py", title="Gallery", icon=":material/photo_library:"),
     ],

@@ -39,6 +39,7 @@ from circuitscope_core.config import (
 from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
 from circuitscope_core.errors import (
     BundleError,
+    CircuitError,
     CircuitScopeError,
     ConfigError,
     CorpusError,
@@ -46,11 +47,13 @@ from circuitscope_core.errors import (
     GraphFileError,
     NotesError,
     PromptError,
+    ScoreError,
     StageError,
     TrainingError,
 )
 from circuitscope_core.exam import ExamResult, take_exam
 from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
+from circuitscope_core.faithfulness import FaithfulnessReport, measure_faithfulness
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.global_weights import (
     GlobalWeight,
@@ -61,6 +64,16 @@ from circuitscope_core.global_weights import (
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.graph_file import GraphFile, parse_graph_json, read_graph_file
 from circuitscope_core.interventions import Intervention, InterventionResult, intervene
+from circuitscope_core.known_circuits import (
+    CircuitScore,
+    CompiledProgram,
+    ComponentEdge,
+    component_flows,
+    live_edges,
+    load_program,
+    measure_circuit,
+    oracle_replacement,
+)
 from circuitscope_core.localization import Localization, measure_localization
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
@@ -90,9 +103,13 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "ByteTokenizer",
+    "CircuitError",
     "CircuitScopeError",
+    "CircuitScore",
     "CollapsedGraph",
     "Comparison",
+    "CompiledProgram",
+    "ComponentEdge",
     "ConfigError",
     "CorpusConfig",
     "CorpusError",
@@ -103,6 +120,7 @@ __all__ = [
     "EdgePath",
     "ExamResult",
     "Example",
+    "FaithfulnessReport",
     "FeatureCard",
     "FeatureCardConfig",
     "FeatureCards",
@@ -128,6 +146,7 @@ __all__ = [
     "PruneConfig",
     "PrunedGraph",
     "ReplacementModel",
+    "ScoreError",
     "StageError",
     "StageSource",
     "Supernode",
@@ -145,6 +164,7 @@ __all__ = [
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
+    "component_flows",
     "copy_bundle",
     "explain_attention",
     "explain_edge",
@@ -155,10 +175,15 @@ __all__ = [
     "group_by_hand",
     "intervene",
     "launch",
+    "live_edges",
     "load_bundle",
+    "load_program",
     "load_transcoder",
+    "measure_circuit",
+    "measure_faithfulness",
     "measure_global_weights",
     "measure_localization",
+    "oracle_replacement",
     "parse_graph_json",
     "prune_graph",
     "read_graph_file",

@@ -9,6 +9,8 @@
   - TrainingError     a training cannot start, go on or be resumed
   - GraphError        a graph, or what was asked of it, does not hold together
   - GraphFileError    a graph file cannot be opened: every reason, up to the first ten
+  - ScoreError        a graph file lacks what a score needs, or belongs to something else
+  - CircuitError      a compiled program cannot be read, or its circuit not be found
   - NotesError        what a person wrote down cannot be read or kept
 
 Every message says what is wrong, the value, and what to do; pages show it as it is.
@@ -49,6 +51,14 @@ class GraphError(CircuitScopeError):
 
 class GraphFileError(CircuitScopeError):
     """A graph file cannot be opened; the message lists the first ten reasons, one a line."""
+
+
+class ScoreError(CircuitScopeError):
+    """A graph file lacks what a score needs, or belongs to another model, prompt or program."""
+
+
+class CircuitError(CircuitScopeError):
+    """A compiled program cannot be read, or its circuit cannot be looked for in a graph."""
 
 
 class NotesError(CircuitScopeError):

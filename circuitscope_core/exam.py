@@ -23,6 +23,33 @@ class ExamResult:
     """Share of the answers' tokens that are right where those before them are given."""
 
 
+@dataclass(frozen=True)
+class WrongToken:
+    """The first token of an answer that a model gets wrong."""
+
+    index: int
+    """In the answer."""
+    said: int
+    wanted: int
+
+
+@torch.no_grad()
+def first_wrong_token(
+    model: Transformer, tokenizer: Tokenizer, question: SkillPrompt
+) -> WrongToken | None:
+    """Return where a model's answer goes wrong; None if it is right, or too long for the model."""
+    prompt = [tokenizer.separator_id, *tokenizer.encode(question.prompt)]
+    answer = list(tokenizer.encode(question.answer))
+    if len(prompt) + len(answer) > model.config.n_ctx:
+        return None
+    likeliest = model(torch.tensor([prompt + answer])).argmax(dim=-1)[0].tolist()
+    for index, wanted in enumerate(answer):
+        said = likeliest[len(prompt) - 1 + index]
+        if said != wanted:
+            return WrongToken(index, said, wanted)
+    return None
+
+
 @torch.no_grad()
 def take_exam(
     model: Transformer, tokenizer: Tokenizer, questions: Sequence[SkillPrompt]

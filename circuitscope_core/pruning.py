@@ -220,21 +220,42 @@ def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None)
     if features is not None:
         is_error[graph.feature_nodes] = True
         is_error[[node for node in features if node < graph.n_features]] = False
-    influence = propagate(graph.node_layers, graph.logit_weights, graph.adjacency, is_error)
-    tokens = influence[graph.token_nodes].sum()
+    is_token = torch.zeros_like(is_error)
+    is_token[graph.token_nodes] = True
+    return matrix_scores(
+        graph.node_layers, graph.logit_weights, graph.adjacency, is_error, is_token
+    )
+
+
+def matrix_scores(
+    layers: Int[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    adjacency: Float[Tensor, "n n"],
+    is_error: Bool[Tensor, " n"],
+    is_token: Bool[Tensor, " n"],
+) -> GraphScores:
+    """Score any matrix of direct effects, for example a file's: see ``graph_scores``.
+
+    Args:
+        layers: Of each node, -1 for tokens; effects lead to higher layers.
+        weights: Probability at outputs, 0 elsewhere.
+        adjacency: Row: target, column: source.
+        is_error: Nodes that explain nothing.
+        is_token: Nodes that need no explanation.
+    """
+    influence = propagate(layers, weights, adjacency, is_error)
+    tokens = influence[is_token].sum()
     errors = influence[is_error].sum()
-    reach = influence + graph.logit_weights
+    reach = influence + weights
     explained = torch.ones_like(reach)
     for rows in ((reach > 0) & ~is_error).nonzero()[:, 0].split(ROWS_AT_ONCE):
-        effects = graph.adjacency[rows].abs_()
+        effects = adjacency[rows].abs_()
         totals = effects.sum(dim=1).clamp(min=1e-10)
         explained[rows] -= effects[:, is_error].sum(dim=1) / totals
-    has_inputs = ~is_error
-    has_inputs[graph.token_nodes] = False
-    weights = reach * has_inputs
+    has_inputs = reach * ~(is_error | is_token)
     return GraphScores(
         replacement=_share(tokens, tokens + errors),
-        completeness=_share((explained * weights).sum(), weights.sum()),
+        completeness=_share((explained * has_inputs).sum(), has_inputs.sum()),
         completeness_circuit_tracer=_share((explained * reach).sum(), reach.sum()),
     )
 

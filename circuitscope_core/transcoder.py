@@ -23,6 +23,9 @@ from circuitscope_core.errors import ConfigError, GraphError
 INITIAL_TOKENS = 8192
 """Tokens, about, on which the first ``b_enc`` is set."""
 
+CONSTANT = 1e-12
+"""Outputs that vary by a smaller share of their mean square are one constant, and rounding."""
+
 
 class _JumpReLU(torch.autograd.Function):
     """``h`` where it exceeds the threshold, else 0; straight-through gradient for the threshold.
@@ -332,7 +335,10 @@ def measure_scales(
     spread = (targets - means[:, None]).square().sum(dim=2).mean(dim=1)
     size = inputs.square().sum(dim=2).mean(dim=1)
     tiny = torch.finfo(inputs.dtype).tiny
-    target_scales = (d_model / spread.clamp(min=tiny)).sqrt()
+    # an MLP that always writes the same leaves only rounding to scale: it stays as it is
+    rounding = CONSTANT * targets.square().sum(dim=2).mean(dim=1)
+    varies = spread > rounding.clamp(min=tiny)
+    target_scales = torch.where(varies, (d_model / spread.clamp(min=tiny)).sqrt(), 1.0)
     return ActivationScales((d_model / size.clamp(min=tiny)).sqrt(), target_scales, means)
 
 

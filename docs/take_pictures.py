@@ -3,15 +3,23 @@
 Usage: python docs/take_pictures.py
 """
 
+import shutil
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pages.ui.address import write_subgraph
+from pages.ui.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
 from tests.browser.test_graph import first_feature, graph_frame, point_of
+from tests.snowflake.settings import write_settings
+from tests.snowflake.stage_server import stage_server
+from tests.texts import write_parquet
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs"
@@ -19,6 +27,7 @@ WAIT = 60_000
 NAMES = (
     *("home", "train", "prompt", "graph", "compare", "gallery"),
     *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
+    *("intervene", "debug", "trust", "stage"),
 )
 """In the order in which they are taken; ``docs/interface.md`` shows them all."""
 
@@ -142,6 +151,51 @@ def take_below(page, url, theme):
     take_file(page, url, theme)
 
 
+def take_interventions(page, url, theme):
+    """Take the acronym story: the first letter's feature switched off, and a failure debugged."""
+    subgraph = write_subgraph(State(steps=(Step(("0_1823_39", "2_1805_39"), "ablate"),)))
+    open_graph(page, url, f"?view=groups&subgraph={subgraph}")
+    page.get_by_text("The last change at other strengths").wait_for(timeout=WAIT)
+    settle(page)
+    take(page, "intervene", theme)
+    page.goto(f"{url}/debug")
+    page.get_by_text("What pushes").wait_for(timeout=WAIT)
+    page.get_by_role("combobox", name="Skill").click()
+    page.get_by_role("option", name="Capitals").click()
+    page.get_by_text("Where it fires most").first.wait_for(timeout=WAIT)
+    settle(page, 3)
+    take(page, "debug", theme)
+    page.goto(url)
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_text("largest error of").wait_for(timeout=WAIT)
+    page.get_by_text("largest error of").scroll_into_view_if_needed()
+    settle(page)
+    take(page, "trust", theme)
+
+
+def take_stage(browser, theme):
+    """Take the Train page on a stage, which a server on this machine offers to the real client."""
+    with ExitStack() as stack:
+        home, models, account = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(3)
+        )
+        snowflake = stack.enter_context(stage_server(account))
+        pile = snowflake.account.make_stage("CIRCUITSCOPE", "APP", "PILE")
+        snowflake.account.make_stage("CIRCUITSCOPE", "APP", "MODELS")
+        write_parquet(pile / "train-00000.parquet", n_documents=4000)
+        shutil.copytree(ROOT / "models" / "demo", models / "demo")
+        settings = write_settings(home, snowflake.settings(account="example"))
+        url = stack.enter_context(server(CIRCUITSCOPE_MODELS=str(models), **settings))
+        page = browser.new_page(viewport={"width": 1440, "height": 1150}, color_scheme=theme)
+        page.goto(f"{url}/train")
+        page.get_by_text("Snowflake stage").click()
+        page.get_by_text("Show the first rows").click(timeout=WAIT)
+        page.get_by_text("rows; the first ones").wait_for(timeout=WAIT)
+        settle(page)
+        take(page, "stage", theme)
+        page.close()
+
+
 def take_file(page, url, theme):
     """Take a graph that was downloaded and opened again."""
     open_graph(page, url)
@@ -169,7 +223,9 @@ def main():
             take_pages(page, url, theme)
             take_canvas(page, url, theme)
             take_below(page, url, theme)
+            take_interventions(page, url, theme)
             page.close()
+            take_stage(browser, theme)
         browser.close()
 
 

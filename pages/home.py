@@ -10,6 +10,7 @@ from pages.ui.models import load_model, model_key
 from pages.ui.session import get_state, show_demo
 from pages.ui.state import DEMO_PROMPT
 from pages.ui.text import plain
+from pages.ui.trusting import draw_trust
 
 STEPS = (
     (
@@ -49,6 +50,7 @@ for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=
         link_to(page, f"Go to {name}")
 try:
     draw_model_facts(load_model(model_key(get_state().model)))
+    draw_trust()
 except cs.CircuitScopeError as error:
     st.error(plain(str(error)))
     link_to("train", "Train a model")

@@ -13,7 +13,13 @@ from circuitscope_core.attribution.heads import (
     AttentionPair,
     explain_attention,
 )
-from circuitscope_core.attribution.targets import Direction, FeatureTarget, Target, TokenDifference
+from circuitscope_core.attribution.targets import (
+    Direction,
+    FeatureTarget,
+    Target,
+    TokenDifference,
+    find_token,
+)
 
 __all__ = [
     "AttentionExplanation",
@@ -32,5 +38,6 @@ __all__ = [
     "attribution_steps",
     "explain_attention",
     "explain_edge",
+    "find_token",
     "make_context",
 ]

@@ -140,14 +140,14 @@ def _resolve(
     W_U, b_U = replacement.model.W_U.detach(), replacement.model.unembed.b_U
     tokenizer = replacement.tokenizer
     if isinstance(target, TokenDifference):
-        token, minus = (_token_id(item, tokenizer) for item in (target.token, target.minus))
+        token, minus = (find_token(item, tokenizer) for item in (target.token, target.minus))
         if token == minus:
             raise GraphError("A difference needs two different tokens.")
         text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
         return _Resolved(
             (token, minus), W_U[:, token] - W_U[:, minus], b_U[token] - b_U[minus], text
         )
-    token = _token_id(target, tokenizer)
+    token = find_token(target, tokenizer)
     direction, bias = W_U[:, token] - W_U.mean(dim=1), b_U[token] - b_U.mean()
     return _Resolved((token, None), direction, bias, tokenizer.token_text(token), token)
 
@@ -176,7 +176,12 @@ def _resolve_direction(target: Direction, context: AttributionContext) -> _Resol
     return _Resolved(target, vector, vector.new_zeros(()), target.text)
 
 
-def _token_id(token: int | str, tokenizer: Tokenizer) -> int:
+def find_token(token: int | str, tokenizer: Tokenizer) -> int:
+    """Return a token's id, given the id or the token's text.
+
+    Raises:
+        GraphError: If the text is not one token, or there is no such id.
+    """
     if isinstance(token, str):
         ids = tokenizer.encode(token)
         if len(ids) != 1:

@@ -17,6 +17,8 @@
       facts.push(['Activation', node.activation.toFixed(2) + rank])
     }
     facts.push(...rarity)
+    const change = data.changeOf && data.changeOf(node)
+    if (change) facts.push(['Changed by', `${cs.signedPercent(change[0])} measured, ${cs.signedPercent(change[1])} predicted`])
     if (node.kind !== 'logit') facts.push(['Influence', `${cs.percent(node.influence)} of the output passes through it`])
     return facts
   }

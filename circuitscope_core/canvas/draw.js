@@ -134,7 +134,7 @@
 
   // --- nodes ----------------------------------------------------------------------------------
 
-  // state: link (signed share with the focus or null), focused, hovered, pinned, faint, chosen (for
+  // state: change (measured and predicted, or null), link (signed share with the focus or null), focused, hovered, pinned, faint, chosen (for
   // a supernode), twin (the hovered feature at another token)
   cs.drawNode = function drawNode(ctx, node, state, look) {
     const { theme, dark } = look
@@ -151,6 +151,7 @@
       if (state.link !== null && Math.abs(state.link) >= 0.02) drawSign(ctx, node, state.link, dark)
       if (node.error_share > 0.01) drawErrorShare(ctx, node, theme)
     }
+    if (state.change) drawChange(ctx, node, state.change, look)
     if (state.hovered) drawRing(ctx, node, 4, [3, 2], 1.8, theme.focus)
     if (state.twin) drawRing(ctx, node, 4, [1.5, 2], 1.5, theme.focus)
     if (state.chosen) drawRing(ctx, node, 3, [], 2.6, theme.accent)
@@ -175,6 +176,20 @@
     else ctx.arc(node.x, node.y, RADIUS + gap, 0, 2 * Math.PI)
     ctx.stroke()
     ctx.setLineDash([])
+  }
+
+  // What an intervention did to a node: a ring in the colour of the measured change, and on tiles, which have room, both
+  // numbers, measured first.
+  const SEEN = 0.005
+  function drawChange(ctx, node, [measured, predicted], { theme, dark }) {
+    if (Math.abs(measured) < SEEN && Math.abs(predicted) < SEEN) return
+    ctx.globalAlpha = 1
+    drawRing(ctx, node, 2.5, [], 3, cs.linkColor(0.4 * measured, dark))
+    if (!node.members.length) return
+    ctx.textAlign = 'center'
+    ctx.textBaseline = 'middle'
+    ctx.font = `bold 10.5px ${FONT}`
+    haloText(ctx, `${cs.signedPercent(measured)} (${cs.signedPercent(predicted)})`, node.x, node.y + TILE.height / 2 + 9, theme)
   }
 
   // How much of a node's kept input is an error's: an arc from the top, a full circle for all of it.

@@ -14,6 +14,7 @@
       data: null, text: null, serial: null, view: 'full', picture: null, byId: new Map(), homes: new Map(), links: new Map(),
       selected: null, hovered: null, pinned: new Set(), way: null, path: null, edge: null, matches: null, dark: false, touched: false,
       chosen: null, canUndo: false, places: new Map(), linkType: 'both', filter: { errors: true, density: 1 }, visible: [],
+      changes: new Map(), changesText: '{}',
       nameOf: (id) => state.labels.get(id) || id, labels: new Map(),
     }
     let net = null
@@ -48,7 +49,7 @@
         link: link === undefined ? null : link, faint, focused: node.id === state.selected,
         hovered: node === hovered, pinned: cs.isPinned(node, state.pinned),
         twin: Boolean(hovered) && node !== hovered && node.kind === 'feature' && hovered.kind === 'feature' && node.card !== null && node.card === hovered.card,
-        chosen: state.chosen !== null && state.chosen.has(node.id),
+        chosen: state.chosen !== null && state.chosen.has(node.id), change: state.changes.get(node.id) || null,
       }
     }
 
@@ -316,9 +317,22 @@
 
     // --- outside ------------------------------------------------------------------------------
 
-    // next: text (the view's JSON), opening (what the page wants chosen), dark, height, canUndo
+    // What an intervention did to nodes: measured and predicted change of each, by id.
+    function setChanges(changes) {
+      const text = JSON.stringify(changes || {})
+      if (text === state.changesText) return
+      state.changesText = text
+      state.changes = new Map(Object.entries(JSON.parse(text)))
+      if (!net) return
+      cs.fillPanel(ui.panel, state, actions)
+      redraw()
+      globalThis.performance.mark('cs-changed')
+    }
+
+    // next: text (the view's JSON), opening (what the page wants chosen), dark, height, canUndo, changes
     function update(next) {
       setDark(next.dark)
+      setChanges(next.changes)
       if (next.height) ui.box.style.height = `${next.height}px`
       state.canUndo = Boolean(next.canUndo)
       cs.markGrouping(ui, state)
@@ -330,6 +344,7 @@
       if (isNew) {
         state.text = next.text
         state.data = JSON.parse(next.text)
+        state.data.changeOf = (node) => state.changes.get(node.id)
         cs.fillLegend(ui.legend, state.dark, state.data.compared)
         state.labels = new Map(state.data.full.nodes.map((node) => [node.id, node.label]))
       }
@@ -387,7 +402,8 @@
     const pinned = () => [...state.pinned]
     const canvas = () => ui.net.querySelector('canvas')
     const hasCard = () => ui.card.classList.contains('cs-on')
+    const changes = () => [...state.changes]
     const counts = () => ({ edges: state.picture.links.length, leftOut: state.picture.n_edges_left_out })
-    return { update, destroy, place, hovered, pinned, canvas, hasCard, counts, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
+    return { update, destroy, place, hovered, pinned, canvas, hasCard, counts, changes, scale: () => net.getScale(), ids: () => state.picture.nodes.filter(isShown).map((node) => node.id) }
   }
 })(globalThis.CircuitScope)

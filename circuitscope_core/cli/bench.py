@@ -1,38 +1,53 @@
-"""``bench``: how fast attribution is, and what a model and its graphs are worth."""
+"""``bench``: how fast attribution is, and what a model, its graphs and others' are worth."""
 
 import argparse
 import json
 import time
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.circuits import add_circuit_options, run_circuits
+from circuitscope_core.cli.faithfulness import bench_faithfulness
+from circuitscope_core.cli.output import DEFAULT_BUNDLE, EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.score import add_score_options, run_score
 from circuitscope_core.skills import SKILLS, exam
 
 
 def add_bench(commands: Commands) -> None:
     """Describe ``bench``."""
     parser = commands.add_parser(
-        "bench", help="time attribution, take the exam of skills, or score graphs on its evidence"
+        "bench",
+        help="time attribution, take the exam of skills, score graphs on its evidence, or hold "
+        "them against what the model does",
     )
     add_bundle(parser)
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("speed", "exam", "localization"),
+        choices=("speed", "exam", "localization", "faithfulness", "circuits", "score"),
         default="speed",
         help="what to measure (default: speed)",
     )
     parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
-    parser.set_defaults(run=run_bench)
+    parser.add_argument("--source", help="text of the training, for faithfulness")
+    parser.add_argument("--prompts", type=int, default=100, help="prompts for faithfulness")
+    add_score_options(parser)
+    add_circuit_options(parser)
+    parser.set_defaults(run=run_bench, bundle=None)  # a file is scored without a bundle
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """Measure what was asked for on a bundle."""
-    bundle = cs.load_bundle(options.bundle)
+    """Measure what was asked for: a bundle, compiled programs, or graph files."""
+    if options.what == "circuits":
+        return run_circuits(options)
+    if options.what == "score":
+        return run_score(options)
+    bundle = cs.load_bundle(options.bundle or DEFAULT_BUNDLE)
     if options.what == "speed":
         return time_attribution(bundle, options)
+    if options.what == "faithfulness":
+        return bench_faithfulness(bundle, options)
     questions = {skill: exam(skill, options.questions) for skill in SKILLS}
     rows: dict[str, dict[str, float]] = {}
     for skill, asked in questions.items():

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any, TypeAlias
 
+DEFAULT_BUNDLE = "models/demo"
 EXAMPLE_PROMPT = "The National Digital Analytics Group (N"
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -17,4 +18,4 @@ def write(line: str, stream: Any = None) -> None:
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     """Let a command name a bundle."""
-    parser.add_argument("--bundle", default="models/demo", help="folder of the bundle")
+    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the bundle")

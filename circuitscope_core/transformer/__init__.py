@@ -8,7 +8,7 @@ from circuitscope_core.transformer.frozen import (
     back_through_norm,
     place,
 )
-from circuitscope_core.transformer.model import Transformer
+from circuitscope_core.transformer.model import Transformer, look_at_mlp
 
 __all__ = [
     "Activations",
@@ -18,5 +18,6 @@ __all__ = [
     "Spread",
     "Transformer",
     "back_through_norm",
+    "look_at_mlp",
     "place",
 ]

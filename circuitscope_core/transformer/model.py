@@ -104,6 +104,7 @@ class Transformer(nn.Module):
         token_ids: Int[Tensor, "batch n_pos"],
         *,
         edit_mlp: EditMlp | None = None,
+        embed_change: Float[Tensor, "batch n_pos d_model"] | None = None,
         frozen: Activations | None = None,
         freeze_norms: bool = True,
     ) -> Activations:
@@ -112,13 +113,17 @@ class Transformer(nn.Module):
         Args:
             token_ids: Equally long sequences.
             edit_mlp: Called at every MLP; what it returns is written instead of the output.
-            frozen: Attention patterns and norm denominators to use in place of the model's own.
+            embed_change: Added to the embeddings.
+            frozen: Attention patterns and norm denominators to use in place of the model's own, of
+                a pass over one sequence or over as many.
             freeze_norms: False takes only the patterns from ``frozen``.
         """
         norms = frozen if freeze_norms else None
         sites: list[MlpSite] = []
         patterns, ln1_scales, ln2_scales = [], [], []
         resid = self.embed_tokens(token_ids)
+        if embed_change is not None:
+            resid = resid + embed_change
         for layer in range(self.config.n_layers):
             block = self.block(layer)
             scale1 = norms.ln1_scales[layer] if norms else block.ln1.scale(resid)

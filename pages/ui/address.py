@@ -11,7 +11,7 @@ from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.grouping import Group, Grouping, Groups, clean
-from pages.ui.state import STATE_DEFAULTS, TARGETS, VIEWS, State
+from pages.ui.state import HOWS, MODES, STATE_DEFAULTS, TARGETS, VIEWS, State, Step
 
 IN_ADDRESS = {
     "model": "model",
@@ -31,13 +31,19 @@ IN_ADDRESS = {
     "node": "selected",
     "with": "with_prompt",
     "with_model": "with_model",
+    "reacts": "mode",
 }
 """Names in the address and the fields they stand for."""
-CHOICES: Mapping[str, tuple[str, ...]] = {"target": TARGETS, "view": VIEWS, "likeness": LIKENESSES}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "target": TARGETS,
+    "view": VIEWS,
+    "likeness": LIKENESSES,
+    "mode": MODES,
+}
 WHOLE_NUMBERS = {"max_logits": (1, 100), "max_features": (0, 100_000)}
 """Fields that are counts, and what they may be."""
 SUBGRAPH = "subgraph"
-"""Name of what a person made of the graph: pins, supernodes, places."""
+"""Name of what a person made of the graph: pins, supernodes, places, changes in the model."""
 VERSION = "1."
 LONGEST_SUBGRAPH = 200_000
 """Characters of the JSON in a subgraph parameter."""
@@ -94,7 +100,7 @@ def address_of(state: State) -> dict[str, str]:
 
 
 def write_subgraph(state: State) -> str:
-    """Return pins, supernodes and places as one parameter; empty where there are none."""
+    """Return what a person made of the graph as one parameter; empty where that is nothing."""
     data: dict[str, Any] = {}
     if state.pinned:
         data["pinned"] = list(state.pinned)
@@ -102,6 +108,8 @@ def write_subgraph(state: State) -> str:
         data["groups"] = [[group.label, *group.members] for group in state.grouping.groups]
     if state.places:
         data["places"] = [[name, round(x, 1), round(y, 1)] for name, x, y in state.places]
+    if state.steps:
+        data["steps"] = [[step.how, step.strength, *step.nodes] for step in state.steps]
     if not data:
         return ""
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), level=9)
@@ -109,7 +117,7 @@ def write_subgraph(state: State) -> str:
 
 
 def read_subgraph(text: str, state: State) -> State | None:
-    """Return a state with the pins, supernodes and places of a parameter; None if it is none."""
+    """Return a state with what a person made of the graph; None if the parameter is none."""
     data = _unpack(text)
     if data is None:
         return None
@@ -117,9 +125,10 @@ def read_subgraph(text: str, state: State) -> State | None:
         pinned = tuple(_name(item) for item in data.get("pinned", []))
         places = tuple(_place(item) for item in data.get("places", []))
         groups = _groups(data["groups"]) if "groups" in data else None
+        steps = tuple(_step(row) for row in data.get("steps", []))
     except (TypeError, ValueError):
         return None
-    return replace(state, pinned=pinned, places=places, grouping=Grouping(groups))
+    return replace(state, pinned=pinned, places=places, grouping=Grouping(groups), steps=steps)
 
 
 def _unpack(text: str) -> dict[str, Any] | None:
@@ -147,6 +156,14 @@ def _groups(rows: Any) -> Groups:
     for label, *members in rows:
         found.append(Group(clean(_name(label)), tuple(sorted({_name(item) for item in members}))))
     return tuple(group for group in found if len(group.members) > 1)
+
+
+def _step(row: Any) -> Step:
+    how, strength, *nodes = row
+    strength = float(strength)
+    if how not in HOWS or not math.isfinite(strength) or not nodes:
+        raise ValueError(row)
+    return Step(tuple(_name(node) for node in nodes), how, strength)
 
 
 def _place(row: Any) -> tuple[str, float, float]:

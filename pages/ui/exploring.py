@@ -17,6 +17,7 @@ from pages.ui.events import (
 )
 from pages.ui.graph_component import draw_graph
 from pages.ui.grouping import Groups, groups_of
+from pages.ui.intervening import canvas_changes, draw_intervening
 from pages.ui.keeping import draw_views
 from pages.ui.opening import draw_opener
 from pages.ui.selected import draw_selected, write_label
@@ -78,7 +79,7 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
     above = st.container()
-    message = draw_graph(shown.text, opening)
+    message = draw_graph(shown.text, opening, changes=canvas_changes(shown, get_state()))
     before = state = get_state()
     events = news(before, message)
     for event in events:
@@ -96,6 +97,7 @@ def draw_canvas(shown: Shown, opening: State) -> None:
     draw_pinned_scores(shown, state)
     draw_edge(shown, state.edge)
     draw_selected(shown, state.selected)
+    draw_intervening(shown, state)
 
 
 def draw_grouping(shown: Shown, state: State) -> None:

@@ -8,7 +8,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,12 @@ def draw_part(part: Part, key: str, arguments: dict[str, Any]) -> Any:
 
 
 def draw_graph(
-    text: str, opening: State, *, key: str = "graph_canvas", answers: bool = True
+    text: str,
+    opening: State,
+    *,
+    key: str = "graph_canvas",
+    answers: bool = True,
+    changes: Mapping[str, tuple[float, float]] | None = None,
 ) -> Any:
     """Draw a graph and return the canvas's last few events, or None.
 
@@ -116,6 +121,8 @@ def draw_graph(
             ``serial`` is another; later on the canvas keeps its own.
         key: Tells one canvas from another.
         answers: Whether the page answers questions about edges and edits of supernodes.
+        changes: What became of nodes after an intervention, as shares of their activation: measured
+            and predicted.
     """
     arguments = {
         "text": text,
@@ -129,6 +136,7 @@ def draw_graph(
         },
         "canUndo": bool(opening.grouping.past),
         "answers": answers,
+        "changes": dict(changes or {}),
     }
     return draw_part(GRAPH, key, arguments)
 

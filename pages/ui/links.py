@@ -5,12 +5,13 @@ from typing import Literal
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-PageName = Literal["home", "train", "prompt", "graph", "compare", "gallery"]
+PageName = Literal["home", "train", "prompt", "graph", "debug", "compare", "gallery"]
 PAGES: dict[PageName, tuple[str, str]] = {
     "home": ("Home", ":material/home:"),
     "train": ("Train", ":material/model_training:"),
     "prompt": ("Prompt", ":material/edit:"),
     "graph": ("Graph", ":material/account_tree:"),
+    "debug": ("Debug", ":material/bug_report:"),
     "compare": ("Compare", ":material/compare_arrows:"),
     "gallery": ("Gallery", ":material/photo_library:"),
 }

@@ -4,13 +4,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import circuitscope_core as cs
+from circuitscope_core.interventions import How, Mode
 from pages.ui.grouping import SUGGESTED, Grouping
 
 DEMO_PROMPT = "The National Digital Analytics Group (N"
 TARGETS = ("automatic", "tokens", "difference", "feature")
 VIEWS = ("full", "groups", "pinned")
+MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
+HOWS: tuple[How, ...] = ("ablate", "scale", "set")
 Places = tuple[tuple[str, float, float], ...]
 """Where nodes were dragged to: the id of the node, or of a supernode's first member, and x, y."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change that the visitor makes in the model."""
+
+    nodes: tuple[str, ...]
+    how: How
+    strength: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,10 @@ class State:
     pinned: tuple[str, ...] = ()
     grouping: Grouping = SUGGESTED
     places: Places = ()
+    steps: tuple[Step, ...] = ()
+    """What is changed in the model, the latest last."""
+    mode: Mode = "constrained"
+    """What reacts to it; see ``cs.intervene``."""
     serial: int = 0
     """Counts the changes that the page made to what the canvas shows."""
     seen: str = ""

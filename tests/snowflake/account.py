@@ -221,6 +221,19 @@ class Account:
     def grant(self, _what):
         return table([("status", TEXT)], [("Statement executed successfully.",)])
 
+    def one_pool(self):
+        """Answer for the pool of a bound name: which one it is cannot be seen in the text."""
+        columns = [
+            ("name", TEXT),
+            ("state", TEXT),
+            ("instance_family", TEXT),
+            ("max_nodes", NUMBER),
+        ]
+        return table(columns, [(self.pools[0], "ACTIVE", "CPU_X64_M", 4)])
+
+    def describe(self, *_):
+        return table([("parent_property", TEXT), ("property", TEXT)], [("STAGE_LOCATION", "URL")])
+
     def show(self, kind, place, limit):
         kind, inside = kind.upper(), [identifier(name) for name in re.findall(NAME, place or "")]
         if kind == "DATABASES":
@@ -262,6 +275,8 @@ STATEMENTS = [
         rf"(?:\s+IN\s+(?:DATABASE|SCHEMA)\s+{NAMES})?(?:\s+LIMIT\s+(\d+))?",
         Account.show,
     ),
+    (r"SHOW\s+COMPUTE\s+POOLS\s+LIKE\s+\?", Account.one_pool),
+    (rf"DESCRIBE\s+STAGE\s+(?:IDENTIFIER\(\s*\?\s*\)|{STRING}|{NAMES})", Account.describe),
     (r"SELECT\s+((?:CURRENT_\w+\(\)(?:\s+AS\s+\w+)?\s*,?\s*)+)", Account.facts),
     (r"SELECT\s+SYSTEM\$CANCEL_ALL_QUERIES\(.*\)", Account.nothing),
 ]

@@ -158,3 +158,14 @@ def test_a_perfect_transcoder_replaces_the_mlps_without_a_trace():
             replacement.transcoder.b_dec[layer] = mlp.b_out
     replaced = run_replacement(replacement.model, replacement.transcoder, tokens)
     torch.testing.assert_close(replaced, replacement.model(tokens), rtol=1e-5, atol=1e-5)
+
+
+def test_an_mlp_that_always_writes_the_same_keeps_its_scale():
+    inputs = torch.randn(3, 50, 4)
+    targets = torch.randn(3, 50, 4)
+    targets[1] = torch.tensor([0.1, -0.7, 0.0, 3.0])
+    targets[2] = 0
+    scales = measure_scales(inputs, targets)
+    spread = (targets[0] - targets[0].mean(dim=0)).square().sum(dim=1).mean()
+    assert float(scales.targets[0]) == pytest.approx(float((4 / spread) ** 0.5))
+    assert scales.targets[1:].tolist() == [1, 1]

@@ -1,0 +1,28 @@
+"""Do graphs tell the truth about the model? Held against what it does when features go."""
+
+from circuitscope_core.faithfulness.figures import Figure
+from circuitscope_core.faithfulness.measure import measure_faithfulness
+from circuitscope_core.faithfulness.prompts import HeldOutPrompts, held_out_prompts
+from circuitscope_core.faithfulness.report import (
+    MEASURES,
+    METHODS,
+    DirectEffects,
+    FaithfulnessProgress,
+    FaithfulnessReport,
+    Measure,
+    describe_measure,
+)
+
+__all__ = [
+    "MEASURES",
+    "METHODS",
+    "DirectEffects",
+    "FaithfulnessProgress",
+    "FaithfulnessReport",
+    "Figure",
+    "HeldOutPrompts",
+    "Measure",
+    "describe_measure",
+    "held_out_prompts",
+    "measure_faithfulness",
+]

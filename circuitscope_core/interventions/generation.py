@@ -1,0 +1,65 @@
+"""How the text goes on under an intervention, token by token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from circuitscope_core.attribution.attribute import HasReplacement
+from circuitscope_core.interventions.changes import Change
+from circuitscope_core.interventions.clean import run_clean
+from circuitscope_core.interventions.intervene import Mode
+from circuitscope_core.interventions.many import intervene_many
+from circuitscope_core.replacement import ReplacementModel
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The likeliest text after a prompt."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    probabilities: tuple[float, ...]
+    """Of each token when it was chosen."""
+
+
+def continue_prompt(
+    bundle: HasReplacement | ReplacementModel,
+    prompt: str | Sequence[int],
+    interventions: Sequence[Change] = (),
+    *,
+    n_tokens: int = 16,
+    mode: Mode = "constrained",
+) -> Continuation:
+    """Add the likeliest token, again and again, with the interventions in force at every step.
+
+    Each step takes the text so far as the prompt: changes stay at their positions, and those of
+    every position also reach the new tokens. Ends at the separator, or where the model can read no
+    more.
+
+    Args:
+        bundle: A bundle or a replacement model.
+        prompt: As for ``attribute``.
+        interventions: What to change.
+        n_tokens: Tokens to add, at most.
+        mode: See ``intervene``.
+
+    Raises:
+        GraphError: If a place does not exist or is named twice.
+        PromptError: If the prompt is empty, too long, or has unknown ids.
+    """
+    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
+    tokenizer, n_ctx = replacement.tokenizer, replacement.model.config.n_ctx
+    clean = run_clean(replacement, prompt)
+    added: list[int] = []
+    probabilities: list[float] = []
+    while len(added) < n_tokens:
+        results = intervene_many(clean, (), [interventions], mode=mode)
+        likely = results.logits_after[0].softmax(dim=0)
+        token = int(likely.argmax())
+        if token == tokenizer.separator_id:
+            break
+        added.append(token)
+        probabilities.append(float(likely[token]))
+        if clean.n_pos == n_ctx:
+            break
+        clean = run_clean(replacement, [*clean.token_ids, token])
+    return Continuation(tuple(added), tokenizer.decode(added), tuple(probabilities))

@@ -1,0 +1,147 @@
+"""Set features by hand and see what the model does: does the graph predict it?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.attribution.attribute import HasReplacement
+from circuitscope_core.errors import GraphError
+from circuitscope_core.interventions.changes import (
+    Change,
+    TokenIntervention,
+    check_changes,
+    deltas_of,
+)
+from circuitscope_core.interventions.clean import (
+    CleanPass,
+    feature_pre_activations,
+    run_clean,
+)
+from circuitscope_core.interventions.runs import run_clamped, run_iterative
+from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.transformer import Activations
+
+Mode = Literal["direct", "constrained", "iterative"]
+
+
+@dataclass(frozen=True)
+class InterventionResult:
+    """The model before and after, for the same tokens."""
+
+    mode: Mode
+    token_ids: tuple[int, ...]
+    logits_before: Float[Tensor, "n_pos d_vocab"]
+    logits_after: Float[Tensor, "n_pos d_vocab"]
+    pre_activations_before: Float[Tensor, "n_layers n_pos d_transcoder"]
+    pre_activations_after: Float[Tensor, "n_layers n_pos d_transcoder"]
+    resid_before: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
+    """Residual stream after attention of each layer, and at the end."""
+    resid_after: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
+
+    @property
+    def probabilities_before(self) -> Float[Tensor, " d_vocab"]:
+        """Next-token probabilities without the intervention."""
+        return self.logits_before[-1].softmax(dim=0)
+
+    @property
+    def probabilities_after(self) -> Float[Tensor, " d_vocab"]:
+        """Next-token probabilities with it."""
+        return self.logits_after[-1].softmax(dim=0)
+
+
+def intervene(
+    bundle: HasReplacement | ReplacementModel,
+    prompt: str | Sequence[int],
+    interventions: Sequence[Change],
+    *,
+    mode: Mode = "direct",
+    constrained_layer: int | None = None,
+) -> InterventionResult:
+    """Change features, errors or tokens and run the model.
+
+    Each changed feature adds ``(value - activation) * W_dec`` to the MLP outputs it writes to, each
+    changed error a part of itself, and a changed token moves its embedding.
+
+    * ``direct``: attention patterns, norm denominators and MLP outputs stay as they were. Every
+      node moves by exactly its graph edge from the changed one, times the relative change.
+    * ``constrained``: up to ``constrained_layer`` MLP outputs are clamped to their clean value plus
+      the change; above it the model's own MLPs and norms run on, with patterns frozen.
+    * ``iterative``: nothing is frozen; features are encoded again on the changed stream, and the
+      clean reconstruction errors are added.
+
+    Args:
+        bundle: A bundle or a replacement model.
+        prompt: As for ``attribute``.
+        interventions: What to set; each place once.
+        mode: See above.
+        constrained_layer: The last clamped layer; the highest changed layer where None, which is
+            none at all where only tokens change.
+
+    Raises:
+        GraphError: If a layer, position, feature or token does not exist, is named twice, or lies
+            at position 0, where features and errors are no nodes; or if ``constrained_layer`` lies
+            below a changed layer.
+        PromptError: If the prompt is empty, too long, or has unknown ids.
+    """
+    return intervene_on(
+        run_clean(bundle, prompt), interventions, mode=mode, constrained_layer=constrained_layer
+    )
+
+
+def intervene_on(
+    clean: CleanPass,
+    interventions: Sequence[Change],
+    *,
+    mode: Mode = "direct",
+    constrained_layer: int | None = None,
+) -> InterventionResult:
+    """Do what ``intervene`` does where the clean pass is at hand."""
+    transcoder = clean.replacement.transcoder
+    changes = check_changes(interventions, clean)
+    with torch.no_grad():
+        deltas = deltas_of(clean, [changes])
+        if mode == "iterative":
+            changed = run_iterative(clean, [changes], deltas)
+        else:
+            last = last_clamped_layer(clean, changes, mode, constrained_layer)
+            changed = run_clamped(clean, deltas, last, freeze_norms=mode == "direct")
+        after = feature_pre_activations(transcoder, changed)[0]
+    return InterventionResult(
+        mode,
+        clean.token_ids,
+        clean.record.logits[0],
+        changed.logits[0],
+        clean.pre_activations,
+        after,
+        residual_streams(clean.record),
+        residual_streams(changed),
+    )
+
+
+def last_clamped_layer(
+    clean: CleanPass, changes: Sequence[Change], mode: Mode, constrained_layer: int | None
+) -> int:
+    """Return the last layer whose MLP output is clamped; -1: none is.
+
+    Raises:
+        GraphError: If ``constrained_layer`` lies below a changed layer, whose change would be lost.
+    """
+    if mode == "direct":
+        return clean.replacement.model.config.n_layers - 1
+    layers = [item.layer for item in changes if not isinstance(item, TokenIntervention)]
+    highest = max(layers, default=-1)
+    if constrained_layer is not None and constrained_layer < highest:
+        raise GraphError(
+            f"constrained_layer is {constrained_layer}, and layer {highest} is changed; clamp up "
+            "to that layer at least."
+        )
+    return highest if constrained_layer is None else constrained_layer
+
+
+def residual_streams(record: Activations) -> Float[Tensor, "n_layers_plus_1 n_pos d_model"]:
+    """Return the stream before each MLP and after the last layer."""
+    return torch.stack([*(site.resid_mid[0] for site in record.sites), record.resid_post[0]])

@@ -1,0 +1,63 @@
+"""What a graph says will happen when parts of its sources are taken away."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.graph import AttributionGraph
+
+
+@dataclass(frozen=True)
+class PredictedChanges:
+    """What a graph predicts for each of its nodes."""
+
+    losses: Float[Tensor, " n_nodes"]
+    """Share of a feature's, an error's or a token's own effect that goes: 1 is all of it."""
+    changes: Float[Tensor, " n_nodes"]
+    """What is added to a feature's pre-activation or a logit less the mean logit; 0 elsewhere."""
+
+
+def predict_direct(
+    graph: AttributionGraph, losses: Float[Tensor, " n_nodes"]
+) -> Float[Tensor, " n_nodes"]:
+    """Return what each feature and logit gains if the sources lose a share of their effect.
+
+    Along direct edges alone, all else frozen: exact.
+    """
+    return -(graph.adjacency @ losses)
+
+
+def predict_total(
+    graph: AttributionGraph,
+    losses: Float[Tensor, " n_nodes"],
+    thresholds: Float[Tensor, " n_features"] | None = None,
+) -> PredictedChanges:
+    """Let a loss go on: a feature that gets less gives less to all that it feeds.
+
+    Attention and norms stay frozen. A feature whose pre-activation falls to its threshold gives
+    nothing; one that stays above is linear. Features in ``losses`` that are not 0 are held where
+    they are.
+
+    Args:
+        graph: The graph.
+        losses: Share of each source's effect that is taken away by hand; below 0 it grows.
+        thresholds: Of each feature node; 0 where None.
+    """
+    total = losses.clone()
+    held = losses != 0
+    changes = torch.zeros_like(losses)
+    layers = graph.node_layers
+    for layer in range(graph.n_layers):
+        rows = torch.arange(graph.n_features)[layers[: graph.n_features] == layer]
+        if not len(rows):
+            continue
+        changes[rows] = -(graph.adjacency[rows] @ total)
+        lost = (-changes[rows] / graph.activations[rows]).clamp(max=1)
+        if thresholds is not None:
+            lost[graph.activations[rows] + changes[rows] <= thresholds[rows]] = 1
+        total[rows] = torch.where(held[rows], losses[rows], lost)
+    outputs = torch.arange(graph.n_nodes)[graph.logit_nodes]
+    changes[outputs] = -(graph.adjacency[outputs] @ total)
+    return PredictedChanges(total, changes)
