@@ -55,7 +55,8 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
         flips["random"] = PredictedFlip(nodes, flips["graph"].margin)
     found = {}
     for method, flip in flips.items():
-        found["flips.predicted", method] = float(flip is not None)
+        if method != "random":  # it predicts nothing
+            found["flips.predicted", method] = float(flip is not None)
         if flip is None:
             continue
         sets = [change_nodes(graph, flip.nodes)]
@@ -63,6 +64,8 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
         left = float(after[top] - after[second])
         found["flips.happened", method] = float(int(after.argmax()) == second)
         found["flips.passed", method] = float(left < 0)
+        if method == "random":
+            continue
         found["flips.size", method] = float(len(flip.nodes))
         found["flips.ratio", method] = (margin - left) / (margin - flip.margin)
     return found

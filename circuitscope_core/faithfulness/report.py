@@ -121,6 +121,7 @@ def describe_measure(name: str) -> Measure:
     return Measure(found.title.format(layer), found.bar, found.published) if space else found
 
 
-def order_of(name: str) -> tuple[int, str]:
-    """Return what sorts measures as they are shown."""
-    return list(MEASURES).index(name.partition(" ")[0]), name
+def order_of(key: tuple[str, str]) -> tuple[int, str, int]:
+    """Return what sorts measures and methods as they are shown."""
+    name, method = key
+    return list(MEASURES).index(name.partition(" ")[0]), name, list(METHODS).index(method)

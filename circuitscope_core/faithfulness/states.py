@@ -37,7 +37,7 @@ def measure_states(
         for on in STEPS:
             if layer + on >= traced.graph.n_layers:
                 continue
-            for method in runs.keys() - {"real"}:
+            for method in ("graph", "carried", "shuffled"):
                 for what, change in (("stream", stream_change), ("mlp", mlp_change)):
                     if method == "carried" and what == "mlp":
                         continue  # it has none
