@@ -64,7 +64,9 @@ MEASURES: Mapping[str, Measure] = {
 METHODS: Mapping[str, str] = {
     "graph": "graph",
     "linear": "graph, signed sums",
+    "divergence": "graph, signed sums as a divergence",
     "gradient": "gradient × input",
+    "gradient divergence": "gradient × input as a divergence",
     "carried": "no answer at all",
     "shuffled": "shuffled decoders",
     "random": "random features",

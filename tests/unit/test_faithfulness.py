@@ -18,7 +18,11 @@ from circuitscope_core.faithfulness.figures import (
     spearman,
     summarize,
 )
-from circuitscope_core.faithfulness.gradients import gradient_influence, slopes_at_features
+from circuitscope_core.faithfulness.gradients import (
+    explained_directions,
+    gradient_effects,
+    slopes_at_features,
+)
 from circuitscope_core.faithfulness.jacobians import (
     measure_jacobians,
     mlp_jacobians,
@@ -124,10 +128,10 @@ def test_the_slope_of_an_oracle_is_what_its_graph_says_without_norms_and_attenti
             weight.zero_()
     prompt = traced(replacement)
     totals = total_effects(prompt.graph, torch.zeros(prompt.graph.n_nodes))
-    by_graph = prompt.graph.logit_probabilities @ totals.abs()
+    slopes = gradient_effects(prompt, explained_directions(prompt))
     # position 0 is no node: what passes through its features is missing in the graph, and nothing
     # passes from a later position to it
-    torch.testing.assert_close(gradient_influence(prompt), by_graph, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(slopes, totals, rtol=1e-3, atol=1e-5)
 
 
 def test_influence_ranks_effects_exactly_where_there_is_one_layer_and_one_output():
