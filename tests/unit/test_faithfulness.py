@@ -104,7 +104,10 @@ def test_an_oracle_transcoder_answers_every_push_as_the_model_does(seed):
     for (name, method), value in found.items():
         if method == "graph":
             assert value == pytest.approx(float(name.endswith("cosine")), abs=1e-4), name
-    assert found["states.stream.1.error", "carried"] > 1e-3
+    carried = found["states.stream.1.error", "carried"]
+    assert carried > 1e-3
+    # such features write to no later layer
+    assert found["states.stream.1.error", "writes"] == pytest.approx(carried, rel=1e-5)
     assert found["states.mlp.1.error", "shuffled"] > 0.1
     assert abs(found["states.mlp.1.cosine", "shuffled"]) < 0.6
 
@@ -144,6 +147,18 @@ def test_influence_ranks_effects_exactly_where_there_is_one_layer_and_one_output
     assert spearman(influence, moved) == pytest.approx(1, abs=1e-3)
     expected = graph.adjacency[-1, : graph.n_features].abs() * graph.logit_probabilities
     torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_what_a_feature_writes_later_is_no_answer_of_the_next_mlp():
+    """Later MLPs that are 0 do not answer: all that the replacement moves there is its own."""
+    replacement = tiny_replacement(n_layers=3, threshold=0.1)
+    for layer in (1, 2):
+        replacement.model.block(layer).mlp.W_out.zero_()
+    found = measure_states(traced(replacement), 12, generator())
+    assert found["states.stream.1.cosine", "carried"] == pytest.approx(1, abs=1e-5)
+    assert found["states.stream.1.error", "carried"] == pytest.approx(0, abs=1e-9)
+    assert found["states.stream.1.error", "writes"] > 0.05
+    assert found["states.stream.1.error", "graph"] > 0.05
 
 
 def test_shuffled_decoders_say_less_of_effects_and_nothing_of_jacobians():

@@ -82,6 +82,7 @@ def test_every_flip_predicted_of_a_linear_model_happens():
             predicted.append(found["flips.predicted", "graph"])
             if predicted[-1]:
                 happened.append(found["flips.passed", "graph"])
+                assert found["flips.local.ratio", "graph"] == pytest.approx(1, abs=1e-2)
                 assert found["flips.ratio", "graph"] == pytest.approx(1, abs=1e-2)
                 assert found["flips.size", "graph"] <= 5
     assert sum(predicted) >= 10
