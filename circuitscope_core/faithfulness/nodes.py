@@ -21,7 +21,7 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
 
     Held against them: influence; ``linear``, what the graph says each logit loses over all paths,
     signs kept, as absolute values weighted by probability; ``divergence``, the same losses as the
-    divergence they make among the explained tokens; gradient times input in these two forms; and
+    divergence they make (see ``as_divergence``); gradient times input in these two forms; and
     influence with shuffled decoders.
     """
     graph = traced.graph
@@ -56,9 +56,17 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
 def as_divergence(
     traced: TracedPrompt, losses: Float[Tensor, "n_logits n_features"]
 ) -> Float[Tensor, " n_features"]:
-    """Return the divergence, in bits, that losses of the explained logits make among them."""
-    before = traced.clean.record.logits[0, -1, traced.graph.logit_token_ids]
-    return kl_bits(before, before - losses.T).float()
+    """Return the divergence, in bits, that losses of the explained logits make.
+
+    All other tokens are one outcome more, whose logit moves as the mean logit does.
+    """
+    logits = traced.clean.record.logits[0, -1]
+    explained = traced.graph.logit_token_ids
+    rest = logits.index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
+    # where no token is left the outcome has no mass, but a number
+    before = torch.cat([logits[explained], rest.clamp(min=-1e4)])
+    moved = torch.cat([losses.T, losses.new_zeros(losses.shape[1], 1)], dim=1)
+    return kl_bits(before, before - moved).float()
 
 
 def measure_effects(

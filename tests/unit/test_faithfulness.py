@@ -29,7 +29,7 @@ from circuitscope_core.faithfulness.jacobians import (
     push_through,
     transcoder_jacobians,
 )
-from circuitscope_core.faithfulness.nodes import measure_effects, measure_nodes
+from circuitscope_core.faithfulness.nodes import as_divergence, measure_effects, measure_nodes
 from circuitscope_core.faithfulness.pairs import activation_changes, path_influence
 from circuitscope_core.faithfulness.states import measure_states
 from circuitscope_core.faithfulness.totals import total_effects
@@ -191,6 +191,31 @@ def test_effects_are_those_of_one_ablation_after_the_other(kind):
         assert float(by_logits[node]) == pytest.approx(
             float(moved @ graph.logit_probabilities), rel=1e-3, abs=1e-5
         )
+
+
+def test_losses_of_every_logit_are_the_divergence_of_the_model_without_the_feature():
+    replacement = tiny_replacement(n_layers=2)
+    graph = cs.attribute(replacement, PROMPT, max_logits=257, logit_probability=1.0)
+    prompt = replace(traced(replacement), graph=graph)
+    some = torch.randn(graph.n_logits, 3, generator=generator())
+    before = prompt.clean.record.logits[0, -1]
+    after = before.repeat(3, 1)
+    after[:, graph.logit_token_ids] -= some.T
+    left_out = 257 - graph.n_logits
+    assert left_out <= 2
+    expected = kl_bits(before, after).float()
+    torch.testing.assert_close(as_divergence(prompt, some), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_one_explained_token_moves_against_all_others():
+    replacement = tiny_replacement(n_layers=2)
+    graph = cs.attribute(replacement, PROMPT, max_logits=1)
+    prompt = replace(traced(replacement), graph=graph)
+    p = float(graph.logit_probabilities[0])
+    odds = p / (1 - p) * math.exp(-1.0)
+    q = odds / (1 + odds)
+    bits = p * math.log2(p / q) + (1 - p) * math.log2((1 - p) / (1 - q))
+    assert as_divergence(prompt, torch.ones(1, 1)).tolist() == pytest.approx([bits], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
