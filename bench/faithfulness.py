@@ -3,7 +3,7 @@ transcoders that are trained here on the same model and the same tokens.
 
 Usage: python bench/faithfulness.py TEXT [N_PROMPTS]
 
-TEXT is the place of the Parquet files that the demo was trained on. Prints two Markdown tables.
+TEXT is the place of the Parquet files that the demo was trained on. Prints two reports.
 """
 
 import sys
@@ -15,8 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
+from circuitscope_core.cli.faithfulness import lines_of
 from circuitscope_core.corpus import open_sources, read_corpus
-from circuitscope_core.faithfulness import METHODS, describe_measure, held_out_prompts
+from circuitscope_core.faithfulness import held_out_prompts
 from circuitscope_core.training import CheckpointFile, Pace, TokenWindows, TranscoderTrainer
 
 BUNDLE = "models/demo"
@@ -52,21 +53,12 @@ def train_per_layer(bundle, source):
 def print_report(name, replacement, prompts):
     started = time.perf_counter()
     for step in cs.measure_faithfulness(replacement, prompts.token_ids):
-        print(step if not isinstance(step, cs.FaithfulnessReport) else "", file=sys.stderr)
-    seconds = time.perf_counter() - started
-    print(f"## {name}\n\n{prompts.text} {seconds:.0f} s.\n")
-    print(f"| | {' | '.join(METHODS.values())} | bar | published |")
-    print("|---" * (len(METHODS) + 3) + "|")
-    for key, figures in step.figures.items():
-        measure = describe_measure(key)
-        cells = [in_cell(figures.get(method)) for method in METHODS]
-        asked = [f"{value:g}" if value else "" for value in (measure.bar, measure.published)]
-        print(f"| {measure.title} | {' | '.join([*cells, *asked])} |")
-    print(f"\n{step.direct}\n", flush=True)
-
-
-def in_cell(figure):
-    return f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})" if figure else ""
+        if not isinstance(step, cs.FaithfulnessReport):
+            print(step, file=sys.stderr)
+    print(f"## {name}\n\n{prompts.text} {time.perf_counter() - started:.0f} s.\n")
+    for line in lines_of(step):
+        print(f"* {line}")
+    print(flush=True)
 
 
 def main():

@@ -15,6 +15,8 @@ BENCHMARKS = (
     ("bench/attribution.py",),
     ("-m", "circuitscope_core", "bench", "exam"),
     ("-m", "circuitscope_core", "bench", "localization"),
+    ("bench/interventions.py",),
+    ("-m", "circuitscope_core", "bench", "faithfulness"),
     ("bench/corpus_memory.py",),
     ("bench/first_graph.py",),
 )

@@ -2,7 +2,7 @@
 
 from circuitscope_core.faithfulness.figures import Figure
 from circuitscope_core.faithfulness.measure import measure_faithfulness
-from circuitscope_core.faithfulness.prompts import HeldOutPrompts, held_out_prompts
+from circuitscope_core.faithfulness.prompts import N_TOKENS, HeldOutPrompts, held_out_prompts
 from circuitscope_core.faithfulness.report import (
     MEASURES,
     METHODS,
@@ -16,6 +16,7 @@ from circuitscope_core.faithfulness.report import (
 __all__ = [
     "MEASURES",
     "METHODS",
+    "N_TOKENS",
     "DirectEffects",
     "FaithfulnessProgress",
     "FaithfulnessReport",

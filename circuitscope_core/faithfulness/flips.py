@@ -1,5 +1,6 @@
 """Can a graph say which few features, taken away, change the model's answer?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,15 @@ from circuitscope_core.faithfulness.gradients import gradient_effects
 from circuitscope_core.faithfulness.totals import total_effects
 from circuitscope_core.faithfulness.traced import TracedPrompt
 from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.interventions import change_nodes, intervene_many, predict_total
+from circuitscope_core.interventions import (
+    Change,
+    CleanPass,
+    change_nodes,
+    intervene_many,
+    predict_total,
+)
+from circuitscope_core.interventions.changes import deltas_of
+from circuitscope_core.interventions.runs import run_iterative
 from circuitscope_core.replacement import ReplacementModel
 
 MOST_FEATURES = 5
@@ -33,7 +42,10 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     model, constrained up to the set's highest layer, then says the runner-up; ``flips.passed`` 1
     where the runner-up's logit passes the top token's, whatever else comes up; ``flips.size`` the
     features of the set; ``flips.ratio`` what the margin lost, as a share of what it was said to
-    lose. Only prompts with a set count in the last four. Methods: the graph; gradient times input,
+    lose. ``flips.local`` and ``flips.local.ratio`` are the same of the local replacement model
+    (features encoded again, errors and patterns frozen): what fails there as well is the fault of
+    the linear prediction, the rest of the replacement. Only prompts with a set count in all but the
+    first. Methods: the graph; gradient times input,
     whose slopes are added up; the graph of shuffled decoders; and as many kept features at random.
     """
     logits = traced.clean.record.logits[0, -1]
@@ -55,17 +67,32 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
         flips["random"] = PredictedFlip(nodes, flips["graph"].margin)
     found = {}
     for method, flip in flips.items():
-        found["flips.predicted", method] = float(flip is not None)
+        if method != "random":  # it predicts nothing
+            found["flips.predicted", method] = float(flip is not None)
         if flip is None:
             continue
-        sets = [change_nodes(graph, flip.nodes)]
-        after = intervene_many(traced.clean, (), sets, mode="constrained").logits_after[0]
-        left = float(after[top] - after[second])
+        changes = change_nodes(graph, flip.nodes)
+        after = intervene_many(traced.clean, (), [changes], mode="constrained").logits_after[0]
         found["flips.happened", method] = float(int(after.argmax()) == second)
-        found["flips.passed", method] = float(left < 0)
+        found["flips.passed", method] = float(after[top] < after[second])
+        if method == "random":
+            continue
+        predicted = margin - flip.margin
         found["flips.size", method] = float(len(flip.nodes))
-        found["flips.ratio", method] = (margin - left) / (margin - flip.margin)
+        found["flips.ratio", method] = (margin - float(after[top] - after[second])) / predicted
+        if method == "graph":
+            local = local_logits(traced.clean, changes)
+            lost = margin - float(local[top] - local[second])
+            found["flips.local", method] = float(int(local.argmax()) == second)
+            found["flips.local.ratio", method] = lost / predicted
     return found
+
+
+def local_logits(clean: CleanPass, changes: Sequence[Change]) -> Float[Tensor, " d_vocab"]:
+    """Return the local replacement model's next logits under an intervention."""
+    with torch.no_grad():
+        deltas = deltas_of(clean, [changes])
+        return run_iterative(clean, [changes], deltas, freeze_patterns=True).logits[0, -1]
 
 
 def contrast_graph(

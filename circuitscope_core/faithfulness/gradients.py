@@ -43,12 +43,6 @@ def explained_directions(traced: TracedPrompt) -> Float[Tensor, "n_logits d_voca
     return torch.eye(d_vocab)[traced.graph.logit_token_ids] - 1 / d_vocab
 
 
-def gradient_influence(traced: TracedPrompt) -> Float[Tensor, " n_features"]:
-    """Return gradient times input on the explained logits, weighted by their probability."""
-    effects = gradient_effects(traced, explained_directions(traced)).abs()
-    return traced.graph.logit_probabilities @ effects
-
-
 def slopes_at_features(
     traced: TracedPrompt, layer: int, nodes: Int[Tensor, " n"]
 ) -> Float[Tensor, "n n_features"]:

@@ -84,7 +84,7 @@ def measure_prompt(traced: TracedPrompt, n_sources: int, seed: int) -> dict[tupl
 def tables(values: dict[tuple[str, str], list[float]], seed: int) -> dict[str, dict[str, Figure]]:
     """Return the figures by measure and method."""
     found: dict[str, dict[str, Figure]] = {}
-    for name, method in sorted(values, key=lambda key: order_of(key[0])):
+    for name, method in sorted(values, key=order_of):
         figure = summarize(values[name, method], seed)
         if figure is not None:
             found.setdefault(name, {})[method] = figure

@@ -5,10 +5,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitscope_core.faithfulness.figures import kl_bits, spearman
-from circuitscope_core.faithfulness.gradients import explained_directions, gradient_influence
+from circuitscope_core.faithfulness.gradients import explained_directions, gradient_effects
 from circuitscope_core.faithfulness.totals import total_effects
 from circuitscope_core.faithfulness.traced import TracedPrompt
-from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import intervene_many
 from circuitscope_core.pruning import compute_node_influence
 
@@ -19,13 +18,23 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
     Every active feature is ablated alone under constrained patching. Its effect is ``KL(clean ||
     ablated)`` of the next token in bits; or ``sum_k p_k |change of logit k less the mean logit|``
     over the explained logits.
+
+    Held against them: influence; ``linear``, what the graph says each logit loses over all paths,
+    signs kept, as absolute values weighted by probability; ``divergence``, the same losses as the
+    divergence they make (see ``as_divergence``); gradient times input in these two forms; and
+    influence with shuffled decoders.
     """
     graph = traced.graph
     influence = traced.pruned.node_influence[graph.feature_nodes]
+    weights = graph.logit_probabilities
+    totals = total_effects(graph, torch.zeros(graph.n_nodes))
+    slopes = gradient_effects(traced, explained_directions(traced))
     by_method = {
         "graph": influence,
-        "linear": linear_influence(graph),
-        "gradient": gradient_influence(traced),
+        "linear": weights @ totals.abs(),
+        "divergence": as_divergence(traced, totals),
+        "gradient": weights @ slopes.abs(),
+        "gradient divergence": as_divergence(traced, slopes),
         "shuffled": compute_node_influence(traced.control_graph)[graph.feature_nodes],
     }
     by_bits, by_logits = measure_effects(traced)
@@ -44,10 +53,20 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
     return found
 
 
-def linear_influence(graph: AttributionGraph) -> Float[Tensor, " n_features"]:
-    """Return ``sum_k p_k |what logit k would lose|``, paths added up with their signs."""
-    totals = total_effects(graph, torch.zeros(graph.n_nodes))
-    return graph.logit_probabilities @ totals.abs()
+def as_divergence(
+    traced: TracedPrompt, losses: Float[Tensor, "n_logits n_features"]
+) -> Float[Tensor, " n_features"]:
+    """Return the divergence, in bits, that losses of the explained logits make.
+
+    All other tokens are one outcome more, whose logit moves as the mean logit does.
+    """
+    logits = traced.clean.record.logits[0, -1]
+    explained = traced.graph.logit_token_ids
+    rest = logits.index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
+    # where no token is left the outcome has no mass, but a number
+    before = torch.cat([logits[explained], rest.clamp(min=-1e4)])
+    moved = torch.cat([losses.T, losses.new_zeros(losses.shape[1], 1)], dim=1)
+    return kl_bits(before, before - moved).float()
 
 
 def measure_effects(

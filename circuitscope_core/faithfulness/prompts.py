@@ -1,6 +1,5 @@
 """Prompts that a model was not trained on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -25,7 +24,11 @@ class HeldOutPrompts:
 
 
 def held_out_prompts(
-    source: str | None, n: int, tokenizer: Tokenizer, config: CorpusConfig
+    source: str | None,
+    n: int,
+    tokenizer: Tokenizer,
+    config: CorpusConfig,
+    n_tokens: int = N_TOKENS,
 ) -> HeldOutPrompts:
     """Return the beginnings of held-out documents.
 
@@ -35,16 +38,17 @@ def held_out_prompts(
         n: Prompts; fewer where there is less text.
         tokenizer: Makes the ids.
         config: The training's: which documents are held out.
+        n_tokens: Of each document, the separator aside; exam questions are whole, and no longer.
 
     Raises:
         CorpusError: If the text cannot be read, or no held-out document is long enough.
     """
     if source is not None:
-        found = beginnings(source, n, tokenizer, config)
-        text = f"{len(found)} beginnings of {N_TOKENS} tokens of documents held out in {source}."
+        found = beginnings(source, n, tokenizer, config, n_tokens)
+        text = f"{len(found)} beginnings of {n_tokens} tokens of documents held out in {source}."
         return HeldOutPrompts(found, text)
-    questions = exam_prompts(n - n // 2, tokenizer)
-    passages = beginnings("builtin", n // 2, tokenizer, config) if n > 1 else ()
+    questions = exam_prompts(n - n // 2, tokenizer, n_tokens)
+    passages = beginnings("builtin", n // 2, tokenizer, config, n_tokens) if n > 1 else ()
     text = (
         f"No text was named: {len(questions)} exam questions, which no training reads, and "
         f"{len(passages)} beginnings of the built-in text, which a training that reads other text "
@@ -54,7 +58,7 @@ def held_out_prompts(
 
 
 def beginnings(
-    source: str, n: int, tokenizer: Tokenizer, config: CorpusConfig
+    source: str, n: int, tokenizer: Tokenizer, config: CorpusConfig, n_tokens: int
 ) -> tuple[tuple[int, ...], ...]:
     """Return the first tokens of held-out documents, spread over all of them."""
     plain = replace(config, skill_share=0.0)
@@ -62,19 +66,18 @@ def beginnings(
     assert isinstance(corpus, Corpus)
     tokens = corpus.held_out_tokens
     documents = np.split(tokens, np.flatnonzero(tokens == tokenizer.separator_id))[1:]
-    documents = [piece for piece in documents if len(piece) > N_TOKENS]
+    documents = [piece for piece in documents if len(piece) > n_tokens]
     if not documents:
         raise CorpusError(
-            f"No held-out document of {source} has {N_TOKENS} tokens; name longer text."
+            f"No held-out document of {source} has {n_tokens} tokens; name longer text."
         )
     chosen = documents[:: max(1, len(documents) // n)][:n]
-    return tuple(tuple(piece[: N_TOKENS + 1].tolist()) for piece in chosen)
+    return tuple(tuple(piece[: n_tokens + 1].tolist()) for piece in chosen)
 
 
-def exam_prompts(n: int, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
-    """Return exam questions, one skill after the other."""
-    by_skill: Sequence[Sequence[str]] = [
-        [question.prompt for question in exam(skill, -(-n // len(SKILLS)))] for skill in SKILLS
-    ]
-    texts = islice(chain.from_iterable(zip(*by_skill, strict=True)), n)
-    return tuple((tokenizer.separator_id, *tokenizer.encode(text)) for text in texts)
+def exam_prompts(n: int, tokenizer: Tokenizer, n_tokens: int) -> tuple[tuple[int, ...], ...]:
+    """Return exam questions of at most so many tokens, one skill after the other."""
+    by_skill = [[question.prompt for question in exam(skill, n)] for skill in SKILLS]
+    texts = chain.from_iterable(zip(*by_skill, strict=True))
+    every = ((tokenizer.separator_id, *tokenizer.encode(text)) for text in texts)
+    return tuple(islice((ids for ids in every if len(ids) <= n_tokens + 1), n))

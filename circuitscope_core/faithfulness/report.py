@@ -41,6 +41,8 @@ MEASURES: Mapping[str, Measure] = {
     "flips.happened": Measure("Predicted flips that happen: share"),
     "flips.passed": Measure("Predicted flips in which the runner-up passes the top token: share"),
     "flips.ratio": Measure("What the margin loses, as a share of what is predicted"),
+    "flips.local": Measure("Predicted flips that happen in the local replacement model: share"),
+    "flips.local.ratio": Measure("What the margin loses there, as a share of what is predicted"),
     "flips.predicted": Measure("Prompts with a predicted flip of at most five features: share"),
     "flips.size": Measure("Features of a predicted flip"),
     "pairs.kept": Measure("Feature on feature, kept targets: rank correlation"),
@@ -64,7 +66,10 @@ MEASURES: Mapping[str, Measure] = {
 METHODS: Mapping[str, str] = {
     "graph": "graph",
     "linear": "graph, signed sums",
+    "divergence": "graph, signed sums as a divergence",
     "gradient": "gradient × input",
+    "gradient divergence": "gradient × input as a divergence",
+    "writes": "the feature's own later writes alone",
     "carried": "no answer at all",
     "shuffled": "shuffled decoders",
     "random": "random features",
@@ -121,6 +126,7 @@ def describe_measure(name: str) -> Measure:
     return Measure(found.title.format(layer), found.bar, found.published) if space else found
 
 
-def order_of(name: str) -> tuple[int, str]:
-    """Return what sorts measures as they are shown."""
-    return list(MEASURES).index(name.partition(" ")[0]), name
+def order_of(key: tuple[str, str]) -> tuple[int, str, int]:
+    """Return what sorts measures and methods as they are shown."""
+    name, method = key
+    return list(MEASURES).index(name.partition(" ")[0]), name, list(METHODS).index(method)

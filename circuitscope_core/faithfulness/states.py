@@ -26,6 +26,8 @@ def measure_states(
       errors and patterns are frozen, norms follow the stream as they do in the real model.
     * ``carried``: nothing answers; later MLP outputs stay as they were, and only what attention
       carries on is there.
+    * ``writes``: nothing is encoded again, but later MLP outputs lose what the feature itself wrote
+      there; nothing for per-layer transcoders.
     * ``shuffled``: the local replacement model with shuffled decoders, from the same push.
 
     A change is the stream after a layer less that without the ablation, all positions as one
@@ -37,7 +39,7 @@ def measure_states(
         for on in STEPS:
             if layer + on >= traced.graph.n_layers:
                 continue
-            for method in runs.keys() - {"real"}:
+            for method in ("graph", "writes", "carried", "shuffled"):
                 for what, change in (("stream", stream_change), ("mlp", mlp_change)):
                     if method == "carried" and what == "mlp":
                         continue  # it has none
@@ -66,6 +68,7 @@ def perturbed_runs(
         return {
             "real": run_clamped(clean, deltas, layer, freeze_norms=False),
             "graph": run_iterative(clean, sets, deltas, freeze_patterns=True),
+            "writes": run_clamped(clean, deltas, last, freeze_norms=False),
             "carried": run_clamped(clean, Deltas(deltas.embedded, push), last, freeze_norms=False),
             "shuffled": run_iterative(
                 traced.control_pass, unset, deltas, freeze_patterns=True, added=control

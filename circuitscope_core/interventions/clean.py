@@ -40,6 +40,13 @@ class CleanPass:
         """The MLP outputs."""
         return torch.stack([site.mlp_out[0] for site in self.record.sites])
 
+    def stream_before(self, layer: int) -> Float[Tensor, "1 n_pos d_model"]:
+        """Return the residual stream before a layer; ``n_layers``: after the last."""
+        if layer == 0:
+            return self.replacement.model.embed_tokens(torch.tensor([self.token_ids])).detach()
+        below = self.record.sites[layer - 1]
+        return below.resid_mid + below.mlp_out
+
     @cached_property
     def errors(self) -> Float[Tensor, "n_layers n_pos d_model"]:
         """What the transcoder leaves of the MLP outputs."""

@@ -20,8 +20,8 @@ from circuitscope_core.interventions.changes import (
     deltas_of,
 )
 from circuitscope_core.interventions.clean import CleanPass, run_clean
+from circuitscope_core.interventions.encoded import run_iterative_suffix
 from circuitscope_core.interventions.intervene import Mode, last_clamped_layer
-from circuitscope_core.interventions.runs import run_iterative
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.transformer import look_at_mlp
 
@@ -82,8 +82,9 @@ def intervene_many(
             deltas = deltas_of(clean, [job.changes for job in batch])
             numbers = [job.number for job in batch]
             if mode == "iterative":
-                record = run_iterative(clean, [job.changes for job in batch], deltas)
-                after[numbers] = record.logits[:, -1]
+                sets = [job.changes for job in batch]
+                places = (batch[0].first_layer, batch[0].first_position)
+                after[numbers] = run_iterative_suffix(clean, deltas, sets, *places)
             else:
                 after[numbers] = _run_suffix(clean, deltas, batch, freeze_norms=mode == "direct")
     return ManyResults(before, after)
@@ -184,11 +185,7 @@ class _Stream:
     def _left_values(self, layer: int, start: int) -> Float[Tensor, "1 n_heads start d_head"]:
         """Return the values of a layer's heads at the positions that did not change."""
         record, block = self.clean.record, self.clean.replacement.model.block(layer)
-        if layer == 0:
-            resid = self.clean.replacement.model.embed_tokens(torch.tensor([self.clean.token_ids]))
-        else:
-            below = record.sites[layer - 1]
-            resid = below.resid_mid + below.mlp_out
+        resid = self.clean.stream_before(layer)
         scale = record.ln1_scales[layer][:, :start]
         attn_in = block.ln1.apply_gain(block.ln1.normalize(resid[:, :start], scale))
         values: Tensor = block.attn.project(attn_in, block.attn.W_V, block.attn.b_V)

@@ -33,12 +33,13 @@ class Activations:
 
     sites: tuple[MlpSite, ...]
     """One for each layer."""
-    patterns: tuple[Float[Tensor, "batch n_heads n_pos n_pos"], ...]
-    """Attention of each query position (row) to each key position, one tensor for each layer."""
-    ln1_scales: tuple[Float[Tensor, "batch n_pos 1"], ...]
+    patterns: tuple[Float[Tensor, "#batch n_heads n_pos n_pos"], ...]
+    """Attention of each query position (row) to each key position, one tensor for each layer. One
+    for all of the batch where it was frozen; so are frozen denominators."""
+    ln1_scales: tuple[Float[Tensor, "#batch n_pos 1"], ...]
     """LN1's denominators; ones where the model has no normalisation."""
-    ln2_scales: tuple[Float[Tensor, "batch n_pos 1"], ...]
-    ln_final_scale: Float[Tensor, "batch n_pos 1"]
+    ln2_scales: tuple[Float[Tensor, "#batch n_pos 1"], ...]
+    ln_final_scale: Float[Tensor, "#batch n_pos 1"]
     resid_post: Float[Tensor, "batch n_pos d_model"]
     """Residual stream after the last layer, before the final norm."""
     logits: Float[Tensor, "batch n_pos d_vocab"]
