@@ -4,7 +4,7 @@ A page never waits for an account: where one cannot be reached, everything else 
 """
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ SWITCH = "CIRCUITSCOPE_SNOWFLAKE"
 """Environment variable: ``off`` keeps the app from looking for a connection."""
 PATIENCE_SECONDS = 20.0
 """How long a login may take; that a host cannot be reached is known within two seconds."""
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
+GRACE_SECONDS = 0.15
+"""How long a page waits for a try that has just begun."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,34 @@ def draw_connection() -> None:
     if attempt is None:
         return
     with st.sidebar:
-        if not attempt.session.done():
-            wait_for(attempt)
-        elif attempt.problem:
-            with st.expander("Snowflake: not connected", icon=":material/cloud_off:"):
-                st.write(plain(attempt.problem))
-                if st.button("Try again", key="snowflake_again"):
-                    begin_attempt.clear()
-                    st.rerun()
+        if is_settled(attempt):
+            draw_settled(attempt)
         else:
-            st.caption(f":material/cloud_done: Snowflake: {plain(attempt.found.account)}")
+            wait_for(attempt)
+
+
+def is_settled(attempt: Attempt) -> bool:
+    """Tell whether the try has ended; a host that is refused at once is waited for."""
+    wait([attempt.session], timeout=GRACE_SECONDS)
+    return attempt.session.done()
+
+
+def draw_settled(attempt: Attempt) -> None:
+    """Draw the account, or why it is not there and a way to try again."""
+    if not attempt.problem:
+        st.caption(f":material/cloud_done: Snowflake: {plain(attempt.found.account)}")
+        return
+    with st.expander("Snowflake: not connected", icon=":material/cloud_off:"):
+        st.write(plain(attempt.problem))
+        if st.button("Try again", key="snowflake_again"):
+            begin_attempt.clear()
+            st.rerun()
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def wait_for(attempt: Attempt) -> None:
-    """Look now and then whether the connection is there; then run the page once more."""
+    """Look now and then whether the try has ended; then run the page once more."""
     if attempt.session.done():
+        draw_settled(attempt)  # seen at once, whatever the page takes
         st.rerun()
     st.caption(f":material/cloud_sync: Snowflake: connecting to {plain(attempt.found.account)} …")
