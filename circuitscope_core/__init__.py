@@ -37,6 +37,7 @@ from circuitscope_core.config import (
     TranscoderTraining,
 )
 from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
+from circuitscope_core.debugging import Diagnosis, diagnose, find_failures
 from circuitscope_core.errors import (
     BundleError,
     CircuitError,
@@ -63,7 +64,18 @@ from circuitscope_core.global_weights import (
 )
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.graph_file import GraphFile, parse_graph_json, read_graph_file
-from circuitscope_core.interventions import Intervention, InterventionResult, intervene
+from circuitscope_core.interventions import (
+    Continuation,
+    ErrorIntervention,
+    Intervention,
+    InterventionResult,
+    ManyResults,
+    TokenIntervention,
+    change_nodes,
+    continue_prompt,
+    intervene,
+    intervene_many,
+)
 from circuitscope_core.known_circuits import (
     CircuitScore,
     CompiledProgram,
@@ -111,13 +123,16 @@ __all__ = [
     "CompiledProgram",
     "ComponentEdge",
     "ConfigError",
+    "Continuation",
     "CorpusConfig",
     "CorpusError",
     "CrossLayerTranscoder",
+    "Diagnosis",
     "Direction",
     "Document",
     "EdgeExplanation",
     "EdgePath",
+    "ErrorIntervention",
     "ExamResult",
     "Example",
     "FaithfulnessReport",
@@ -136,6 +151,7 @@ __all__ = [
     "InterventionResult",
     "LanguageModelTraining",
     "Localization",
+    "ManyResults",
     "ModelConfig",
     "Node",
     "NodeKind",
@@ -152,6 +168,7 @@ __all__ = [
     "Supernode",
     "Supernodes",
     "TokenDifference",
+    "TokenIntervention",
     "TrainConfig",
     "TrainingError",
     "TrainingRun",
@@ -161,19 +178,24 @@ __all__ = [
     "attribute",
     "attribute_many",
     "attribution_steps",
+    "change_nodes",
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
     "component_flows",
+    "continue_prompt",
     "copy_bundle",
+    "diagnose",
     "explain_attention",
     "explain_edge",
     "export_graph",
     "export_graphml",
     "export_html",
+    "find_failures",
     "graph_scores",
     "group_by_hand",
     "intervene",
+    "intervene_many",
     "launch",
     "live_edges",
     "load_bundle",
