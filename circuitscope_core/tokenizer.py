@@ -86,8 +86,10 @@ class HuggingFaceTokenizer:
         self.path = Path(path)
         if not self.path.is_file():
             raise BundleError(f"{self.path} is not there; it must be a tokenizer.json file.")
+        # kept, since the folder that it lies in may be gone when a model is saved again
+        self._file = self.path.read_bytes()
         try:
-            self._fast = FastTokenizer.from_file(str(self.path))
+            self._fast = FastTokenizer.from_buffer(self._file)
         except Exception as error:  # the library raises bare Exception
             raise BundleError(
                 f"{self.path} is not a Hugging Face tokenizer.json: {error}"
@@ -101,6 +103,10 @@ class HuggingFaceTokenizer:
             )
         self.separator_id: int = known[0]
         self.d_vocab: int = self._fast.get_vocab_size(with_added_tokens=True)
+
+    def save(self, path: Path) -> None:
+        """Write the file that this tokenizer was read from."""
+        path.write_bytes(self._file)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""

@@ -92,7 +92,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     save_file(weights, partial / "transformer.safetensors")
     save_transcoder(bundle.transcoder, partial / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
-        shutil.copyfile(bundle.tokenizer.path, partial / "tokenizer.json")
+        bundle.tokenizer.save(partial / "tokenizer.json")
     bundle.feature_cards.save(partial / "feature_cards.parquet")
     if bundle.global_weights:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)

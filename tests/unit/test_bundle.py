@@ -1,15 +1,19 @@
 """Saving and loading: the same outputs, and damage is refused."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 import circuitscope_core as cs
 from circuitscope_core.feature_cards import FeatureCard, FeatureCards
-from tests.samples import PROMPT, tiny_replacement, tiny_transcoder
+from tests.samples import PROMPT, tiny_model, tiny_replacement, tiny_transcoder
 
 CARD = {
     "label": "",
@@ -65,6 +69,22 @@ def test_a_saved_bundle_loads_to_the_same_output(tmp_path, changes):
     torch.testing.assert_close(after.adjacency, before.adjacency)
     assert list(loaded.feature_cards) == list(bundle.feature_cards)
     assert loaded.metadata == bundle.metadata
+
+
+def test_a_tokenizer_of_ones_own_travels_with_the_bundle_also_when_its_folder_is_gone(tmp_path):
+    words = {"<|endoftext|>": 0, "a": 1, "navy": 2, "[UNK]": 3}
+    made = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = Whitespace()
+    made.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = cs.HuggingFaceTokenizer(tmp_path / "tokenizer.json")
+    model = tiny_model(d_vocab=tokenizer.d_vocab)
+    bundle = dataclasses.replace(make_bundle(), model=model, tokenizer=tokenizer)
+    cs.save_bundle(bundle, tmp_path / "one")
+    loaded = cs.load_bundle(tmp_path / "one")
+    shutil.rmtree(tmp_path / "one")
+    cs.save_bundle(loaded, tmp_path / "two")
+    again = cs.load_bundle(tmp_path / "two").tokenizer
+    assert again.encode("navy a ship") == tokenizer.encode("navy a ship") == [2, 1, 3]
 
 
 def test_the_transcoder_is_in_circuit_tracers_layout(folder):
