@@ -1,4 +1,5 @@
-"""How long the graph takes in a browser: first paint, card, lists, and what a click sends.
+"""How long the graph takes in a browser: first paint, card, lists, an intervention, and what a
+click sends.
 
 Usage: python bench/browser.py
 """
@@ -45,6 +46,24 @@ def first_paint(frame):
     return (frame.evaluate(at, "cs-painted") - frame.evaluate(at, "cs-data")) / 1000
 
 
+def measure_intervention(page, frame, name):
+    """Return seconds from the click on Apply to the graph redrawn with what changed."""
+    page.mouse.click(*point_of(frame, name))
+    page.get_by_role("button", name="Apply").wait_for()
+    page.wait_for_timeout(2000)
+    seen = "() => performance.getEntriesByName('cs-changed').length"
+    before = frame.evaluate(seen)
+    started = time.perf_counter()
+    page.get_by_role("button", name="Apply").click()
+    frame.wait_for_function(f"n => ({seen})() > n", arg=before, polling=5)
+    seconds = time.perf_counter() - started
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear").wait_for(state="detached")
+    page.mouse.click(*point_of(frame, name))  # selected no more
+    return seconds
+
+
 def measure(browser, url, address):
     """Open a graph and return its figures."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -80,6 +99,7 @@ def measure(browser, url, address):
         page.wait_for_timeout(3000)  # the page's own answer below the canvas
         sent.append(traffic["sent"])
         received.append(traffic["received"])
+    interventions = [measure_intervention(page, frame, name) for name in features]
     edges = frame.evaluate("CircuitScope.view.counts().edges")
     left_out = frame.evaluate("CircuitScope.view.counts().leftOut")
     paint = first_paint(frame)
@@ -93,14 +113,16 @@ def measure(browser, url, address):
         f"{1000 * statistics.median(clicks):.0f} ms",
         f"{statistics.median(sent) / 1000:.1f} kB",
         f"{statistics.median(received) / 1000:.1f} kB",
+        f"{statistics.median(interventions):.2f} s",
     ]
 
 
 def main():
     print(
-        "| graph | nodes | edges | link to graph | data to paint | card | lists | sent | received |"
+        "| graph | nodes | edges | link to graph | data to paint | card | lists | sent | received "
+        "| intervention |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     with server() as url, sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

@@ -78,7 +78,7 @@ def draw_intervening(shown: Shown, state: State) -> None:
 def ask_for_step(shown: Shown, state: State) -> None:
     """Ask what is to be done to the selected node."""
     if not state.selected or not members_of(shown, state.selected):
-        st.info("Select a feature, a token, an error or a supernode in the picture.", icon="👆")
+        st.caption(":material/touch_app: Select a feature, a token, an error or a supernode.")
         return
     name, how, strength, apply = st.columns([2.2, 2, 2, 1], vertical_alignment="bottom")
     name.text(f"Selected: {label_of(shown, state.selected)}")
