@@ -198,7 +198,7 @@ def test_a_refused_login_is_a_reason_and_a_second_try_may_work(connected):
     assert at.selectbox(key="train_stage").value == "PILE"
 
 
-@pytest.mark.parametrize("page", ["home", "train", "prompt", "graph"])
+@pytest.mark.parametrize("page", ["home", "train"])
 @pytest.mark.parametrize("host", ["silent", "unknown"])
 def test_an_account_that_cannot_be_reached_keeps_no_page_waiting(
     running, tmp_path, monkeypatch, page, host
