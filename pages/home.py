@@ -36,8 +36,8 @@ STEPS = (
 begin_page("CircuitScope")
 st.markdown(
     "An X-ray for language models. It shows, for one prompt, which words and which learned "
-    "features caused the next token, and how strongly. Everything runs on this machine: no text "
-    "and no model leaves it."
+    "features caused the next token, and how strongly. Everything runs on this machine: text and "
+    "models leave it only where you name a stage or a cluster."
 )
 if st.button("Show the demo graph", type="primary", icon=":material/play_arrow:", key="home_demo"):
     show_demo()

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from circuitscope_core.errors import ConfigError, StageError
 from circuitscope_core.stages import find_connection
+from circuitscope_core.stages.snowflake_stage import in_warehouse
 
 BackendKind = Literal["local", "procs", "ray", "snowflake"]
 MOST_WORKERS = 512
@@ -15,6 +16,11 @@ GRAMMAR = (
     "local, procs:N (processes on this machine), ray:N (a Ray cluster of its own on this machine), "
     "ray:N@auto (the cluster that this machine is in), ray:N@ray://HOST:10001, or "
     "snowflake:POOLxN (N nodes of a compute pool); for example procs:2"
+)
+IN_WAREHOUSE = (
+    "An app on a warehouse has no processes of its own and ends with its viewer, so it cannot "
+    "train. Run the app on a container, or start the training from a notebook or a shell; models "
+    "that lie in a stage can be fetched here."
 )
 _FORMS = (
     re.compile(r"(?P<kind>local)"),
@@ -76,11 +82,15 @@ def parse_backend(text: str) -> Backend:
 
 def available_backends() -> tuple[BackendChoice, ...]:
     """Return every kind of place, each with what it still needs. Nothing is asked of a network."""
+    here = IN_WAREHOUSE if in_warehouse() else ""
+    n = cores()
     return (
-        BackendChoice("local", "local", "This machine, one process", ""),
-        BackendChoice("procs", f"procs:{cores()}", "This machine, several processes", _procs()),
-        BackendChoice("ray", f"ray:{cores()}", "A Ray cluster", _ray()),
-        BackendChoice("snowflake", "snowflake:MY_POOLx2", "A Snowflake compute pool", _pool()),
+        BackendChoice("local", "local", "This machine, one process", here),
+        BackendChoice("procs", f"procs:{n}", "This machine, several processes", here or _procs()),
+        BackendChoice("ray", f"ray:{n}", "A Ray cluster", here or _ray()),
+        BackendChoice(
+            "snowflake", "snowflake:MY_POOLx2", "A Snowflake compute pool", here or _pool()
+        ),
     )
 
 

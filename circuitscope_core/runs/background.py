@@ -140,14 +140,17 @@ def measure_speed_apart(config: TrainConfig) -> TrainingSpeed:
         TrainingError: If the process fails.
     """
     command = [*COMMAND, "estimate", "--json", "--config", "-"]
-    done = subprocess.run(
-        command,
-        input=json.dumps(config.to_json()),
-        capture_output=True,
-        text=True,
-        env=_environment(),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(config.to_json()),
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            check=False,
+        )
+    except OSError as error:  # where no process may be started, as in a warehouse
+        raise TrainingError(f"The training's speed could not be measured: {error}") from error
     try:
         return TrainingSpeed(**json.loads(done.stdout)["seconds_per_token"])
     except (ValueError, KeyError, TypeError) as error:

@@ -1,14 +1,15 @@
 """What a file's nodes and links do in the model itself, where the model is at hand."""
 
+import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.export.graph_json import viewer_text
+from circuitscope_core.faithfulness.figures import spearman
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import GraphFile
 from circuitscope_core.interventions import (
@@ -61,25 +62,15 @@ def score_effects(file: GraphFile, bundle: HasReplacement | ReplacementModel) ->
     before, after = done.logits_before.double(), done.logits_after.double()
     log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
     measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1)
-    spearman = rank_correlation(matrix.influence[nodes].double(), measured)
+    correlation = rank_correlation(matrix.influence[nodes].double(), measured)
     n_links, error = _measure_links(file, matrix, clean)
-    return FileEffects(len(nodes), spearman, n_links, error)
+    return FileEffects(len(nodes), correlation, n_links, error)
 
 
 def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float | None:
     """Return Spearman's correlation, ties sharing their mean rank; None where it is not defined."""
-    if len(one) < 3:
-        return None
-    ranks = torch.stack([_ranks(one), _ranks(other)])
-    ranks = ranks - ranks.mean(dim=1, keepdim=True)
-    sizes = ranks.norm(dim=1)
-    return float(ranks[0] @ ranks[1] / (sizes[0] * sizes[1])) if (sizes > 0).all() else None
-
-
-def _ranks(values: Tensor) -> Tensor:
-    _, group, counts = values.unique(return_inverse=True, return_counts=True)
-    middle: Tensor = counts.cumsum(0) - (counts - 1) / 2.0
-    return middle[group].double()
+    found = spearman(one, other)
+    return None if math.isnan(found) else found
 
 
 def _clean_pass(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> CleanPass:

@@ -127,3 +127,9 @@ def test_the_result_of_a_cancelled_training_is_an_error_and_another_launch_goes_
     assert begun_backend(request_.folder) == ("local", None)
     again = cs.launch(request_.config, request_.sources, request_.out)
     assert again.result().metadata.name == "mine"
+
+
+def test_a_machine_that_starts_no_process_says_so(monkeypatch):
+    monkeypatch.setattr("circuitscope_core.runs.background.COMMAND", ("/nowhere/python",))
+    with pytest.raises(cs.TrainingError, match=r"could not be measured: .*/nowhere/python"):
+        measure_speed_apart(tiny_config())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import circuitscope_core as cs
 from circuitscope_core.pipeline import TrainingPlan, check_share
 from circuitscope_core.runs import Backend, available_backends, parse_backend, run_training
+from circuitscope_core.runs.backend import require
 from circuitscope_core.runs.run import absolute_sources
 from tests.texts import tiny_config
 
@@ -106,3 +107,10 @@ def test_sources_mean_the_same_in_any_folder(tmp_path, monkeypatch):
         absolute_sources([cs.BuiltinSource()])
     with pytest.raises(cs.TrainingError, match="exists in this process only"):
         absolute_sources(cs.BuiltinSource())
+
+
+def test_an_app_on_a_warehouse_says_that_it_cannot_train(monkeypatch):
+    monkeypatch.setattr("circuitscope_core.runs.backend.in_warehouse", lambda: True)
+    assert all("cannot train" in choice.needs for choice in available_backends())
+    with pytest.raises(cs.ConfigError, match="from a notebook or a shell"):
+        require(parse_backend("local"))
