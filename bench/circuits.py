@@ -10,10 +10,10 @@ import time
 import torch
 
 import circuitscope_core as cs
+from circuitscope_core.evals.known_circuits import find_programs, train_on_program
+from circuitscope_core.evals.known_circuits.measure import output_target
+from circuitscope_core.evals.scoring import score_circuit
 from circuitscope_core.export.graph_json import graph_to_json
-from circuitscope_core.known_circuits import find_programs, train_on_program
-from circuitscope_core.known_circuits.measure import output_target
-from circuitscope_core.scoring import score_circuit
 
 
 def row(name, transcoder, score, seconds):

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
-from circuitscope_core.debugging import MOST_FEATURES
+from circuitscope_core.evals.debugging import MOST_FEATURES
 from circuitscope_core.skills import SKILLS, exam
 
 BAR = 0.6

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import circuitscope_core as cs
 from circuitscope_core.cli.faithfulness import lines_of
 from circuitscope_core.corpus import open_sources, read_corpus
-from circuitscope_core.faithfulness import held_out_prompts
+from circuitscope_core.evals.faithfulness import held_out_prompts
 from circuitscope_core.training import CheckpointFile, Pace, TokenWindows, TranscoderTrainer
 
 BUNDLE = "models/demo"

@@ -15,6 +15,7 @@ from circuitscope_core.attribution import (
     explain_attention,
     explain_edge,
 )
+from circuitscope_core.batch import PromptTraced, attribute_many
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
@@ -37,7 +38,6 @@ from circuitscope_core.config import (
     TranscoderTraining,
 )
 from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
-from circuitscope_core.debugging import Diagnosis, diagnose, find_failures
 from circuitscope_core.errors import (
     BundleError,
     CircuitError,
@@ -52,9 +52,21 @@ from circuitscope_core.errors import (
     StageError,
     TrainingError,
 )
-from circuitscope_core.exam import ExamResult, take_exam
+from circuitscope_core.evals.debugging import Diagnosis, diagnose, find_failures
+from circuitscope_core.evals.exam import ExamResult, take_exam
+from circuitscope_core.evals.faithfulness import FaithfulnessReport, measure_faithfulness
+from circuitscope_core.evals.known_circuits import (
+    CircuitScore,
+    CompiledProgram,
+    ComponentEdge,
+    component_flows,
+    live_edges,
+    load_program,
+    measure_circuit,
+    oracle_replacement,
+)
+from circuitscope_core.evals.localization import Localization, measure_localization
 from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
-from circuitscope_core.faithfulness import FaithfulnessReport, measure_faithfulness
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.global_weights import (
     GlobalWeight,
@@ -76,21 +88,10 @@ from circuitscope_core.interventions import (
     intervene,
     intervene_many,
 )
-from circuitscope_core.known_circuits import (
-    CircuitScore,
-    CompiledProgram,
-    ComponentEdge,
-    component_flows,
-    live_edges,
-    load_program,
-    measure_circuit,
-    oracle_replacement,
-)
-from circuitscope_core.localization import Localization, measure_localization
+from circuitscope_core.launch import TrainingRun, launch
 from circuitscope_core.pipeline import train
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.runs import PromptTraced, TrainingRun, attribute_many, launch
 from circuitscope_core.supernodes import (
     CollapsedGraph,
     Supernode,

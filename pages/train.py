@@ -1,6 +1,6 @@
 """Train a model in a process of its own, and watch it."""
 
-from circuitscope_core.runs import list_runs
+from circuitscope_core.launch import list_runs
 from pages.ui import begin_page, models
 from pages.ui.comparing import draw_comparison
 from pages.ui.stage_models import draw_stage_models

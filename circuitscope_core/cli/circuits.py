@@ -6,6 +6,7 @@ import json
 import circuitscope_core as cs
 from circuitscope_core.cli.output import write
 from circuitscope_core.errors import CircuitError
+from circuitscope_core.evals.known_circuits import find_programs, train_on_program
 
 
 def add_circuit_options(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +26,13 @@ def run_circuits(options: argparse.Namespace) -> int:
     if options.data is None:
         raise CircuitError("bench circuits needs --data FOLDER with compiled programs.")
     rows = []
-    for path in cs.known_circuits.find_programs(options.data):
+    for path in find_programs(options.data):
         program = cs.load_program(path)
         if options.transcoder == "oracle":
             replacement = cs.oracle_replacement(program)
         else:
             cross_layer = options.transcoder == "trained"
-            replacement = cs.known_circuits.train_on_program(program, cross_layer=cross_layer)
+            replacement = train_on_program(program, cross_layer=cross_layer)
         score = cs.measure_circuit(program, replacement, program.examples[: options.inputs])
         rows.append(score.to_json())
         if not options.json:

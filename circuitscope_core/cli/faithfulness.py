@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import circuitscope_core as cs
 from circuitscope_core.cli.output import write
-from circuitscope_core.faithfulness import (
+from circuitscope_core.evals.faithfulness import (
     METHODS,
     N_TOKENS,
     FaithfulnessReport,

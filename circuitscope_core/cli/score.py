@@ -9,7 +9,7 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.cli.output import write
 from circuitscope_core.errors import ScoreError
-from circuitscope_core.scoring import (
+from circuitscope_core.evals.scoring import (
     file_matrix,
     find_question,
     score_circuit,

@@ -11,8 +11,8 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.cli.output import Commands, write
 from circuitscope_core.errors import ConfigError
+from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import TrainingPlan
-from circuitscope_core.runs import parse_backend, run_training
 from circuitscope_core.stages import open_store
 from circuitscope_core.training import (
     Event,

@@ -20,7 +20,7 @@ from circuitscope_core.corpus import (
     read_open_documents,
 )
 from circuitscope_core.errors import TrainingError
-from circuitscope_core.exam import take_exam
+from circuitscope_core.evals.exam import take_exam
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
 from circuitscope_core.global_weights import GlobalWeights, measure_global_weights
 from circuitscope_core.pipeline.training_phases import (

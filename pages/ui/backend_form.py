@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.runs import BackendChoice, available_backends, parse_backend
+from circuitscope_core.launch import BackendChoice, available_backends, parse_backend
 from circuitscope_core.stages import list_compute_pools
 from pages.ui.connection import current_session
 from pages.ui.text import plain

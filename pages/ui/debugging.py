@@ -3,7 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from circuitscope_core.debugging import MOST_FEATURES, Diagnosis, Failure, diagnose, find_failures
+from circuitscope_core.evals.debugging import (
+    MOST_FEATURES,
+    Diagnosis,
+    Failure,
+    diagnose,
+    find_failures,
+)
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import Tokenizer

@@ -6,7 +6,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.bundle import list_bundles
-from circuitscope_core.runs import check_name
+from circuitscope_core.launch import check_name
 from circuitscope_core.stages import open_store
 from pages.ui import models
 from pages.ui.connection import current_session

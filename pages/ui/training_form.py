@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.runs import TrainingRequest, check_name, measure_speed_apart
+from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.training import TrainingSpeed
 from pages.ui.backend_form import ask_where
 from pages.ui.stage_form import ask_for_stage

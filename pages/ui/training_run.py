@@ -3,7 +3,7 @@
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.runs import (
+from circuitscope_core.launch import (
     TrainingRequest,
     begun_backend,
     begun_config,

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitscope_core.config import TrainConfig
-from circuitscope_core.runs import TrainingState
+from circuitscope_core.launch import TrainingState
 from circuitscope_core.training import (
     PHASES,
     Event,

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.faithfulness import (
+from circuitscope_core.evals.faithfulness import (
     METHODS,
     FaithfulnessProgress,
     FaithfulnessReport,

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
-from circuitscope_core.debugging import find_failures
+from circuitscope_core.evals.debugging import find_failures
 from circuitscope_core.skills import exam
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
+from circuitscope_core.launch import backend
 from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
@@ -172,7 +173,7 @@ def test_an_address_that_is_none_is_refused_where_it_is_typed():
 
 @pytest.mark.usefixtures("models")
 def test_what_a_place_still_needs_is_said_and_keeps_it_from_starting(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.runs.backend._installed", lambda _: False)
+    monkeypatch.setattr(backend, "_installed", lambda _: False)
     for kind, package in (("ray", "Ray"), ("snowflake", "snowflake-ml-python")):
         at = choose_where(kind)
         assert f"{package} is not installed" in at.info[0].value.replace("\\", "")

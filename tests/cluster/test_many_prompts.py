@@ -98,6 +98,6 @@ def test_a_file_without_prompts_is_refused(bundle, tmp_path, capsys, text, name,
 
 
 def test_a_compute_pool_does_not_trace(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("circuitscope_core.runs.many_prompts.require", lambda _: None)
+    monkeypatch.setattr("circuitscope_core.batch.require", lambda _: None)
     with pytest.raises(cs.ConfigError, match=r"trains only; trace with local, procs:N or ray:N"):
         next(iter(cs.attribute_many(bundle, ["x"], tmp_path, backend="snowflake:Px2")))

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.runs.backend import parse_backend
-from circuitscope_core.runs.ml_job import JobSite, Payload, SnowflakeJobs, check_reachable
-from circuitscope_core.runs.run import run_training
-from circuitscope_core.runs.work import Assignment
+from circuitscope_core.launch import backend, ml_job
+from circuitscope_core.launch.backend import parse_backend
+from circuitscope_core.launch.ml_job import JobSite, Payload, SnowflakeJobs, check_reachable
+from circuitscope_core.launch.run import run_training
+from circuitscope_core.launch.work import Assignment
 from circuitscope_core.stages import FolderStore
 from circuitscope_core.training import (
     PHASES,
@@ -102,12 +103,12 @@ class BreakingStore:
 def pool(tmp_path, monkeypatch):
     """The service and the stage, put in place of the account's."""
     service = LocalJobs(tmp_path)
-    monkeypatch.setattr("circuitscope_core.runs.ml_job.SnowflakeJobs", lambda _: service)
-    monkeypatch.setattr("circuitscope_core.runs.ml_job.shared_session", lambda: None)
-    monkeypatch.setattr("circuitscope_core.runs.ml_job.STATUS_SECONDS", 0.3)
-    monkeypatch.setattr("circuitscope_core.runs.backend.find_connection", lambda: object())
+    monkeypatch.setattr(ml_job, "SnowflakeJobs", lambda _: service)
+    monkeypatch.setattr(ml_job, "shared_session", lambda: None)
+    monkeypatch.setattr(ml_job, "STATUS_SECONDS", 0.3)
+    monkeypatch.setattr(backend, "find_connection", lambda: object())
     # here the job reads files of this machine
-    monkeypatch.setattr("circuitscope_core.runs.ml_job.check_reachable", lambda _: None)
+    monkeypatch.setattr(ml_job, "check_reachable", lambda _: None)
     yield service
     for job in service.jobs:
         job.process.kill()

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.runs import parse_backend, run_training
+from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.stages import FolderStore
 from circuitscope_core.training import (
     PHASES,
@@ -37,7 +37,7 @@ from tests.cluster.trainings import (
 from tests.texts import tiny_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-WORKER = "circuitscope_core.runs.processes"
+WORKER = "circuitscope_core.launch.processes"
 
 
 def workers(rank):

@@ -8,8 +8,8 @@ import psutil
 import torch
 
 import circuitscope_core as cs
+from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import TrainingPlan
-from circuitscope_core.runs import parse_backend, run_training
 from circuitscope_core.training import Checkpoint, Progress, WorkersNews
 from tests.texts import tiny_config, write_parquet
 

@@ -9,9 +9,9 @@ import json
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.runs import parse_backend
-from circuitscope_core.runs.ml_job import PACKAGE, JobSite, SnowflakeJobs
-from circuitscope_core.runs.work import Assignment
+from circuitscope_core.launch import parse_backend
+from circuitscope_core.launch.ml_job import PACKAGE, JobSite, SnowflakeJobs
+from circuitscope_core.launch.work import Assignment
 from circuitscope_core.stages import StageLocation, StageStore
 from circuitscope_core.training import RunFolder
 from tests.texts import tiny_config

@@ -3,7 +3,7 @@
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.faithfulness.traced import shuffle_decoders, trace
+from circuitscope_core.evals.faithfulness.traced import shuffle_decoders, trace
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.samples import PROMPT, tiny_model
 

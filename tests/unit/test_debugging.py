@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from circuitscope_core import GraphError
-from circuitscope_core.debugging import diagnose, find_failures
-from circuitscope_core.exam import take_exam
+from circuitscope_core.evals.debugging import diagnose, find_failures
+from circuitscope_core.evals.exam import take_exam
 from circuitscope_core.interventions import change_nodes, intervene, intervene_many, run_clean
 from circuitscope_core.skills import SkillPrompt
 from tests.samples import PROMPT, tiny_replacement

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.localization import evidence_positions, gradient_times_input, share_at
+from circuitscope_core.evals.localization import evidence_positions, gradient_times_input, share_at
 from circuitscope_core.pruning import compute_node_influence
 from circuitscope_core.skills import SkillPrompt, exam
 from circuitscope_core.tokenizer import ByteTokenizer

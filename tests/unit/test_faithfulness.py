@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import circuitscope_core as cs
-from circuitscope_core.faithfulness.figures import (
+from circuitscope_core.evals.faithfulness.figures import (
     cosine,
     kl_bits,
     normalized_error,
@@ -18,21 +18,21 @@ from circuitscope_core.faithfulness.figures import (
     spearman,
     summarize,
 )
-from circuitscope_core.faithfulness.gradients import (
+from circuitscope_core.evals.faithfulness.gradients import (
     explained_directions,
     gradient_effects,
     slopes_at_features,
 )
-from circuitscope_core.faithfulness.jacobians import (
+from circuitscope_core.evals.faithfulness.jacobians import (
     measure_jacobians,
     mlp_jacobians,
     push_through,
     transcoder_jacobians,
 )
-from circuitscope_core.faithfulness.nodes import as_divergence, measure_effects, measure_nodes
-from circuitscope_core.faithfulness.pairs import activation_changes, path_influence
-from circuitscope_core.faithfulness.states import measure_states
-from circuitscope_core.faithfulness.totals import total_effects
+from circuitscope_core.evals.faithfulness.nodes import as_divergence, measure_effects, measure_nodes
+from circuitscope_core.evals.faithfulness.pairs import activation_changes, path_influence
+from circuitscope_core.evals.faithfulness.states import measure_states
+from circuitscope_core.evals.faithfulness.totals import total_effects
 from circuitscope_core.interventions import intervene_on
 from circuitscope_core.interventions.changes import Deltas
 from circuitscope_core.interventions.runs import run_clamped, run_iterative

@@ -8,17 +8,17 @@ import torch
 
 import circuitscope_core as cs
 from circuitscope_core.cli import main
-from circuitscope_core.faithfulness import (
+from circuitscope_core.evals.faithfulness import (
     MEASURES,
     METHODS,
     describe_measure,
     held_out_prompts,
 )
-from circuitscope_core.faithfulness.figures import spearman
-from circuitscope_core.faithfulness.flips import flip_by_sum, measure_flips, predict_flip
-from circuitscope_core.faithfulness.nodes import within_places
-from circuitscope_core.faithfulness.totals import total_effects
-from circuitscope_core.faithfulness.traced import shuffle_decoders, trace
+from circuitscope_core.evals.faithfulness.figures import spearman
+from circuitscope_core.evals.faithfulness.flips import flip_by_sum, measure_flips, predict_flip
+from circuitscope_core.evals.faithfulness.nodes import within_places
+from circuitscope_core.evals.faithfulness.totals import total_effects
+from circuitscope_core.evals.faithfulness.traced import shuffle_decoders, trace
 from circuitscope_core.interventions import intervene_on, predict_direct, predict_total
 from tests.samples import PROMPT, make_graph, random_graph, silence, tiny_replacement
 from tests.texts import write_parquet

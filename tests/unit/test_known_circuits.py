@@ -15,7 +15,8 @@ from circuitscope_core.attribution import explain_attention, explain_edge, make_
 from circuitscope_core.attribution.effects import place_targets, start_vectors
 from circuitscope_core.cli import main
 from circuitscope_core.errors import CircuitError, PromptError
-from circuitscope_core.known_circuits import (
+from circuitscope_core.evals.known_circuits import (
+    PROGRAM_TRAINING,
     average_precision,
     find_programs,
     oracle_replacement,
@@ -24,8 +25,8 @@ from circuitscope_core.known_circuits import (
     strongest_edges,
     train_on_program,
 )
-from circuitscope_core.known_circuits.measure import output_target
-from circuitscope_core.known_circuits.routes import gather_sources, routed_row
+from circuitscope_core.evals.known_circuits.measure import output_target
+from circuitscope_core.evals.known_circuits.routes import gather_sources, routed_row
 from tests.samples import PROMPT, tiny_replacement
 from tests.unit.program_samples import edge, write_program
 
@@ -214,7 +215,7 @@ def test_possible_edges_hold_the_true_ones(program):
 
 def test_a_transcoder_trained_on_a_program_explains_it(program):
     settings = replace(
-        cs.known_circuits.PROGRAM_TRAINING,
+        PROGRAM_TRAINING,
         n_tokens=100_000,
         batch_size=128,
         buffer_sequences=512,

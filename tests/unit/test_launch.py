@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.runs import (
+from circuitscope_core.launch import (
     TrainingRequest,
+    background,
     begun_backend,
     begun_config,
     begun_sources,
@@ -98,9 +99,7 @@ def test_the_speed_is_measured_in_another_process():
 
 
 def test_a_speed_that_cannot_be_measured_says_why(monkeypatch):
-    monkeypatch.setattr(
-        "circuitscope_core.runs.background.COMMAND", (sys.executable, "-m", "no_such")
-    )
+    monkeypatch.setattr(background, "COMMAND", (sys.executable, "-m", "no_such"))
     with pytest.raises(cs.TrainingError, match=r"could not be measured: .*no_such"):
         measure_speed_apart(tiny_config())
 
@@ -130,6 +129,6 @@ def test_the_result_of_a_cancelled_training_is_an_error_and_another_launch_goes_
 
 
 def test_a_machine_that_starts_no_process_says_so(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.runs.background.COMMAND", ("/nowhere/python",))
+    monkeypatch.setattr(background, "COMMAND", ("/nowhere/python",))
     with pytest.raises(cs.TrainingError, match=r"could not be measured: .*/nowhere/python"):
         measure_speed_apart(tiny_config())

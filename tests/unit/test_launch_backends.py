@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import circuitscope_core as cs
+from circuitscope_core.launch import (
+    Backend,
+    available_backends,
+    backend,
+    parse_backend,
+    run_training,
+)
+from circuitscope_core.launch.backend import require
+from circuitscope_core.launch.run import absolute_sources
 from circuitscope_core.pipeline import TrainingPlan, check_share
-from circuitscope_core.runs import Backend, available_backends, parse_backend, run_training
-from circuitscope_core.runs.backend import require
-from circuitscope_core.runs.run import absolute_sources
 from tests.texts import tiny_config
 
 
@@ -62,7 +68,7 @@ def test_every_kind_of_place_says_what_it_needs(monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("circuitscope_core.runs.backend.version", missing)
+    monkeypatch.setattr(backend, "version", missing)
     choices = {choice.kind: choice for choice in available_backends()}
     assert list(choices) == ["local", "procs", "ray", "snowflake"]
     assert choices["local"].needs == choices["procs"].needs == ""
@@ -73,14 +79,13 @@ def test_every_kind_of_place_says_what_it_needs(monkeypatch):
 
 
 def test_a_compute_pool_needs_a_connection_and_a_stage(monkeypatch, tmp_path):
-    backend = "circuitscope_core.runs.backend"
-    monkeypatch.setattr(f"{backend}.version", lambda _: "2.0")
-    monkeypatch.setattr(f"{backend}.find_connection", lambda: None)
+    monkeypatch.setattr(backend, "version", lambda _: "2.0")
+    monkeypatch.setattr(backend, "find_connection", lambda: None)
     (needs,) = [choice.needs for choice in available_backends() if choice.kind == "snowflake"]
     assert "no connection to Snowflake" in needs
     with pytest.raises(cs.ConfigError, match=r"snowflake:Px2 cannot be used here\. There is no"):
         cs.launch(tiny_config(), out=tmp_path / "x", backend="snowflake:Px2")
-    monkeypatch.setattr(f"{backend}.find_connection", lambda: object())
+    monkeypatch.setattr(backend, "find_connection", lambda: object())
     plan = TrainingPlan(tiny_config(), "builtin", tmp_path / "x")
     with pytest.raises(cs.ConfigError, match=r"needs a place .* --store @database"):
         list(run_training(plan, parse_backend("snowflake:Px2")))
@@ -110,7 +115,7 @@ def test_sources_mean_the_same_in_any_folder(tmp_path, monkeypatch):
 
 
 def test_an_app_on_a_warehouse_says_that_it_cannot_train(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.runs.backend.in_warehouse", lambda: True)
+    monkeypatch.setattr(backend, "in_warehouse", lambda: True)
     assert all("cannot train" in choice.needs for choice in available_backends())
     with pytest.raises(cs.ConfigError, match="from a notebook or a shell"):
         require(parse_backend("local"))

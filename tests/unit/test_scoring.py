@@ -9,12 +9,9 @@ import torch
 import circuitscope_core as cs
 from circuitscope_core.cli import main
 from circuitscope_core.errors import ScoreError
-from circuitscope_core.export.graph_json import graph_to_json
-from circuitscope_core.graph import NodeKind
-from circuitscope_core.known_circuits import live_node_edges
-from circuitscope_core.localization import evidence_positions, share_at
-from circuitscope_core.pruning import compute_node_influence
-from circuitscope_core.scoring import (
+from circuitscope_core.evals.known_circuits import live_node_edges
+from circuitscope_core.evals.localization import evidence_positions, share_at
+from circuitscope_core.evals.scoring import (
     file_matrix,
     find_question,
     rank_correlation,
@@ -22,6 +19,9 @@ from circuitscope_core.scoring import (
     score_effects,
     score_localization,
 )
+from circuitscope_core.export.graph_json import graph_to_json
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.pruning import compute_node_influence
 from circuitscope_core.skills import exam
 from tests.samples import PROMPT, tiny_replacement
 from tests.unit.program_samples import edge, write_program

@@ -1,0 +1,194 @@
+"""From an attribution graph to edges between components.
+
+A component is the embedding, the position embedding, a head, an MLP or the output. The graph's
+nodes stand for what components write (a token: the embedding; a feature or an error: its layer's
+MLP), its edges for what flows between them, and an edge's routes name the heads on the way. Two
+things are not in the graph's matrix and are computed by the same frozen algebra: what position
+embeddings give (they are part of ``bias``), and what makes a head attend, its query and its key.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.attribution import AttributionContext, make_context
+from circuitscope_core.attribution.effects import place_targets, start_vectors
+from circuitscope_core.errors import CircuitError
+from circuitscope_core.evals.known_circuits.edges import OUTPUT, ComponentEdge, head_name, mlp_name
+from circuitscope_core.evals.known_circuits.routes import (
+    AllSources,
+    Hop,
+    RoutedRow,
+    gather_sources,
+    routed_row,
+)
+from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.transformer import HeadSide
+
+NOISE = 1e-6
+"""Share of the graph's largest effect below which an effect is rounding."""
+AGREEMENT = 1e-4
+"""As far as a row's routes may be from the graph's own row, as a share of its largest effect."""
+
+
+@dataclass
+class _Walk:
+    """What has been found so far, from the output down."""
+
+    graph: AttributionGraph
+    context: AttributionContext
+    sources: AllSources
+    streams: Float[Tensor, "n_layers n_pos d_model"]
+    """The residual stream before each layer."""
+    noise: float
+    features: Float[Tensor, " n_features"]
+    """Flow that reached each feature."""
+    heads: dict[Hop, float] = field(default_factory=lambda: defaultdict(float))
+    flows: dict[ComponentEdge, float] = field(default_factory=lambda: defaultdict(float))
+
+
+def component_flows(graph: AttributionGraph) -> dict[ComponentEdge, float]:
+    """Return every component edge behind a graph's outputs, with the flow that it carries.
+
+    A flow starts at the outputs with their probabilities, scaled to a sum of 1. What reaches a node
+    is handed on along its incoming effects, as shares of the sum of their absolute values, by
+    route: the influence of ``pruning`` with heads as stations, and with position embeddings among
+    the sources. What a head carries is handed on once to its values, once to what made its queries
+    and once to what made its keys, as shares of the absolute contributions to the scores of all
+    keys that the query sees. Effects below ``NOISE`` of the largest in the graph are rounding, and
+    no edges.
+
+    Raises:
+        CircuitError: If the graph was not made by ``attribute``, is cut by a budget, or its edges
+            are not the sums of their routes.
+    """
+    if graph.origin is None:
+        raise CircuitError("This graph does not know its model; make it with attribute().")
+    if graph.n_features < graph.n_active_features:
+        raise CircuitError(
+            f"The graph holds {graph.n_features} of {graph.n_active_features} active features; "
+            "make it without max_feature_nodes."
+        )
+    with torch.no_grad():
+        walk = _begin(graph)
+        total = float(graph.logit_probabilities.sum()) or 1.0
+        for index in range(graph.n_logits):
+            _spread_node(
+                walk,
+                graph.logit_nodes.start + index,
+                float(graph.logit_probabilities[index]) / total,
+            )
+        layers = graph.features[:, 0]
+        for layer in range(graph.n_layers - 1, -1, -1):
+            for node in (layers == layer).nonzero()[:, 0].tolist():
+                _spread_node(walk, node, float(walk.features[node]))
+            for hop in sorted(hop for hop in walk.heads if hop.layer == layer):
+                _spread_scores(walk, hop, walk.heads[hop])
+    return dict(walk.flows)
+
+
+def _begin(graph: AttributionGraph) -> _Walk:
+    assert graph.origin is not None
+    context = make_context(graph.origin.replacement, graph.token_ids.tolist())
+    sources = gather_sources(context)
+    largest = float(graph.adjacency.abs().max()) if graph.n_nodes else 0.0
+    none = torch.zeros(graph.n_features)
+    return _Walk(graph, context, sources, _streams(context, sources), NOISE * largest, none)
+
+
+def _streams(context: AttributionContext, sources: AllSources) -> Tensor:
+    """Return the residual stream before each layer, from the sources and the constants."""
+    frozen, transcoder = context.frozen, context.transcoder
+    stream = frozen.token_vectors() + frozen.position_vectors()
+    streams = []
+    n_written = sources.written.shape[1]
+    for layer in range(frozen.n_layers):
+        streams.append(stream)
+        middle = frozen.through_attention(layer, stream) + frozen.attention_constant(layer)
+        out = context.constant_outputs[layer] + transcoder.skip(layer, context.inputs[layer])
+        out = out.index_add(0, sources.positions[:n_written], sources.written[layer])
+        stream = middle + out
+    return torch.stack(streams)
+
+
+def _spread_node(walk: _Walk, node: int, flow: float) -> None:
+    """Hand a logit's or a feature's flow on to what it reads."""
+    if flow <= 0:
+        return
+    graph, context, origin = walk.graph, walk.context, walk.graph.origin
+    assert origin is not None
+    if node < graph.n_features:
+        layer, position, number = graph.features[node].tolist()
+        vector = context.transcoder.W_enc[layer, number].detach()
+    else:
+        index = node - graph.logit_nodes.start
+        layer, position = int(origin.target_layers[index]), int(origin.target_positions[index])
+        vector = origin.target_directions[index]
+    start, _ = start_vectors(context, layer, torch.tensor([position]), vector[None])
+    gradient = place_targets(context, start, torch.tensor([position]))
+    row = routed_row(context, walk.sources, gradient, layer, own_heads=True)
+    ours = graph.adjacency[node, : graph.logit_nodes.start]
+    summed = row.effects.sum(dim=0)[: len(ours)]
+    largest = max(float(row.effects.abs().max()), walk.noise)
+    if float((summed - ours).abs().max()) > AGREEMENT * largest:
+        raise CircuitError(
+            f"The edges into node {node} differ from the sums of their routes by "
+            f"{float((summed - ours).abs().max()):.3g}; the graph does not belong to its model."
+        )
+    in_graph = torch.cat([ours.abs() > walk.noise, ours.new_ones(graph.n_pos, dtype=torch.bool)])
+    kept = row.effects.abs() * in_graph
+    kept = kept * (kept > walk.noise)
+    ends = (OUTPUT, "unembed") if layer == graph.n_layers else (mlp_name(layer), "mlp_in")
+    _hand_on(walk, row, kept * (flow / float(kept.sum().clamp(min=1e-30))), *ends)
+
+
+def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
+    """Hand a head's flow on to what made its query and the keys that the query sees."""
+    context, frozen = walk.context, walk.context.frozen
+    name = head_name(hop.layer, hop.head)
+    query_read, query = _read(walk, hop, hop.query, "query")
+    keys = range(hop.query + 1 if frozen.causal else frozen.n_pos)
+    sides: dict[str, list[RoutedRow]] = {"q": [], "k": []}
+    for position in keys:
+        key_read, key = _read(walk, hop, position, "key")
+        scale = len(key) ** -0.5
+        for slot, vector, place in (
+            ("q", key @ query_read * scale, hop.query),
+            ("k", query @ key_read * scale, position),
+        ):
+            gradient = place_targets(context, vector[None], torch.tensor([place]))
+            row = routed_row(context, walk.sources, gradient, hop.layer, own_heads=False)
+            sides[slot].append(row)
+    for slot, rows in sides.items():
+        largest = max(float(row.effects.abs().max()) for row in rows)
+        parts = [row.effects.abs() for row in rows]
+        parts = [part * (part > NOISE * largest) for part in parts]
+        total = sum(float(part.sum()) for part in parts)
+        for row, part in zip(rows, parts, strict=True):
+            _hand_on(walk, row, part * (flow / max(total, 1e-30)), name, slot)
+
+
+def _read(walk: _Walk, hop: Hop, position: int, side: HeadSide) -> tuple[Tensor, Tensor]:
+    """Return what a head's query or key reads at a position, and what it is there."""
+    directions, biases = walk.context.frozen.head_reads(hop.layer, hop.head, position, side)
+    return directions, directions @ walk.streams[hop.layer, position] + biases
+
+
+def _hand_on(
+    walk: _Walk, row: RoutedRow, flows: Float[Tensor, "n_routes n_sources"], dst: str, slot: str
+) -> None:
+    """Add flows to the component edges, heads and features on their routes."""
+    n_features = walk.graph.n_features
+    walk.features += flows[:, :n_features].sum(dim=0)
+    for number, source in flows.nonzero().tolist():
+        flow, route = float(flows[number, source]), row.routes[number]
+        stations = [head_name(hop.layer, hop.head) for hop in route]
+        names = [walk.sources.components[source], *stations, dst]
+        slots = ["v"] * len(stations) + [slot]
+        for src, end, where in zip(names, names[1:], slots, strict=False):
+            walk.flows[ComponentEdge(src, end, where)] += flow
+        for hop in route:
+            walk.heads[hop] += flow

@@ -1,0 +1,156 @@
+"""One target's effects, split by the routes that they took through attention heads.
+
+The frozen model is a sum over routes. Here a hop through a head also names the position whose query
+it served, which says whose attention the effect hangs on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.attribution import AttributionContext
+from circuitscope_core.attribution.effects import back_through_skip
+from circuitscope_core.errors import CircuitError
+from circuitscope_core.evals.known_circuits.edges import EMBED, POSITIONS, mlp_name
+
+MAX_ROUTES = 4_096
+"""More are not followed: compiled programs have few heads and short inputs."""
+
+
+@dataclass(frozen=True, order=True)
+class Hop:
+    """One passage through a head."""
+
+    layer: int
+    head: int
+    query: int
+    """Position that the head wrote to."""
+
+
+Route = tuple[Hop, ...]
+"""From the source on; empty: it stayed in place."""
+
+
+@dataclass(frozen=True)
+class AllSources:
+    """Every source of a prompt: features, errors, tokens, then position embeddings."""
+
+    components: tuple[str, ...]
+    """Whose writes each source's are: a feature's, those of the MLP that it reads for."""
+    positions: Int[Tensor, " n_sources"]
+    written: Float[Tensor, "n_layers n_written d_model"]
+    """What features and errors write to each MLP output."""
+    embedded: Float[Tensor, "n_embedded d_model"]
+    """What tokens and position embeddings are in the first stream."""
+
+
+@dataclass(frozen=True)
+class RoutedRow:
+    """One target's effects from every source, by route."""
+
+    routes: tuple[Route, ...]
+    effects: Float[Tensor, "n_routes n_sources"]
+
+
+def gather_sources(context: AttributionContext) -> AllSources:
+    """Return the sources of a prompt; the first ones are the graph's columns, in its order."""
+    n_layers, n_pos, d_model = context.error_vectors.shape
+    layers, places, _ = context.features.T
+    written = torch.zeros(n_layers, len(layers) + n_layers * n_pos, d_model)
+    for layer in range(n_layers):
+        at = (layers == layer).nonzero()[:, 0]
+        vectors = context.transcoder.decoder_vectors(layer, context.features[at, 2])
+        written[:, at] = (vectors * context.activations[at, None, None]).transpose(0, 1)
+        first = len(layers) + layer * n_pos
+        written[layer, first : first + n_pos] = context.error_vectors[layer]
+    every = torch.arange(n_pos)
+    components = [mlp_name(layer) for layer in layers.tolist()]
+    components += [mlp_name(layer) for layer in range(n_layers) for _ in range(n_pos)]
+    components += [EMBED] * n_pos + [POSITIONS] * n_pos
+    embedded = torch.cat([context.frozen.token_vectors(), context.frozen.position_vectors()])
+    positions = torch.cat([places, every.repeat(n_layers), every, every])
+    return AllSources(tuple(components), positions, written, embedded)
+
+
+def routed_row(
+    context: AttributionContext,
+    sources: AllSources,
+    start: Float[Tensor, "n_seen d_model 1"],
+    layer: int,
+    *,
+    own_heads: bool,
+) -> RoutedRow:
+    """Follow every route from a target back to the sources.
+
+    Args:
+        context: The prompt's clean pass.
+        sources: From ``gather_sources``.
+        start: The target's gradient at ``resid_mid`` of a layer, or at the final stream for
+            ``n_layers``; at ``resid_pre`` of the layer without ``own_heads``.
+        layer: That layer.
+        own_heads: Whether the layer's own heads lie between the sources and the target.
+
+    Raises:
+        CircuitError: If there are more than ``MAX_ROUTES`` routes.
+    """
+    n_layers, n_written = context.frozen.n_layers, sources.written.shape[1]
+    routes: list[Route] = [()]
+    gradient = start
+    found: dict[Route, Tensor] = {}
+    for below in range(layer, -1, -1):
+        if below < layer:
+            _collect(found, routes, gradient, sources, sources.written[below], 0)
+            gradient = back_through_skip(context, below, gradient)
+        if below < n_layers and (below < layer or own_heads):
+            routes, gradient = _through_heads(context, below, routes, gradient)
+    _collect(found, routes, gradient, sources, sources.embedded, n_written)
+    return RoutedRow(tuple(found), torch.stack(list(found.values())))
+
+
+def _through_heads(
+    context: AttributionContext,
+    layer: int,
+    routes: Sequence[Route],
+    gradient: Float[Tensor, "n_seen d_model n_routes"],
+) -> tuple[list[Route], Float[Tensor, "n_seen d_model n_longer"]]:
+    """Return the routes that stay in place at a layer and those through each of its heads."""
+    queries, columns = gradient.any(dim=1).nonzero().T
+    n_longer = len(routes) + context.frozen.n_heads * len(queries)
+    if n_longer > MAX_ROUTES:  # said before memory is taken for them
+        raise CircuitError(
+            f"There are up to {n_longer:,} routes through the heads; at most {MAX_ROUTES:,} are "
+            "followed. Known circuits are looked for in small models and short inputs."
+        )
+    alone = gradient.new_zeros(*gradient.shape[:2], len(queries))
+    every = torch.arange(len(queries))
+    alone[queries, :, every] = gradient[queries, :, columns]
+    through = context.frozen.back_through_heads(layer, alone)
+    longer, carried = list(routes), [gradient]
+    for head, part in enumerate(through):
+        used = part.flatten(end_dim=1).any(dim=0)
+        carried.append(part[..., used])
+        for index in every[used].tolist():
+            hop = Hop(layer, head, int(queries[index]))
+            longer.append((hop, *routes[int(columns[index])]))
+    return longer, torch.cat(carried, dim=2)
+
+
+def _collect(
+    found: dict[Route, Tensor],
+    routes: Sequence[Route],
+    gradient: Float[Tensor, "n_seen d_model n_routes"],
+    sources: AllSources,
+    vectors: Float[Tensor, "n_here d_model"],
+    first: int,
+) -> None:
+    """Add what arrives at some sources, ``first`` being the first one's number."""
+    positions = sources.positions[first : first + len(vectors)]
+    seen = (positions < len(gradient)).nonzero()[:, 0]
+    parts = torch.einsum("sd,sdr->rs", vectors[seen], gradient[positions[seen]])
+    for route, part in zip(routes, parts, strict=True):
+        if route not in found:
+            found[route] = part.new_zeros(len(sources.components))
+        found[route][first + seen] += part

@@ -1,0 +1,23 @@
+"""Scores of graph files, whatever tool wrote them; ``docs/benchmark.md`` defines them."""
+
+from circuitscope_core.evals.scoring.circuit import FileCircuit, score_circuit
+from circuitscope_core.evals.scoring.effects import FileEffects, rank_correlation, score_effects
+from circuitscope_core.evals.scoring.evidence import (
+    FileLocalization,
+    find_question,
+    score_localization,
+)
+from circuitscope_core.evals.scoring.matrix import FileMatrix, file_matrix
+
+__all__ = [
+    "FileCircuit",
+    "FileEffects",
+    "FileLocalization",
+    "FileMatrix",
+    "file_matrix",
+    "find_question",
+    "rank_correlation",
+    "score_circuit",
+    "score_effects",
+    "score_localization",
+]

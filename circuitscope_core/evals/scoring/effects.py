@@ -1,0 +1,149 @@
+"""What a file's nodes and links do in the model itself, where the model is at hand."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitscope_core.attribution.attribute import HasReplacement
+from circuitscope_core.errors import ScoreError
+from circuitscope_core.evals.faithfulness.figures import spearman
+from circuitscope_core.evals.scoring.matrix import FileMatrix, file_matrix
+from circuitscope_core.export.graph_json import viewer_text
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.graph_file import GraphFile
+from circuitscope_core.interventions import (
+    Change,
+    CleanPass,
+    ErrorIntervention,
+    Intervention,
+    TokenIntervention,
+    intervene_many,
+    intervene_on,
+    run_clean,
+)
+from circuitscope_core.replacement import ReplacementModel
+
+MAX_SOURCES = 200
+"""Sources whose links are measured, the ones with most influence first: one run each."""
+MAX_DIFFERENCE = 0.01
+"""As far as an activation in the file may be from the model's, as a share of it."""
+
+
+@dataclass(frozen=True)
+class FileEffects:
+    """A file against measurements in the model."""
+
+    features: int
+    """Feature nodes, each ablated."""
+    spearman: float | None
+    """Rank correlation of their influence in the file and what ablating them does to the next
+    token (KL divergence, constrained patching); None for fewer than three, or all alike."""
+    links: int
+    """Links measured."""
+    max_link_error: float | None
+    """Largest difference between a link's weight and the measured direct effect, as a share of the
+    target's largest link; None where nothing was measured."""
+
+
+def score_effects(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> FileEffects:
+    """Ablate a file's nodes in the model that they are said to be of.
+
+    Raises:
+        ScoreError: If the prompt or the features are not the bundle's.
+        PromptError: If the model cannot read the prompt.
+    """
+    clean = _clean_pass(file, bundle)
+    _check_features(file, clean)
+    matrix = file_matrix(file)
+    nodes = [at for at, kind in enumerate(matrix.kinds) if kind is NodeKind.FEATURE]
+    done = intervene_many(clean, "", [[_ablation(file, node)] for node in nodes])
+    before, after = done.logits_before.double(), done.logits_after.double()
+    log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
+    measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1)
+    correlation = rank_correlation(matrix.influence[nodes].double(), measured)
+    n_links, error = _measure_links(file, matrix, clean)
+    return FileEffects(len(nodes), correlation, n_links, error)
+
+
+def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float | None:
+    """Return Spearman's correlation, ties sharing their mean rank; None where it is not defined."""
+    found = spearman(one, other)
+    return None if math.isnan(found) else found
+
+
+def _clean_pass(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> CleanPass:
+    clean = run_clean(bundle, file.prompt)
+    tokenizer = clean.replacement.tokenizer
+    ours = [tokenizer.token_text(token) for token in clean.token_ids]
+    shown = [viewer_text(text) for text in ours]
+    if list(file.token_texts) not in (ours, shown):
+        raise ScoreError(
+            f"The file's {len(file.token_texts)} tokens are not the {len(ours)} that the bundle "
+            f"makes of {file.prompt!r:.80}; score it with the bundle that it was made from."
+        )
+    return clean
+
+
+def _check_features(file: GraphFile, clean: CleanPass) -> None:
+    """Refuse features that the bundle does not have, or that are not active as the file says."""
+    config = clean.replacement.transcoder.config
+    for item in file.nodes:
+        node = item.node
+        if node.kind is NodeKind.ERROR and node.layer >= config.n_layers:
+            raise ScoreError(f"The bundle has no error node {item.id!r}; is it the right one?")
+        if node.kind is not NodeKind.FEATURE:
+            continue
+        inside = node.layer < config.n_layers and 0 <= node.feature < config.d_transcoder
+        active = 0.0
+        if inside and node.position > 0:
+            active = float(clean.activations[node.layer, node.position, node.feature])
+        wrong = item.activation is not None and (
+            abs(item.activation - active) > MAX_DIFFERENCE * abs(active)
+        )
+        if active == 0 or wrong:
+            said = "active" if item.activation is None else f"{item.activation:.4g}"
+            raise ScoreError(
+                f"The file says that the feature {item.id!r} is {said}; in the bundle it is "
+                f"{active:.4g}. The file's features are those of another transcoder."
+            )
+
+
+def _ablation(file: GraphFile, node: int) -> Change:
+    item = file.nodes[node].node
+    if item.kind is NodeKind.FEATURE:
+        return Intervention(item.layer, item.position, item.feature, 0.0)
+    if item.kind is NodeKind.ERROR:
+        return ErrorIntervention(item.layer, item.position)
+    return TokenIntervention(item.position)
+
+
+def _measure_links(
+    file: GraphFile, matrix: FileMatrix, clean: CleanPass
+) -> tuple[int, float | None]:
+    """Take sources away, all else frozen, and compare what their targets lose with the links."""
+    by_source: dict[int, list[int]] = {}
+    for link in file.links:
+        reads = file.nodes[link.target].node
+        if reads.kind is NodeKind.FEATURE or reads.feature >= 0:
+            by_source.setdefault(link.source, []).append(link.target)
+    influence = matrix.influence.tolist()
+    chosen = sorted(by_source, key=lambda node: (-influence[node], node))[:MAX_SOURCES]
+    largest = matrix.adjacency.abs().max(dim=1).values.clamp(min=1e-30)
+    n_links, worst = 0, 0.0
+    for source in chosen:
+        result = intervene_on(clean, [_ablation(file, source)], mode="direct")
+        logits = result.logits_before[-1] - result.logits_after[-1]
+        lost = result.pre_activations_before - result.pre_activations_after
+        for target in sorted(set(by_source[source])):
+            node = file.nodes[target].node
+            if node.kind is NodeKind.FEATURE:
+                measured = float(lost[node.layer, node.position, node.feature])
+            elif node.feature < len(logits):
+                measured = float(logits[node.feature] - logits.mean())
+            else:
+                raise ScoreError(f"The bundle has no token {node.feature}; is it the right one?")
+            difference = abs(measured - float(matrix.adjacency[target, source]))
+            n_links, worst = n_links + 1, max(worst, difference / float(largest[target]))
+    return n_links, worst if n_links else None

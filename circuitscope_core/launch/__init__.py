@@ -1,0 +1,44 @@
+"""Where a training runs, how it is started there, watched, cancelled and begun again."""
+
+from circuitscope_core.launch.backend import (
+    Backend,
+    BackendChoice,
+    available_backends,
+    parse_backend,
+)
+from circuitscope_core.launch.background import (
+    TrainingRequest,
+    TrainingState,
+    begun_backend,
+    begun_config,
+    begun_sources,
+    cancel_training,
+    check_name,
+    list_runs,
+    measure_speed_apart,
+    start_training,
+    training_state,
+)
+from circuitscope_core.launch.handle import TrainingRun, launch
+from circuitscope_core.launch.run import run_training
+
+__all__ = [
+    "Backend",
+    "BackendChoice",
+    "TrainingRequest",
+    "TrainingRun",
+    "TrainingState",
+    "available_backends",
+    "begun_backend",
+    "begun_config",
+    "begun_sources",
+    "cancel_training",
+    "check_name",
+    "launch",
+    "list_runs",
+    "measure_speed_apart",
+    "parse_backend",
+    "run_training",
+    "start_training",
+    "training_state",
+]

@@ -1,0 +1,85 @@
+"""What a worker process does, wherever it was started: the same for every backend."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuitscope_core.config import TrainConfig
+from circuitscope_core.launch.following import StopSign, say_error
+from circuitscope_core.pipeline import TrainingPlan, assist, carry_out
+from circuitscope_core.stages import FileStore
+from circuitscope_core.training import (
+    PhaseFinished,
+    TrainingFinished,
+    WorkerLost,
+    Workers,
+)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What all workers of a training are told; plain data."""
+
+    config: dict[str, Any]
+    sources: tuple[str, ...]
+    name: str
+    command: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that ``from_json`` turns back into an equal assignment."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Assignment":
+        """Return the assignment that ``to_json`` made plain."""
+        return cls(**{**data, "sources": tuple(data["sources"])})
+
+
+def work(assignment: Assignment, workers: Workers, store: FileStore, n_cores: int) -> None:
+    """Train as one of several workers; number 0 leaves all that happens in the store.
+
+    Args:
+        assignment: The same for all.
+        workers: This process among the others.
+        store: Where checkpoints come from, and where they, events and the bundle go.
+        n_cores: Processors that number 0 uses when it is the only one left at work.
+
+    Raises:
+        WorkerLost: If another worker ended.
+        TrainingError: As ``train`` does.
+    """
+    try:
+        config = TrainConfig.from_json(assignment.config)
+        if workers.rank == 0:
+            _lead(assignment, config, workers, store, n_cores)
+        else:
+            assist(config, workers)
+    except WorkerLost:
+        raise
+    except BaseException as error:
+        say_error(store, workers.rank, error)
+        raise
+
+
+def _lead(
+    assignment: Assignment,
+    config: TrainConfig,
+    workers: Workers,
+    store: FileStore,
+    n_cores: int,
+) -> None:
+    stop = StopSign(store)
+    with tempfile.TemporaryDirectory(prefix="circuitscope-") as place:
+        out = Path(place) / assignment.name
+        plan = TrainingPlan(config, assignment.sources, out, command=assignment.command)
+        events = carry_out(plan, workers, store)
+        for event in events:
+            if isinstance(event, PhaseFinished) and event.phase == "transcoder":
+                torch.set_num_threads(n_cores)  # the other workers are done
+            if stop() and not isinstance(event, TrainingFinished):
+                events.close()
+                return
