@@ -39,7 +39,7 @@ def file_row(program, replacement):
     for example in program.examples:
         target = output_target(program, replacement, example.token_ids)
         graph = cs.attribute(replacement, example.token_ids, targets=[target])
-        file = cs.parse_graph_json(json.dumps(graph_to_json(graph, cs.prune_graph(graph))))
+        file = cs.parse_graph_json(json.dumps(graph_to_json(cs.prune_graph(graph))))
         score = score_circuit(file, program)
         found, true = found + score.found, true + score.true
         right += round(score.recall * score.true)

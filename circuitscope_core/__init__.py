@@ -9,6 +9,7 @@ from circuitscope_core.attribution import (
     EdgeExplanation,
     EdgePath,
     FeatureTarget,
+    Target,
     TokenDifference,
     attribute,
     attribution_steps,
@@ -25,14 +26,17 @@ from circuitscope_core.bundle import (
     save_bundle,
     save_transcoder,
 )
+from circuitscope_core.circuit import Circuit
 from circuitscope_core.comparison import Comparison, compare_graphs
 from circuitscope_core.config import (
     AttributionConfig,
     CorpusConfig,
     FeatureCardConfig,
+    GroupingConfig,
     LanguageModelTraining,
     ModelConfig,
     PruneConfig,
+    TraceConfig,
     TrainConfig,
     TranscoderConfig,
     TranscoderTraining,
@@ -66,15 +70,22 @@ from circuitscope_core.evals.known_circuits import (
     oracle_replacement,
 )
 from circuitscope_core.evals.localization import Localization, measure_localization
-from circuitscope_core.export import export_graph, export_graphml, export_html, strongest_paths
+from circuitscope_core.export import (
+    export_graph,
+    export_graphml,
+    export_html,
+    export_svg,
+    strongest_paths,
+)
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import (
     GlobalWeight,
     GlobalWeights,
     measure_global_weights,
     virtual_weights,
 )
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.graph import AttributionGraph, GraphEdges, Node, NodeKind, load_graph
 from circuitscope_core.graph_file import GraphFile, parse_graph_json, read_graph_file
 from circuitscope_core.interventions import (
     Continuation,
@@ -82,17 +93,22 @@ from circuitscope_core.interventions import (
     Intervention,
     InterventionResult,
     ManyResults,
+    Mode,
     TokenIntervention,
     change_nodes,
     continue_prompt,
     intervene,
     intervene_many,
+    predict_direct,
+    predict_total,
 )
+from circuitscope_core.language_model import Compute, LanguageModel, ModelShape, Record
 from circuitscope_core.launch import TrainingRun, launch
 from circuitscope_core.pipeline import train
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.skills import SkillPrompt, exam
 from circuitscope_core.supernodes import (
     CollapsedGraph,
     Supernode,
@@ -102,8 +118,21 @@ from circuitscope_core.supernodes import (
     group_by_hand,
 )
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer
+from circuitscope_core.tracing import Trace, trace, trace_graph, trace_steps
+from circuitscope_core.training.events import (
+    Checkpoint,
+    PhaseFinished,
+    PhaseStarted,
+    Progress,
+    TrainingCancelled,
+    TrainingFailed,
+    TrainingFinished,
+    WorkersNews,
+)
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
+from circuitscope_core.version import __version__ as __version__
+from circuitscope_core.view import GraphView, layout_graph
 
 __all__ = [
     "AttentionExplanation",
@@ -117,6 +146,8 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "ByteTokenizer",
+    "Checkpoint",
+    "Circuit",
     "CircuitError",
     "CircuitScopeError",
     "CircuitScore",
@@ -124,6 +155,7 @@ __all__ = [
     "Comparison",
     "CompiledProgram",
     "ComponentEdge",
+    "Compute",
     "ConfigError",
     "Continuation",
     "CorpusConfig",
@@ -141,43 +173,62 @@ __all__ = [
     "FeatureCard",
     "FeatureCardConfig",
     "FeatureCards",
+    "FeatureDictionary",
     "FeatureTarget",
     "GlobalWeight",
     "GlobalWeights",
+    "GraphEdges",
     "GraphError",
     "GraphFile",
     "GraphFileError",
     "GraphScores",
+    "GraphView",
+    "GroupingConfig",
     "HuggingFaceTokenizer",
     "Intervention",
     "InterventionResult",
+    "LanguageModel",
     "LanguageModelTraining",
     "Localization",
     "ManyResults",
+    "Mode",
     "ModelConfig",
+    "ModelShape",
     "Node",
     "NodeKind",
     "NotesError",
     "ParquetSource",
+    "PhaseFinished",
+    "PhaseStarted",
+    "Progress",
     "PromptError",
     "PromptPass",
     "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
+    "Record",
     "ReplacementModel",
     "ScoreError",
+    "SkillPrompt",
     "StageError",
     "StageSource",
     "Supernode",
     "Supernodes",
+    "Target",
     "TokenDifference",
     "TokenIntervention",
+    "Trace",
+    "TraceConfig",
     "TrainConfig",
+    "TrainingCancelled",
     "TrainingError",
+    "TrainingFailed",
+    "TrainingFinished",
     "TrainingRun",
     "TranscoderConfig",
     "TranscoderTraining",
     "Transformer",
+    "WorkersNews",
     "attribute",
     "attribute_many",
     "attribution_steps",
@@ -189,19 +240,23 @@ __all__ = [
     "continue_prompt",
     "copy_bundle",
     "diagnose",
+    "exam",
     "explain_attention",
     "explain_edge",
     "export_graph",
     "export_graphml",
     "export_html",
+    "export_svg",
     "find_failures",
     "graph_scores",
     "group_by_hand",
     "intervene",
     "intervene_many",
     "launch",
+    "layout_graph",
     "live_edges",
     "load_bundle",
+    "load_graph",
     "load_program",
     "load_transcoder",
     "measure_circuit",
@@ -210,6 +265,8 @@ __all__ = [
     "measure_localization",
     "oracle_replacement",
     "parse_graph_json",
+    "predict_direct",
+    "predict_total",
     "prune_graph",
     "read_graph_file",
     "run_prompt",
@@ -217,6 +274,9 @@ __all__ = [
     "save_transcoder",
     "strongest_paths",
     "take_exam",
+    "trace",
+    "trace_graph",
+    "trace_steps",
     "train",
     "virtual_weights",
 ]

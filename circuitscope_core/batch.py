@@ -15,15 +15,13 @@ from typing import Any, TypeAlias
 
 import torch
 
-from circuitscope_core.attribution import attribute
 from circuitscope_core.bundle import Bundle, load_bundle
-from circuitscope_core.config import AttributionConfig, PruneConfig
+from circuitscope_core.config import AttributionConfig, PruneConfig, TraceConfig
 from circuitscope_core.errors import CircuitScopeError, ConfigError, GraphError
 from circuitscope_core.export import graph_to_json
 from circuitscope_core.launch.backend import Backend, cores, parse_backend, require
 from circuitscope_core.launch.ray_cluster import connected
-from circuitscope_core.pruning import graph_scores, prune_graph
-from circuitscope_core.supernodes import cluster_features
+from circuitscope_core.tracing import trace
 
 TABLE = "summary.jsonl"
 Answer: TypeAlias = tuple[str, dict[str, Any]]
@@ -113,19 +111,18 @@ def trace_prompt(
     """Return a prompt's graph as JSON and what the table says of it."""
     config, prune = settings
     try:
-        graph = attribute(bundle, prompt, **config.to_json())
-        pruned = prune_graph(graph, prune.node_threshold, prune.edge_threshold)
-        supernodes = cluster_features(pruned, bundle.transcoder)
-        data = graph_to_json(graph, pruned, supernodes=supernodes, cards=bundle.feature_cards)
+        found = trace(bundle, prompt, TraceConfig(config, prune))
+        data = graph_to_json(found, supernodes=found.supernodes)
     except CircuitScopeError as error:
         return "", {"error": str(error)}
+    graph = found.graph
     best = int(torch.as_tensor(graph.logit_probabilities).argmax())
     row = {
         "prediction": graph.logit_texts[best],
         "probability": float(graph.logit_probabilities[best]),
-        "scores": {name: float(value) for name, value in vars(graph_scores(graph)).items()},
-        "n_nodes": pruned.n_nodes,
-        "n_edges": pruned.n_edges,
+        "scores": {name: float(value) for name, value in vars(found.scores).items()},
+        "n_nodes": found.pruned.n_nodes,
+        "n_edges": found.pruned.n_edges,
     }
     return json.dumps(data), row
 

@@ -11,6 +11,9 @@ from circuitscope_core.errors import ConfigError
 
 ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
 WritePoint = Literal["mlp.hook_out", "hook_mlp_out"]
+Likeness = Literal["role", "decoders"]
+"""The property that makes features alike: their inputs and outputs in a graph, or the vectors that
+they write."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
@@ -344,3 +347,31 @@ class PruneConfig(_JsonConfig):
 
     def __post_init__(self) -> None:
         _require_fraction(self, "node_threshold", "edge_threshold")
+
+
+@dataclass(frozen=True)
+class GroupingConfig(_JsonConfig):
+    """How similar features are grouped."""
+
+    similarity_threshold: float = 0.7
+    """Cosine similarity from which features join a group, -1 to 1."""
+    likeness: Likeness = "role"
+    """The property that makes features alike; see ``cluster_features``."""
+    across_positions: bool = False
+    """True also groups features at different tokens."""
+
+    def __post_init__(self) -> None:
+        _require_one_of("likeness", self.likeness, ("role", "decoders"))
+        _require(
+            -1 <= self.similarity_threshold <= 1,
+            f"similarity_threshold is {self.similarity_threshold}; it must be from -1 to 1.",
+        )
+
+
+@dataclass(frozen=True)
+class TraceConfig(_JsonConfig):
+    """How much of a prediction is explained, kept and grouped: one set of defaults for all."""
+
+    attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    grouping: GroupingConfig = field(default_factory=GroupingConfig)

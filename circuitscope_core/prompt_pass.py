@@ -11,6 +11,7 @@ from torch import Tensor
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import FrozenModel, Record, SilencedPass
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
+from circuitscope_core.tokenizer import token_label
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,3 +208,27 @@ def dense_pre_activations(
     inputs = record.inputs(features.shape.read_point)
     rows = [features.pre_activations(layer, read) for layer, read in enumerate(inputs)]
     return torch.stack(rows, dim=1)
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that may come next."""
+
+    text: str
+    probability: float
+
+
+def next_tokens(bundle: Explainable, prompt: str, n: int = 8) -> tuple[NextToken, ...]:
+    """Return the model's most likely next tokens, best first.
+
+    Raises:
+        PromptError: If the prompt is empty or too long.
+    """
+    replacement = replacement_of(bundle)
+    with torch.no_grad():
+        logits = replacement.model(replacement.model.tokens(replacement.encode(prompt)))[0, -1]
+    top = logits.softmax(dim=0).topk(min(n, len(logits)))
+    return tuple(
+        NextToken(token_label(replacement.token_text(token)), probability)
+        for token, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    )

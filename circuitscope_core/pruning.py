@@ -110,6 +110,34 @@ def propagate(
     return influence.float()
 
 
+def propagate_edges(
+    layers: Int[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    sources: Int[Tensor, " n_edges"],
+    targets: Int[Tensor, " n_edges"],
+    effects: Float[Tensor, " n_edges"],
+) -> Float[Tensor, " n"]:
+    """Return the influence that ``propagate`` gives, from a list of edges.
+
+    Args:
+        layers: Of each node, -1 for tokens; edges lead to higher layers.
+        weights: Weight of each output, 0 elsewhere.
+        sources: Node that each edge leaves.
+        targets: Node that it enters.
+        effects: Its direct effect.
+    """
+    totals = torch.zeros_like(weights).index_add_(0, targets, effects.abs())
+    shares = (effects.abs() / totals[targets].clamp(min=1e-10)).double()
+    order = layers[targets].argsort(descending=True, stable=True)
+    counts = layers[targets[order]].unique_consecutive(return_counts=True)[1]
+    reach, influence = weights.double(), torch.zeros_like(weights, dtype=torch.float64)
+    for some in order.split(counts.tolist()):
+        # all edges into these nodes' layer come at once, after those into all higher layers
+        flow = (influence + reach)[targets[some]] * shares[some]
+        influence.index_add_(0, sources[some], flow)
+    return influence.float()
+
+
 def find_threshold(scores: Float[Tensor, " n"], keep: float) -> float:
     """Return the score of the last item needed to hold a share ``keep`` of the total.
 
@@ -244,14 +272,50 @@ def matrix_scores(
         is_token: Nodes that need no explanation.
     """
     influence = propagate(layers, weights, adjacency, is_error)
-    tokens = influence[is_token].sum()
-    errors = influence[is_error].sum()
     reach = influence + weights
     explained = torch.ones_like(reach)
     for rows in ((reach > 0) & ~is_error).nonzero()[:, 0].split(ROWS_AT_ONCE):
         effects = adjacency[rows].abs_()
         totals = effects.sum(dim=1).clamp(min=1e-10)
         explained[rows] -= effects[:, is_error].sum(dim=1) / totals
+    return _scores(influence, reach, explained, is_error, is_token)
+
+
+def edge_scores(
+    layers: Int[Tensor, " n"],
+    weights: Float[Tensor, " n"],
+    edges: tuple[Int[Tensor, " n_edges"], Int[Tensor, " n_edges"], Float[Tensor, " n_edges"]],
+    is_error: Bool[Tensor, " n"],
+    is_token: Bool[Tensor, " n"],
+) -> GraphScores:
+    """Return the scores that ``matrix_scores`` gives, from a list of edges.
+
+    Args:
+        layers: Of each node, -1 for tokens; edges lead to higher layers.
+        weights: Weight of each output, 0 elsewhere.
+        edges: Source, target and direct effect of each edge.
+        is_error: Nodes that explain nothing.
+        is_token: Nodes that need no explanation.
+    """
+    sources, targets, effects = edges
+    open_ends = ~is_error[targets]  # influence that reaches an error stays there
+    sources, targets, effects = sources[open_ends], targets[open_ends], effects[open_ends].abs()
+    influence = propagate_edges(layers, weights, sources, targets, effects)
+    totals = torch.zeros_like(weights).index_add_(0, targets, effects)
+    wrong = torch.zeros_like(weights).index_add_(0, targets, effects * is_error[sources])
+    reach = influence + weights
+    explained = 1 - torch.where(reach > 0, wrong / totals.clamp(min=1e-10), torch.zeros(()))
+    return _scores(influence, reach, explained, is_error, is_token)
+
+
+def _scores(
+    influence: Float[Tensor, " n"],
+    reach: Float[Tensor, " n"],
+    explained: Float[Tensor, " n"],
+    is_error: Bool[Tensor, " n"],
+    is_token: Bool[Tensor, " n"],
+) -> GraphScores:
+    tokens, errors = influence[is_token].sum(), influence[is_error].sum()
     has_inputs = reach * ~(is_error | is_token)
     return GraphScores(
         replacement=_share(tokens, tokens + errors),

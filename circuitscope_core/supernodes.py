@@ -1,8 +1,9 @@
 """Grouping of a pruned graph's similar features, and the graph of the groups."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,12 +11,12 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
+from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, describe_nodes
+from circuitscope_core.config import Likeness
 from circuitscope_core.errors import ConfigError, GraphError
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind
-from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.graph import NodeKind
 
-LIKENESSES = ("decoders", "role")
-"""What makes features alike: the vectors that they write, or what they do in this graph."""
+LIKENESSES: tuple[Likeness, ...] = get_args(Likeness)
 
 
 @runtime_checkable
@@ -42,6 +43,8 @@ class Supernodes:
     """
 
     groups: tuple[Supernode, ...]
+    likeness: str | None = field(default=None, compare=False)
+    """The property that the groups were suggested by; None where a person made them."""
 
     @property
     def merged(self) -> tuple[Supernode, ...]:
@@ -79,43 +82,57 @@ class Supernodes:
         return Supernodes(tuple(groups))
 
 
-def group_by_hand(pruned: PrunedGraph, groups: Iterable[tuple[str, Iterable[int]]]) -> Supernodes:
+def group_by_hand(kept: Kept, groups: Iterable[tuple[str, Iterable[int]]]) -> Supernodes:
     """Return the partition that a person chose: named groups, all other kept features alone.
 
-    What pruning dropped is left out; a node that is named twice belongs to the first group.
+    Nodes that pruning dropped are left out; a node that is named twice belongs to the first group.
 
     Args:
-        pruned: The pruned graph.
+        kept: The pruned graph or its circuit.
         groups: Name and nodes of each group; an empty name stands for the members' own.
     """
-    free = set(pruned.kept_nodes.tolist())
+    circuit = circuit_of(kept)
+    free = set(circuit.row_of)
     chosen = []
     for label, nodes in groups:
         members = tuple(sorted(free & set(nodes)))
         free -= set(members)
         if members:
-            chosen.append(Supernode(label or describe_members(pruned.graph, members), members))
-    graph = pruned.graph
-    alone = (
-        Supernode(describe_members(graph, (node,)), (node,))
-        for node in free
-        if node < graph.n_features
-    )
+            chosen.append(Supernode(label or describe_members(circuit, members), members))
+    features = set(circuit.index[circuit.are(NodeKind.FEATURE)].tolist())
+    alone = (Supernode(describe_members(circuit, (node,)), (node,)) for node in free & features)
     return Supernodes(tuple(sorted_groups([*chosen, *alone])))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CollapsedGraph:
-    """The pruned graph with each group merged into one node."""
+    """A circuit with each group merged into one node."""
 
     members: tuple[tuple[int, ...], ...]
     """Graph nodes behind each node; singles are nodes kept as they are."""
+    rows: tuple[tuple[int, ...], ...]
+    """The same as rows of the circuit."""
     labels: tuple[str, ...]
     """Names of the groups; empty for single nodes."""
-    weights: Float[Tensor, "n_groups n_groups"]
-    """Sum of the kept direct effects, row = target, column = source; the diagonal is 0."""
-    shares: Float[Tensor, "n_groups n_groups"]
-    """The same as a signed share of the target's input from outside its group, -1 to 1."""
+    edges: CircuitEdges
+    """Sums of the kept direct effects between groups. Shares are of the target's input from outside
+    its group: edges inside a group take nothing away."""
+
+    @cached_property
+    def weights(self) -> Float[Tensor, "n_groups n_groups"]:
+        """The edges' weights as a matrix, row = target, column = source."""
+        return self._matrix(self.edges.weights)
+
+    @cached_property
+    def shares(self) -> Float[Tensor, "n_groups n_groups"]:
+        """The edges' shares likewise."""
+        return self._matrix(self.edges.shares)
+
+    def _matrix(self, values: Tensor) -> Tensor:
+        n = len(self.members)
+        matrix = values.new_zeros(n, n)
+        matrix[self.edges.targets, self.edges.sources] = values
+        return matrix
 
 
 def sorted_groups(groups: Sequence[Supernode]) -> list[Supernode]:
@@ -142,21 +159,26 @@ def decoder_similarity(
     return dots / (norms * norms.T).clamp(min=1e-12)
 
 
-def role_similarity(pruned: PrunedGraph, nodes: Tensor) -> Float[Tensor, "n n"]:
-    """Return how alike kept nodes are in what feeds them and in what they feed.
+def role_similarity(circuit: Circuit, rows: Tensor) -> Float[Tensor, "n n"]:
+    """Return how alike nodes are in their inputs and in their outputs.
 
     The mean of two cosines: of their inputs as signed shares of each node's kept input, and of
     their outputs as signed shares of each target's. 1 for nodes that do the same job.
 
     Args:
-        pruned: The pruned graph.
-        nodes: Indices of kept graph nodes, ``[n]``.
+        circuit: The circuit.
+        rows: Rows of its table, ``[n]``.
     """
-    effects = pruned.kept_effects
-    shares = effects / effects.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)
-    places = torch.searchsorted(pruned.kept_nodes, nodes)
-    inputs = torch.nn.functional.normalize(shares[places], dim=1)
-    outputs = torch.nn.functional.normalize(shares[:, places].T, dim=1)
+    edges, n = circuit.edges, len(rows)
+    place = torch.full((len(circuit),), -1)
+    place[rows] = torch.arange(n)
+    sides = []
+    for near, far in ((edges.targets, edges.sources), (edges.sources, edges.targets)):
+        at = place[near] >= 0
+        vectors = edges.shares.new_zeros(n, len(circuit))
+        vectors[place[near[at]], far[at]] = edges.shares[at]
+        sides.append(torch.nn.functional.normalize(vectors, dim=1))
+    inputs, outputs = sides
     return (inputs @ inputs.T + outputs @ outputs.T) / 2
 
 
@@ -177,23 +199,24 @@ def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float)
 
 
 def cluster_features(
-    pruned: PrunedGraph,
+    kept: Kept,
     transcoder: HasDecoders,
     similarity_threshold: float = 0.7,
     *,
     likeness: str = "decoders",
     across_positions: bool = False,
 ) -> Supernodes:
-    """Group kept features that are alike: whose decoder vectors point the same way, as a rule.
+    """Group kept features that are alike.
 
     Complete-link: every two features of a group are that similar, so no chain joins unlike ones.
 
     Args:
-        pruned: The pruned graph.
+        kept: The pruned graph or its circuit.
         transcoder: The transcoder that the graph was made with.
         similarity_threshold: Cosine similarity from which features join, -1 to 1.
-        likeness: One of ``LIKENESSES``: of decoder vectors, or of what features do in this graph;
-            see ``decoder_similarity`` and ``role_similarity``.
+        likeness: ``role``: features alike in their inputs and outputs in this graph, see
+            ``role_similarity``; ``decoders``: features whose decoder vectors point the same way,
+            see ``decoder_similarity``.
         across_positions: True also groups features at different tokens.
 
     Returns:
@@ -208,101 +231,84 @@ def cluster_features(
         raise ConfigError(
             f"similarity_threshold is {similarity_threshold}; it must be from -1 to 1."
         )
-    graph = pruned.graph
-    kept = pruned.node_mask[graph.feature_nodes].nonzero()[:, 0]
-    pools = [kept] if across_positions else _split_by_position(graph, kept)
+    circuit = circuit_of(kept)
+    features = circuit.rows_of(NodeKind.FEATURE)
+    pools = [features] if across_positions else _split_by_position(circuit, features)
     groups = []
     for pool in pools:
         if likeness == "role":
-            similarity = role_similarity(pruned, pool)
+            similarity = role_similarity(circuit, pool)
         else:
-            layers = graph.features[pool, 0]
-            similarity = decoder_similarity(_gather_decoders(graph, transcoder, pool), layers)
+            vectors = _gather_decoders(circuit, transcoder, pool)
+            similarity = decoder_similarity(vectors, circuit.layers[pool])
         for items in complete_link(similarity, similarity_threshold):
-            members = tuple(int(pool[item]) for item in items)
-            groups.append(Supernode(describe_members(graph, members), members))
-    return Supernodes(tuple(sorted_groups(groups)))
+            members = tuple(circuit.index[pool[items]].tolist())
+            groups.append(Supernode(describe_members(circuit, members), members))
+    return Supernodes(tuple(sorted_groups(groups)), likeness)
 
 
-def describe_members(graph: AttributionGraph, members: Sequence[int]) -> str:
+def describe_members(circuit: Circuit, members: Sequence[int]) -> str:
     """Name a group by its layers and tokens, for want of a better name."""
-    nodes = [graph.node(member) for member in members]
-    return describe_nodes(nodes, graph.token_texts, graph.n_layers)
+    nodes = [circuit.node(circuit.row_of[member]) for member in members]
+    return describe_nodes(nodes, circuit.token_texts, circuit.n_layers)
 
 
-def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:
-    """Name nodes by their layers and tokens."""
-    layers = sorted({node.layer for node in nodes})
-    positions = sorted({node.position for node in nodes})
-    names = [_row_name(layer, n_layers) for layer in (layers[0], layers[-1])]
-    where = "-".join(dict.fromkeys(names))
-    tokens = ", ".join(token_texts[position] for position in positions[:3])
-    more = " …" if len(positions) > 3 else ""
-    kind = "feature" if all(node.kind is NodeKind.FEATURE for node in nodes) else "node"
-    count = f"{len(nodes)} {kind}s" if len(nodes) > 1 else kind
-    return f"{count} at “{tokens}{more}” ({where})"
-
-
-def _row_name(layer: int, n_layers: int) -> str:
-    if layer < 0:
-        return "tokens"
-    return f"L{layer}" if layer < n_layers else "output"
-
-
-def collapse_graph(pruned: PrunedGraph, supernodes: Supernodes) -> CollapsedGraph:
+def collapse_graph(kept: Kept, supernodes: Supernodes) -> CollapsedGraph:
     """Merge every group of two or more into one node; all other kept nodes stay.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
     """
-    kept = pruned.kept_nodes.tolist()
+    circuit = circuit_of(kept)
     merged = supernodes.merged
     grouped = {member for group in merged for member in group.members}
-    if strangers := sorted(grouped - set(kept)):
+    if strangers := sorted(grouped - set(circuit.row_of)):
         raise GraphError(f"Nodes {strangers} are grouped but not kept; group again after pruning.")
     members = [group.members for group in merged]
-    members += [(node,) for node in kept if node not in grouped]
+    members += [(node,) for node in circuit.index.tolist() if node not in grouped]
     labels = tuple([group.label for group in merged] + [""] * (len(members) - len(merged)))
-    place = {node: column for column, node in enumerate(kept)}
-    groups = [[place[node] for node in nodes] for nodes in members]
-    return CollapsedGraph(tuple(members), labels, *merge_effects(pruned.kept_effects, groups))
+    rows = tuple(tuple(circuit.row_of[node] for node in nodes) for nodes in members)
+    return CollapsedGraph(tuple(members), rows, labels, merge_edges(circuit.edges, rows))
 
 
-def merge_effects(
-    effects: Float[Tensor, "n n"], groups: Sequence[Sequence[int]]
-) -> tuple[Float[Tensor, "n_groups n_groups"], Float[Tensor, "n_groups n_groups"]]:
-    """Return weights and shares between groups, of the direct effects between their members.
-
-    Weights into a group are normalised by what reaches it from outside, so that edges inside the
-    group take nothing away.
+def merge_edges(edges: CircuitEdges, groups: Sequence[Sequence[int]]) -> CircuitEdges:
+    """Return the edges between groups: sums of the direct effects between their members.
 
     Args:
-        effects: Row = target, column = source.
+        edges: Between rows.
         groups: Rows of each group; every row is in one.
     """
-    group_of = torch.empty(len(effects), dtype=torch.long)
-    for number, rows in enumerate(groups):
-        group_of[list(rows)] = number
+    n = len(groups)
+    rows = torch.tensor([row for group in groups for row in group], dtype=torch.int64)
+    numbers = torch.tensor([number for number, group in enumerate(groups) for _ in group])
+    group_of = torch.empty(len(rows), dtype=torch.int64)
+    group_of[rows] = numbers
+    targets, sources = group_of[edges.targets], group_of[edges.sources]
+    outside = targets != sources
+    targets, sources, weights = targets[outside], sources[outside], edges.weights[outside]
+    incoming = weights.new_zeros(n).index_add_(0, targets, weights.abs())
+    pairs, place = (targets * n + sources).unique(sorted=True, return_inverse=True)
+    sums = weights.new_zeros(len(pairs)).index_add_(0, place, weights)
+    ends = pairs // n
+    shares = sums / incoming[ends].clamp(min=1e-10)
+    there = sums != 0
+    return CircuitEdges((pairs % n)[there], ends[there], sums[there], shares[there])
 
-    def merge(values: Tensor) -> Tensor:
-        by_target = values.new_zeros(len(groups), len(values)).index_add_(0, group_of, values)
-        return values.new_zeros(len(groups), len(groups)).index_add_(1, group_of, by_target)
 
-    weights = merge(effects).fill_diagonal_(0)
-    incoming = merge(effects.abs()).fill_diagonal_(0).sum(dim=1, keepdim=True)
-    return weights, weights / incoming.clamp(min=1e-10)
+def _split_by_position(circuit: Circuit, rows: Tensor) -> list[Tensor]:
+    positions = circuit.positions[rows]
+    return [rows[positions == position] for position in positions.unique()]
 
 
-def _split_by_position(graph: AttributionGraph, nodes: Tensor) -> list[Tensor]:
-    positions = graph.features[nodes, 1]
-    return [nodes[positions == position] for position in positions.unique()]
-
-
-def _gather_decoders(graph: AttributionGraph, transcoder: HasDecoders, nodes: Tensor) -> Tensor:
-    """Return ``[n, n_layers, d_model]`` in the order of ``nodes``."""
-    layers, _, numbers = graph.features[nodes].T
-    rows: list[Tensor] = [
-        transcoder.decoder_vectors(int(layer), number[None])[0]
-        for layer, number in zip(layers, numbers, strict=True)
-    ]
-    return torch.stack(rows)
+def _gather_decoders(circuit: Circuit, transcoder: HasDecoders, rows: Tensor) -> Tensor:
+    """Return ``[n, n_layers, d_model]`` in the order of ``rows``."""
+    layers, numbers = circuit.layers[rows], circuit.features[rows]
+    parts = {
+        layer: transcoder.decoder_vectors(layer, numbers[layers == layer])
+        for layer in layers.unique().tolist()
+    }
+    vectors = next(iter(parts.values()))
+    vectors = vectors.new_zeros(len(rows), *vectors.shape[1:])
+    for layer, part in parts.items():
+        vectors[layers == layer] = part
+    return vectors

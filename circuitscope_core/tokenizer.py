@@ -149,6 +149,22 @@ class TokenIds:
         return f"<{token_id}>"
 
 
+def show(text: str) -> str:
+    """Return text with line ends, tabs and outer spaces made visible."""
+    shown = text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
+    return shown if shown.strip() == shown else shown.replace(" ", "␣")
+
+
+def token_label(text: str) -> str:
+    """Return a token's text with line ends and lone spaces visible, and the separator by name."""
+    return "start" if text == SEPARATOR else show(text)
+
+
+def output_name(text: str, *, is_token: bool) -> str:
+    """Return the words for an output: a token in quotes, or whatever else is explained."""
+    return f"“{show(text)}”" if is_token else show(text)
+
+
 def encode_document(tokenizer: Tokenizer, text: str) -> NDArray[np.integer]:
     """Return the ids of one document as the smallest array that holds the vocabulary."""
     if isinstance(tokenizer, ByteTokenizer):

@@ -13,6 +13,7 @@ CORE = Path(circuitscope_core.__file__).parent
 ROOT = CORE.parent
 # in the order that data flows
 ROOMS = [
+    "version",
     "errors",
     "config",
     "stages",
@@ -31,6 +32,7 @@ ROOMS = [
     "graph",
     "attribution",
     "pruning",
+    "circuit",
     "comparison",
     "supernodes",
     "interventions",

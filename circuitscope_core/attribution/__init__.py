@@ -12,6 +12,14 @@ from circuitscope_core.attribution.heads import (
     AttentionPair,
     explain_attention,
 )
+from circuitscope_core.attribution.links import (
+    HeadExplanation,
+    LinkExplanation,
+    LinkPath,
+    PairRow,
+    explain_head,
+    explain_link,
+)
 from circuitscope_core.attribution.targets import (
     Direction,
     FeatureTarget,
@@ -29,11 +37,17 @@ __all__ = [
     "EdgeExplanation",
     "EdgePath",
     "FeatureTarget",
+    "HeadExplanation",
+    "LinkExplanation",
+    "LinkPath",
+    "PairRow",
     "Target",
     "TokenDifference",
     "attribute",
     "attribution_steps",
     "explain_attention",
     "explain_edge",
+    "explain_head",
+    "explain_link",
     "find_token",
 ]

@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
-from circuitscope_core.attribution.lazy_memory import lazy_zeros
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, normalize_rows
+from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
 

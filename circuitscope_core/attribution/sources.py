@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.attribution.lazy_memory import lazy_zeros
+from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass
 
 MIN_POSITIONS_AT_ONCE = 8

@@ -10,7 +10,7 @@ import circuitscope_core as cs
 from circuitscope_core.cli.output import write
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.scoring import (
-    file_matrix,
+    file_flow,
     find_question,
     score_circuit,
     score_effects,
@@ -70,7 +70,7 @@ def _score(
     questions: Sequence[SkillPrompt],
 ) -> dict[str, Any]:
     file = cs.read_graph_file(path)
-    scores = file_matrix(file).scores()
+    scores = file_flow(file).scores()
     row: dict[str, Any] = {"file": str(path), "nodes": len(file.nodes), "links": len(file.links)}
     row |= vars(scores)
     if questions:

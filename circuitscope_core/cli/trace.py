@@ -11,7 +11,6 @@ import circuitscope_core as cs
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
 from circuitscope_core.errors import ConfigError, PromptError
-from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.view import layout_graph
 
 
@@ -27,6 +26,9 @@ def add_trace(commands: Commands) -> None:
     parser.add_argument("--edge-threshold", type=float, default=0.98)
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
     parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
+    parser.add_argument(
+        "--save", type=Path, help="write the exact graph, unpruned, as a safetensors file"
+    )
     parser.add_argument(
         "--prompts",
         type=Path,
@@ -45,24 +47,25 @@ def run_trace(options: argparse.Namespace) -> int:
         return trace_many(options)
     started = time.perf_counter()
     bundle = cs.load_bundle(options.bundle)
-    config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
-    for event in cs.attribution_steps(bundle, options.prompt, config, options.target):
+    config = cs.TraceConfig(
+        cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
+        cs.PruneConfig(options.node_threshold, options.edge_threshold),
+    )
+    for event in cs.trace_steps(bundle, options.prompt, config, options.target):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             size = f"{event.n_bytes / 1e6:,.0f} MB"
             write(f"{event.n_active:,} features are active; the graph takes about {size}.")
-        if isinstance(event, cs.AttributionGraph):
-            graph = event
-    pruned = cs.prune_graph(graph, options.node_threshold, options.edge_threshold)
-    supernodes = cs.cluster_features(pruned, bundle.transcoder)
-    paths = cs.strongest_paths(pruned, options.paths, cards=bundle.feature_cards)
+        if isinstance(event, cs.Trace):
+            found = event
+    paths = cs.strongest_paths(found, options.paths)
     if options.html or options.svg:
-        parts = (bundle.tokenizer, bundle.feature_cards, supernodes, bundle.global_weights)
-        write_pictures(options, layout_graph(pruned, *parts))
+        parts = (bundle.tokenizer, bundle.feature_cards, found.supernodes, bundle.global_weights)
+        write_pictures(options, layout_graph(found, *parts))
     if options.graph:
-        cs.export_graph(
-            graph, pruned, supernodes=supernodes, path=options.graph, cards=bundle.feature_cards
-        )
-    summary = summarize(pruned, supernodes, [path.text for path in paths])
+        cs.export_graph(found, options.graph, supernodes=found.supernodes)
+    if options.save:
+        found.graph.save(options.save)
+    summary = summarize(found, [path.text for path in paths])
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write(json.dumps(summary) if options.json else describe_trace(summary))
     if options.graph and not options.json:
@@ -119,12 +122,9 @@ def describe_traced(done: cs.PromptTraced) -> str:
     )
 
 
-def summarize(
-    pruned: PrunedGraph, supernodes: cs.Supernodes, paths: Sequence[str]
-) -> dict[str, Any]:
-    """Return what a trace found as plain data."""
-    graph = pruned.graph
-    scores = cs.graph_scores(graph)
+def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
+    """Return a trace's figures as plain data."""
+    graph, pruned, scores = found.graph, found.pruned, found.scores
     prediction = [
         {"token": text, "probability": round(float(probability), 6)}
         for text, probability in zip(graph.logit_texts, graph.logit_probabilities, strict=True)
@@ -142,7 +142,7 @@ def summarize(
             "kept": pruned.n_nodes,
         },
         "edges": {"all": graph.n_edges, "kept": pruned.n_edges},
-        "supernodes": len(supernodes.merged),
+        "supernodes": len(found.supernodes.merged),
         "paths": list(paths),
     }
 

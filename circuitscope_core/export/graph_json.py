@@ -5,17 +5,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.export.files import slugify, write_text
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind
-from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.graph import Node, NodeKind
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.version import __version__
 from circuitscope_core.view.paths import strongest_paths
-from circuitscope_core.view.text import card_of, group_label, node_id
+from circuitscope_core.view.text import group_label
 
 SCHEMA_VERSION = 1
-GENERATOR = {"name": "CircuitScope", "version": "1.0"}
+GENERATOR = {"name": "CircuitScope", "version": __version__}
 DEFAULT_SCAN = "circuitscope"
 FEATURE_TYPES = {
     NodeKind.FEATURE: "cross layer transcoder",
@@ -31,19 +32,17 @@ BANDS = {
 
 
 def export_graph(
-    graph: AttributionGraph,
-    pruned: PrunedGraph,
-    *,
+    kept: Kept,
     path: str | Path,
+    *,
     supernodes: Supernodes | None = None,
     cards: FeatureCards | None = None,
     slug: str | None = None,
 ) -> Path:
-    """Write a pruned graph as one JSON file, whole or not at all.
+    """Write a circuit as one JSON file, whole or not at all.
 
     Args:
-        graph: The graph.
-        pruned: The part of it to write.
+        kept: The circuit, or the pruned graph or trace that has it.
         path: The file, or a folder to put ``<slug>.json`` into.
         supernodes: Groups to open the graph with.
         cards: Give the features their labels.
@@ -52,7 +51,7 @@ def export_graph(
     Returns:
         The file.
     """
-    data = graph_to_json(graph, pruned, supernodes=supernodes, cards=cards, slug=slug)
+    data = graph_to_json(kept, supernodes=supernodes, cards=cards, slug=slug)
     target = Path(path)
     if target.is_dir():
         target = target / f"{data['metadata']['slug']}.json"
@@ -60,31 +59,28 @@ def export_graph(
 
 
 def graph_to_json(
-    graph: AttributionGraph,
-    pruned: PrunedGraph,
+    kept: Kept,
     *,
     supernodes: Supernodes | None = None,
     cards: FeatureCards | None = None,
     slug: str | None = None,
     scan: str = DEFAULT_SCAN,
 ) -> dict[str, Any]:
-    """Return a pruned graph as JSON-able data, equal for equal inputs.
+    """Return a circuit as JSON-able data, equal for equal inputs.
 
     Args:
-        graph: The graph.
-        pruned: The part of it to write.
+        kept: The circuit, or the pruned graph or trace that has it.
         supernodes: Groups to open the graph with.
         cards: Give the features their labels.
         slug: Name within a viewer; made from the prompt where None.
-        scan: Where a viewer finds the feature cards.
+        scan: Place where a viewer finds the feature cards.
     """
-    kept = pruned.node_mask.nonzero()[:, 0].tolist()
-    ids = {index: node_id(graph, index) for index in kept}
+    circuit = circuit_of(kept, cards)
     return {
-        "metadata": _metadata(graph, pruned, slugify(slug or graph.prompt), scan),
-        "qParams": _start_view(pruned, supernodes, cards),
-        "nodes": [_node(pruned, index, cards) for index in kept],
-        "links": _links(pruned, ids),
+        "metadata": _metadata(circuit, slugify(slug or circuit.prompt), scan),
+        "qParams": _start_view(circuit, supernodes),
+        "nodes": [_node(circuit, row) for row in range(len(circuit))],
+        "links": _links(circuit),
     }
 
 
@@ -97,68 +93,57 @@ def viewer_text(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "‹", visible)
 
 
-def _metadata(graph: AttributionGraph, pruned: PrunedGraph, slug: str, scan: str) -> dict[str, Any]:
-    config = pruned.config
-    probability = float(graph.logit_probabilities.sum())
+def _metadata(circuit: Circuit, slug: str, scan: str) -> dict[str, Any]:
+    n_features = int(circuit.are(NodeKind.FEATURE).sum())
+    settings = circuit.config
     return {
         "slug": slug,
         "scan": scan,
         "transcoder_list": [],
-        "prompt_tokens": [viewer_text(text) for text in graph.token_texts],
-        "prompt": graph.prompt,
+        "prompt_tokens": [viewer_text(text) for text in circuit.token_texts],
+        "prompt": circuit.prompt,
         "title_prefix": "",
-        "node_threshold": config.node_threshold,
+        "node_threshold": settings.node_threshold if settings else None,
         "schema_version": SCHEMA_VERSION,
         "info": {"generator": GENERATOR},
         "generation_settings": {
-            "max_n_logits": graph.n_logits,
-            "desired_logit_prob": round(min(probability, 1.0), 6),
-            "batch_size": max(1, graph.n_features),
-            "max_feature_nodes": graph.n_features,
+            "max_n_logits": int(circuit.are(NodeKind.LOGIT).sum()),
+            "desired_logit_prob": round(min(float(circuit.worth.sum()), 1.0), 6),
+            "max_feature_nodes": circuit.n_features or n_features,
         },
-        "pruning_settings": config.to_json(),
+        "pruning_settings": settings.to_json() if settings else {},
     }
 
 
-def _start_view(
-    pruned: PrunedGraph, supernodes: Supernodes | None, cards: FeatureCards | None
-) -> dict[str, Any]:
-    """Return what a viewer opens with: the strongest path and all groups pinned."""
-    graph = pruned.graph
-    influence = pruned.node_influence.tolist()
+def _start_view(circuit: Circuit, supernodes: Supernodes | None) -> dict[str, Any]:
+    """Return the view that opens first: the strongest path and all groups pinned."""
     groups = supernodes.merged if supernodes else ()
-    pinned = {node for path in strongest_paths(pruned, 1) for node in path.nodes}
-    pinned |= {graph.logit_nodes.start}
-    pinned |= {member for group in groups for member in group.members}
-    named = [
-        [
-            viewer_text(group_label(graph, group, cards, influence)),
-            *(node_id(graph, member) for member in group.members),
-        ]
-        for group in groups
-    ]
+    best = int(circuit.rows_of(NodeKind.LOGIT)[0])
+    pinned = {circuit.row_of[node] for path in strongest_paths(circuit, 1) for node in path.nodes}
+    pinned |= {best}
+    named = []
+    for group in groups:
+        rows = [circuit.row_of[member] for member in group.members]
+        pinned |= set(rows)
+        label = viewer_text(group_label(circuit, group, rows))
+        named.append([label, *(circuit.ids[row] for row in rows)])
     return {
-        "pinnedIds": [node_id(graph, node) for node in sorted(pinned)],
+        "pinnedIds": [circuit.ids[row] for row in sorted(pinned)],
         "supernodes": named,
         "linkType": "both",
-        "clickedId": node_id(graph, graph.logit_nodes.start),
+        "clickedId": circuit.ids[best],
         "sg_pos": "",
     }
 
 
-def _node(pruned: PrunedGraph, index: int, cards: FeatureCards | None) -> dict[str, Any]:
-    graph = pruned.graph
-    node = graph.node(index)
-    name = node_id(graph, index)
-    rank = index - graph.logit_nodes.start
+def _node(circuit: Circuit, row: int) -> dict[str, Any]:
+    node, name, label = circuit.node(row), circuit.ids[row], viewer_text(circuit.labels[row])
     is_logit = node.kind is NodeKind.LOGIT
-    probability = float(graph.logit_probabilities[rank]) if is_logit else 0.0
-    card = card_of(graph, index, cards)
-    label = viewer_text(card.label) if card else ""
+    probability = float(circuit.worth[row])
     if is_logit:
-        token = viewer_text(graph.logit_texts[rank]).replace("(p=", "(p =")
+        token = label.replace("(p=", "(p =")
         label = f'Output "{token}" (p={probability:.3f})'
-    is_feature = node.kind is NodeKind.FEATURE
+    reached, activation = float(circuit.reached[row]), float(circuit.activations[row])
     return {
         "node_id": name,
         "jsNodeId": name,
@@ -167,10 +152,10 @@ def _node(pruned: PrunedGraph, index: int, cards: FeatureCards | None) -> dict[s
         "ctx_idx": node.position,
         "feature_type": FEATURE_TYPES[node.kind],
         "clerp": label,
-        "influence": float(pruned.cumulative_influence[index]),
-        "activation": float(graph.activations[index]) if is_feature else None,
+        "influence": None if reached != reached else reached,
+        "activation": None if activation != activation else activation,
         "token_prob": probability,
-        "is_target_logit": is_logit and rank == 0,
+        "is_target_logit": is_logit and row == int(circuit.rows_of(NodeKind.LOGIT)[0]),
         "isLogit": is_logit,
         "run_idx": 0,
         "reverse_ctx_idx": 0,
@@ -195,11 +180,9 @@ def _layer_name(node: Node) -> str:
     return str(node.layer + 1 if node.kind is NodeKind.LOGIT else node.layer)
 
 
-def _links(pruned: PrunedGraph, ids: dict[int, str]) -> list[dict[str, Any]]:
-    targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
-    weights = pruned.kept_effects[targets, sources].tolist()
-    targets, sources = pruned.kept_nodes[targets], pruned.kept_nodes[sources]
-    rows = zip(sources.tolist(), targets.tolist(), weights, strict=True)
+def _links(circuit: Circuit) -> list[dict[str, Any]]:
+    edges, ids = circuit.edges, circuit.ids
+    rows = zip(edges.sources.tolist(), edges.targets.tolist(), edges.weights.tolist(), strict=True)
     return [
         {"source": ids[source], "target": ids[target], "weight": weight}
         for source, target, weight in rows

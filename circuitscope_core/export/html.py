@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from circuitscope_core.circuit import Kept
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export.files import write_text
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
-from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view import GraphView, layout_graph
@@ -79,26 +79,24 @@ def _version_of(path: Path) -> tuple[int, ...]:
 
 
 def export_html(
-    pruned: PrunedGraph,
+    kept: Kept,
     bundle: HasCards,
     path: str | Path,
     *,
     supernodes: Supernodes | None = None,
 ) -> Path:
-    """Write a pruned graph as one HTML file, whole or not at all.
+    """Write a circuit as one HTML file, whole or not at all.
 
     Raises:
         CircuitScopeError: If pyvis, which carries the canvas library, is missing.
     """
-    return write_text(Path(path), render_html(pruned, bundle, supernodes=supernodes))
+    return write_text(Path(path), render_html(kept, bundle, supernodes=supernodes))
 
 
-def render_html(
-    pruned: PrunedGraph, bundle: HasCards, *, supernodes: Supernodes | None = None
-) -> str:
-    """Return a pruned graph as one HTML page; see ``export_html``."""
+def render_html(kept: Kept, bundle: HasCards, *, supernodes: Supernodes | None = None) -> str:
+    """Return a circuit as one HTML page; see ``export_html``."""
     parts = (bundle.tokenizer, bundle.feature_cards, supernodes, bundle.global_weights)
-    return render_view(layout_graph(pruned, *parts))
+    return render_view(layout_graph(kept, *parts))
 
 
 def export_view(view: GraphView, path: str | Path) -> Path:

@@ -3,7 +3,12 @@
 from circuitscope_core.feature_cards.cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.feature_cards.collect import CollectedCards, collect_cards
 from circuitscope_core.feature_cards.examples import ExampleText
-from circuitscope_core.feature_cards.labels import show
+from circuitscope_core.feature_cards.similar import (
+    SimilarFeature,
+    Trial,
+    similar_features,
+    try_feature,
+)
 
 __all__ = [
     "CollectedCards",
@@ -11,6 +16,9 @@ __all__ = [
     "ExampleText",
     "FeatureCard",
     "FeatureCards",
+    "SimilarFeature",
+    "Trial",
     "collect_cards",
-    "show",
+    "similar_features",
+    "try_feature",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from circuitscope_core.feature_cards.cards import Example
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, show
 
 SHARED_BY = 0.75
 """Share of the examples that must agree for a rule to hold."""
@@ -15,12 +15,6 @@ CONTEXT = 4
 """Tokens on each side of the peak that the rules look at."""
 ALTERNATIVES = 2
 """Endings that a label quotes beside each other where no single one is shared."""
-
-
-def show(text: str) -> str:
-    """Return text with line ends, tabs and outer spaces made visible."""
-    shown = text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
-    return shown if shown.strip() == shown else shown.replace(" ", "␣")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from circuitscope_core.graph_file.problems import MISSING, Problems, shown
 
 MAX_BYTES = 200 * 1024**2
 """As much as the app takes in one upload."""
-MAX_NODES, MAX_LINKS, MAX_TOKENS = 5_000, 1_000_000, 4_096
-"""Of more a drawing shows nothing, and they bound what a file makes the app do."""
+MAX_NODES, MAX_LINKS, MAX_TOKENS = 100_000, 1_000_000, 4_096
+"""Limits on untrusted input: they bound the memory and time that a file can take."""
 
 Kind = TypeVar("Kind", bound="dict[str, Any] | list[Any]")
 

@@ -6,6 +6,19 @@ from circuitscope_core.interventions.changes import (
     Intervention,
     TokenIntervention,
 )
+from circuitscope_core.interventions.experiment import (
+    AblationRow,
+    Experiment,
+    Handle,
+    NodeChange,
+    OutputRow,
+    Sweep,
+    ablate,
+    changes_of,
+    node_changes,
+    run_experiment,
+    sweep,
+)
 from circuitscope_core.interventions.generation import Continuation, continue_prompt
 from circuitscope_core.interventions.intervene import (
     InterventionResult,
@@ -22,21 +35,32 @@ from circuitscope_core.interventions.prediction import (
 )
 
 __all__ = [
+    "AblationRow",
     "Change",
     "Continuation",
     "ErrorIntervention",
+    "Experiment",
+    "Handle",
     "How",
     "Intervention",
     "InterventionResult",
     "ManyResults",
     "Mode",
+    "NodeChange",
+    "OutputRow",
     "PredictedChanges",
+    "Sweep",
     "TokenIntervention",
+    "ablate",
     "change_nodes",
+    "changes_of",
     "continue_prompt",
     "intervene",
     "intervene_many",
     "intervene_on",
+    "node_changes",
     "predict_direct",
     "predict_total",
+    "run_experiment",
+    "sweep",
 ]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from circuitscope_core.comparison import ComparedNode, Comparison, Side
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, token_label
 from circuitscope_core.view.cards import card_key
-from circuitscope_core.view.text import node_label, token_label
+from circuitscope_core.view.text import node_label
 
 NOT_IN_OTHER = {NodeKind.FEATURE: "not active", NodeKind.LOGIT: "not an output"}
 """Why a node is missing from the other graph; of other kinds, it is not there."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from circuitscope_core.comparison import ComparedNode, Comparison, Side
-from circuitscope_core.graph import NodeKind
+from circuitscope_core.graph import NodeKind, node_id
 from circuitscope_core.view.compared_names import ComparedNames, Naming
 from circuitscope_core.view.layout import (
     Axes,
@@ -14,7 +14,6 @@ from circuitscope_core.view.layout import (
     rank_edges,
 )
 from circuitscope_core.view.model import CardView, Fact, GraphView, NodeView
-from circuitscope_core.view.text import node_id
 
 KEPT_IN = {Side.BOTH: "both", Side.A: "only A", Side.B: "only B"}
 """Short words for tables."""

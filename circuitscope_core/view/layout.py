@@ -1,17 +1,17 @@
 """A pruned graph as positions, names and numbers to draw."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
+from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, place_of
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
-from circuitscope_core.graph import AttributionGraph, NodeKind
-from circuitscope_core.pruning import PrunedGraph, graph_scores, kept_shares
-from circuitscope_core.supernodes import Supernodes, collapse_graph, describe_members
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.graph import NodeKind
+from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.supernodes import Supernode, Supernodes, collapse_graph, describe_members
+from circuitscope_core.tokenizer import Tokenizer, output_name, token_label
 from circuitscope_core.view.cards import Partners, card_key, card_view
 from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.model import (
@@ -24,15 +24,7 @@ from circuitscope_core.view.model import (
     Picture,
 )
 from circuitscope_core.view.paths import strongest_paths
-from circuitscope_core.view.text import (
-    card_of,
-    group_label,
-    node_detail,
-    node_id,
-    node_label,
-    output_label,
-    token_label,
-)
+from circuitscope_core.view.text import group_label, strongest_row
 
 MAX_DRAWN_EDGES = 12_000
 """More make a drawing slow and grey; the weakest shares are left out, and counted."""
@@ -41,8 +33,14 @@ MANY_CARDS = 300
 EXAMPLES, EXAMPLES_OF_MANY = {"top": 8, "middle": 3, "low": 3}, {"top": 4}
 N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
-Edges = tuple[tuple[EdgeView, ...], int]
-"""Edges by rising share, and how many of the weakest were left out."""
+MAX_LISTED_EDGES = 300_000
+"""More cannot be sent to a browser; the weakest shares are then in no list either, and counted."""
+GROUPED_BY = {
+    "role": "Groups of features that are alike in their inputs and outputs in this graph.",
+    "decoders": "Groups of features that write the same way.",
+    None: "Groups made by hand.",
+}
+"""The meaning of supernodes, by the property that they were suggested by."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
 
@@ -61,100 +59,88 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """What each kept node's input consists of, by its index in the graph."""
+class Edges:
+    """Edges of a picture, each list by rising share."""
 
-    dropped: dict[int, float]
-    error_share: dict[int, float]
-
-    @classmethod
-    def of(cls, pruned: PrunedGraph) -> "_Inputs":
-        graph = pruned.graph
-        nodes, kept = pruned.kept_nodes, pruned.kept_effects.abs()
-        total = graph.adjacency[nodes].abs_().sum(dim=1)
-        held = kept.sum(dim=1)
-        dropped = torch.where(total > 0, 1 - held / total.clamp(min=1e-10), torch.zeros(()))
-        is_error = (nodes >= graph.error_nodes.start) & (nodes < graph.error_nodes.stop)
-        errors = kept[:, is_error].sum(dim=1) / held.clamp(min=1e-10)
-        names = nodes.tolist()
-        return cls(
-            dict(zip(names, dropped.clamp(min=0).tolist(), strict=True)),
-            dict(zip(names, errors.tolist(), strict=True)),
-        )
+    drawn: tuple[EdgeView, ...]
+    others: tuple[EdgeView, ...]
+    """The edges that are listed but not drawn."""
+    n_left_out: int
+    """Edges that are not drawn."""
 
 
 def layout_graph(
-    pruned: PrunedGraph,
+    kept: Kept,
     tokenizer: Tokenizer,
     cards: FeatureCards | None = None,
     supernodes: Supernodes | None = None,
     weights: GlobalWeights | None = None,
 ) -> GraphView:
-    """Lay a pruned graph out: x is the token, y the layer, outputs at the top.
+    """Lay a circuit out: x is the token, y the layer, outputs at the top.
 
     Args:
-        pruned: The pruned graph.
+        kept: The circuit, or the pruned graph or trace that has it.
         tokenizer: Turns the cards' token ids into text.
-        cards: What the features respond to; without them features have numbers only.
+        cards: Texts that the features respond to; without them features have numbers only.
         supernodes: Adds a second picture with these groups merged.
-        weights: Adds to each card what the feature works with over the corpus.
+        weights: Adds to each card the features that it works with over the corpus.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
     """
-    paths = strongest_paths(pruned, N_PATHS, cards=cards)
+    circuit, pruned = circuit_of(kept, cards), getattr(kept, "pruned", kept)
     return GraphView(
-        prompt=pruned.graph.prompt,
-        full=full_picture(pruned, cards),
-        groups=group_picture(pruned, cards, supernodes) if supernodes else None,
-        cards=card_views(pruned, tokenizer, cards, weights) if cards else {},
-        paths=tuple(PathView(path.node_ids, path.strength, path.text) for path in paths),
-        facts=facts_of(pruned, supernodes),
+        prompt=circuit.prompt,
+        full=full_picture(circuit, cards),
+        groups=group_picture(circuit, cards, supernodes) if supernodes else None,
+        cards=card_views(circuit, tokenizer, cards, weights) if cards else {},
+        paths=path_views(circuit),
+        facts=facts_of(pruned, supernodes) if isinstance(pruned, PrunedGraph) else (),
     )
 
 
-def full_picture(pruned: PrunedGraph, cards: FeatureCards | None) -> Picture:
-    """Draw every kept node as a glyph."""
-    graph = pruned.graph
-    kept = pruned.kept_nodes.tolist()
-    inputs = _Inputs.of(pruned)
-    influence = pruned.node_influence.tolist()
-    nodes = [_single(pruned, index, cards, inputs) for index in kept]
-    items = [
-        item_of(node, graph.n_layers, influence[index])
-        for node, index in zip(nodes, kept, strict=True)
-    ]
-    effects = (pruned.kept_effects, kept_shares(pruned))
-    return draw_picture(axes_of(graph), nodes, items, edges_of(*effects), tiles=False)
+def path_views(circuit: Circuit) -> tuple[PathView, ...]:
+    """Return the strongest paths of a circuit."""
+    paths = strongest_paths(circuit, N_PATHS)
+    return tuple(PathView(path.node_ids, path.strength, path.text) for path in paths)
 
 
-def group_picture(
-    pruned: PrunedGraph, cards: FeatureCards | None, supernodes: Supernodes
-) -> Picture:
+def full_picture(circuit: Circuit, cards: FeatureCards | None = None) -> Picture:
+    """Draw every node as a glyph."""
+    nodes = node_views(circuit, cards)
+    items = [item_of(node, circuit.n_layers, node.influence) for node in nodes]
+    return draw_picture(axes_of(circuit), nodes, items, edges_of(circuit.edges), tiles=False)
+
+
+def group_picture(circuit: Circuit, cards: FeatureCards | None, supernodes: Supernodes) -> Picture:
     """Draw groups and single features as named tiles, all else as glyphs."""
-    graph = pruned.graph
-    collapsed = collapse_graph(pruned, supernodes)
-    groups = {group.members: group for group in supernodes.merged}
-    influence = pruned.node_influence.tolist()
-    inputs = _Inputs.of(pruned)
+    collapsed = collapse_graph(circuit, supernodes)
+    merged = supernodes.merged
+    single = node_views(circuit, cards)
+    taken = set(circuit.ids)
     nodes, items = [], []
-    for number, members in enumerate(collapsed.members):
-        strongest = max(members, key=lambda member: (influence[member], -member))
-        node = _single(pruned, strongest, cards, inputs)
-        if members in groups:
-            label = group_label(graph, groups[members], cards, influence)
-            node = _group(pruned, members, node, f"group_{number}", label)
+    for number, rows in enumerate(collapsed.rows):
+        strongest = strongest_row(circuit, rows)
+        node = single[strongest]
+        if number < len(merged):
+            node = _group(circuit, merged[number], rows, node, _free_id(f"group_{number}", taken))
         elif node.kind == NodeKind.FEATURE:
-            node = NodeView(**{**vars(node), "members": (node.id,)})
+            node = replace(node, members=(node.id,))
         nodes.append(node)
-        items.append(item_of(node, graph.n_layers, influence[strongest]))
-    edges = edges_of(collapsed.weights, collapsed.shares)
-    return draw_picture(axes_of(graph), nodes, items, edges, tiles=True)
+        items.append(item_of(node, circuit.n_layers, float(circuit.influence[strongest])))
+    return draw_picture(axes_of(circuit), nodes, items, edges_of(collapsed.edges), tiles=True)
 
 
-def axes_of(graph: AttributionGraph) -> Axes:
-    """Return the layers and tokens of one graph."""
-    return Axes(graph.n_layers, tuple(token_label(text) for text in graph.token_texts))
+def _free_id(name: str, taken: Collection[str]) -> str:
+    """Return a name that no node of the circuit has: a file may name its nodes anyhow."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def axes_of(circuit: Circuit) -> Axes:
+    """Return the layers and tokens of a circuit."""
+    return Axes(circuit.n_layers, tuple(map(token_label, circuit.token_texts)))
 
 
 def draw_picture(
@@ -168,75 +154,95 @@ def draw_picture(
     """Put nodes into their places, which ``items`` asks for in the nodes' order."""
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
     grid = place(items, axes.rows, axes.columns, spacing)
-    placed = (
-        NodeView(**{**vars(node), "x": x, "y": y})
-        for node, (x, y) in zip(nodes, grid.positions, strict=True)
+    placed = tuple(
+        replace(node, x=x, y=y) for node, (x, y) in zip(nodes, grid.positions, strict=True)
     )
-    return Picture(tuple(placed), *edges, grid.rows, grid.columns)
+    return Picture(placed, edges.drawn, edges.n_left_out, edges.others, grid.rows, grid.columns)
 
 
-def edges_of(weights: Tensor, shares: Tensor) -> Edges:
-    """Return the effects that are not 0; row = target, column = source, as places in a picture."""
-    targets, sources = weights.nonzero(as_tuple=True)
-    return rank_edges(sources, targets, weights[targets, sources], shares[targets, sources])
+def edges_of(edges: CircuitEdges) -> Edges:
+    """Return a circuit's edges, ranked."""
+    return rank_edges(edges.sources, edges.targets, edges.weights, edges.shares)
 
 
 def rank_edges(sources: Tensor, targets: Tensor, weights: Tensor, shares: Tensor) -> Edges:
-    """Return edges by rising share, and how many of the weakest were left out."""
-    order = shares.abs().argsort(stable=True)[max(0, len(shares) - MAX_DRAWN_EDGES) :]
+    """Return edges by rising share: those to draw, and those to list beside them."""
+    n = len(shares)
+    order = shares.abs().argsort(stable=True)[max(0, n - MAX_LISTED_EDGES) :]
     columns = (column[order].tolist() for column in (sources, targets, weights, shares))
-    edges = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
-    return edges, len(shares) - len(edges)
+    ranked = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
+    first = max(0, len(ranked) - MAX_DRAWN_EDGES)
+    return Edges(ranked[first:], ranked[:first], n - (len(ranked) - first))
 
 
-def _single(
-    pruned: PrunedGraph, index: int, cards: FeatureCards | None, inputs: _Inputs
-) -> NodeView:
-    """Describe one graph node; its place comes later."""
-    graph = pruned.graph
-    node = graph.node(index)
-    card = card_of(graph, index, cards)
-    is_feature = node.kind is NodeKind.FEATURE
-    activation = float(graph.activations[index]) if is_feature else None
-    rank = index - graph.logit_nodes.start
-    return NodeView(
-        id=node_id(graph, index),
-        kind=str(node.kind),
-        x=0.0,
-        y=0.0,
-        label=node_label(graph, index, cards),
-        detail=node_detail(graph, index),
-        layer=node.layer,
-        position=node.position,
-        influence=float(pruned.node_influence[index]),
-        activation=activation,
-        percentile=card.percentile(activation) if card and activation is not None else None,
-        probability=_probability(graph, rank),
-        dropped=inputs.dropped[index],
-        error_share=inputs.error_share[index],
-        card=card_key(node.layer, node.feature) if card else None,
+def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[NodeView]:
+    """Describe every node of a circuit; places come later."""
+    texts = circuit.token_texts
+    details = [place_of(node, texts[node.position]) for node in circuit.nodes]
+    columns = (
+        circuit.ids,
+        circuit.nodes,
+        circuit.names,
+        details,
+        circuit.influence.tolist(),
+        _known(circuit.activations),
+        _known(circuit.probabilities),
+        circuit.dropped.tolist(),
+        circuit.error_shares.tolist(),
     )
+    views = []
+    for name, node, label, detail, influence, activation, probability, dropped, errors in zip(
+        *columns, strict=True
+    ):
+        is_card = cards is not None and node.kind is NodeKind.FEATURE
+        percentile = None
+        if is_card and cards is not None and activation is not None:
+            percentile = cards.percentile(node.layer, node.feature, activation)
+        views.append(
+            NodeView(
+                id=name,
+                kind=str(node.kind),
+                x=0.0,
+                y=0.0,
+                label=label,
+                detail=detail,
+                layer=node.layer,
+                position=node.position,
+                influence=influence,
+                activation=activation,
+                percentile=percentile,
+                probability=probability,
+                dropped=dropped,
+                error_share=errors,
+                card=card_key(node.layer, node.feature) if is_card else None,
+            )
+        )
+    return views
+
+
+def _known(values: Tensor) -> list[float | None]:
+    """Return numbers, None where there is none."""
+    return [None if value != value else value for value in values.tolist()]
 
 
 def _group(
-    pruned: PrunedGraph, members: tuple[int, ...], strongest: NodeView, name: str, label: str
+    circuit: Circuit, group: Supernode, rows: Sequence[int], strongest: NodeView, name: str
 ) -> NodeView:
     """Turn the description of a group's strongest member into that of the group."""
-    graph = pruned.graph
     return NodeView(
         id=name,
         kind="group",
         x=0.0,
         y=0.0,
-        label=label,
-        detail=f"supernode of {describe_members(graph, members)}",
+        label=group_label(circuit, group, rows),
+        detail=f"supernode of {describe_members(circuit, group.members)}",
         layer=strongest.layer,
         position=strongest.position,
-        influence=float(pruned.node_influence[list(members)].sum()),
+        influence=float(circuit.influence[list(rows)].sum()),
         dropped=strongest.dropped,
         error_share=strongest.error_share,
         card=strongest.card,
-        members=tuple(node_id(graph, member) for member in members),
+        members=tuple(circuit.ids[row] for row in rows),
     )
 
 
@@ -252,15 +258,14 @@ def item_of(node: NodeView, n_layers: int, influence: float) -> Item:
 
 
 def card_views(
-    pruned: PrunedGraph,
+    circuit: Circuit,
     tokenizer: Tokenizer,
     cards: FeatureCards,
     weights: GlobalWeights | None,
 ) -> dict[str, CardView]:
-    """Return the cards of all kept features, each once."""
-    graph = pruned.graph
-    kept = pruned.node_mask[graph.feature_nodes]
-    used = {(layer, feature) for layer, _, feature in graph.features[kept].tolist()}
+    """Return the cards of all features of a circuit, each once."""
+    rows = circuit.rows_of(NodeKind.FEATURE)
+    used = set(zip(circuit.layers[rows].tolist(), circuit.features[rows].tolist(), strict=True))
     return cards_of_features(used, tokenizer, cards, Partners(weights, cards) if weights else None)
 
 
@@ -278,18 +283,13 @@ def cards_of_features(
     }
 
 
-def _probability(graph: AttributionGraph, rank: int) -> float | None:
-    """Return an output token's probability; None for other nodes and what is no single token."""
-    if rank < 0 or int(graph.logit_token_ids[rank]) < 0:
-        return None
-    return float(graph.logit_probabilities[rank])
-
-
 def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
     """Return the numbers that say how far to trust the picture."""
     graph = pruned.graph
     scores = graph_scores(graph)
-    best, probability = output_label(graph, 0), _probability(graph, 0)
+    is_token = int(graph.logit_token_ids[0]) >= 0
+    best = output_name(graph.logit_texts[0], is_token=is_token)
+    probability = float(graph.logit_probabilities[0]) if is_token else None
     meaning = "What the graph explains."
     if probability is not None:
         best = f"{best} {probability:.1%}"
@@ -321,5 +321,5 @@ def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, 
     if supernodes:
         n_grouped = sum(len(group.members) for group in supernodes.merged)
         value = f"{len(supernodes.merged)} of {n_grouped} features" if n_grouped else "none"
-        facts.append(Fact("Supernodes", value, "Groups of features that write the same way."))
+        facts.append(Fact("Supernodes", value, GROUPED_BY[supernodes.likeness]))
     return tuple(facts)

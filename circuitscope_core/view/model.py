@@ -94,6 +94,8 @@ class Picture:
     """Strongest share last, so that strong edges are drawn on top."""
     n_edges_left_out: int
     """Weakest edges that are kept in the graph but not drawn, to stay fast."""
+    others: tuple[EdgeView, ...]
+    """The edges that are not drawn, strongest share last: lists of inputs and outputs have them."""
     rows: tuple[Band, ...]
     """From the outputs at the top to the tokens."""
     columns: tuple[Band, ...]

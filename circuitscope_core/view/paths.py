@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import networkx as nx
-from jaxtyping import Float, Int
-from torch import Tensor
 
+from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind
-from circuitscope_core.pruning import PrunedGraph, kept_shares
-from circuitscope_core.view.text import node_id, node_label
+from circuitscope_core.graph import Node, NodeKind
 
 LONGEST_LABEL = 40
 """Characters of a feature's label in a path's text."""
@@ -39,33 +36,23 @@ class GraphPath:
     text: str
 
 
-def to_networkx(pruned: PrunedGraph) -> "nx.DiGraph[int]":
-    """Return the kept graph with edges from source to target, ``weight`` and ``share`` on each."""
-    return digraph(pruned.kept_effects, kept_shares(pruned), pruned.kept_nodes)
+def to_networkx(kept: Kept) -> "nx.DiGraph[int]":
+    """Return the kept graph with edges from source to target, ``weight`` and ``share`` on each.
 
-
-def digraph(
-    effects: Float[Tensor, "n n"], shares: Float[Tensor, "n n"], names: Int[Tensor, " n"]
-) -> "nx.DiGraph[int]":
-    """Return effects that are not 0 as edges from source (column) to target (row).
-
-    Args:
-        effects: The ``weight`` of each edge.
-        shares: The ``share`` of each edge.
-        names: What each row and column is called.
+    Nodes are called by their numbers in the graph.
     """
+    circuit = circuit_of(kept)
+    edges, names = circuit.edges, circuit.index
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(names.tolist())
-    targets, sources = effects.nonzero(as_tuple=True)
-    weights = effects[targets, sources].tolist()
-    parts = shares[targets, sources].tolist()
-    rows = zip(names[sources].tolist(), names[targets].tolist(), weights, parts, strict=True)
+    columns = (names[edges.sources], names[edges.targets], edges.weights, edges.shares)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     graph.add_edges_from((s, t, {"weight": weight, "share": part}) for s, t, weight, part in rows)
     return graph
 
 
 def strongest_paths(
-    pruned: PrunedGraph, n: int = 5, *, cards: FeatureCards | None = None
+    kept: Kept, n: int = 5, *, cards: FeatureCards | None = None
 ) -> tuple[GraphPath, ...]:
     """Return the paths from tokens to outputs that carry most, strongest first.
 
@@ -73,7 +60,7 @@ def strongest_paths(
     to the nodes before it.
 
     Args:
-        pruned: The pruned graph.
+        kept: The pruned graph, its circuit, or a trace.
         n: At most so many paths.
         cards: Give the features their labels.
 
@@ -82,13 +69,11 @@ def strongest_paths(
     """
     if n < 1:
         raise GraphError(f"n is {n}; ask for at least one path.")
-    graph = pruned.graph
-    effects = to_networkx(pruned)
-    starts = range(*graph.token_nodes.indices(graph.n_nodes))
-    ends = dict(enumerate(graph.logit_weights.tolist()))
-    return tuple(
-        _path(graph, effects, way, cards) for way in strongest_ways(effects, starts, ends, n)
-    )
+    circuit = circuit_of(kept, cards)
+    effects = to_networkx(circuit)
+    starts = circuit.index[circuit.are(NodeKind.TOKEN)].tolist()
+    ends = dict(zip(circuit.index.tolist(), circuit.worth.tolist(), strict=True))
+    return tuple(_path(circuit, effects, way) for way in strongest_ways(effects, starts, ends, n))
 
 
 @dataclass(frozen=True)
@@ -145,15 +130,14 @@ def _walk_back(best: dict[int, list[Partial]], node: int, rank: int) -> tuple[in
     return tuple(reversed(nodes))
 
 
-def _path(
-    graph: AttributionGraph, effects: "nx.DiGraph[int]", way: Way, cards: FeatureCards | None
-) -> GraphPath:
+def _path(circuit: Circuit, effects: "nx.DiGraph[int]", way: Way) -> GraphPath:
     steps = [effects.edges[pair] for pair in pairwise(way.nodes)]
     shares = tuple(float(step["share"]) for step in steps)
-    names = [step_name(graph.node(node), node_label(graph, node, cards)) for node in way.nodes]
+    rows = [circuit.row_of[node] for node in way.nodes]
+    names = [step_name(circuit.node(row), circuit.names[row]) for row in rows]
     return GraphPath(
         nodes=way.nodes,
-        node_ids=tuple(node_id(graph, node) for node in way.nodes),
+        node_ids=tuple(circuit.ids[row] for row in rows),
         weights=tuple(float(step["weight"]) for step in steps),
         shares=shares,
         strength=way.strength,

@@ -5,18 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import AttributionGraph, node_id
 from circuitscope_core.pruning import PrunedGraph
-from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.view.text import node_id, node_label, token_label
-
-
-@dataclass(frozen=True)
-class NextToken:
-    """A token that may come next."""
-
-    text: str
-    probability: float
+from circuitscope_core.tokenizer import token_label
+from circuitscope_core.view.text import node_label
 
 
 @dataclass(frozen=True)
@@ -42,23 +34,6 @@ class FeatureRow:
     """The direct effect on it of the node asked about; None where none was."""
     id: str
     """The same as in the picture and in the exported JSON."""
-
-
-def next_tokens(bundle: ReplacementModel, prompt: str, n: int = 8) -> tuple[NextToken, ...]:
-    """Return the model's most likely next tokens, best first.
-
-    Raises:
-        PromptError: If the prompt is empty or too long.
-    """
-    token_ids = bundle.encode(prompt)
-    with torch.no_grad():
-        logits = bundle.model(bundle.model.tokens(token_ids))[0, -1]
-    top = logits.softmax(dim=0).topk(min(n, len(logits)))
-    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    return tuple(
-        NextToken(token_label(bundle.tokenizer.token_text(token)), probability)
-        for token, probability in pairs
-    )
 
 
 def feature_rows(

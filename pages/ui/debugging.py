@@ -10,10 +10,10 @@ from circuitscope_core.evals.debugging import (
     diagnose,
     find_failures,
 )
-from circuitscope_core.graph import NodeKind
+from circuitscope_core.graph import NodeKind, node_id
 from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view import node_id, node_label
+from circuitscope_core.view import node_label
 from pages.ui.graph_component import draw_tokens
 from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.notebook import cards_of

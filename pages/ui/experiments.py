@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions import (
     Continuation,
-    Mode,
-    continue_prompt,
-)
-from circuitscope_core.view import (
     Experiment,
     Handle,
+    Mode,
     NodeChange,
     Sweep,
     changes_of,
+    continue_prompt,
     node_changes,
     run_experiment,
     sweep,

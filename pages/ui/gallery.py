@@ -3,8 +3,8 @@
 import streamlit as st
 
 from circuitscope_core.export import render_svg
+from circuitscope_core.graph import node_id
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.view import node_id
 from pages.ui.models import load_model
 from pages.ui.session import get_state, leave_graph
 from pages.ui.state import State

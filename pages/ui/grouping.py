@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import circuitscope_core as cs
-from circuitscope_core.view import group_name, node_id
+from circuitscope_core.circuit import circuit_of, node_indices
+from circuitscope_core.view import group_name
 
 LONGEST_LABEL = 120
 LONGEST_HISTORY = 50
@@ -74,11 +75,11 @@ def clean(label: str) -> str:
 
 def groups_of(pruned: cs.PrunedGraph, supernodes: cs.Supernodes) -> Groups:
     """Return a partition's groups of two or more, by the ids of their nodes."""
-    graph = pruned.graph
+    circuit = circuit_of(pruned)
     return tuple(
         Group(
-            group_name(graph, group),
-            tuple(sorted(node_id(graph, member) for member in group.members)),
+            group_name(circuit, group),
+            tuple(sorted(circuit.ids[circuit.row_of[member]] for member in group.members)),
         )
         for group in supernodes.merged
     )
@@ -86,8 +87,6 @@ def groups_of(pruned: cs.PrunedGraph, supernodes: cs.Supernodes) -> Groups:
 
 def to_supernodes(pruned: cs.PrunedGraph, groups: Groups) -> cs.Supernodes:
     """Return the partition that the groups make of a pruned graph; other nodes are left out."""
-    known = {node_id(pruned.graph, node): node for node in pruned.kept_nodes.tolist()}
-    chosen = (
-        (group.label, [known[name] for name in group.members if name in known]) for group in groups
-    )
-    return cs.group_by_hand(pruned, chosen)
+    circuit = circuit_of(pruned)
+    chosen = ((group.label, node_indices(circuit, group.members)) for group in groups)
+    return cs.group_by_hand(circuit, chosen)

@@ -5,8 +5,7 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.interventions import Mode
-from circuitscope_core.view import Experiment, Handle, Sweep
+from circuitscope_core.interventions import Experiment, Handle, Mode, Sweep
 from pages.ui.experiments import Outcome, continuation_of, handles_of, outcome_of, sweep_of
 from pages.ui.session import change_state, get_state
 from pages.ui.state import MODES, State, Step

@@ -6,8 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view import token_label
+from circuitscope_core.tokenizer import Tokenizer, token_label
 from pages.ui.graph_component import draw_tokens
 from pages.ui.models import ModelKey
 from pages.ui.session import change_state

@@ -11,25 +11,18 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
-from circuitscope_core.view import (
-    AblationRow,
-    GraphView,
+from circuitscope_core.attribution import (
     HeadExplanation,
     LinkExplanation,
-    NextToken,
-    SimilarFeature,
-    Trial,
-    ablate,
     explain_head,
     explain_link,
-    feature_rows,
-    layout_graph,
-    next_tokens,
-    node_indices,
-    similar_features,
-    try_feature,
 )
+from circuitscope_core.circuit import node_indices
+from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
+from circuitscope_core.feature_cards import SimilarFeature, Trial, similar_features, try_feature
+from circuitscope_core.interventions import AblationRow, ablate
+from circuitscope_core.prompt_pass import NextToken, next_tokens
+from circuitscope_core.view import GraphView, feature_rows, layout_graph
 from pages.ui.grouping import to_supernodes
 from pages.ui.models import ModelKey, load_model, model_key
 from pages.ui.notebook import cards_of
@@ -166,8 +159,7 @@ def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
 
     def build() -> dict[str, tuple[str, str]]:
         cards = cards_of(shown.tracing.model)
-        graph = shown.pruned.graph
-        data = graph_to_json(graph, shown.pruned, supernodes=shown.supernodes, cards=cards)
+        data = graph_to_json(shown.pruned, supernodes=shown.supernodes, cards=cards)
         return {
             f"{slug}.html": (render_view(shown.view), "text/html"),
             f"{slug}.json": (json.dumps(data), "application/json"),

@@ -23,7 +23,7 @@ def exported():
     pruned = prune_graph(sample_graph("cat (N"))
     groups = cluster_features(pruned, Decoders())
     assert groups.merged
-    return graph_to_json(pruned.graph, pruned, supernodes=groups)
+    return graph_to_json(pruned, supernodes=groups)
 
 
 @pytest.fixture

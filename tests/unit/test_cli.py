@@ -77,7 +77,7 @@ def test_check_says_what_a_file_holds_and_draws_it(bundle, tmp_path, capsys):
     assert main(["check", graph, "--html", page, "--svg", picture, "--json"]) == 0
     held = json.loads(capsys.readouterr().out)
     assert held["prompt"] == traced["prompt"]
-    assert held["generator"] == "CircuitScope 1.0"
+    assert held["generator"] == f"CircuitScope {cs.__version__}"
     assert sum(held["nodes"].values()) == traced["nodes"]["kept"]
     assert held["links"] == traced["edges"]["kept"]
     assert Path(page).read_text().startswith("<!DOCTYPE html>")

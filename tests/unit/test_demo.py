@@ -5,11 +5,7 @@ from pathlib import Path
 import pytest
 
 import circuitscope_core as cs
-from circuitscope_core.interventions import (
-    TokenIntervention,
-    change_nodes,
-    intervene_many,
-)
+from circuitscope_core.interventions import TokenIntervention, change_nodes, intervene_many
 from circuitscope_core.prompt_pass import run_prompt
 
 PROMPT = "The National Digital Analytics Group ("

@@ -5,19 +5,17 @@ import torch
 
 from circuitscope_core import GraphError, attribute
 from circuitscope_core.interventions import (
+    Handle,
     change_nodes,
+    changes_of,
     intervene_on,
+    node_changes,
     predict_direct,
     predict_total,
-)
-from circuitscope_core.prompt_pass import run_prompt
-from circuitscope_core.view import (
-    Handle,
-    changes_of,
-    node_changes,
     run_experiment,
     sweep,
 )
+from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, tiny_replacement
 
 

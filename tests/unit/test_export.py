@@ -45,7 +45,7 @@ def supernodes(pruned):
 
 @pytest.fixture(scope="module")
 def data(pruned, supernodes):
-    return graph_to_json(pruned.graph, pruned, supernodes=supernodes, cards=sample_cards())
+    return graph_to_json(pruned, supernodes=supernodes, cards=sample_cards())
 
 
 def test_every_kept_node_and_edge_is_written(pruned, data):
@@ -124,7 +124,7 @@ def test_groups_are_pinned_and_listed(data, supernodes):
 
 def test_equal_graphs_give_equal_bytes(data, supernodes):
     again = prune_graph(sample_graph())
-    other = graph_to_json(again.graph, again, supernodes=supernodes, cards=sample_cards())
+    other = graph_to_json(again, supernodes=supernodes, cards=sample_cards())
     assert json.dumps(other) == json.dumps(data)
 
 
@@ -137,10 +137,10 @@ def test_slugs_are_safe_names(text, slug):
 
 
 def test_a_file_is_written_whole_and_nothing_else(pruned, tmp_path):
-    path = export_graph(pruned.graph, pruned, path=tmp_path / "new" / "graph.json")
+    path = export_graph(pruned, tmp_path / "new" / "graph.json")
     assert json.loads(path.read_text())["metadata"]["schema_version"] == 1
     assert [file.name for file in path.parent.iterdir()] == ["graph.json"]
-    named = export_graph(pruned.graph, pruned, path=tmp_path, slug="../my graph")
+    named = export_graph(pruned, tmp_path, slug="../my graph")
     assert named == tmp_path / "my-graph.json"
 
 
@@ -198,7 +198,7 @@ def test_a_page_is_the_same_for_equal_graphs(pruned, tmp_path):
 def test_a_prompt_with_half_a_character_can_be_written(tmp_path):
     broken = prune_graph(sample_graph("ab\udce2"))
     export_html(broken, sample_bundle(), tmp_path / "page.html")
-    export_graph(broken.graph, broken, path=tmp_path / "graph.json")
+    export_graph(broken, tmp_path / "graph.json")
     export_graphml(broken, tmp_path / "graph.graphml")
 
 

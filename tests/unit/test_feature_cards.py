@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from circuitscope_core import BundleError, Example, FeatureCardConfig, FeatureCards
-from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards, show
+from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
 from circuitscope_core.feature_cards.collect import promoted_logits
 from circuitscope_core.feature_cards.examples import Choice, drop_repeats
 from circuitscope_core.feature_cards.labels import label_feature, shared_suffix
 from circuitscope_core.feature_cards.passes import layer_activations
-from circuitscope_core.tokenizer import ByteTokenizer
+from circuitscope_core.tokenizer import ByteTokenizer, show
 from tests.samples import silence, tiny_replacement
 
 CONFIG = FeatureCardConfig(n_tokens=100, n_top_examples=4, n_interval_examples=2, context=3)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from circuitscope_core import FeatureCards, GraphError, PromptError, attribute, prune_graph
-from circuitscope_core.view import feature_rows, node_id, similar_features, try_feature
+from circuitscope_core.feature_cards import similar_features, try_feature
+from circuitscope_core.graph import node_id
+from circuitscope_core.view import feature_rows
 from tests.samples import PROMPT, tiny_replacement
 from tests.unit.graph_samples import D_TRANSCODER, sample_cards, sample_graph
 
@@ -39,7 +41,7 @@ def test_the_table_of_every_feature_has_direct_effects_on_a_node():
 def test_similar_features_are_those_of_the_highest_cosine(replacement, cards):
     transcoder = replacement.transcoder
     config = transcoder.config
-    found = similar_features(transcoder, cards, 1, 3, n=5)
+    found = similar_features(replacement, cards, 1, 3, n=5)
     own = transcoder.decoder_vectors(1, torch.tensor([3]))[0]
     expected = []
     for layer in range(config.n_layers):
@@ -56,7 +58,7 @@ def test_similar_features_are_those_of_the_highest_cosine(replacement, cards):
 
 def test_a_feature_that_does_not_exist_has_no_neighbours(replacement, cards):
     with pytest.raises(GraphError, match="no feature 99999 in layer 0"):
-        similar_features(replacement.transcoder, cards, 0, 99999)
+        similar_features(replacement, cards, 0, 99999)
 
 
 def test_a_feature_tried_on_the_prompt_does_what_it_does_in_the_graph(replacement):

@@ -81,7 +81,7 @@ def edges_of(picture):
 
 
 def there_and_back(pruned, supernodes, cards):
-    data = graph_to_json(pruned.graph, pruned, supernodes=supernodes, cards=cards)
+    data = graph_to_json(pruned, supernodes=supernodes, cards=cards)
     return parse_graph_json(json.dumps(data))
 
 
@@ -121,7 +121,7 @@ def test_the_demo_graph_comes_back_from_its_file():
     groups = cs.cluster_features(pruned, bundle.transcoder, 0.3)
     assert groups.merged
     file, found, wanted = assert_round_trip(pruned, groups, bundle.feature_cards)
-    assert file.generator == "CircuitScope 1.0"
+    assert file.generator == f"CircuitScope {cs.__version__}"
     assert [path.text for path in found.paths] == [path.text for path in wanted.paths]
     labels = [(node.id, node.label) for node in wanted.full.nodes]
     assert [(node.id, node.label) for node in found.full.nodes] == labels

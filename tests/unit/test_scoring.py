@@ -12,7 +12,7 @@ from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.known_circuits import live_node_edges
 from circuitscope_core.evals.localization import evidence_positions, share_at
 from circuitscope_core.evals.scoring import (
-    file_matrix,
+    file_flow,
     find_question,
     rank_correlation,
     score_circuit,
@@ -33,7 +33,7 @@ WHOLE = {"node_threshold": 1.0, "edge_threshold": 1.0}
 
 def as_file(graph, change=None, **thresholds):
     """Export a graph and read it again; ``change`` edits the JSON in between."""
-    data = graph_to_json(graph, cs.prune_graph(graph, **(thresholds or WHOLE)))
+    data = graph_to_json(cs.prune_graph(graph, **(thresholds or WHOLE)))
     if change is not None:
         change(data)
     return cs.parse_graph_json(json.dumps(data))
@@ -50,7 +50,7 @@ def graph(replacement):
 
 
 def test_a_whole_file_scores_as_the_graph_in_memory(graph):
-    expected, found = cs.graph_scores(graph), file_matrix(as_file(graph)).scores()
+    expected, found = cs.graph_scores(graph), file_flow(as_file(graph)).scores()
     assert found.replacement == pytest.approx(expected.replacement, rel=1e-5)
     assert found.completeness == pytest.approx(expected.completeness, rel=1e-5)
     assert 0 < found.replacement < 1
@@ -61,7 +61,7 @@ def test_influence_from_the_file_is_that_of_the_graph(graph):
     file = as_file(graph)
     kept = cs.prune_graph(graph, **WHOLE).kept_nodes
     expected = compute_node_influence(graph)[kept]
-    torch.testing.assert_close(file_matrix(file).influence, expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(file_flow(file).influence, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_outputs_without_probabilities_have_equal_weights(graph):
@@ -70,7 +70,7 @@ def test_outputs_without_probabilities_have_equal_weights(graph):
             node["token_prob"] = None
 
     file = as_file(graph, forget)
-    weights = file_matrix(file).weights
+    weights = file_flow(file).weights
     outputs = weights[[node.node.kind is NodeKind.LOGIT for node in file.nodes]]
     assert outputs.tolist() == pytest.approx([1 / graph.n_logits] * graph.n_logits)
     assert float(weights.sum()) == pytest.approx(1)
@@ -221,7 +221,7 @@ def test_the_command_scores_a_file_and_a_folder(tmp_path, capsys):
     folder = tmp_path / "graphs"
     folder.mkdir()
     pruned = cs.prune_graph(graph, **WHOLE)
-    path = cs.export_graph(graph, pruned, path=folder / "one.json")
+    path = cs.export_graph(pruned, folder / "one.json")
     assert main(["bench", "score", str(path), "--bundle", str(saved), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["completeness"] == pytest.approx(cs.graph_scores(graph).completeness, rel=1e-5)

@@ -14,6 +14,7 @@ from circuitscope_core import (
     group_by_hand,
     prune_graph,
 )
+from circuitscope_core.circuit import circuit_of
 from circuitscope_core.supernodes import (
     Supernode,
     Supernodes,
@@ -59,7 +60,7 @@ def two_features_at_a_token(second_effect):
 @pytest.mark.parametrize(("second_effect", "outputs"), [(4.0, 1.0), (-4.0, -1.0)])
 def test_features_are_alike_in_role_by_what_feeds_them_and_what_they_feed(second_effect, outputs):
     pruned = two_features_at_a_token(second_effect)
-    similarity = role_similarity(pruned, torch.tensor([0, 1]))
+    similarity = role_similarity(circuit_of(pruned), torch.tensor([0, 1]))
     # inputs (1/2, 1/2) and (1, 0): a cosine of 1 / sqrt(2)
     assert similarity[0, 1] == pytest.approx((0.5**0.5 + outputs) / 2)
     assert similarity.diagonal().tolist() == pytest.approx([1.0, 1.0])

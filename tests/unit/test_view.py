@@ -6,22 +6,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from circuitscope_core.attribution import TokenDifference, attribute
+from circuitscope_core.attribution import TokenDifference, attribute, explain_head, explain_link
+from circuitscope_core.circuit import node_indices
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.graph import node_id
+from circuitscope_core.interventions import ablate
 from circuitscope_core.pruning import kept_shares, prune_graph
 from circuitscope_core.supernodes import cluster_features
-from circuitscope_core.view import (
-    ablate,
-    explain_head,
-    explain_link,
-    feature_rows,
-    layout_graph,
-    node_id,
-    node_indices,
-    strongest_paths,
-    token_label,
-)
+from circuitscope_core.tokenizer import token_label
+from circuitscope_core.view import feature_rows, layout_graph, strongest_paths
 from circuitscope_core.view.grid import Item, Spacing, arrange, arrange_compactly, push_apart
 from circuitscope_core.view.text import readable_tokens
 from tests.samples import tiny_replacement

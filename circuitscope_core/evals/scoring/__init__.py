@@ -7,14 +7,14 @@ from circuitscope_core.evals.scoring.evidence import (
     find_question,
     score_localization,
 )
-from circuitscope_core.evals.scoring.matrix import FileMatrix, file_matrix
+from circuitscope_core.evals.scoring.flow import FileFlow, file_flow
 
 __all__ = [
     "FileCircuit",
     "FileEffects",
+    "FileFlow",
     "FileLocalization",
-    "FileMatrix",
-    "file_matrix",
+    "file_flow",
     "find_question",
     "rank_correlation",
     "score_circuit",

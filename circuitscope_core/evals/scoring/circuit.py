@@ -11,7 +11,7 @@ from circuitscope_core.evals.known_circuits import (
     live_node_edges,
 )
 from circuitscope_core.evals.known_circuits.edges import EMBED, OUTPUT, mlp_name
-from circuitscope_core.evals.scoring.matrix import file_matrix
+from circuitscope_core.evals.scoring.flow import file_flow
 from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.graph import Node, NodeKind
 from circuitscope_core.graph_file import GraphFile
@@ -41,13 +41,16 @@ def score_circuit(file: GraphFile, program: CompiledProgram) -> FileCircuit:
     """
     token_ids = _token_ids(file, program)
     truth = live_node_edges(program, token_ids)
-    matrix = file_matrix(file)
+    flow = file_flow(file)
     flows: dict[ComponentEdge, float] = defaultdict(float)
-    for target, source in matrix.edge_influence.nonzero().tolist():
+    edges = flow.circuit.edges
+    carrying = flow.edge_influence.nonzero()[:, 0]
+    columns = (edges.targets[carrying], edges.sources[carrying], flow.edge_influence[carrying])
+    for target, source, carried in zip(*(column.tolist() for column in columns), strict=True):
         src = _component(file.nodes[source].node, program)
         dst = _component(file.nodes[target].node, program)
         slot = "unembed" if dst == OUTPUT else "mlp_in"
-        flows[ComponentEdge(src, dst, slot)] += float(matrix.edge_influence[target, source])
+        flows[ComponentEdge(src, dst, slot)] += carried
     right = len(truth & set(flows))
     return FileCircuit(
         found=len(flows),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.faithfulness.figures import spearman
-from circuitscope_core.evals.scoring.matrix import FileMatrix, file_matrix
+from circuitscope_core.evals.scoring.flow import FileFlow, file_flow
 from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import GraphFile
@@ -54,14 +54,14 @@ def score_effects(file: GraphFile, bundle: Explainable) -> FileEffects:
     """
     clean = _clean_pass(file, bundle)
     _check_features(file, clean)
-    matrix = file_matrix(file)
-    nodes = [at for at, kind in enumerate(matrix.kinds) if kind is NodeKind.FEATURE]
+    flow = file_flow(file)
+    nodes = flow.circuit.rows_of(NodeKind.FEATURE).tolist()
     done = intervene_many(clean, "", [[_ablation(file, node)] for node in nodes])
     before, after = done.logits_before.double(), done.logits_after.double()
     log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
     measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1)
-    correlation = rank_correlation(matrix.influence[nodes].double(), measured)
-    n_links, error = _measure_links(file, matrix, clean)
+    correlation = rank_correlation(flow.influence[nodes].double(), measured)
+    n_links, error = _measure_links(file, flow, clean)
     return FileEffects(len(nodes), correlation, n_links, error)
 
 
@@ -116,18 +116,25 @@ def _ablation(file: GraphFile, node: int) -> Change:
     return TokenIntervention(item.position)
 
 
-def _measure_links(
-    file: GraphFile, matrix: FileMatrix, clean: PromptPass
-) -> tuple[int, float | None]:
+def _measure_links(file: GraphFile, flow: FileFlow, clean: PromptPass) -> tuple[int, float | None]:
     """Take sources away, all else frozen, and compare what their targets lose with the links."""
     by_source: dict[int, list[int]] = {}
     for link in file.links:
         reads = file.nodes[link.target].node
         if reads.kind is NodeKind.FEATURE or reads.feature >= 0:
             by_source.setdefault(link.source, []).append(link.target)
-    influence = matrix.influence.tolist()
+    influence = flow.influence.tolist()
     chosen = sorted(by_source, key=lambda node: (-influence[node], node))[:MAX_SOURCES]
-    largest = matrix.adjacency.abs().max(dim=1).values.clamp(min=1e-30)
+    edges = flow.circuit.edges
+    largest = edges.weights.new_full((len(file.nodes),), 1e-30)
+    largest = largest.scatter_reduce(0, edges.targets, edges.weights.abs(), "amax")
+    given = dict(
+        zip(
+            zip(edges.targets.tolist(), edges.sources.tolist(), strict=True),
+            edges.weights.tolist(),
+            strict=True,
+        )
+    )
     n_links, worst = 0, 0.0
     for source in chosen:
         result = intervene_on(clean, [_ablation(file, source)], mode="direct")
@@ -141,6 +148,6 @@ def _measure_links(
                 measured = float(logits[node.feature] - logits.mean())
             else:
                 raise ScoreError(f"The bundle has no token {node.feature}; is it the right one?")
-            difference = abs(measured - float(matrix.adjacency[target, source]))
+            difference = abs(measured - given[target, source])
             n_links, worst = n_links + 1, max(worst, difference / float(largest[target]))
     return n_links, worst if n_links else None

@@ -8,7 +8,7 @@ import torch
 
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.localization import share_at
-from circuitscope_core.evals.scoring.matrix import file_matrix
+from circuitscope_core.evals.scoring.flow import file_flow
 from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import GraphFile
@@ -52,11 +52,11 @@ def score_localization(file: GraphFile, question: SkillPrompt) -> FileLocalizati
     first = _first_token(file, question.prompt)
     assert first is not None, "find_question() has matched it"
     answer = _answer_node(file, question.answer)
-    matrix = file_matrix(file, answer)
+    flow = file_flow(file, answer)
     parts = torch.zeros(len(file.token_texts), dtype=torch.float64)
     for place, node in enumerate(file.nodes):
         if node.node.kind is NodeKind.TOKEN:
-            parts[node.node.position] += float(matrix.influence[place])
+            parts[node.node.position] += float(flow.influence[place])
     if parts.sum() <= 0:
         raise ScoreError(
             f"No path of the file leads from a token to {file.nodes[answer].label!r}; export the "

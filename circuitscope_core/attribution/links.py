@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuitscope_core.attribution import EdgePath, explain_attention, explain_edge
-from circuitscope_core.attribution.edges import pass_of
+from circuitscope_core.attribution.edges import EdgePath, explain_edge, pass_of
+from circuitscope_core.attribution.heads import explain_attention
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
-from circuitscope_core.view.text import token_label
+from circuitscope_core.tokenizer import token_label
 
 MAX_PAIRS = 12
 """Pairs of sources shown for a head."""

@@ -9,20 +9,14 @@ from torch import Tensor
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.interventions import (
-    Change,
-    How,
-    Intervention,
-    InterventionResult,
-    Mode,
-    change_nodes,
-    intervene_many,
-    intervene_on,
-    predict_direct,
-    predict_total,
-)
-from circuitscope_core.prompt_pass import PromptPass
-from circuitscope_core.view.text import token_label
+from circuitscope_core.interventions.changes import Change, Intervention
+from circuitscope_core.interventions.intervene import InterventionResult, Mode, intervene_on
+from circuitscope_core.interventions.many import intervene_many
+from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.prediction import predict_direct, predict_total
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.replacement import Explainable
+from circuitscope_core.tokenizer import token_label
 
 MOST_OUTPUTS = 8
 
@@ -237,4 +231,57 @@ def sweep(
         tuple(strengths),
         tuple(token_label(tokenizer.token_text(token)) for token in tokens),
         tuple(map(tuple, after[:, tokens].tolist())),
+    )
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One output token without the features."""
+
+    token: str
+    predicted: float
+    """Change of its logit by the graph's edges alone, all else frozen."""
+    measured: float
+    """The same, measured in the model with attention, norms and MLPs frozen."""
+    probability_before: float
+    probability_after: float
+    """With later layers free to react."""
+
+
+def ablate(
+    bundle: Explainable | PromptPass, graph: AttributionGraph, nodes: Sequence[int]
+) -> tuple[AblationRow, ...]:
+    """Set features to 0 and compare each output with the graph's prediction.
+
+    Args:
+        bundle: The bundle or replacement model that the graph was made with, or the prompt's pass.
+        graph: The graph.
+        nodes: Indices of feature nodes.
+
+    Raises:
+        GraphError: If a node is no feature, or no target of the graph is a single token.
+    """
+    if not nodes or not all(0 <= node < graph.n_features for node in nodes):
+        raise GraphError("Only features can be switched off; choose a feature or a supernode.")
+    tokens = [token for token in graph.logit_token_ids.tolist() if token >= 0]
+    if not tokens:
+        raise GraphError("This graph explains no single token; build one for tokens to test it.")
+    clean, off = run_prompt(bundle, graph.token_ids.tolist()), change_nodes(graph, nodes)
+    direct = intervene_on(clean, off, mode="direct")
+    free = intervene_on(clean, off, mode="constrained")
+    change = direct.logits_after[-1] - direct.logits_before[-1]
+    change = change - change.mean()  # the graph's outputs are logits less the mean logit
+    outputs = torch.arange(graph.n_nodes)[graph.logit_nodes]
+    edges = graph.between(outputs, torch.tensor(list(nodes))).sum(dim=1)
+    texts = zip(graph.logit_token_ids.tolist(), graph.logit_texts, edges.tolist(), strict=True)
+    return tuple(
+        AblationRow(
+            token=token_label(text),
+            predicted=-edge,
+            measured=float(change[token]),
+            probability_before=float(free.probabilities_before[token]),
+            probability_after=float(free.probabilities_after[token]),
+        )
+        for token, text, edge in texts
+        if token >= 0
     )

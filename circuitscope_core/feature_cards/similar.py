@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from circuitscope_core.errors import GraphError
-from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.view.text import token_label
+from circuitscope_core.feature_cards.cards import FeatureCards
+from circuitscope_core.replacement import Explainable, replacement_of
+from circuitscope_core.tokenizer import token_label
 
 
 @dataclass(frozen=True)
@@ -35,29 +34,30 @@ class Trial:
 
 @torch.no_grad()
 def similar_features(
-    transcoder: CrossLayerTranscoder, cards: FeatureCards, layer: int, feature: int, n: int = 8
+    bundle: Explainable, cards: FeatureCards, layer: int, feature: int, n: int = 8
 ) -> tuple[SimilarFeature, ...]:
     """Return the features that write most like one, the most similar first.
 
     Raises:
         GraphError: If there is no such feature.
     """
-    config = transcoder.config
-    if not (0 <= layer < config.n_layers and 0 <= feature < config.d_transcoder):
+    transcoder = replacement_of(bundle).transcoder
+    shape = transcoder.shape
+    if not (0 <= layer < shape.n_layers and 0 <= feature < shape.n_features):
         raise GraphError(
             f"There is no feature {feature} in layer {layer}; the transcoder has "
-            f"{config.n_layers} layers of {config.d_transcoder}."
+            f"{shape.n_layers} layers of {shape.n_features}."
         )
-    own = transcoder.decoder_vectors(layer, torch.tensor([feature]))[0]
-    every = torch.arange(config.d_transcoder)
+    every = replacement_of(bundle).model.tokens(range(shape.n_features))[0]
+    own = transcoder.decoder_vectors(layer, every[feature : feature + 1])[0]
     rows = []
-    for other in range(config.n_layers):
+    for other in range(shape.n_layers):
         shared = slice(max(layer, other), None)
         theirs = transcoder.decoder_vectors(other, every)[:, shared].flatten(start_dim=1)
         cosine = torch.cosine_similarity(theirs, own[shared].flatten()[None], dim=1)
         if other == layer:
             cosine[feature] = -2.0  # below every other: it is no neighbour of its own
-        best = cosine.topk(min(n + 1, config.d_transcoder))
+        best = cosine.topk(min(n + 1, shape.n_features))
         rows += [
             (value, other, number)
             for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
@@ -72,16 +72,17 @@ def similar_features(
 
 
 @torch.no_grad()
-def try_feature(bundle: ReplacementModel, layer: int, feature: int, text: str) -> Trial:
+def try_feature(bundle: Explainable, layer: int, feature: int, text: str) -> Trial:
     """Return what a feature does on a text.
 
     Raises:
         PromptError: If the text is empty or too long for the model.
     """
-    token_ids = bundle.encode(text)
-    transcoder, opening = bundle.transcoder, bundle.explained(len(token_ids)).start
-    site = bundle.model.mlp_sites(bundle.model.tokens(token_ids))[layer]
+    replacement = replacement_of(bundle)
+    token_ids = replacement.encode(text)
+    transcoder, opening = replacement.transcoder, replacement.explained(len(token_ids)).start
+    site = replacement.model.mlp_sites(replacement.model.tokens(token_ids))[layer]
     read = site.read(transcoder.shape.read_point)[0]
     activations = transcoder.encode(layer, read)[opening:, feature]
-    texts = (token_label(bundle.tokenizer.token_text(token)) for token in token_ids[opening:])
+    texts = (token_label(replacement.token_text(token)) for token in token_ids[opening:])
     return Trial(tuple(texts), tuple(activations.tolist()))

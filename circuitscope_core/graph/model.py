@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -262,6 +263,16 @@ class AttributionGraph:
         token_id, position = int(self.logit_token_ids[index]), int(self.target_positions[index])
         return Node(NodeKind.LOGIT, self.n_layers, position, token_id)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the graph as one file, whole or not at all; ``load_graph`` reads it.
+
+        Raises:
+            GraphFileError: If the file cannot be written.
+        """
+        from circuitscope_core.graph.storage import save_graph  # it builds on this module
+
+        return save_graph(self, path)
+
     def to_pandas(self) -> "pd.DataFrame":
         """Return a table with a row for each node, in the graph's order.
 
@@ -305,6 +316,21 @@ class AttributionGraph:
     def index_of_token(self, position: int) -> int:
         """Return the index of a token node."""
         return self.n_features + self.n_errors + position
+
+
+def node_id(graph: AttributionGraph, index: int) -> str:
+    """Return a node's id in the exchange format: unique, and equal for equal graphs.
+
+    Targets that are no token have no id of their own and are counted -1, -2, … instead.
+    """
+    node = graph.node(index)
+    if node.kind is NodeKind.TOKEN:
+        return f"E_{node.feature}_{node.position}"
+    if node.kind is NodeKind.LOGIT:
+        rank = index - graph.logit_nodes.start
+        token_id = node.feature if node.feature >= 0 else -1 - rank
+        return f"{node.layer + 1}_{token_id}_{node.position}"
+    return f"{node.layer}_{node.feature}_{node.position}"
 
 
 def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:

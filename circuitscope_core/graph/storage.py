@@ -1,0 +1,143 @@
+"""An attribution graph as one file: tensors in safetensors, texts as JSON in its header.
+
+The adjacency is written as its edges, row by row, so that a file is as large as the graph is full.
+"""
+
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from circuitscope_core.errors import GraphFileError
+from circuitscope_core.graph.lazy_memory import lazy_zeros
+from circuitscope_core.graph.model import AttributionGraph, GraphTargets
+
+FORMAT = "circuitscope-graph"
+FORMAT_VERSION = 1
+COLUMNS = (
+    "features",
+    "activations",
+    "error_vectors",
+    "token_ids",
+    "logit_token_ids",
+    "logit_probabilities",
+    "bias",
+    "pre_activations",
+)
+TARGETS = ("directions", "layers", "positions")
+
+
+def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
+    """Write a graph as one safetensors file, whole or not at all.
+
+    Raises:
+        GraphFileError: If the file cannot be written.
+    """
+    target = Path(path)
+    edges = graph.edges()
+    row_counts = torch.bincount(edges.targets, minlength=graph.n_nodes)
+    tensors = {name: getattr(graph, name).contiguous() for name in COLUMNS}
+    tensors |= {
+        "edges.row_counts": row_counts,
+        "edges.sources": edges.sources.to(torch.int32),
+        "edges.weights": edges.weights,
+    }
+    if graph.targets is not None:
+        tensors |= {f"targets.{name}": getattr(graph.targets, name) for name in TARGETS}
+    texts = {
+        "version": FORMAT_VERSION,
+        "prompt": graph.prompt,
+        "token_texts": graph.token_texts,
+        "logit_texts": graph.logit_texts,
+        "n_active_features": graph.n_active_features,
+    }
+    partial = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+        partial = Path(name)
+        save_file(tensors, partial, metadata={FORMAT: json.dumps(texts)})
+        partial.chmod(0o644)  # mkstemp lets only the owner read
+        os.replace(partial, target)
+    except OSError as error:
+        raise GraphFileError(f"The graph cannot be written to {target}: {error}") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def load_graph(path: str | Path) -> AttributionGraph:
+    """Read a graph that ``AttributionGraph.save`` wrote.
+
+    Raises:
+        GraphFileError: If the file cannot be read, is no such file, or its parts do not fit
+            together.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = _texts(path, (file.metadata() or {}).get(FORMAT))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, struct.error) as error:
+        raise GraphFileError(f"The graph in {path} cannot be read: {error}") from error
+    needed = {*COLUMNS, "edges.row_counts", "edges.sources", "edges.weights"}
+    given = {f"targets.{name}" for name in TARGETS} & set(tensors)
+    if missing := sorted(needed - set(tensors)):
+        raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
+    if unknown := sorted(set(tensors) - needed - given):
+        raise GraphFileError(f"The graph in {path} has {unknown[0]}, which no graph has.")
+    targets = None
+    if given:
+        targets = GraphTargets(*(tensors[f"targets.{name}"] for name in TARGETS))
+    try:
+        return AttributionGraph(
+            adjacency=_adjacency(tensors),
+            **{name: tensors[name] for name in COLUMNS},
+            token_texts=tuple(texts["token_texts"]),
+            logit_texts=tuple(texts["logit_texts"]),
+            prompt=str(texts["prompt"]),
+            n_active_features=int(texts["n_active_features"]),
+            targets=targets,
+        )
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise GraphFileError(f"The graph in {path} does not fit together: {error}") from error
+
+
+def _texts(path: str | Path, header: str | None) -> dict[str, Any]:
+    try:
+        texts = json.loads(header or "")
+        version = texts["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise GraphFileError(
+            f"{path} is no graph of CircuitScope's; give a file that graph.save() wrote."
+        ) from error
+    if version != FORMAT_VERSION:
+        raise GraphFileError(
+            f"The graph in {path} has the format version {version!r}; only version "
+            f"{FORMAT_VERSION} can be read. Save it again with this version."
+        )
+    found: dict[str, Any] = texts
+    return found
+
+
+def _adjacency(tensors: dict[str, Tensor]) -> Tensor:
+    """Return the matrix of the edges; rows without edges take no memory."""
+    counts = tensors["edges.row_counts"]
+    sources, weights = tensors["edges.sources"].long(), tensors["edges.weights"]
+    if int(counts.sum()) != len(sources) or len(sources) != len(weights):
+        raise ValueError(f"{int(counts.sum())} edges are counted and {len(weights)} are there")
+    n = len(counts)
+    if len(sources) and not 0 <= int(sources.min()) <= int(sources.max()) < n:
+        raise ValueError(f"an edge comes from a node outside 0 to {n - 1}")
+    adjacency = lazy_zeros(n, n)
+    targets = torch.arange(n).repeat_interleave(counts)
+    adjacency.index_put_((targets, sources), weights)
+    return adjacency

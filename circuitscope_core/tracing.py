@@ -1,0 +1,121 @@
+"""``trace``: the one way from a prompt to its circuit, for app, shell, batch and notebook."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from circuitscope_core.attribution import (
+    AttributionPlan,
+    AttributionProgress,
+    Target,
+    attribution_steps,
+)
+from circuitscope_core.circuit import Circuit, circuit_of
+from circuitscope_core.config import TraceConfig
+from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
+from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
+from circuitscope_core.supernodes import Supernodes, cluster_features
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A prompt's graph, the circuit that is kept of it, its groups and its scores."""
+
+    config: TraceConfig
+    pruned: PrunedGraph
+    circuit: Circuit
+    """The kept part, features named by the bundle's cards."""
+    supernodes: Supernodes
+    """The suggested groups."""
+    scores: GraphScores
+
+    @property
+    def graph(self) -> AttributionGraph:
+        """The exact graph, unpruned."""
+        return self.pruned.graph
+
+    def __repr__(self) -> str:
+        graph, circuit = self.graph, self.circuit
+        return (
+            f"Trace({graph.prompt!r}, {len(circuit):,} of {graph.n_nodes:,} nodes kept, "
+            f"replacement {self.scores.replacement:.2f})"
+        )
+
+
+def trace(
+    bundle: Explainable | PromptPass,
+    prompt: str | Sequence[int],
+    config: TraceConfig = TraceConfig(),  # noqa: B008  # a frozen value
+    targets: Sequence[Target] | None = None,
+) -> Trace:
+    """Build a prompt's graph, prune it, group similar features and score it.
+
+    Args:
+        bundle: A bundle or a replacement model, or the prompt's pass from ``run_prompt``.
+        prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
+        config: How much is explained, kept and grouped.
+        targets: As for ``attribute``; None: the likeliest tokens.
+
+    Raises:
+        PromptError: If the prompt is empty, too long, or has unknown ids.
+        GraphError: If a target does not exist, or the graph does not fit into memory.
+
+    Example:
+        >>> import circuitscope_core as cs
+        >>> trace = cs.trace(cs.load_bundle("models/demo"), "The National Digital Group (N")
+        >>> path = cs.strongest_paths(trace, 1)[0]
+    """
+    *_, found = trace_steps(bundle, prompt, config, targets)
+    assert isinstance(found, Trace)
+    return found
+
+
+def trace_steps(
+    bundle: Explainable | PromptPass,
+    prompt: str | Sequence[int],
+    config: TraceConfig,
+    targets: Sequence[Target] | None = None,
+) -> Iterator[AttributionProgress | AttributionPlan | Trace]:
+    """Like ``trace``, but yields progress and the graph's plan, then the trace.
+
+    Stop asking to cancel.
+    """
+    for event in attribution_steps(bundle, prompt, config.attribution, targets):
+        if isinstance(event, AttributionGraph):
+            yield AttributionProgress("Prune the graph and group similar features")
+            yield trace_graph(bundle, event, config)
+        else:
+            yield event
+
+
+def trace_graph(
+    bundle: Explainable | PromptPass,
+    graph: AttributionGraph,
+    config: TraceConfig,
+    *,
+    cards: FeatureCards | None = None,
+) -> Trace:
+    """Prune, group and score a graph that is there already.
+
+    Args:
+        bundle: The bundle or replacement model that the graph was made with, or its prompt's pass.
+        graph: From ``attribute``.
+        config: How much is kept and grouped.
+        cards: Give the features their labels; the bundle's where None.
+    """
+    given = bundle.replacement if isinstance(bundle, PromptPass) else bundle
+    if cards is None and not isinstance(given, ReplacementModel):
+        cards = getattr(given, "feature_cards", None)
+    pruned = prune_graph(graph, config.prune.node_threshold, config.prune.edge_threshold)
+    circuit = circuit_of(pruned, cards)
+    grouping = config.grouping
+    groups = cluster_features(
+        circuit,
+        replacement_of(given).transcoder,
+        grouping.similarity_threshold,
+        likeness=grouping.likeness,
+        across_positions=grouping.across_positions,
+    )
+    return Trace(config, pruned, circuit, groups, graph_scores(graph))

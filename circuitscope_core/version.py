@@ -1,0 +1,3 @@
+"""The version of CircuitScope, in one place."""
+
+__version__ = "1.1.0"
