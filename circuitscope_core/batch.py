@@ -22,6 +22,7 @@ from circuitscope_core.export import graph_to_json
 from circuitscope_core.launch.backend import Backend, cores, parse_backend, require
 from circuitscope_core.launch.ray_cluster import connected
 from circuitscope_core.tracing import trace
+from circuitscope_core.values import one_line
 
 TABLE = "summary.jsonl"
 Answer: TypeAlias = tuple[str, dict[str, Any]]
@@ -30,6 +31,7 @@ Ask: TypeAlias = Callable[[str], Callable[[], Answer]]
 """Begins the work on a prompt; what it returns waits for the answer."""
 
 
+@one_line
 @dataclass(frozen=True)
 class PromptTraced:
     """One prompt of many is done."""

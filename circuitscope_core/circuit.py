@@ -226,8 +226,9 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
         label = _label(graph, node, index, cards)
         labels.append(label)
         names.append(node_name(node, graph.token_texts[node.position], label))
-    missing = torch.full((len(kept),), float("nan"))
-    activations, probabilities, worth = missing.clone(), missing.clone(), torch.zeros(len(kept))
+    missing = graph.bias.new_full((len(kept),), float("nan"))
+    activations, probabilities = missing.clone(), missing.clone()
+    worth = torch.zeros_like(missing)
     is_feature = kept < graph.n_features
     activations[is_feature] = graph.activations[kept[is_feature]]
     is_output = kept >= graph.logit_nodes.start
@@ -243,18 +244,18 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
     there = weights != 0
     targets, sources, weights = targets[there], sources[there], weights[there]
     totals = torch.cat([graph.rows(some).abs().sum(dim=1) for some in kept.split(ROWS_AT_ONCE)])
-    held = torch.zeros(len(kept)).index_add_(0, targets, weights.abs())
-    dropped = torch.where(totals > 0, 1 - held / totals.clamp(min=1e-10), torch.zeros(()))
+    held = torch.zeros_like(missing).index_add_(0, targets, weights.abs())
+    dropped = torch.where(totals > 0, 1 - held / totals.clamp(min=1e-10), 0.0)
     return Circuit(
         prompt=graph.prompt,
         token_texts=graph.token_texts,
         n_layers=graph.n_layers,
         ids=tuple(node_id(graph, index) for index in kept.tolist()),
         index=kept,
-        kinds=torch.tensor([KINDS.index(node.kind) for node in nodes]),
-        layers=torch.tensor([node.layer for node in nodes]),
-        positions=torch.tensor([node.position for node in nodes]),
-        features=torch.tensor([node.feature for node in nodes]),
+        kinds=kept.new_tensor([KINDS.index(node.kind) for node in nodes]),
+        layers=kept.new_tensor([node.layer for node in nodes]),
+        positions=kept.new_tensor([node.position for node in nodes]),
+        features=kept.new_tensor([node.feature for node in nodes]),
         labels=tuple(labels),
         names=tuple(names),
         influence=pruned.node_influence[kept],

@@ -26,6 +26,7 @@ from torch import Tensor
 from circuitscope_core.errors import BundleError
 from circuitscope_core.language_model import back_through_norm
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
+from circuitscope_core.values import one_line
 
 WINDOWS_AT_ONCE = 16
 KEPT = 10
@@ -33,6 +34,7 @@ KEPT = 10
 COLUMNS = ("target_layer", "target", "source_layer", "source", "virtual", "era", "twera")
 
 
+@one_line
 @dataclass(frozen=True)
 class GlobalWeight:
     """How one feature acts on another one over the corpus."""
@@ -46,6 +48,7 @@ class GlobalWeight:
     """All in units of the target's pre-activation; ``virtual`` for a source activation of 1."""
 
 
+@one_line
 @dataclass(frozen=True)
 class GlobalWeights:
     """The strongest pairs of features by TWERA."""

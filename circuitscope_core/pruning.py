@@ -10,11 +10,13 @@ from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
 from circuitscope_core.graph import AttributionGraph, normalize_rows, signed_shares
+from circuitscope_core.values import one_line
 
 ROWS_AT_ONCE = 128
 """Rows of the adjacency looked at together: a copy of so few stays small."""
 
 
+@one_line
 @dataclass(frozen=True)
 class PrunedGraph:
     """A graph and the part of it that is kept."""
@@ -207,7 +209,7 @@ def drop_dead_ends(
     nodes = node_mask.nonzero()[:, 0]
     is_feature = nodes < graph.n_features
     is_inner = nodes < graph.n_features + graph.n_errors
-    kept = torch.ones(len(nodes), dtype=torch.bool)
+    kept = torch.ones_like(nodes, dtype=torch.bool)
     while True:
         live = edges & kept[:, None] & kept
         stays = kept & (~is_inner | live.any(dim=0)) & (~is_feature | live.any(dim=1))
@@ -243,7 +245,7 @@ def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None)
     Source: Ameisen et al. (2025), graph scores. The two means of completeness differ only in the
     nodes they run over.
     """
-    is_error = torch.zeros(graph.n_nodes, dtype=torch.bool)
+    is_error = torch.zeros_like(graph.bias, dtype=torch.bool)
     is_error[graph.error_nodes] = True
     if features is not None:
         is_error[graph.feature_nodes] = True
@@ -304,7 +306,7 @@ def edge_scores(
     totals = torch.zeros_like(weights).index_add_(0, targets, effects)
     wrong = torch.zeros_like(weights).index_add_(0, targets, effects * is_error[sources])
     reach = influence + weights
-    explained = 1 - torch.where(reach > 0, wrong / totals.clamp(min=1e-10), torch.zeros(()))
+    explained = 1 - torch.where(reach > 0, wrong / totals.clamp(min=1e-10), 0.0)
     return _scores(influence, reach, explained, is_error, is_token)
 
 

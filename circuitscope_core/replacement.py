@@ -13,8 +13,10 @@ from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import Compute, LanguageModel, MlpCall
 from circuitscope_core.tokenizer import TokenIds, Tokenizer, encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class ReplacementModel:
     """A model, the features that stand in for its MLPs, and the tokenizer.

@@ -15,6 +15,7 @@ from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, d
 from circuitscope_core.config import Likeness
 from circuitscope_core.errors import ConfigError, GraphError
 from circuitscope_core.graph import NodeKind
+from circuitscope_core.values import one_line
 
 LIKENESSES: tuple[Likeness, ...] = get_args(Likeness)
 
@@ -35,6 +36,7 @@ class Supernode:
     members: tuple[int, ...]
 
 
+@one_line
 @dataclass(frozen=True)
 class Supernodes:
     """A partition of a pruned graph's features. Groups of one are features left alone.
@@ -104,6 +106,7 @@ def group_by_hand(kept: Kept, groups: Iterable[tuple[str, Iterable[int]]]) -> Su
     return Supernodes(tuple(sorted_groups([*chosen, *alone])))
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CollapsedGraph:
     """A circuit with each group merged into one node."""
@@ -153,7 +156,8 @@ def decoder_similarity(
     squares = vectors.square().sum(dim=2).T  # [n_layers, n]
     shared = torch.maximum(layers[:, None], layers[None, :])
     n_layers = vectors.shape[1]
-    counts = torch.arange(n_layers)[:, None, None] >= shared  # [n_layers, n, n]
+    every = torch.arange(n_layers, device=layers.device)
+    counts = every[:, None, None] >= shared  # [n_layers, n, n]
     dots = (by_layer * counts).sum(dim=0)
     norms = (squares[:, :, None] * counts).sum(dim=0).sqrt()
     return dots / (norms * norms.T).clamp(min=1e-12)
@@ -170,8 +174,8 @@ def role_similarity(circuit: Circuit, rows: Tensor) -> Float[Tensor, "n n"]:
         rows: Rows of its table, ``[n]``.
     """
     edges, n = circuit.edges, len(rows)
-    place = torch.full((len(circuit),), -1)
-    place[rows] = torch.arange(n)
+    place = torch.full_like(circuit.index, -1)
+    place[rows] = torch.arange(n, device=rows.device)
     sides = []
     for near, far in ((edges.targets, edges.sources), (edges.sources, edges.targets)):
         at = place[near] >= 0
@@ -279,9 +283,9 @@ def merge_edges(edges: CircuitEdges, groups: Sequence[Sequence[int]]) -> Circuit
         groups: Rows of each group; every row is in one.
     """
     n = len(groups)
-    rows = torch.tensor([row for group in groups for row in group], dtype=torch.int64)
-    numbers = torch.tensor([number for number, group in enumerate(groups) for _ in group])
-    group_of = torch.empty(len(rows), dtype=torch.int64)
+    rows = edges.targets.new_tensor([row for group in groups for row in group])
+    numbers = rows.new_tensor([number for number, group in enumerate(groups) for _ in group])
+    group_of = torch.empty_like(rows)
     group_of[rows] = numbers
     targets, sources = group_of[edges.targets], group_of[edges.sources]
     outside = targets != sources

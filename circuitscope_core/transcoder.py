@@ -369,12 +369,13 @@ def initialize(
     stride = max(1, inputs.shape[1] // INITIAL_TOKENS)
     with torch.no_grad():
         shape = transcoder.W_enc.shape
-        rows = torch.randn(shape, generator=generator)
+        rows = torch.randn(shape, generator=generator, device=generator.device)
         transcoder.W_enc.copy_(rows / rows.norm(dim=-1, keepdim=True))
-        transcoder.log_threshold.fill_(float(torch.tensor(settings.initial_threshold).log()))
+        transcoder.log_threshold.fill_(settings.initial_threshold).log_()
         transcoder.b_dec.copy_(scales.target_means * scales.targets[:, None])
         for layer, decoders in enumerate(transcoder.W_dec):
-            noise = torch.randn(decoders.shape, generator=generator)
+            noise = torch.randn(decoders.shape, generator=generator, device=generator.device)
+            noise = noise.to(decoders)
             bound = (transcoder.config.d_model * transcoder.config.n_layers) ** -0.5
             decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)
             pre_acts = inputs[layer, ::stride] @ transcoder.W_enc[layer].T

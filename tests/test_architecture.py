@@ -14,6 +14,7 @@ ROOT = CORE.parent
 # in the order that data flows
 ROOMS = [
     "version",
+    "values",
     "errors",
     "config",
     "stages",
@@ -35,6 +36,7 @@ ROOMS = [
     "circuit",
     "comparison",
     "supernodes",
+    "tracing",
     "interventions",
     "bundle",
     "view",
@@ -87,6 +89,42 @@ def test_every_import_points_upstream():
         and ROOMS.index(name.split(".")[1]) > ROOMS.index(room_of(path))
     ]
     assert wrong == []
+
+
+# rooms that fill records, and the bench that writes a known circuit's weights
+MODEL_ROOMS = {"language_model", "transformer"}
+WRITES_WEIGHTS = {"evals/known_circuits/model.py"}
+INSIDE_A_MODEL = re.compile(
+    r"\.block\(|\bW_U\b|\bln[12]\b|\bln_final\b|embed\.W_E|\.unembed\b|pos_embed\b|\.attn\b"
+)
+
+
+def test_nothing_outside_the_model_rooms_reaches_into_a_model():
+    wrong = []
+    for path in CORE.rglob("*.py"):
+        name = path.relative_to(CORE).as_posix()
+        if room_of(path) in MODEL_ROOMS or name in WRITES_WEIGHTS:
+            continue
+        for number, line in code_lines(path):
+            if INSIDE_A_MODEL.search(line):
+                wrong.append(f"{name}:{number}: {line.strip()}")
+    assert wrong == []
+
+
+def code_lines(path):
+    """Return the numbered lines of a file that are neither texts nor comments."""
+    source = path.read_text(encoding="utf-8")
+    texts = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    return [
+        (number, line.split("#")[0])
+        for number, line in enumerate(source.splitlines(), start=1)
+        if number not in texts
+    ]
 
 
 def test_importing_the_core_loads_no_app_framework():

@@ -169,7 +169,7 @@ def target_rows(clean: PromptPass, sources: Sources, chosen: LogitTargets) -> Ro
         parts = (chosen.positions[at], chosen.directions[at], chosen.biases[at])
         rows = direction_rows(clean, sources, layer, *parts)
         effects[at], bias[at] = rows.effects, rows.bias
-    return Rows(effects, bias)
+    return Rows(effects.cpu(), bias.cpu())
 
 
 def fill_feature_rows(
@@ -187,7 +187,7 @@ def fill_feature_rows(
         The features, in graph order where they are all, else step by step; their rows.
     """
     n_features, budget = len(clean.features), len(effects)
-    layers = clean.features[:, 0].contiguous()
+    layers = clean.features[:, 0].cpu().contiguous()
     bias = effects.new_zeros(budget)
     computed = layers.new_empty(0)
     n_done = 0
@@ -220,8 +220,8 @@ def estimate_influence(
     effects: Float[Tensor, "n_kept n_columns"],
 ) -> Float[Tensor, " n_columns"]:
     """Return each source's influence over the paths whose rows are known so far."""
-    influence = chosen.probabilities @ normalize_rows(top.effects)
-    layers = clean.features[computed, 0]
+    influence = chosen.probabilities.to(top.effects) @ normalize_rows(top.effects)
+    layers = clean.features[:, 0].cpu()[computed]
     for layer in range(clean.frozen.n_layers - 1, -1, -1):
         for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):
             influence = influence + influence[computed[places]] @ normalize_rows(effects[places])
@@ -258,15 +258,16 @@ def assemble(
     bias[:n_kept], bias[first_logit:] = rows.bias, top.bias
     pre_activations[:n_kept] = clean.pre_activations[kept]
     pre_activations[n_nodes - n_logits :] = target_values(clean, chosen)
-    targets = GraphTargets(chosen.directions, chosen.layers, chosen.positions)
+    # a graph is a value of the host's, wherever its rows were computed
+    targets = GraphTargets(chosen.directions.cpu(), chosen.layers.cpu(), chosen.positions.cpu())
     return AttributionGraph(
         adjacency=adjacency,
-        features=clean.features[kept],
-        activations=clean.activations[kept],
-        error_vectors=clean.error_vectors,
-        token_ids=clean.record.token_ids[0],
-        logit_token_ids=chosen.token_ids,
-        logit_probabilities=chosen.probabilities,
+        features=clean.features[kept].cpu(),
+        activations=clean.activations[kept].cpu(),
+        error_vectors=clean.error_vectors.cpu(),
+        token_ids=clean.record.token_ids[0].cpu(),
+        logit_token_ids=chosen.token_ids.cpu(),
+        logit_probabilities=chosen.probabilities.cpu(),
         bias=bias,
         pre_activations=pre_activations,
         token_texts=clean.token_texts,

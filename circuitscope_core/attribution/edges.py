@@ -20,6 +20,7 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, Node, NodeKind
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
+from circuitscope_core.values import one_line
 
 MAX_ROUTES = 1024
 """Routes followed at a time; beyond, those through which least of the edge goes are left out."""
@@ -41,6 +42,7 @@ class EdgePath:
         return " → ".join(f"{layer}.{head}" for layer, head in self.heads)
 
 
+@one_line
 @dataclass(frozen=True)
 class EdgeExplanation:
     """An edge as the sum of its paths."""

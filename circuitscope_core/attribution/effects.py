@@ -16,8 +16,10 @@ from torch import Tensor
 from circuitscope_core.attribution.sources import Sources
 from circuitscope_core.language_model import Spread, scatter
 from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class Rows:
     """Some targets' direct effects and constants."""

@@ -18,6 +18,7 @@ from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.language_model import HeadSide
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
+from circuitscope_core.values import one_line
 
 MAX_PAIRS = 100
 """Pairs listed; the others are given as a sum."""
@@ -33,6 +34,7 @@ class AttentionPair:
     weight: float
 
 
+@one_line
 @dataclass(frozen=True)
 class AttentionExplanation:
     """One attention score, before the softmax, as the sum of its pairs."""

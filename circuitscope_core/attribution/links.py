@@ -11,6 +11,7 @@ from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.tokenizer import token_label
+from circuitscope_core.values import one_line
 
 MAX_PAIRS = 12
 """Pairs of sources shown for a head."""
@@ -27,6 +28,7 @@ class LinkPath:
     """Of the sum of all ways' absolute weights, signed."""
 
 
+@one_line
 @dataclass(frozen=True)
 class LinkExplanation:
     """An edge, or all edges between two groups, by the ways they took."""
@@ -49,6 +51,7 @@ class PairRow:
     weight: float
 
 
+@one_line
 @dataclass(frozen=True)
 class HeadExplanation:
     """Why a head attends from one position to another."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.values import one_line
 
 MIN_POSITIONS_AT_ONCE = 8
 """Positions whose sources are contracted together, padded to the fullest of them; more in a narrow
@@ -38,6 +39,7 @@ class BlockRows:
         return self.first + self.n_pos * self.stride
 
 
+@one_line
 @dataclass(frozen=True)
 class Sources:
     """All source nodes, laid out by position.

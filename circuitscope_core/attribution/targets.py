@@ -13,6 +13,7 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.values import one_line
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class FeatureTarget:
     feature: int
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Direction:
     """The product of a vector with the final norm's output at the last position."""
@@ -43,6 +45,7 @@ class Direction:
 Target: TypeAlias = int | str | TokenDifference | FeatureTarget | Direction
 
 
+@one_line
 @dataclass(frozen=True)
 class LogitTargets:
     """The logit nodes of a graph."""

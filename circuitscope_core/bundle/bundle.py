@@ -27,11 +27,13 @@ from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
+from circuitscope_core.values import one_line
 
 FORMAT_VERSION = 1
 GLOBAL_WEIGHTS = "global_weights.parquet"
 
 
+@one_line
 @dataclass(frozen=True)
 class BundleMetadata:
     """What ``bundle.json`` says about a model, its sizes and file hashes aside."""
@@ -48,6 +50,7 @@ class BundleMetadata:
     """Wall time of each training phase."""
 
 
+@one_line
 @dataclass(frozen=True)
 class Bundle:
     """A trained model with everything that is needed to trace and to read it."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuitscope_core.comparison.align import Column
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.values import one_line
 
 
 class Side(StrEnum):
@@ -145,6 +146,7 @@ class ComparedEdges:
         )
 
 
+@one_line
 @dataclass(frozen=True)
 class Comparison:
     """Two pruned graphs, A and B, node by node and edge by edge."""

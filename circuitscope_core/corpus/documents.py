@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from circuitscope_core.values import one_line
 
+
+@one_line
 @dataclass(frozen=True)
 class Document:
     """One text and the part of the corpus it is from."""

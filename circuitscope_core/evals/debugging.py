@@ -23,6 +23,7 @@ from circuitscope_core.interventions import (
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable, replacement_of
 from circuitscope_core.skills import SkillPrompt
+from circuitscope_core.values import one_line
 
 MOST_FEATURES = 5
 CANDIDATES = 48
@@ -52,6 +53,7 @@ class Flip:
     """Logit of the wanted token less the next best one's, without them; above 0."""
 
 
+@one_line
 @dataclass(frozen=True)
 class Diagnosis:
     """One wrong answer, taken apart."""

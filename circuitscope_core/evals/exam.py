@@ -8,10 +8,12 @@ import torch
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.values import one_line
 
 BATCH = 25
 
 
+@one_line
 @dataclass(frozen=True)
 class ExamResult:
     """How a model did on questions of one skill."""
@@ -73,7 +75,7 @@ def take_exam(
         longest = max(len(prompt) + len(answer) for prompt, answer in batch)
         # what comes after a row's end cannot be seen from within it
         rows = [(prompt + answer + [0] * longest)[:longest] for prompt, answer in batch]
-        likeliest = model(torch.tensor(rows)).argmax(dim=-1).tolist()
+        likeliest = model(torch.cat([model.tokens(row) for row in rows])).argmax(dim=-1).tolist()
         for (prompt, answer), given in zip(batch, likeliest, strict=True):
             said = given[len(prompt) - 1 :][: len(answer)]
             right = [one == other for one, other in zip(answer, said, strict=True)]

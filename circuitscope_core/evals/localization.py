@@ -17,8 +17,10 @@ from circuitscope_core.pruning import compute_node_influence, graph_scores
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer, tokens_of_characters
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class Localization:
     """Mean shares of the tokens' part in an answer that fall on its evidence, 0 to 1."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from circuitscope_core.errors import BundleError
+from circuitscope_core.values import one_line
 
 N_HISTOGRAM_BINS = 40
 N_QUANTILES = 99
@@ -16,6 +17,7 @@ EXAMPLE_KINDS = ("top", "middle", "low")
 """Strongest first: top activations, and samples from the middle and lowest third below them."""
 
 
+@one_line
 @dataclass(frozen=True)
 class Example:
     """A piece of text on which a feature fires."""
@@ -31,6 +33,7 @@ class Example:
     """Index of the token that the example was chosen for."""
 
 
+@one_line
 @dataclass(frozen=True)
 class FeatureCard:
     """Everything shown about one feature."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.values import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class GraphEdges:
         return f"GraphEdges({len(self):,} edges)"
 
 
+@one_line
 @dataclass(frozen=True)
 class GraphTargets:
     """The vectors that a graph's logit nodes are made with: enough to look inside their edges."""
@@ -153,9 +155,14 @@ class AttributionGraph:
         return sum(int(torch.count_nonzero(self.rows(some))) for some in self.row_batches())
 
     @property
+    def every_node(self) -> Int[Tensor, " n_nodes"]:
+        """The numbers of all nodes."""
+        return torch.arange(self.n_nodes, device=self.bias.device)
+
+    @property
     def target_nodes(self) -> Int[Tensor, " n_targets"]:
         """Indices of the nodes that have inputs: features and logits."""
-        every = torch.arange(self.n_nodes)
+        every = self.every_node
         return torch.cat([every[self.feature_nodes], every[self.logit_nodes]])
 
     def row_batches(self) -> Iterator[Int[Tensor, " n"]]:
@@ -183,7 +190,7 @@ class AttributionGraph:
             rows = self.rows(nodes)
             targets, sources = rows.nonzero(as_tuple=True)
             parts.append((nodes[targets], sources, rows[targets, sources]))
-        none = (torch.empty(0, dtype=torch.int64),) * 2 + (torch.empty(0),)
+        none = (self.features.new_empty(0),) * 2 + (self.bias.new_empty(0),)
         return GraphEdges(*(torch.cat(part) for part in zip(*(parts or [none]), strict=True)))
 
     @property
@@ -210,22 +217,23 @@ class AttributionGraph:
     @property
     def logit_weights(self) -> Float[Tensor, " n_nodes"]:
         """Probability at each logit node, 0 elsewhere."""
-        weights = torch.zeros(self.n_nodes)
+        weights = self.logit_probabilities.new_zeros(self.n_nodes)
         weights[self.logit_nodes] = self.logit_probabilities
         return weights
 
     @property
     def node_layers(self) -> Int[Tensor, " n_nodes"]:
         """Layer of every node: -1 for tokens, ``n_layers`` for logits."""
-        errors = torch.arange(self.n_layers).repeat_interleave(self.n_pos)
-        tokens = torch.full((self.n_pos,), -1)
-        logits = torch.full((self.n_logits,), self.n_layers)
+        like = self.features
+        errors = like.new_tensor(range(self.n_layers)).repeat_interleave(self.n_pos)
+        tokens = like.new_full((self.n_pos,), -1)
+        logits = like.new_full((self.n_logits,), self.n_layers)
         return torch.cat([self.features[:, 0], errors, tokens, logits])
 
     @property
     def node_positions(self) -> Int[Tensor, " n_nodes"]:
         """Token position of every node."""
-        every = torch.arange(self.n_pos)
+        every = self.features.new_tensor(range(self.n_pos))
         return torch.cat(
             [
                 self.features[:, 1],
@@ -239,7 +247,7 @@ class AttributionGraph:
     def target_positions(self) -> Int[Tensor, " n_logits"]:
         """Position that each logit node is read at: the last one but for features as targets."""
         if self.targets is None:
-            return torch.full((self.n_logits,), self.n_pos - 1)
+            return self.features.new_full((self.n_logits,), self.n_pos - 1)
         return self.targets.positions
 
     def node(self, index: int) -> Node:
@@ -301,7 +309,7 @@ class AttributionGraph:
         Raises:
             GraphError: If the feature is not active there.
         """
-        wanted = torch.tensor([layer, position, feature])
+        wanted = self.features.new_tensor([layer, position, feature])
         found = (self.features == wanted).all(dim=1).nonzero()
         if not len(found):
             raise GraphError(

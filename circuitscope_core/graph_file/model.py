@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitscope_core.graph import Node, NodeKind
+from circuitscope_core.values import one_line
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class FileGroup:
     members: tuple[int, ...]
 
 
+@one_line
 @dataclass(frozen=True)
 class GraphFile:
     """A checked graph file: every link joins two nodes, and leads to a higher layer."""

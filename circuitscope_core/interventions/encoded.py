@@ -44,16 +44,14 @@ def run_iterative_suffix(
         skipped = features.skip(layer, read - clean.inputs[layer, rows])
         return clean.outputs[layer, rows] + answers[:, layer, rows] + skipped
 
-    stream = changed_stream(clean, deltas, first_layer, start)
-    return clean.replacement.model.run_suffix(
-        clean.record, stream, first_layer + 1, start, edit_mlp=answer
-    )
+    stream, layer = changed_stream(clean, deltas, first_layer, start)
+    return clean.replacement.model.run_suffix(clean.record, stream, layer, start, edit_mlp=answer)
 
 
 def changed_stream(
     clean: PromptPass, deltas: Deltas, first_layer: int, start: int
-) -> Float[Tensor, "batch n_seen d_model"]:
-    """Return the stream after the first changed layer, from the first changed position on.
+) -> tuple[Float[Tensor, "batch n_seen d_model"], int]:
+    """Return the changed stream from a position on, and the layer that it enters.
 
     Args:
         clean: The clean pass.
@@ -61,8 +59,14 @@ def changed_stream(
         first_layer: The layer whose MLP output changes; -1 where tokens change.
         start: The first position that changes.
     """
-    change = deltas.embedded if first_layer < 0 else deltas.outputs[:, first_layer]
-    return clean.record.streams[first_layer + 1][:, start:] + change[:, start:]
+    streams = clean.record.streams
+    if first_layer < 0:
+        return streams[0][:, start:] + deltas.embedded[:, start:], 0
+    if clean.record.layers[first_layer].write_norm is not None:
+        # the change goes through a norm before it reaches the stream: the layer itself has to run
+        return streams[first_layer][:, start:].expand(len(deltas.outputs), -1, -1), first_layer
+    change = deltas.outputs[:, first_layer, start:]
+    return streams[first_layer + 1][:, start:] + change, first_layer + 1
 
 
 def _add_answers(

@@ -17,6 +17,7 @@ from circuitscope_core.interventions.prediction import predict_direct, predict_t
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.tokenizer import token_label
+from circuitscope_core.values import one_line
 
 MOST_OUTPUTS = 8
 
@@ -52,6 +53,7 @@ class NodeChange:
     measured: float
 
 
+@one_line
 @dataclass(frozen=True)
 class Experiment:
     """An intervention's outcome."""
@@ -108,7 +110,7 @@ def taken_away(graph: AttributionGraph, handles: Sequence[Handle]) -> Float[Tens
     Raises:
         GraphError: If a node is in two handles.
     """
-    taken = torch.zeros(graph.n_nodes)
+    taken = torch.zeros_like(graph.bias)
     for handle in handles:
         for node, change in zip(
             handle.nodes,
@@ -271,8 +273,8 @@ def ablate(
     free = intervene_on(clean, off, mode="constrained")
     change = direct.logits_after[-1] - direct.logits_before[-1]
     change = change - change.mean()  # the graph's outputs are logits less the mean logit
-    outputs = torch.arange(graph.n_nodes)[graph.logit_nodes]
-    edges = graph.between(outputs, torch.tensor(list(nodes))).sum(dim=1)
+    outputs = graph.every_node[graph.logit_nodes]
+    edges = graph.between(outputs, graph.every_node[list(nodes)]).sum(dim=1)
     texts = zip(graph.logit_token_ids.tolist(), graph.logit_texts, edges.tolist(), strict=True)
     return tuple(
         AblationRow(

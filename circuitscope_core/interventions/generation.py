@@ -8,8 +8,10 @@ from circuitscope_core.interventions.intervene import Mode
 from circuitscope_core.interventions.many import intervene_many
 from circuitscope_core.prompt_pass import run_prompt
 from circuitscope_core.replacement import Explainable, replacement_of
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class Continuation:
     """The likeliest text after a prompt."""

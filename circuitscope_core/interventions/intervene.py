@@ -19,10 +19,12 @@ from circuitscope_core.interventions.runs import run_clamped, run_iterative
 from circuitscope_core.language_model import Record
 from circuitscope_core.prompt_pass import PromptPass, dense_pre_activations, run_prompt
 from circuitscope_core.replacement import Explainable
+from circuitscope_core.values import one_line
 
 Mode = Literal["direct", "constrained", "iterative"]
 
 
+@one_line
 @dataclass(frozen=True)
 class InterventionResult:
     """The model before and after, for the same tokens."""

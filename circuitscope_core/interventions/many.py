@@ -23,11 +23,13 @@ from circuitscope_core.interventions.intervene import Mode, last_clamped_layer
 from circuitscope_core.interventions.runs import ClampedMlp
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
+from circuitscope_core.values import one_line
 
 BATCH_BYTES = 16 << 20
 """Changes of one batch, about; larger ones leave the processor's cache."""
 
 
+@one_line
 @dataclass(frozen=True)
 class ManyResults:
     """The next token's logits without an intervention and with each."""
@@ -127,11 +129,13 @@ def _run_suffix(
     clean: PromptPass, deltas: Deltas, batch: Sequence[_Job], *, freeze_norms: bool
 ) -> Float[Tensor, "batch d_vocab"]:
     """Run from the first layer and position that change, and return the next token's logits."""
+    start = batch[0].first_position
+    stream, layer = changed_stream(clean, deltas, batch[0].first_layer, start)
     return clean.replacement.model.run_suffix(
         clean.record,
-        changed_stream(clean, deltas, batch[0].first_layer, batch[0].first_position),
-        batch[0].first_layer + 1,
-        batch[0].first_position,
+        stream,
+        layer,
+        start,
         edit_mlp=ClampedMlp(clean, deltas.outputs, batch[0].last_clamped),
         frozen="norms" if freeze_norms else "patterns",
     )

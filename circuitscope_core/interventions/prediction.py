@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class PredictedChanges:
     """What a graph predicts for each of its nodes."""
@@ -50,7 +52,7 @@ def predict_total(
     changes = torch.zeros_like(losses)
     layers = graph.node_layers
     for layer in range(graph.n_layers):
-        rows = torch.arange(graph.n_features)[layers[: graph.n_features] == layer]
+        rows = graph.every_node[: graph.n_features][layers[: graph.n_features] == layer]
         if not len(rows):
             continue
         changes[rows] = -(graph.adjacency[rows] @ total)
@@ -58,6 +60,6 @@ def predict_total(
         if thresholds is not None:
             lost[graph.activations[rows] + changes[rows] <= thresholds[rows]] = 1
         total[rows] = torch.where(held[rows], losses[rows], lost)
-    outputs = torch.arange(graph.n_nodes)[graph.logit_nodes]
+    outputs = graph.every_node[graph.logit_nodes]
     changes[outputs] = -(graph.adjacency[outputs] @ total)
     return PredictedChanges(total, changes)

@@ -8,8 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
+from circuitscope_core.values import one_line
 
 
+@one_line
 @dataclass(frozen=True)
 class NormMap:
     """A norm whose denominators are constants: an affine map at each position.
@@ -60,6 +62,7 @@ def back_through_norm(norm: NormMap | None, vectors: Tensor) -> Tensor:
     return vectors if norm is None else norm.back(vectors)
 
 
+@one_line
 @dataclass(frozen=True)
 class MlpSite:
     """The tensors at one layer's MLP: where a transcoder reads, and the MLP's output."""
@@ -109,6 +112,7 @@ EditMlp = Callable[[MlpCall], Tensor]
 """Receives an MLP's inputs, returns the output to use in place of the MLP's own."""
 
 
+@one_line
 @dataclass(frozen=True)
 class LayerRecord:
     """One layer in one pass.
@@ -156,6 +160,7 @@ class LayerRecord:
         return apply_norm(self.attention_post_norm, written)
 
 
+@one_line
 @dataclass(frozen=True)
 class Record:
     """The record of one forward pass over a batch of equally long token sequences."""

@@ -58,7 +58,7 @@ class TokenWindows:
         """Draw the same windows as ``sample``, and which of their tokens after the first count."""
         starts = self._draw_starts(n, rng)
         if self.counted is None:
-            return self._windows(starts), torch.ones(n, self.n_ctx, dtype=torch.bool)
+            return self._windows(starts), torch.ones(n, self.n_ctx, dtype=torch.bool, device="cpu")
         counted = self.counted[starts[:, None] + np.arange(1, self.n_ctx + 1)]
         return self._windows(starts), torch.from_numpy(counted)
 

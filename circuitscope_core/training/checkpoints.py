@@ -41,7 +41,7 @@ def share_state(workers: Workers, state: SavedState) -> SavedState:
     data = b""
     if workers.rank == 0:
         ready = {name: value.detach().contiguous() for name, value in state.tensors.items()}
-        data = save(ready | {STEP: torch.tensor(state.step)})
+        data = save(ready | {STEP: torch.tensor(state.step, device="cpu")})
     tensors = load(workers.broadcast(data))
     return SavedState(int(tensors.pop(STEP)), tensors, {})
 

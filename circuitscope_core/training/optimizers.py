@@ -131,7 +131,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
     tensors: dict[str, Tensor] = {}
     for number, weight in enumerate(_parameters(optimizer)):
         for name, value in optimizer.state.get(weight, {}).items():
-            tensors[f"{prefix}.{number}.{name}"] = torch.as_tensor(value).detach()
+            held = value if isinstance(value, Tensor) else torch.as_tensor(value, device="cpu")
+            tensors[f"{prefix}.{number}.{name}"] = held.detach()
     return tensors
 
 

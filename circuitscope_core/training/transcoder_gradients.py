@@ -65,9 +65,11 @@ class _Active:
     def of(cls, pre_acts: Tensor, threshold: Tensor) -> "_Active":
         batch, width = pre_acts.shape
         tokens, features = nonzero_entries(pre_acts > threshold)
-        # NumPy sorts 16-bit numbers by radix
-        keys = features.numpy().astype(np.uint16 if width <= 2**16 else np.int64)
-        order = torch.from_numpy(keys.argsort(kind="stable"))
+        if features.is_cpu:  # NumPy sorts 16-bit numbers by radix
+            keys = features.numpy().astype(np.uint16 if width <= 2**16 else np.int64)
+            order = torch.from_numpy(keys.argsort(kind="stable"))
+        else:
+            order = features.argsort(stable=True)
         acts = pre_acts[tokens, features]
         n_active = torch.bincount(features, minlength=width)
         starts = _starts(torch.bincount(tokens, minlength=batch))

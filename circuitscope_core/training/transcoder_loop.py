@@ -110,7 +110,9 @@ class TranscoderTrainer:
         self.scales: ActivationScales | None = None
         self.sparsity = Sparsity(self.settings, self.n_steps)
         shape = self.transcoder.b_enc.shape
-        self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(shape, dtype=torch.bool)
+        self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
+            shape, dtype=torch.bool, device=thresholds.device
+        )
         self.shared: SharedGradients | None = None
         if self.workers.world > 1:
             every = self.transcoder.parameters()
@@ -166,7 +168,7 @@ class TranscoderTrainer:
         scales, size = self.scales, self.settings.batch_size
         assert scales is not None
         begun, skipped = divmod(self.step, self.steps_per_pass)
-        inputs, targets = torch.empty(0), torch.empty(0)
+        inputs = targets = self.transcoder.b_enc.new_empty(0)
         for number in count(begun):
             if number == begun or number % self.settings.buffer_passes == 0:
                 buffer = number // self.settings.buffer_passes
@@ -235,7 +237,7 @@ class TranscoderTrainer:
         weights = self.transcoder.state_dict()
         tensors = {f"transcoder.{name}": value for name, value in weights.items()}
         tensors |= optimizer_tensors(self.adam, "adam")
-        tensors["sparsity.top"] = torch.tensor(self.sparsity.top, dtype=torch.float64)
+        tensors["sparsity.top"] = torch.tensor(self.sparsity.top, dtype=torch.float64, device="cpu")
         tensors["scales.inputs"] = self.scales.inputs
         tensors["scales.targets"] = self.scales.targets
         tensors["scales.target_means"] = self.scales.target_means

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+from circuitscope_core.values import one_line
+
 SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
 ONLY_COMPARED = ("side", "side_facts", "compared")
@@ -161,6 +163,7 @@ class Fact:
     meaning: str
 
 
+@one_line
 @dataclass(frozen=True)
 class GraphView:
     """Everything that a drawing needs, and nothing that a drawing library would have to know."""

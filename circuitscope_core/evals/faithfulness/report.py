@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from circuitscope_core.evals.faithfulness.figures import Figure
+from circuitscope_core.values import one_line
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class DirectEffects:
     bar: float = 1e-4
 
 
+@one_line
 @dataclass(frozen=True)
 class FaithfulnessReport:
     """What a bundle's graphs are worth on some prompts."""

@@ -20,6 +20,7 @@ from circuitscope_core.evals.known_circuits.program import CompiledProgram, Prog
 from circuitscope_core.evals.known_circuits.truth import live_edges
 from circuitscope_core.pruning import graph_scores
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.values import one_line
 
 Flows = Mapping[ComponentEdge, float]
 
@@ -46,6 +47,7 @@ class FoundEdges:
         return self.right / self.true if self.true else 1.0
 
 
+@one_line
 @dataclass(frozen=True)
 class CircuitScore:
     """How well the graphs of a program show its circuit."""
@@ -160,7 +162,7 @@ def output_target(
 ) -> int:
     """Return the id of the output token that the program gives at the last position."""
     with torch.no_grad():
-        logits = replacement.model(torch.tensor([list(token_ids)]))[0, -1]
+        logits = replacement.model(replacement.model.tokens(token_ids))[0, -1]
     first = len(program.tokens)
     return first + int(logits[first:].argmax())
 

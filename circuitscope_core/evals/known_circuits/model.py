@@ -119,7 +119,7 @@ def oracle_replacement(program: CompiledProgram) -> ReplacementModel:
 def program_outputs(program: CompiledProgram, model: Transformer, ids: Sequence[int]) -> list[str]:
     """Return what the model puts out at every position but the opening one, as text."""
     with torch.no_grad():
-        logits = model(torch.tensor([list(ids)]))[0, 1:, len(program.tokens) :]
+        logits = model(model.tokens(ids))[0, 1:, len(program.tokens) :]
     if program.numeric:
         return [f"{value:.6g}" for value in logits[:, 0].tolist()]
     return [program.output_values[index] for index in logits.argmax(dim=1).tolist()]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits.edges import SLOTS, ComponentEdge
+from circuitscope_core.values import one_line
 
 MAX_BYTES = 16 * 1024**2
 """Compiled programs are small; what is larger is something else."""
@@ -43,6 +44,7 @@ class ProgramExample:
     """At each position, as text; the first one is that of the opening token."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CompiledProgram:
     """A compiled transformer: ReLU MLPs without biases, learned positions, no normalisation."""
