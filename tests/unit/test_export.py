@@ -203,7 +203,7 @@ def test_a_prompt_with_half_a_character_can_be_written(tmp_path):
 
 
 def test_without_pyvis_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.export.html.find_spec", lambda _name: None)
+    monkeypatch.setattr("circuitscope_core.export.canvas.find_spec", lambda _name: None)
     with pytest.raises(CircuitScopeError, match="pip install"):
         find_vis_network()
 
