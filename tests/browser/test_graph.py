@@ -55,10 +55,15 @@ def drawn_anew(page):
     return graph_frame(page)
 
 
+def features(frame):
+    """Return the ids of the drawn features."""
+    names = frame.evaluate("CircuitScope.view.ids()")
+    return [n for n in names if n[0].isdigit() and not n.startswith("4_") and "_-1_" not in n]
+
+
 def first_feature(frame):
     """Return the id of the first drawn feature."""
-    names = frame.evaluate("CircuitScope.view.ids()")
-    return next(n for n in names if n[0].isdigit() and not n.startswith("E") and "_-1_" not in n)
+    return features(frame)[0]
 
 
 def point_of(frame, name):
@@ -66,6 +71,16 @@ def point_of(frame, name):
     box = frame.locator(".cs-net").bounding_box()
     place = frame.evaluate("name => CircuitScope.view.place(name)", name)
     return box["x"] + place["x"], box["y"] + place["y"]
+
+
+def text_top(element):
+    """Return where the first line of an element's text begins on the screen."""
+    return element.evaluate("""element => {
+      const range = document.createRange()
+      range.selectNodeContents(element)
+      const frame = window.frameElement
+      return range.getBoundingClientRect().top + (frame ? frame.getBoundingClientRect().top : 0)
+    }""")
 
 
 def check_hover_and_click(page, frame):
@@ -177,6 +192,27 @@ def test_a_click_on_an_edge_itself_opens_it(url, page):
     expect(frame.locator(".cs-why[aria-pressed=true]")).to_have_count(1)
 
 
+def test_a_feature_on_an_edge_of_the_selected_node_is_clicked_and_not_the_edge(url, page):
+    frame = open_graph(page, url)
+    selected = frame.locator(".cs-panel")
+    output = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
+    names = features(frame)
+    assert len(names) > 5
+    for name in names:
+        page.mouse.click(*point_of(frame, output))
+        expect(selected).to_have_attribute("data-of", output)
+        page.mouse.click(*point_of(frame, name))
+        expect(selected).to_have_attribute("data-of", name)
+    page.mouse.click(*point_of(frame, output))
+    page.keyboard.down("Control")
+    for name in names:
+        page.mouse.click(*point_of(frame, name))
+    page.keyboard.up("Control")
+    assert set(frame.evaluate("CircuitScope.view.pinned()")) == set(names)
+    page.mouse.move(*point_of(frame, names[0]))
+    expect(frame.locator(".cs-card-link")).to_have_text(re.compile(r"of the link with “D”$"))
+
+
 def test_a_changed_threshold_draws_another_graph(url, page):
     frame = open_graph(page, url)
     before = len(frame.evaluate("CircuitScope.view.ids()"))
@@ -273,7 +309,10 @@ def test_what_is_pinned_has_a_view_and_scores_of_its_own(url, page):
     frame = open_graph(page, url, f"?{ALL_ALONE}")
     show_pinned = frame.get_by_role("button", name="Show the outputs and what you pinned")
     show_pinned.click()
-    expect(frame.locator(".cs-empty")).to_contain_text("Nothing is pinned yet")
+    empty = frame.locator(".cs-empty")
+    expect(empty).to_contain_text("Nothing is pinned yet")
+    for name in frame.evaluate("CircuitScope.view.ids()"):  # the outputs are there all the same
+        assert point_of(frame, name)[1] + 40 < text_top(empty)
     frame.get_by_role("button", name="Show every kept node").click()
     name = first_feature(frame)
     page.keyboard.down("Control")
