@@ -131,20 +131,6 @@ def test_an_address_with_a_node_opens_it_selected(url, page):
     expect(again.locator(".cs-panel")).to_contain_text("Outputs (")
 
 
-def test_keys_travel_select_pin_and_clear(url, page):
-    frame = open_graph(page, url)
-    frame.locator(".cs").focus()
-    page.keyboard.press("ArrowUp")
-    expect(frame.locator(".cs-live")).to_contain_text("output")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    expect(frame.locator(".cs-panel")).to_contain_text("Outputs (")
-    page.keyboard.press("p")
-    expect(frame.locator(".cs-live")).to_contain_text("pinned")
-    page.keyboard.press("Escape")
-    expect(frame.locator(".cs-panel")).to_contain_text("Strongest paths")
-
-
 def test_supernodes_search_and_paths(url, page):
     frame = open_graph(page, url)
     frame.locator(".cs-search").fill("error at")
@@ -190,27 +176,6 @@ def test_a_click_on_an_edge_itself_opens_it(url, page):
     page.mouse.click((x + to_x) / 2, (y + to_y) / 2)
     page.get_by_role("heading", name="Inside the edge").wait_for(timeout=WAIT)
     expect(frame.locator(".cs-why[aria-pressed=true]")).to_have_count(1)
-
-
-def test_a_feature_on_an_edge_of_the_selected_node_is_clicked_and_not_the_edge(url, page):
-    frame = open_graph(page, url)
-    selected = frame.locator(".cs-panel")
-    output = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
-    names = features(frame)
-    assert len(names) > 5
-    for name in names:
-        page.mouse.click(*point_of(frame, output))
-        expect(selected).to_have_attribute("data-of", output)
-        page.mouse.click(*point_of(frame, name))
-        expect(selected).to_have_attribute("data-of", name)
-    page.mouse.click(*point_of(frame, output))
-    page.keyboard.down("Control")
-    for name in names:
-        page.mouse.click(*point_of(frame, name))
-    page.keyboard.up("Control")
-    assert set(frame.evaluate("CircuitScope.view.pinned()")) == set(names)
-    page.mouse.move(*point_of(frame, names[0]))
-    expect(frame.locator(".cs-card-link")).to_have_text(re.compile(r"of the link with “D”$"))
 
 
 def test_a_changed_threshold_draws_another_graph(url, page):
