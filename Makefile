@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
-CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --silent --prefix tests/canvas
+CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 EXAMPLE := The National Digital Analytics Group (N
 
 .PHONY: app test test-oldest check bench demo pictures train-demo clean
@@ -17,7 +17,7 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(CANVAS) run check
+	$(CANVAS) --silent run check
 	$(RUN) -m pytest
 
 test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
@@ -54,6 +54,6 @@ $(VENV)/app.installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/test.installed: requirements.txt tests/requirements.txt tests/install_browser.sh tests/canvas/package-lock.json | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	$(CANVAS) ci --no-audit --no-fund
+	$(CANVAS) ci --loglevel=error --no-audit --no-fund
 	sh tests/install_browser.sh $(RUN)
 	touch $@ $(VENV)/app.installed

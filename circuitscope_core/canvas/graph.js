@@ -22,7 +22,7 @@ export function mount(root, options) {
   /** @type {Canvas} */
   const canvas = {
     ui: buildFrame(root),
-    toolbar: /** @type {any} */ (null),
+    toolbar: /** @type {any} */ (null), // its buttons act on the canvas, so it comes next
     options,
     state: firstState(),
     network: null,

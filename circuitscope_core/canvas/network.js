@@ -26,8 +26,12 @@ export function openNetwork(canvas, viewport) {
   canvas.touched = false
   const { bent } = state.picture
   const nodes = state.picture.nodes.map((node) => ({
-    ...{ id: node.id, x: node.x, y: node.y, fixed: !bent },
-    ...{ shape: 'custom', ctxRenderer: rendererOf(canvas, node) },
+    id: node.id,
+    x: node.x,
+    y: node.y,
+    fixed: !bent,
+    shape: 'custom',
+    ctxRenderer: rendererOf(canvas, node),
   }))
   const network = new vis.Network(ui.net, { nodes, edges: [] }, optionsOf(canvas))
   canvas.network = network

@@ -10,6 +10,7 @@ import pytest
 
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export import (
+    classic_script,
     export_graph,
     export_graphml,
     export_html,
@@ -187,6 +188,14 @@ def test_a_page_runs_its_own_scripts_and_loads_nothing(page):
     assert len(scripts) == policy.split("script-src")[1].split(";")[0].count("sha256-")
     tags = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"<[a-z][^>]*\s(src|href)\s*=", tags)
+
+
+def test_modules_are_joined_into_one_script_that_needs_no_other():
+    script = classic_script("standalone.js", run="startPage()")
+    assert not re.search(r"^(import|export)\b", script, flags=re.MULTILINE)
+    assert not re.search("</script|<!--", script, flags=re.IGNORECASE)
+    assert '"paper": "#ffffff"' in script
+    assert script.index("function reduce(") < script.index("function mount(")
 
 
 def test_a_page_is_the_same_for_equal_graphs(pruned, tmp_path):
