@@ -2,6 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
+CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 EXAMPLE := The National Digital Analytics Group (N
 
 .PHONY: app test test-oldest check bench demo pictures train-demo clean
@@ -16,6 +17,7 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(CANVAS) --silent run check
 	$(RUN) -m pytest
 
 test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
@@ -35,7 +37,7 @@ train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parque
 		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) $(OLDEST) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) tests/canvas/node_modules out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,7 +52,8 @@ $(VENV)/app.installed: requirements.txt | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/test.installed: requirements.txt tests/requirements.txt tests/install_browser.sh | $(VENV)/bin/python
+$(VENV)/test.installed: requirements.txt tests/requirements.txt tests/install_browser.sh tests/canvas/package-lock.json | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(CANVAS) ci --loglevel=error --no-audit --no-fund
 	sh tests/install_browser.sh $(RUN)
 	touch $@ $(VENV)/app.installed

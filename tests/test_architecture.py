@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import circuitscope_core
+from circuitscope_core.export import read_canvas_file
+from circuitscope_core.export.canvas import canvas_modules
 
 CORE = Path(circuitscope_core.__file__).parent
 ROOT = CORE.parent
@@ -59,6 +61,15 @@ def python_files():
         for folder in ("circuitscope_core", "pages", "tests", "bench")
         for path in (ROOT / folder).rglob("*.py")
     ] + [ROOT / "app.py"]
+
+
+def script_files():
+    return [
+        path
+        for folder in (CORE / "canvas", ROOT / "tests" / "canvas")
+        for suffix in ("js", "ts")
+        for path in folder.glob(f"*.{suffix}")
+    ]
 
 
 def room_of(path):
@@ -146,13 +157,33 @@ def test_every_public_name_is_exported():
 
 
 def test_no_file_is_long():
-    sizes = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in python_files()}
+    files = [*python_files(), *script_files()]
+    sizes = {path.relative_to(ROOT): len(path.read_text("utf-8").splitlines()) for path in files}
     long = {
         str(path): size
         for path, size in sizes.items()
         if size > (MAX_PAGE_LINES if path.parent == Path("pages") else MAX_LINES)
     }
     assert long == {}
+
+
+def test_modules_of_the_canvas_do_not_import_each_other_in_a_circle():
+    for path in (CORE / "canvas").glob("*.js"):
+        order = canvas_modules(path.name)
+        for number, name in enumerate(order):
+            direct = set(re.findall(r"from '\./(\w+\.js)'", read_canvas_file(name)))
+            assert direct <= set(order[:number]), name
+
+
+def test_no_script_of_the_canvas_runs_text_or_loads_anything():
+    calls = re.compile(r"\b(eval\(|new Function|innerHTML|insertAdjacentHTML|fetch\(|import\()")
+    wrong = [
+        f"{path.name}: {line.strip()}"
+        for path in (CORE / "canvas").glob("*.js")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if calls.search(line)
+    ]
+    assert wrong == []
 
 
 def test_nothing_that_runs_code_is_used_to_read_a_model():

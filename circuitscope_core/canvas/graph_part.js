@@ -1,19 +1,27 @@
+// @ts-check
 // The graph as a part of a Streamlit page; frame_host.js and page_host.js put parts into pages.
-(function (cs) {
-  'use strict'
-  cs.parts = cs.parts || {}
 
-  // The first arguments say what the page answers to; see the options of the canvas.
-  cs.parts.graph = function graph(root, { answers }, emit) {
-    globalThis.performance.mark('cs-data')
-    const view = cs.mount(root, { wheel: 'focus', explain: answers, edit: answers, emit })
-    cs.view = view
-    return {
-      update(args, dark) {
-        view.update({ ...args, dark })
-        return args.height
-      },
-      destroy: view.destroy,
-    }
+/** @import { Arguments, CanvasEvent, Part } from './types' */
+
+import { mount } from './graph.js'
+
+/** @typedef {Arguments & {answers: boolean, height: number}} GraphArguments */
+
+/**
+ * @param {HTMLElement} root
+ * @param {GraphArguments} first Say whether the page answers questions and edits.
+ * @param {(events: CanvasEvent[]) => void} emit
+ * @returns {Part<GraphArguments>}
+ */
+export function graphPart(root, { answers }, emit) {
+  performance.mark('cs-data')
+  const view = mount(root, { wheel: 'focus', explain: answers, edit: answers, emit })
+  globalThis.CircuitScope = { view }
+  return {
+    update(next, dark) {
+      view.update({ ...next, dark })
+      return next.height
+    },
+    destroy: view.destroy,
   }
-})(globalThis.CircuitScope)
+}

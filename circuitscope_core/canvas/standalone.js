@@ -1,8 +1,14 @@
+// @ts-check
 // Starts the canvas in an exported page.
-(function (cs) {
-  'use strict'
+
+import { mount } from './graph.js'
+
+export function startPage() {
+  const root = document.getElementById('root')
+  const data = document.getElementById('graph-data')
+  if (!root || !data) throw new Error('This page holds no graph.')
   const dark = globalThis.matchMedia('(prefers-color-scheme: dark)').matches
-  const view = cs.mount(document.getElementById('root'), { wheel: 'always', themeButton: true })
-  view.update({ text: document.getElementById('graph-data').textContent, dark })
-  cs.view = view
-})(globalThis.CircuitScope)
+  const view = mount(root, { wheel: 'always', themeButton: true })
+  view.update({ text: data.textContent || '', dark })
+  globalThis.CircuitScope = { view }
+}

@@ -1,20 +1,29 @@
+// @ts-check
 // A row of chips, one for each token, as a part of a Streamlit page.
-(function (cs) {
-  'use strict'
-  cs.parts = cs.parts || {}
 
-  cs.parts.tokens = function tokens(root) {
-    function update({ tokens, heat, most }, dark) {
+/** @import { Part } from './types' */
+
+import { el } from './dom.js'
+import { heatColor } from './theme.js'
+
+/** @typedef {{tokens: string[], heat: number[], most: number}} TokenArguments */
+
+/** @param {HTMLElement} root @returns {Part<TokenArguments>} */
+export function tokensPart(root) {
+  return {
+    update({ tokens, heat, most }, dark) {
       root.replaceChildren()
-      const row = cs.el('div', 'cs cs-token-row', null, root)
+      const row = el('div', 'cs cs-token-row', null, root)
       row.dataset.theme = dark ? 'dark' : 'light'
       tokens.forEach((token, position) => {
-        const chip = cs.el('span', 'cs-chip', token, row)
-        chip.title = heat.length ? `activation ${heat[position].toPrecision(3)}` : `token ${position}`
-        if (heat[position] > 0) chip.style.background = cs.heat(heat[position] / (most || 1))
+        const chip = el('span', 'cs-chip', token, row)
+        const activation = heat[position]
+        const hasHeat = activation !== undefined
+        chip.title = hasHeat ? `activation ${activation.toPrecision(3)}` : `token ${position}`
+        if (activation > 0) chip.style.background = heatColor(activation / (most || 1))
       })
       return row.offsetHeight
-    }
-    return { update, destroy: () => root.replaceChildren() }
+    },
+    destroy: () => root.replaceChildren(),
   }
-})(globalThis.CircuitScope)
+}

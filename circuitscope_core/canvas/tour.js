@@ -1,49 +1,143 @@
+// @ts-check
 // Six steps around the graph for a first visitor. Each one shows what it speaks of.
-(function (cs) {
-  'use strict'
 
-  // at: the part of the frame that a step points at; show: what it does to the graph
-  const STEPS = [
-    { at: 'main', title: 'What the model said', text: 'The square at the top is the next token the model expects. Everything below it is what made the model say so.', show: (canvas) => canvas.open('full') },
-    { at: 'main', title: 'What it read', text: 'The squares at the bottom are the tokens of the prompt. Between them and the output stand features: what the layers of the model noticed, at which token.', show: (canvas) => canvas.choose(null) },
-    { at: 'main', title: 'What a feature is', text: 'Point at a circle: its card shows text on which it fires, the strongest first, and the tokens that it makes more or less likely.', show: (canvas) => canvas.point('feature') },
-    { at: 'panel', title: 'What feeds it', text: 'Click a node: its inputs and outputs stand here, with signed weights that add up. Green raises, purple lowers; the “heads” button tells which attention heads carried an input.', show: (canvas) => canvas.choose('logit') },
-    { at: 'bar', title: 'Make it smaller', text: 'Supernodes merge features that write the same way; hold G and click to group by hand. Ctrl-click pins a node: Pinned shows the few that you need, with scores of their own.', show: () => {} },
-    { at: 'main', title: 'Check it', text: 'Select a feature and look below the graph: the model is run without it, and what changes stands beside what the graph predicted. A graph that was not checked is only a story.', show: (canvas) => canvas.choose('feature') },
-  ]
+/** @import { Canvas, Kind } from './types' */
 
-  // canvas: open(view), choose(kind or null), point(kind)
-  cs.buildTour = function buildTour(ui, canvas) {
-    let step = -1
-    const box = cs.el('div', 'cs-tour', null, ui.box)
-    box.hidden = true
-    box.setAttribute('role', 'dialog')
-    box.setAttribute('aria-label', 'Tour of the graph')
-    const title = cs.el('h4', 'cs-title', '', box)
-    const text = cs.el('p', '', '', box)
-    const line = cs.el('div', 'cs-tools', null, box)
-    const count = cs.el('span', 'cs-step', '', line)
-    cs.el('span', 'cs-spacer', null, line)
-    const back = cs.button('cs-button', 'Back', 'The step before', line, () => go(step - 1))
-    const next = cs.button('cs-button cs-primary', 'Next', 'The next step', line, () => go(step + 1))
-    cs.button('cs-button', 'End', 'End the tour', line, () => go(STEPS.length))
-    box.addEventListener('keydown', (event) => { if (event.key === 'Escape') go(STEPS.length) })
+import { hover, openView, select } from './actions.js'
+import { button, el } from './dom.js'
+import { showCard } from './hover_card.js'
+import { firstOf } from './state.js'
 
-    function go(number) {
-      const part = STEPS[step]
-      if (part) ui[part.at].classList.remove('cs-lit')
-      step = number
-      box.hidden = step < 0 || step >= STEPS.length
-      if (box.hidden) { step = -1; ui.box.focus({ preventScroll: true }); return }
-      title.textContent = STEPS[step].title
-      text.textContent = STEPS[step].text
-      count.textContent = `${step + 1} of ${STEPS.length}`
-      back.disabled = step === 0
-      next.textContent = step === STEPS.length - 1 ? 'Done' : 'Next'
-      ui[STEPS[step].at].classList.add('cs-lit')
-      STEPS[step].show(canvas)
-      next.focus({ preventScroll: true })
+/**
+ * @typedef {object} Step
+ * @property {'main' | 'panel' | 'bar'} at The part of the frame that it points at.
+ * @property {string} title
+ * @property {string} text
+ * @property {(canvas: Canvas) => void} [show] What it does to the graph.
+ */
+
+/** @type {Step[]} */
+const STEPS = [
+  {
+    at: 'main',
+    title: 'What the model said',
+    text: 'The square at the top is the next token the model expects. Everything below it is what made the model say so.',
+    show: (canvas) => {
+      if (canvas.state.view !== 'full') openView(canvas, 'full')
+    },
+  },
+  {
+    at: 'main',
+    title: 'What it read',
+    text: 'The squares at the bottom are the tokens of the prompt. Between them and the output stand features: what the layers of the model noticed, at which token.',
+    show: (canvas) => selectOnly(canvas, null),
+  },
+  {
+    at: 'main',
+    title: 'What a feature is',
+    text: 'Point at a circle: its card shows text on which it fires, the strongest first, and the tokens that it makes more or less likely.',
+    show: pointAtFeature,
+  },
+  {
+    at: 'panel',
+    title: 'What feeds it',
+    text: 'Click a node: its inputs and outputs stand here, with signed weights that add up. Green raises, purple lowers; the “heads” button tells which attention heads carried an input.',
+    show: (canvas) => selectFirst(canvas, 'logit'),
+  },
+  {
+    at: 'bar',
+    title: 'Make it smaller',
+    text: 'Supernodes merge features that write the same way; hold G and click to group by hand. Ctrl-click pins a node: Pinned shows the few that you need, with scores of their own.',
+  },
+  {
+    at: 'main',
+    title: 'Check it',
+    text: 'Select a feature and look below the graph: the model is run without it, and what changes stands beside what the graph predicted. A graph that was not checked is only a story.',
+    show: (canvas) => selectFirst(canvas, 'feature'),
+  },
+]
+
+/** @param {Canvas} canvas @param {string | null} id */
+function selectOnly(canvas, id) {
+  if (canvas.state.selected !== id) select(canvas, id)
+}
+
+/** @param {Canvas} canvas @param {Kind} kind */
+function selectFirst(canvas, kind) {
+  selectOnly(canvas, firstOf(canvas.state, kind)?.id ?? null)
+}
+
+/** @param {Canvas} canvas */
+function pointAtFeature(canvas) {
+  const node = firstOf(canvas.state, 'feature')
+  if (!node) return
+  hover(canvas, node.id)
+  showCard(canvas, node)
+}
+
+/**
+ * @param {Canvas} canvas
+ * @returns {() => void} Starts the tour.
+ */
+export function buildTour(canvas) {
+  const { ui } = canvas
+  let number = -1
+  const dialog = buildDialog(ui.box, (by) => go(number + by))
+
+  /** @param {number} next */
+  function go(next) {
+    const before = STEPS[number]
+    if (before) ui[before.at].classList.remove('cs-lit')
+    const step = STEPS[next]
+    number = step ? next : -1
+    dialog.box.hidden = !step
+    if (!step) {
+      ui.box.focus({ preventScroll: true })
+      return
     }
-    return () => go(0)
+    fillStep(dialog, step, number)
+    ui[step.at].classList.add('cs-lit')
+    step.show?.(canvas)
+    dialog.next.focus({ preventScroll: true })
   }
-})(globalThis.CircuitScope)
+  return () => go(0)
+}
+
+/**
+ * @param {Element} parent
+ * @param {(by: number) => void} go Goes so many steps on; past the last one the tour ends.
+ */
+function buildDialog(parent, go) {
+  const box = el('div', 'cs-tour', null, parent)
+  box.hidden = true
+  box.setAttribute('role', 'dialog')
+  box.setAttribute('aria-label', 'Tour of the graph')
+  const title = el('h4', 'cs-title', '', box)
+  const text = el('p', '', '', box)
+  const line = el('div', 'cs-tools', null, box)
+  const count = el('span', 'cs-step', '', line)
+  el('span', 'cs-spacer', null, line)
+  const backLook = { className: 'cs-button', text: 'Back', title: 'The step before' }
+  const back = button(line, backLook, () => go(-1))
+  const nextLook = { className: 'cs-button cs-primary', text: 'Next', title: 'The next step' }
+  const next = button(line, nextLook, () => go(1))
+  const end = { className: 'cs-button', text: 'End', title: 'End the tour' }
+  button(line, end, () => go(STEPS.length))
+  box.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') go(STEPS.length)
+  })
+  return { box, title, text, count, back, next }
+}
+
+/**
+ * @param {ReturnType<typeof buildDialog>} dialog
+ * @param {Step} step
+ * @param {number} number
+ */
+function fillStep({ title, text, count, back, next }, step, number) {
+  title.textContent = step.title
+  text.textContent = step.text
+  count.textContent = `${number + 1} of ${STEPS.length}`
+  back.disabled = number === 0
+  next.textContent = number === STEPS.length - 1 ? 'Done' : 'Next'
+}

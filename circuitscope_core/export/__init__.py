@@ -1,5 +1,14 @@
 """Graphs as files: JSON for graph viewers, one standalone page, a picture, GraphML."""
 
+from circuitscope_core.export.canvas import (
+    CANVAS_FOLDER,
+    STYLE_SHEET,
+    classic_script,
+    find_vis_network,
+    join_modules,
+    read_canvas_file,
+    read_vis_network,
+)
 from circuitscope_core.export.files import slugify
 from circuitscope_core.export.graph_json import (
     export_graph,
@@ -8,13 +17,8 @@ from circuitscope_core.export.graph_json import (
 )
 from circuitscope_core.export.graphml import export_graphml, graphml_text
 from circuitscope_core.export.html import (
-    CANVAS_FOLDER,
-    CANVAS_SCRIPTS,
-    STYLE_SHEET,
-    VIS_NETWORK,
     export_html,
     export_view,
-    find_vis_network,
     render_html,
     render_view,
 )
@@ -23,11 +27,10 @@ from circuitscope_core.view import GraphPath, strongest_paths
 
 __all__ = [
     "CANVAS_FOLDER",
-    "CANVAS_SCRIPTS",
     "STYLE_SHEET",
-    "VIS_NETWORK",
     "GraphPath",
     "PictureName",
+    "classic_script",
     "export_graph",
     "export_graphml",
     "export_html",
@@ -37,6 +40,9 @@ __all__ = [
     "find_vis_network",
     "graph_to_json",
     "graphml_text",
+    "join_modules",
+    "read_canvas_file",
+    "read_vis_network",
     "render_html",
     "render_svg",
     "render_view",

@@ -3,37 +3,22 @@
 import base64
 import hashlib
 import html
-import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from circuitscope_core.circuit import Kept
-from circuitscope_core.errors import CircuitScopeError
+from circuitscope_core.export.canvas import (
+    STYLE_SHEET,
+    classic_script,
+    read_canvas_file,
+    read_vis_network,
+)
 from circuitscope_core.export.files import write_text
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view import GraphView, layout_graph
-
-CANVAS_FOLDER = Path(__file__).resolve().parents[1] / "canvas"
-"""The canvas's own files, which the app's component is made of too."""
-CANVAS_SCRIPTS = (
-    "base.js",
-    "draw.js",
-    "svg.js",
-    "picture.js",
-    "card.js",
-    "panel.js",
-    "frame.js",
-    "tour.js",
-    "input.js",
-    "graph.js",
-)
-"""In the order in which they must run, after vis-network."""
-STYLE_SHEET = "graph.css"
-VIS_NETWORK = "vis-network.min.js"
 
 
 @runtime_checkable
@@ -51,31 +36,6 @@ class HasCards(Protocol):
     @property
     def global_weights(self) -> GlobalWeights | None:
         """What they do to each other over the corpus."""
-
-
-def find_vis_network() -> Path:
-    """Return vis-network as it lies in the installed pyvis package, the newest version in it.
-
-    pyvis itself is not imported: it would load IPython.
-
-    Raises:
-        CircuitScopeError: If pyvis or the file in it is missing.
-    """
-    spec = find_spec("pyvis")
-    folders = spec.submodule_search_locations if spec else None
-    found = [
-        path for folder in folders or () for path in Path(folder).glob(f"**/vis-*/{VIS_NETWORK}")
-    ]
-    if not found:
-        raise CircuitScopeError(
-            "The graph canvas needs vis-network from the package pyvis, which is not installed. "
-            "Run: pip install -r requirements.txt"
-        )
-    return max(found, key=_version_of)
-
-
-def _version_of(path: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", path.parent.name))
 
 
 def export_html(
@@ -109,9 +69,8 @@ def render_view(view: GraphView) -> str:
 
     A content security policy lets exactly these scripts and this style run, and nothing load.
     """
-    sources = [find_vis_network(), *(CANVAS_FOLDER / name for name in CANVAS_SCRIPTS)]
-    scripts = [_read(path) for path in [*sources, CANVAS_FOLDER / "standalone.js"]]
-    style = _read(CANVAS_FOLDER / STYLE_SHEET)
+    scripts = [read_vis_network(), classic_script("standalone.js", run="startPage()")]
+    style = read_canvas_file(STYLE_SHEET)
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}"
@@ -134,11 +93,6 @@ def embed_json(view: GraphView) -> str:
     for character in "<>&":  # JSON itself already writes U+2028 and U+2029 as escapes
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _read(path: Path) -> str:
-    """Read a script or style; HTML turns CR LF into LF, which would change its hash."""
-    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _hash(text: str) -> str:

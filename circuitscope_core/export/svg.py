@@ -8,50 +8,32 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.export.canvas import PALETTE
 from circuitscope_core.export.files import write_text, xml_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.view import EdgeView, GraphView, NodeView, Picture
 
 PictureName = Literal["full", "groups"]
 
-# ColorBrewer's PRGn, as in canvas/base.js: purple lowers, green raises, dark means none at night.
-RAMPS = {
-    False: (
-        *("#40004b", "#762a83", "#9970ab", "#c2a5cf", "#e7d4e8"),
-        *("#d9f0d3", "#a6dba0", "#5aae61", "#1b7837", "#00441b"),
-    ),
-    True: (
-        *("#e7d4e8", "#c9a9d6", "#a97fbd", "#7d5791", "#4a3757"),
-        *("#2f4a37", "#3f7a4d", "#5aae61", "#9ad795", "#d9f0d3"),
-    ),
+RAMPS: dict[bool, tuple[str, ...]] = {
+    False: tuple(PALETTE["ramps"]["light"]),
+    True: tuple(PALETTE["ramps"]["dark"]),
 }
-CLAMP = 0.4
+"""Colours from lowers to raises, for light and dark pages; on a dark page, dark means none."""
+CLAMP: float = PALETTE["clamp"]
 """Share of the target's input at which the ramp ends."""
-EVEN = 0.19
-"""Luminance on which white and ``#111111`` stand out alike."""
-THEMES = {
-    False: {
-        "paper": "#ffffff",
-        "band": "#f6f5f0",
-        "edge_band": "#efede5",
-        "ink": "#22242a",
-        "dim": "#62656d",
-        "ghost": "#14141e",
-        "focus": "#d6009a",
-        "tile": "#e8e6da",
-    },
-    True: {
-        "paper": "#12151c",
-        "band": "#1a1e27",
-        "edge_band": "#202530",
-        "ink": "#c9cdd6",
-        "dim": "#9aa0ac",
-        "ghost": "#e1e6ff",
-        "focus": "#ff5ccd",
-        "tile": "#30343f",
-    },
-}
+EVEN: float = PALETTE["even_luminance"]
+"""Luminance on which light and dark text stand out alike."""
 Theme = dict[str, str]
+THEMES: dict[bool, Theme] = {
+    False: PALETTE["themes"]["light"],
+    True: PALETTE["themes"]["dark"],
+}
+GHOST_OPACITY: dict[bool, float] = {
+    False: PALETTE["ghost_opacity"]["light"],
+    True: PALETTE["ghost_opacity"]["dark"],
+}
+"""Opacity of an edge that nothing sets off."""
 MARGIN_LEFT, MARGIN_TOP, MARGIN_RIGHT = 86.0, 34.0, 30.0
 UPRIGHT, SLANTED = 46.0, 90.0
 """Room under the graph for token labels of one or two letters, and for longer ones."""
@@ -113,7 +95,7 @@ def render_svg(
         f'<rect x="{-MARGIN_LEFT:g}" y="{-MARGIN_TOP:g}" width="{width:.1f}" '
         f'height="{height:.1f}" fill="{theme["paper"]}"/>',
         *_backdrop(drawn, theme, upright=upright),
-        _ghosts(drawn, theme, tiles=tiles),
+        _ghosts(drawn, theme, GHOST_OPACITY[dark], tiles=tiles),
         *(_edge(drawn, edge, dark=dark, tiles=tiles) for edge in chosen),
         _way([by_id[name] for name in way if name in by_id], theme, tiles=tiles),
         *(_node(node, theme, links.get(node.id), focus, dark=dark) for node in drawn.nodes),
@@ -154,8 +136,10 @@ def luminance(color: str) -> float:
 
 
 def text_on(color: str) -> str:
-    """Return white or black, whichever stands out more on a colour."""
-    return "#ffffff" if luminance(color) < EVEN else "#111111"
+    """Return light or dark text, whichever stands out more on a colour."""
+    ground = "dark_ground" if luminance(color) < EVEN else "light_ground"
+    text: str = PALETTE["text_on"][ground]
+    return text
 
 
 def _backdrop(picture: Picture, theme: Theme, *, upright: bool) -> Iterable[str]:
@@ -202,11 +186,11 @@ def _route(source: NodeView, target: NodeView, *, bent: bool) -> str:
     )
 
 
-def _ghosts(picture: Picture, theme: Theme, *, tiles: bool) -> str:
+def _ghosts(picture: Picture, theme: Theme, ghost: float, *, tiles: bool) -> str:
     """Draw every edge faintly, as one path."""
     nodes = picture.nodes
     routes = (_route(nodes[e.source], nodes[e.target], bent=tiles) for e in picture.edges)
-    opacity = 0.055 * max(0.4, min(1.0, math.sqrt(1000 / max(1, len(picture.edges)))))
+    opacity = ghost * max(0.4, min(1.0, math.sqrt(1000 / max(1, len(picture.edges)))))
     return (
         f'<path d="{"".join(routes)}" stroke="{theme["ghost"]}" stroke-opacity="{opacity:.3f}" '
         'stroke-width="0.8" fill="none"/>'

@@ -19,10 +19,11 @@ from packaging.version import Version
 
 from circuitscope_core.export import (
     CANVAS_FOLDER,
-    CANVAS_SCRIPTS,
     STYLE_SHEET,
-    VIS_NETWORK,
-    find_vis_network,
+    classic_script,
+    join_modules,
+    read_canvas_file,
+    read_vis_network,
 )
 from pages.ui.state import State
 
@@ -35,18 +36,17 @@ KIND = "CIRCUITSCOPE_COMPONENTS"
 
 @dataclass(frozen=True)
 class Part:
-    """A component's files in the canvas folder."""
+    """A module of the canvas that a component shows."""
 
     name: str
-    page: str
-    """What a frame shows."""
-    scripts: tuple[str, ...]
-    """What a page runs, in this order."""
+    module: str
+    maker: str
+    """The function in it that makes the part."""
     needs_vis: bool = False
 
 
-GRAPH = Part("graph", "index.html", (*CANVAS_SCRIPTS, "graph_part.js"), needs_vis=True)
-TOKENS = Part("tokens", "tokens.html", ("base.js", "tokens.js"))
+GRAPH = Part("graph", "graph_part.js", "graphPart", needs_vis=True)
+TOKENS = Part("tokens", "tokens.js", "tokensPart")
 
 
 def stands_in_page() -> bool:
@@ -61,32 +61,32 @@ def stands_in_page() -> bool:
 def component_in_frame(part: Part) -> Callable[..., Any]:
     """Declare a component of the first kind, once for the whole server.
 
-    Such a component is one folder with an ``index.html``: the canvas's files and vis-network, which
-    lies in the installed pyvis, are put together in a temporary one.
+    Such a component is one folder with an ``index.html``; this one is a temporary folder.
     """
     folder = Path(tempfile.mkdtemp(prefix="circuitscope-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(CANVAS_FOLDER, folder, dirs_exist_ok=True)
-    shutil.copyfile(find_vis_network(), folder / VIS_NETWORK)
-    shutil.copyfile(CANVAS_FOLDER / part.page, folder / "index.html")
+    script = classic_script(part.module, "frame_host.js", run=f"hostInFrame({part.maker})")
+    if part.needs_vis:
+        script = f"{read_vis_network()}\n;\n{script}"
+    (folder / "part.js").write_text(script, encoding="utf-8")
+    shutil.copyfile(CANVAS_FOLDER / "frame.html", folder / "index.html")
+    shutil.copyfile(CANVAS_FOLDER / STYLE_SHEET, folder / STYLE_SHEET)
     return framed.declare_component(f"circuitscope_{part.name}", path=str(folder))
 
 
 @st.cache_resource(show_spinner=False)
 def component_in_page(part: Part) -> Callable[..., Any]:
     """Declare a component of the second kind, once for the whole server."""
-    scripts = [
-        (CANVAS_FOLDER / name).read_text("utf-8") for name in (*part.scripts, "page_host.js")
-    ]
+    script = join_modules(part.module, "page_host.js")
+    script = f"{script}\nexport default hostInPage({part.maker})"
     if part.needs_vis:  # a module has no ``this``, which the library puts its name into
-        library = find_vis_network().read_text("utf-8")
-        scripts.insert(0, f"if (!globalThis.vis) (function () {{\n{library}\n}}).call(globalThis)")
-    scripts.append(f"export default globalThis.CircuitScope.hostInPage({part.name!r})")
+        library = f"(function () {{\n{read_vis_network()}\n}}).call(globalThis)"
+        script = f"if (!globalThis.vis) {library}\n{script}"
     return st.components.v2.component(
         f"circuitscope_{part.name}",
         html='<div class="cs-root"></div>',
-        css=(CANVAS_FOLDER / STYLE_SHEET).read_text("utf-8"),
-        js="\n;\n".join(scripts),  # they begin with a bracket, which would go on with a line before
+        css=read_canvas_file(STYLE_SHEET),
+        js=script,
     )
 
 

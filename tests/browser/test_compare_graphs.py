@@ -1,12 +1,13 @@
 """The Compare page in a real browser: canvas, cards, and text that must stay text."""
 
 import re
+import xml.etree.ElementTree as ET
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_graph import WAIT, graph_frame, point_of
+from tests.browser.test_graph import SVG, WAIT, download, graph_frame, point_of
 from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
 
 pytestmark = pytest.mark.browser
@@ -39,6 +40,8 @@ def test_a_link_opens_both_graphs_on_shared_axes(fresh_url, page):
         "aria-label", re.compile("change of weight [+−]")
     )
     expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)
+    drawing = ET.fromstring(download(frame, "Save the whole picture as SVG", page).read_text())
+    assert len(list(drawing.iter(f"{SVG}path"))) > len(outputs)
 
 
 def test_hostile_prompts_are_shown_as_text(url, page):

@@ -10,6 +10,7 @@ import pytest
 
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export import (
+    classic_script,
     export_graph,
     export_graphml,
     export_html,
@@ -189,6 +190,14 @@ def test_a_page_runs_its_own_scripts_and_loads_nothing(page):
     assert not re.search(r"<[a-z][^>]*\s(src|href)\s*=", tags)
 
 
+def test_modules_are_joined_into_one_script_that_needs_no_other():
+    script = classic_script("standalone.js", run="startPage()")
+    assert not re.search(r"^(import|export)\b", script, flags=re.MULTILINE)
+    assert not re.search("</script|<!--", script, flags=re.IGNORECASE)
+    assert '"paper": "#ffffff"' in script
+    assert script.index("function reduce(") < script.index("function mount(")
+
+
 def test_a_page_is_the_same_for_equal_graphs(pruned, tmp_path):
     one = export_html(pruned, sample_bundle(), tmp_path / "one.html")
     two = export_html(prune_graph(sample_graph()), sample_bundle(), tmp_path / "two.html")
@@ -203,7 +212,7 @@ def test_a_prompt_with_half_a_character_can_be_written(tmp_path):
 
 
 def test_without_pyvis_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.export.html.find_spec", lambda _name: None)
+    monkeypatch.setattr("circuitscope_core.export.canvas.find_spec", lambda _name: None)
     with pytest.raises(CircuitScopeError, match="pip install"):
         find_vis_network()
 

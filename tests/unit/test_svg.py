@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from circuitscope_core import GraphError, prune_graph
-from circuitscope_core.export import CANVAS_FOLDER, export_svg, render_svg
-from circuitscope_core.export.svg import CLAMP, RAMPS, THEMES
+from circuitscope_core.export import export_svg, render_svg
+from circuitscope_core.export.svg import RAMPS, THEMES
 from circuitscope_core.supernodes import group_by_hand
 from circuitscope_core.tokenizer import ByteTokenizer
 from circuitscope_core.view import GraphView, layout_graph
@@ -80,16 +80,6 @@ def test_foreign_text_is_text_and_what_xml_cannot_hold_is_replaced(view):
     kept = hostile.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
     assert elements(text, "title")[0].text == kept
     assert not re.search(r"(href|url\(|@import|\son\w+=)", text)
-
-
-def test_colours_are_the_canvas_s():
-    script = (CANVAS_FOLDER / "base.js").read_text(encoding="utf-8")
-    for dark, name in ((False, "LIGHT"), (True, "DARK")):
-        line = re.search(rf"const {name} = \[(.*)\]", script)[1]
-        assert tuple(re.findall(r"#[0-9a-f]{6}", line)) == RAMPS[dark]
-        for color in set(THEMES[dark].values()) - {THEMES[dark]["ghost"]}:
-            assert color in script
-    assert f"const CLAMP = {CLAMP}" in script
 
 
 def test_a_picture_is_a_file(view, tmp_path):

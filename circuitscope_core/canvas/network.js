@@ -1,0 +1,151 @@
+// @ts-check
+// vis-network holds the view: zoom, pan and dragging. Painting and hit-testing are ours.
+
+/** @import { Canvas, GraphNode, Viewport } from './types' */
+/** @import { ClickParameters, Renderer } from './vis' */
+
+import { move } from './actions.js'
+import { extentOf } from './draw_backdrop.js'
+import { hideCard } from './hover_card.js'
+import { paintAbove, paintBelow, paintNode } from './paint.js'
+import { TILE } from './picture.js'
+
+const LARGEST_SCALE = 1.8
+const GLYPH = { width: 12, height: 12 }
+const SMOOTHLY = { duration: 120, easingFunction: 'easeOutQuad' }
+
+/**
+ * Show the picture of the state.
+ *
+ * @param {Canvas} canvas
+ * @param {Viewport | null} viewport What part of it to show; null for all.
+ */
+export function openNetwork(canvas, viewport) {
+  const { state, ui } = canvas
+  canvas.network?.destroy()
+  canvas.touched = false
+  const { bent } = state.picture
+  const nodes = state.picture.nodes.map((node) => ({
+    id: node.id,
+    x: node.x,
+    y: node.y,
+    fixed: !bent,
+    shape: 'custom',
+    ctxRenderer: rendererOf(canvas, node),
+  }))
+  const network = new vis.Network(ui.net, { nodes, edges: [] }, optionsOf(canvas))
+  canvas.network = network
+  network.on('beforeDrawing', (ctx) => paintBelow(canvas, ctx))
+  network.on('afterDrawing', (ctx) => paintAbove(canvas, ctx))
+  listen(canvas)
+  fit(canvas)
+  if (viewport) {
+    network.moveTo({ ...viewport, animation: false })
+    canvas.touched = true
+  }
+  network.once('afterDrawing', () => performance.mark('cs-painted'))
+  ui.box.dataset.ready = 'true'
+}
+
+/** @param {Canvas} canvas */
+function optionsOf({ state, options }) {
+  return {
+    physics: false,
+    layout: { hierarchical: false },
+    autoResize: true,
+    nodes: { chosen: false },
+    interaction: {
+      hover: false,
+      selectable: true,
+      selectConnectedEdges: false,
+      tooltipDelay: 0,
+      keyboard: false,
+      dragNodes: state.picture.bent,
+      zoomSpeed: 0.6,
+      zoomView: options.wheel === 'always',
+    },
+  }
+}
+
+/**
+ * Paint a node where vis has it: while it is dragged, vis alone knows its place.
+ *
+ * @param {Canvas} canvas
+ * @param {GraphNode} node
+ * @returns {Renderer}
+ */
+function rendererOf(canvas, node) {
+  return ({ ctx, x, y }) => ({
+    drawNode() {
+      node.x = x
+      node.y = y
+      paintNode(canvas, ctx, node)
+    },
+    nodeDimensions: node.members.length ? TILE : GLYPH,
+  })
+}
+
+/** @param {Canvas} canvas */
+function listen(canvas) {
+  const { network } = canvas
+  if (!network) return
+  network.on('click', (parameters) => canvas.click(parameters))
+  network.on('dragStart', () => touch(canvas))
+  network.on('zoom', () => touch(canvas))
+  network.on('dragEnd', (parameters) => onDragEnd(canvas, parameters))
+  network.on('resize', () => {
+    if (!canvas.touched) fit(canvas)
+  })
+}
+
+/** @param {Canvas} canvas */
+function touch(canvas) {
+  canvas.touched = true
+  hideCard(canvas)
+}
+
+/** @param {Canvas} canvas @param {ClickParameters} parameters */
+function onDragEnd(canvas, { nodes: [id] }) {
+  const node = canvas.state.byId.get(id)
+  if (node && canvas.state.picture.bent) move(canvas, node)
+}
+
+/**
+ * Show the whole picture.
+ *
+ * @param {Canvas} canvas
+ */
+export function fit(canvas) {
+  const { network, ui, state } = canvas
+  if (!network) return
+  const { left, top, width, height } = extentOf(state.picture)
+  const room = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height)
+  if (!(room > 0)) return // out of sight, as on its way out of the page; a resize comes again
+  canvas.touched = false
+  const position = { x: left + width / 2, y: top + height / 2 }
+  network.moveTo({ position, scale: Math.min(room, LARGEST_SCALE), animation: false })
+}
+
+/** @param {Canvas} canvas @param {number} factor */
+export function zoom(canvas, factor) {
+  const { network } = canvas
+  if (!network) return
+  touch(canvas)
+  network.moveTo({ scale: network.getScale() * factor, animation: SMOOTHLY })
+}
+
+/**
+ * The part of the picture that the person moved to; null where the whole of it is shown.
+ *
+ * @param {Canvas} canvas
+ * @returns {Viewport | null}
+ */
+export function viewportOf({ network, touched }) {
+  if (!network || !touched) return null
+  return { scale: network.getScale(), position: network.getViewPosition() }
+}
+
+/** @param {Canvas} canvas */
+export function surfaceOf({ ui }) {
+  return ui.net.querySelector('canvas')
+}

@@ -1,0 +1,113 @@
+// @ts-check
+// What a state looks like: what is drawn below the nodes, the nodes, and what is drawn above them.
+
+/** @import { Canvas, Edge, GraphNode, Look, State, Surface } from './types' */
+
+import { contextOf, el, saveAs } from './dom.js'
+import { drawBackdrop, extentOf } from './draw_backdrop.js'
+import { drawEdge, drawGhosts, drawPath } from './draw_edges.js'
+import { drawNode, drawNodeLabel } from './draw_nodes.js'
+import { focusedEdges, isShown, marksOf, shownNodes } from './state.js'
+import { pictureAsSvg } from './svg.js'
+import { themeOf } from './theme.js'
+
+const LARGEST_TEXT = 1.7
+const KEEP_ADDRESS = 60_000 // milliseconds until a saved file's address is given back
+
+/**
+ * How to paint now: text grows where the whole graph is small.
+ *
+ * @param {Canvas} canvas
+ * @returns {Look}
+ */
+export function lookOf({ state, network }) {
+  const big = network ? Math.min(LARGEST_TEXT, Math.max(1, 1 / network.getScale())) : 1
+  return { theme: themeOf(state.dark), dark: state.dark, big }
+}
+
+/** @param {Canvas} canvas @param {Surface} ctx */
+export function paintBelow(canvas, ctx) {
+  const { state } = canvas
+  const { picture } = state
+  const look = lookOf(canvas)
+  drawBackdrop(ctx, picture, look)
+  drawGhosts(ctx, state.visible, picture.bent, look)
+  const { edges, alpha } = colouredEdges(state)
+  for (const edge of edges) drawEdge(ctx, edge, { bent: picture.bent, dark: state.dark, alpha })
+  if (state.edge) drawPath(ctx, [state.edge.from, state.edge.to], picture, look)
+  if (state.way) drawPath(ctx, state.way, picture, look)
+}
+
+/**
+ * The edges to colour: the selected node's, or between tiles the strong ones.
+ *
+ * @param {State} state
+ * @returns {{edges: Edge[], alpha: number}}
+ */
+export function colouredEdges(state) {
+  if (state.selected !== null) return { edges: focusedEdges(state), alpha: 0.9 }
+  if (!state.picture.bent || state.way) return { edges: [], alpha: 1 }
+  const least = state.view === 'pinned' ? 0.01 : 0.04
+  return { edges: state.visible.filter((edge) => Math.abs(edge.share) > least), alpha: 0.55 }
+}
+
+/** @param {Canvas} canvas @param {Surface} ctx @param {GraphNode} node */
+export function paintNode(canvas, ctx, node) {
+  const { state } = canvas
+  if (isShown(state, node)) drawNode(ctx, node, marksOf(state, node), lookOf(canvas))
+}
+
+/** @param {Canvas} canvas @param {Surface} ctx */
+export function paintAbove(canvas, ctx) {
+  const { state } = canvas
+  const { columns } = state.picture
+  const look = lookOf(canvas)
+  for (const node of shownNodes(state)) {
+    if (isNamed(state, node)) drawNodeLabel(ctx, node, columns[columns.length - 1].end, look)
+  }
+}
+
+/** @param {State} state @param {GraphNode} node */
+function isNamed(state, node) {
+  if (node.members.length) return false // a tile bears its name
+  return node.kind === 'logit' || state.pinned.has(node.id) || node.id === state.selected
+}
+
+// --- files ---------------------------------------------------------------------------------------
+
+/**
+ * Save what is seen.
+ *
+ * @param {Canvas} canvas
+ * @param {HTMLCanvasElement} source
+ */
+export function savePng({ state }, source) {
+  const shot = el('canvas')
+  shot.width = source.width
+  shot.height = source.height
+  const ctx = contextOf(shot)
+  ctx.fillStyle = themeOf(state.dark).paper // the canvas itself is see-through
+  ctx.fillRect(0, 0, shot.width, shot.height)
+  ctx.drawImage(source, 0, 0)
+  saveAs('circuitscope.png', shot.toDataURL('image/png'))
+}
+
+/**
+ * Save the whole picture, sharp at every size.
+ *
+ * @param {Canvas} canvas
+ */
+export function saveSvg(canvas) {
+  const { state } = canvas
+  /** @param {Surface} ctx */
+  const paint = (ctx) => {
+    paintBelow(canvas, ctx)
+    for (const node of state.picture.nodes) paintNode(canvas, ctx, node)
+    paintAbove(canvas, ctx)
+  }
+  const page = { paper: themeOf(state.dark).paper, title: state.data.prompt }
+  const text = pictureAsSvg(paint, extentOf(state.picture), page)
+  const address = URL.createObjectURL(new Blob([text], { type: 'image/svg+xml' }))
+  saveAs('circuitscope.svg', address)
+  setTimeout(() => URL.revokeObjectURL(address), KEEP_ADDRESS)
+}

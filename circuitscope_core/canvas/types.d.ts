@@ -1,0 +1,347 @@
+/** The values that the canvas works with. `view/model.py` writes the data. */
+
+export type Kind = 'token' | 'feature' | 'error' | 'logit' | 'group'
+export type View = 'full' | 'groups' | 'pinned'
+export type LinkType = 'both' | 'input' | 'output'
+/** Measured and predicted change of a node, as shares of its activation. */
+export type Change = [measured: number, predicted: number]
+
+export interface Point {
+  x: number
+  y: number
+}
+
+export interface GraphNode extends Point {
+  id: string
+  kind: Kind
+  label: string
+  detail: string
+  layer: number
+  position: number
+  influence: number
+  activation: number | null
+  percentile: number | null
+  probability: number | null
+  dropped: number
+  error_share: number
+  card: string | null
+  members: string[]
+  side?: '' | 'a' | 'b' | 'both'
+  side_facts?: [name: string, value: string][]
+}
+
+/** Numbers of the source and the target in the list of nodes, weight, share. */
+export type RawEdge = [source: number, target: number, weight: number, share: number]
+
+export interface Band {
+  start: number
+  end: number
+  label: string
+}
+
+export interface RawPicture {
+  nodes: GraphNode[]
+  edges: RawEdge[]
+  n_edges_left_out: number
+  rows: Band[]
+  columns: Band[]
+}
+
+export interface Edge {
+  from: GraphNode
+  to: GraphNode
+  weight: number
+  share: number
+}
+
+/** A picture whose edges hold their nodes. Dragging moves the nodes of a bent one. */
+export interface Picture extends RawPicture {
+  links: Edge[]
+  /** Edges are curves and nodes are tiles. */
+  bent: boolean
+}
+
+export interface Example {
+  kind: 'top' | 'middle' | 'low'
+  source: string
+  tokens: string[]
+  heat: [token: number, activation: number][]
+  peak: number
+}
+
+export interface Partner {
+  card: string
+  layer: number
+  label: string
+  twera: number
+}
+
+export interface Card {
+  title: string
+  label: string
+  by_hand: boolean
+  frequency: number
+  max_activation: number
+  histogram: number[]
+  promoted: string[]
+  suppressed: string[]
+  examples: Example[]
+  inputs: Partner[]
+  outputs: Partner[]
+}
+
+export interface Fact {
+  name: string
+  value: string
+  meaning: string
+}
+
+export interface GraphPath {
+  nodes: string[]
+  strength: number
+  text: string
+}
+
+export interface GraphData {
+  prompt: string
+  full: RawPicture
+  groups: RawPicture | null
+  cards: Record<string, Card>
+  paths: GraphPath[]
+  facts: Fact[]
+  compared?: boolean
+}
+
+export interface Filter {
+  errors: boolean
+  /** Features that fire on a larger share of tokens are hidden. */
+  density: number
+}
+
+/** What an edit by hand will select and open, once the page has sent the edited graph. */
+export interface Awaited {
+  view: View
+  selected: string | null
+}
+
+/** Everything that decides what is shown. Reducers return a new one and change none. */
+export interface State {
+  data: GraphData
+  /** The data as it came, to tell whether it is new. */
+  text: string
+  /** The number of the opening that was applied last; null before the first. */
+  serial: number | undefined | null
+  labels: Map<string, string>
+  changes: Map<string, Change>
+  canUndo: boolean
+  dark: boolean
+
+  view: View
+  selected: string | null
+  hovered: string | null
+  pinned: Set<string>
+  /** Nodes chosen for a supernode; null unless nodes are being chosen. */
+  chosen: Set<string> | null
+  awaited: Awaited | null
+  edge: Edge | null
+  /** Number of the path of the overview that is shown. */
+  path: number | null
+  way: GraphNode[] | null
+  linkType: LinkType
+  filter: Filter
+  words: string
+  /** Where tiles were dragged to, by `placeName`. */
+  places: Map<string, Point>
+
+  picture: Picture
+  byId: Map<string, GraphNode>
+  /** What stands for a node in the picture: itself or its supernode. */
+  homes: Map<string, GraphNode>
+  visible: Edge[]
+  /** Signed share of the link with the selected node. */
+  links: Map<string, number>
+  /** Nodes that the search found; null without a search. */
+  matches: Set<string> | null
+}
+
+/** What the page wants selected, pinned and shown. */
+export interface Opening {
+  serial?: number
+  selected?: string | null
+  pinned?: string[]
+  places?: [name: string, x: number, y: number][]
+  view?: View
+}
+
+export type Action =
+  | { type: 'theme'; dark: boolean }
+  | { type: 'changes'; changes: Map<string, Change> }
+  | { type: 'undoable'; canUndo: boolean }
+  | { type: 'receive'; text: string; data: GraphData; opening: Opening }
+  | { type: 'open'; view: View }
+  | { type: 'select'; id: string | null }
+  | { type: 'hover'; id: string | null }
+  | { type: 'pin'; id: string }
+  | { type: 'explain'; edge: Edge }
+  | { type: 'path'; number: number | null }
+  | { type: 'way'; way: GraphNode[] | null }
+  | { type: 'search'; words: string }
+  | { type: 'filter'; change: Partial<Filter> }
+  | { type: 'linkType'; linkType: LinkType }
+  | { type: 'move'; name: string; place: Point }
+  | { type: 'grouping'; on: boolean }
+  | { type: 'choose'; id: string }
+  | { type: 'group'; members: string[] }
+
+/** What the canvas tells the page. */
+export type CanvasEvent = { event: string; [field: string]: unknown }
+
+export interface Options {
+  /** When the wheel zooms: always, or after a click. */
+  wheel: 'always' | 'focus'
+  themeButton?: boolean
+  /** The page answers questions about edges. */
+  explain?: boolean
+  /** The page answers edits of supernodes and labels. */
+  edit?: boolean
+  /** Takes the last few events, the latest last. */
+  emit?: (events: CanvasEvent[]) => void
+}
+
+/** What the page passes at each update. */
+export interface Arguments {
+  text: string
+  dark: boolean
+  height?: number
+  opening?: Opening
+  canUndo?: boolean
+  changes?: Record<string, Change>
+}
+
+export interface Viewport {
+  scale: number
+  position: Point
+}
+
+/** The elements around the drawing area. */
+export interface Ui {
+  root: HTMLElement
+  box: HTMLElement
+  bar: HTMLElement
+  main: HTMLElement
+  net: HTMLElement
+  empty: HTMLElement
+  card: HTMLElement
+  panel: HTMLElement
+  legend: HTMLElement
+  live: HTMLElement
+}
+
+export interface Toolbar {
+  views: HTMLElement
+  viewButtons: Record<View, HTMLButtonElement>
+  found: HTMLElement
+  filter: HTMLDetailsElement
+  hidden: HTMLElement
+  tour: HTMLButtonElement
+  /** Absent where the page does not answer edits. */
+  editing: { group: HTMLButtonElement; make: HTMLButtonElement; undo: HTMLButtonElement } | null
+}
+
+/** One mounted canvas: what its functions are passed. */
+export interface Canvas {
+  ui: Ui
+  toolbar: Toolbar
+  options: Options
+  state: State
+  /** Replaces the state by what an action makes of it, and draws what that changes. */
+  dispatch: (action: Action, viewport?: Viewport | null) => void
+  network: import('./vis').Network | null
+  /** The person zoomed or moved the view, which then no longer follows the frame's size. */
+  touched: boolean
+  /** The last few events that went to the page. */
+  recent: CanvasEvent[]
+  click: (parameters: import('./vis').ClickParameters) => void
+  startTour: () => void
+}
+
+export interface Theme {
+  paper: string
+  band: string
+  edge_band: string
+  hairline: string
+  ink: string
+  text: string
+  dim: string
+  ghost: string
+  focus: string
+  accent: string
+  tile: string
+  tile_line: string
+}
+
+/** How things are painted: colours, and how much text grows to stay readable. */
+export interface Look {
+  theme: Theme
+  dark: boolean
+  big: number
+}
+
+/** What sets a node off from the others. */
+export interface Marks {
+  /** Signed share of its link with the selected node. */
+  link: number | null
+  faint: boolean
+  focused: boolean
+  hovered: boolean
+  pinned: boolean
+  /** The hovered feature at another token. */
+  twin: boolean
+  chosen: boolean
+  change: Change | null
+}
+
+/** What painting needs: a canvas's context, or the one that writes SVG. */
+export type Surface = Pick<
+  CanvasRenderingContext2D,
+  | 'arc'
+  | 'beginPath'
+  | 'bezierCurveTo'
+  | 'closePath'
+  | 'fill'
+  | 'fillRect'
+  | 'fillStyle'
+  | 'fillText'
+  | 'font'
+  | 'globalAlpha'
+  | 'lineJoin'
+  | 'lineTo'
+  | 'lineWidth'
+  | 'measureText'
+  | 'moveTo'
+  | 'rect'
+  | 'restore'
+  | 'rotate'
+  | 'roundRect'
+  | 'save'
+  | 'setLineDash'
+  | 'stroke'
+  | 'strokeStyle'
+  | 'strokeText'
+  | 'textAlign'
+  | 'textBaseline'
+  | 'translate'
+>
+
+/** A component of a page, as its host sees it. */
+export interface Part<Data> {
+  /** Draws anew and returns the height that is needed. */
+  update(data: Data, dark: boolean): number
+  destroy(): void
+}
+
+export type MakePart<Data> = (
+  root: HTMLElement,
+  data: Data,
+  emit: (events: CanvasEvent[]) => void,
+) => Part<Data>

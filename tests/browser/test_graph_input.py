@@ -1,0 +1,45 @@
+"""Pointer and keyboard on the graph in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_graph import features, open_graph, point_of
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_feature_on_an_edge_of_the_selected_node_is_clicked_and_not_the_edge(url, page):
+    frame = open_graph(page, url)
+    selected = frame.locator(".cs-panel")
+    output = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
+    names = features(frame)
+    assert len(names) > 5
+    for name in names:
+        page.mouse.click(*point_of(frame, output))
+        expect(selected).to_have_attribute("data-of", output)
+        page.mouse.click(*point_of(frame, name))
+        expect(selected).to_have_attribute("data-of", name)
+    page.mouse.click(*point_of(frame, output))
+    page.keyboard.down("Control")
+    for name in names:
+        page.mouse.click(*point_of(frame, name))
+    page.keyboard.up("Control")
+    assert set(frame.evaluate("CircuitScope.view.pinned()")) == set(names)
+    page.mouse.move(*point_of(frame, names[0]))
+    expect(frame.locator(".cs-card-link")).to_have_text(re.compile(r"of the link with “D”$"))
+
+
+def test_keys_travel_select_pin_and_clear(url, page):
+    frame = open_graph(page, url)
+    frame.locator(".cs").focus()
+    page.keyboard.press("ArrowUp")
+    expect(frame.locator(".cs-live")).to_contain_text("output")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(frame.locator(".cs-panel")).to_contain_text("Outputs (")
+    page.keyboard.press("p")
+    expect(frame.locator(".cs-live")).to_contain_text("pinned")
+    page.keyboard.press("Escape")
+    expect(frame.locator(".cs-panel")).to_contain_text("Strongest paths")
