@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
 from circuitscope_core.launch import backend
@@ -18,8 +17,9 @@ from circuitscope_core.training import (
     TrainingFailed,
     WorkersNews,
 )
-from pages.ui.training_form import Sizes, make_config, minutes
-from pages.ui.training_view import curve, seconds_left, view_phases
+from pages.ui.train.form import Sizes, make_config, minutes
+from pages.ui.train.progress import curve, seconds_left, view_phases
+from tests.app.opening import open_page
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (
@@ -35,14 +35,8 @@ EVENTS = (
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     return tmp_path
-
-
-def open_page():
-    at = AppTest.from_file(ROOT / "pages/train.py", default_timeout=60).run()
-    assert not at.exception
-    return at
 
 
 def begin_run(models, *last):
@@ -55,7 +49,7 @@ def begin_run(models, *last):
 
 
 def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models):
-    at = open_page()
+    at = open_page("train")
     shown = {metric.label: metric.value for metric in at.metric}
     parameters = f"{cs.ModelConfig().count_parameters():,}"
     assert shown["Model parameters"] == parameters
@@ -71,9 +65,9 @@ def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
     def fail(_):
         raise cs.TrainingError("The training's speed could not be measured: <b>no memory</b>")
 
-    monkeypatch.setattr("pages.ui.training_form.measure_speed_apart", fail)
+    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", fail)
     st.cache_data.clear()
-    at = open_page()
+    at = open_page("train")
     assert {m.label: m.value for m in at.metric}["Time on this machine"] == "unknown"
     assert "no memory" in at.warning[0].value
     assert not at.button(key="train_start").disabled
@@ -81,7 +75,7 @@ def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
 
 @pytest.mark.usefixtures("models")
 def test_a_column_is_asked_for_where_there_are_columns():
-    at = open_page()
+    at = open_page("train")
     assert "train_column" not in {item.key for item in at.text_input}
     at.radio(key="train_source").set_value("path").run()
     assert at.text_input(key="train_column").value == "text"
@@ -89,7 +83,7 @@ def test_a_column_is_asked_for_where_there_are_columns():
 
 @pytest.mark.usefixtures("models")
 def test_a_stage_says_what_it_needs_and_cannot_be_started():
-    at = open_page()
+    at = open_page("train")
     at.radio(key="train_source").set_value("stage").run()
     assert "come with a Snowflake connection" in at.info[0].value
     assert at.button(key="train_start").disabled
@@ -97,7 +91,7 @@ def test_a_stage_says_what_it_needs_and_cannot_be_started():
 
 @pytest.mark.usefixtures("models")
 def test_a_path_is_needed_before_the_start():
-    at = open_page()
+    at = open_page("train")
     at.radio(key="train_source").set_value("path").run()
     assert at.button(key="train_start").disabled
     at.text_input(key="train_path").set_value("/nowhere/x.parquet").run()
@@ -107,7 +101,7 @@ def test_a_path_is_needed_before_the_start():
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("name", ["../x", "a b", ""])
 def test_a_wrong_name_is_refused_where_it_is_typed(name):
-    at = open_page()
+    at = open_page("train")
     at.text_input(key="train_name").set_value(name).run()
     assert "is no model name" in at.error[0].value
     assert at.button(key="train_start").disabled
@@ -123,7 +117,7 @@ def test_a_wrong_name_is_refused_where_it_is_typed(name):
 )
 def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, shown):
     folder = begin_run(models, last)
-    at = open_page()
+    at = open_page("train")
     said = [*(item.value for item in at.warning), *(item.value for item in at.error)]
     assert any(shown in text for text in said)
     assert at.button(key="train_resume")
@@ -136,16 +130,16 @@ def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, s
 def started(models, monkeypatch):
     assert not list(models.iterdir())
     requests = []
-    monkeypatch.setattr("pages.ui.training_run.start_training", requests.append)
+    monkeypatch.setattr("pages.ui.train.run.start_training", requests.append)
     return requests
 
 
 def choose_where(kind):
-    return open_page().radio(key="train_where").set_value(kind).run()
+    return open_page("train").radio(key="train_where").set_value(kind).run()
 
 
 def test_a_training_runs_where_it_was_asked_to(started):
-    open_page().button(key="train_start").click().run()
+    open_page("train").button(key="train_start").click().run()
     at = choose_where("procs")
     at.number_input(key="train_where_processes").set_value(3).run()
     at.button(key="train_start").click().run()
@@ -183,7 +177,7 @@ def test_what_a_place_still_needs_is_said_and_keeps_it_from_starting(monkeypatch
 def test_news_of_lost_workers_is_seen(models):
     lost = WorkersNews("restarted", "Process 2 was lost. <b>All go on.</b>")
     begin_run(models, lost, WorkersNews("started", "2 processes share each batch."), lost)
-    at = open_page()
+    at = open_page("train")
     shown = " ".join(item.value for item in at.warning)
     assert "Process 2 was lost" in shown
     assert "<b>" not in shown.replace("\\<b", "")

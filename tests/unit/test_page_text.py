@@ -4,7 +4,7 @@ import re
 
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.text import plain
+from pages.ui.shared.text import plain
 
 
 def test_markdown_from_outside_is_shown_as_it_is():
@@ -20,7 +20,7 @@ def test_a_hostile_model_name_in_the_address_becomes_no_picture():
     def show():
         import streamlit as st
 
-        from pages.ui.text import plain
+        from pages.ui.shared.text import plain
 
         st.warning(plain("There is no model “![x](http://evil/a.png)” here."))
 

@@ -1,0 +1,120 @@
+"""Interventions as the Graph page needs them, computed once for all visitors."""
+
+from dataclasses import dataclass
+
+from circuitscope_core.errors import GraphError
+from circuitscope_core.interventions import (
+    CleanPass,
+    Continuation,
+    Mode,
+    continue_prompt,
+    run_clean,
+)
+from circuitscope_core.view import (
+    Experiment,
+    Handle,
+    NodeChange,
+    Sweep,
+    changes_of,
+    node_changes,
+    run_experiment,
+    sweep,
+)
+from pages.ui.shared.models import load_model
+from pages.ui.shared.state import Step
+from pages.ui.shared.tracing import Shown, members_of, recent_views
+
+STRENGTHS = tuple(step / 2 for step in range(-4, 9))
+"""Of a sweep: from twice the opposite to four times as strong."""
+CONTINUED_TOKENS = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an intervention does."""
+
+    experiment: Experiment
+    changes: dict[str, NodeChange]
+    """By the id of a node or a supernode of the picture."""
+
+
+def handles_of(shown: Shown, steps: tuple[Step, ...]) -> tuple[Handle, ...]:
+    """Return what steps stand for in the graph; nodes that are not there any more are left out."""
+    found = []
+    for step in steps:
+        nodes = tuple(dict.fromkeys(n for name in step.nodes for n in nodes_of(shown, name)))
+        if nodes:
+            found.append(Handle(nodes, step.how, step.strength))
+    return tuple(found)
+
+
+def nodes_of(shown: Shown, name: str) -> tuple[int, ...]:
+    """Return the graph's nodes behind a name, features that pruning dropped included."""
+    found = members_of(shown, name)
+    parts = name.split("_")
+    if found or len(parts) != 3 or not all(part.isdigit() for part in parts):
+        return found
+    layer, feature, position = map(int, parts)
+    try:
+        return (shown.pruned.graph.index_of_feature(layer, position, feature),)
+    except GraphError:
+        return ()
+
+
+def clean_pass(shown: Shown) -> CleanPass:
+    """Return the prompt's pass as it is."""
+    tracing, token_ids = shown.tracing, shown.pruned.graph.token_ids.tolist()
+    bundle = load_model(tracing.model)
+    return recent_views().get(
+        ("clean", tracing.model, tracing.prompt), lambda: run_clean(bundle, token_ids)
+    )
+
+
+def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome:
+    """Return what an intervention does.
+
+    Raises:
+        GraphError: If a node is changed twice, or cannot be changed in this way.
+    """
+    graph = shown.pruned.graph
+
+    def compute() -> Outcome:
+        experiment = run_experiment(graph, clean_pass(shown), handles, mode)
+        pictures = (shown.view.full, shown.view.groups or shown.view.full)
+        names = {node.id for picture in pictures for node in picture.nodes}
+        members = {name: members_of(shown, name) for name in sorted(names)}
+        return Outcome(experiment, node_changes(experiment, graph, members))
+
+    return recent_views().get(("try", shown.tracing, shown.view.digest, handles, mode), compute)
+
+
+def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
+    """Return how the output changes with the strength of the last change."""
+    graph = shown.pruned.graph
+    *others, last = handles
+    how = "scale" if last.how == "ablate" else last.how
+    strengths = STRENGTHS
+    if how == "set":
+        most = max(1.0, abs(last.strength), float(graph.activations[list(last.nodes)].max()))
+        strengths = tuple(most * strength for strength in STRENGTHS)
+
+    def compute() -> Sweep:
+        swept = (*others, Handle(last.nodes, how, 0.0))
+        return sweep(graph, clean_pass(shown), swept, strengths, mode)
+
+    return recent_views().get(("sweep", shown.tracing, handles, mode), compute)
+
+
+def continuation_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Continuation:
+    """Return how the text goes on with the changes in force."""
+    graph = shown.pruned.graph
+
+    def compute() -> Continuation:
+        changes = changes_of(graph, handles)
+        tokens = graph.token_ids.tolist()
+        n_tokens = CONTINUED_TOKENS
+        return continue_prompt(
+            load_model(shown.tracing.model), tokens, changes, n_tokens=n_tokens, mode=mode
+        )
+
+    return recent_views().get(("go on", shown.tracing, handles, mode), compute)

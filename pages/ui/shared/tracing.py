@@ -1,0 +1,265 @@
+"""Graphs as the pages need them, computed once for all visitors."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
+from circuitscope_core.view import (
+    AblationRow,
+    GraphView,
+    HeadExplanation,
+    LinkExplanation,
+    NextToken,
+    SimilarFeature,
+    Trial,
+    ablate,
+    explain_head,
+    explain_link,
+    feature_rows,
+    layout_graph,
+    next_tokens,
+    node_indices,
+    similar_features,
+    try_feature,
+)
+from pages.ui.shared.groups import to_supernodes
+from pages.ui.shared.models import ModelKey, load_model, model_key
+from pages.ui.shared.notes import cards_of
+from pages.ui.shared.state import State, attribution_of, targets_of
+
+Value = TypeVar("Value")
+OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """What decides a graph."""
+
+    model: ModelKey
+    prompt: str
+    targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
+    config: cs.AttributionConfig
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A graph as it is looked at."""
+
+    tracing: Tracing
+    pruned: cs.PrunedGraph
+    scores: cs.GraphScores
+    supernodes: cs.Supernodes
+    view: GraphView
+    text: str
+    """The view's JSON."""
+
+
+class Recent:
+    """The values used last. They are shared and frozen, so nothing is copied.
+
+    Streamlit's own cache cannot be used here: a computation that reports its steps to a page
+    would have them replayed into a page that is gone.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._max_entries = max_entries
+        self._lock = Lock()
+
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return the value of a key, computed where it is not at hand."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                found: Value = self._values[key]
+                return found
+        value = compute()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._max_entries:
+                self._values.popitem(last=False)
+        return value
+
+
+@st.cache_resource
+def recent_graphs() -> Recent:
+    return Recent(max_entries=8)
+
+
+@st.cache_resource
+def recent_views() -> Recent:
+    return Recent(max_entries=16)
+
+
+def tracing_of(state: State) -> Tracing:
+    """Return what the state asks to trace."""
+    key = model_key(state.model)
+    targets = targets_of(state, load_model(key).tokenizer)
+    return Tracing(key, state.prompt, targets, attribution_of(state))
+
+
+def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
+    """Build a prompt's graph, or return it where it was built before."""
+
+    def build() -> cs.AttributionGraph:
+        bundle = load_model(tracing.model)
+        parts = (tracing.config, tracing.targets)
+        for item in cs.attribution_steps(bundle, tracing.prompt, *parts):
+            if isinstance(item, cs.AttributionGraph):
+                return item
+            if on_step:
+                on_step(item)
+        raise AssertionError("the last step is the graph")
+
+    return recent_graphs().get(tracing, build)
+
+
+def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown:
+    """Prune, group and lay out a prompt's graph."""
+
+    def tell(step: str) -> None:
+        if on_step:
+            on_step(cs.AttributionProgress(step))
+
+    graph = trace(tracing, on_step)
+    own = state.grouping.groups
+    grouping = (state.similarity, state.likeness) if own is None else own
+    cards = cards_of(tracing.model)
+    settings = (state.node_threshold, state.edge_threshold, grouping, cards.labels)
+
+    def build() -> Shown:
+        bundle = load_model(tracing.model)
+        tell("Sum the influence over all paths and prune")
+        pruned = cs.prune_graph(graph, state.node_threshold, state.edge_threshold)
+        tell("Group similar features")
+        if own is None:
+            groups = cs.cluster_features(
+                pruned, bundle.transcoder, state.similarity, likeness=state.likeness
+            )
+        else:
+            groups = to_supernodes(pruned, own)
+        parts = (bundle.tokenizer, cards, groups, bundle.global_weights)
+        view = layout_graph(pruned, *parts)
+        return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
+
+    return recent_views().get((tracing, settings), build)
+
+
+def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
+    """Return the files on offer: name to contents and media type."""
+    slug = slugify(shown.pruned.graph.prompt)
+
+    def build() -> dict[str, tuple[str, str]]:
+        cards = cards_of(shown.tracing.model)
+        graph = shown.pruned.graph
+        data = graph_to_json(graph, shown.pruned, supernodes=shown.supernodes, cards=cards)
+        return {
+            f"{slug}.html": (render_view(shown.view), "text/html"),
+            f"{slug}.json": (json.dumps(data), "application/json"),
+            f"{slug}.graphml": (graphml_text(shown.pruned, cards), "application/xml"),
+        }
+
+    return recent_views().get(("files", shown.tracing, shown.view.digest), build)
+
+
+def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
+    """Return what happens without the selected feature or supernode; nothing for other nodes."""
+    graph = shown.pruned.graph
+    nodes = tuple(node for node in members_of(shown, selected) if node < graph.n_features)
+
+    def compute() -> tuple[AblationRow, ...]:
+        return ablate(load_model(shown.tracing.model), graph, nodes)
+
+    return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def scores_of_pinned(shown: Shown, pinned: tuple[str, ...]) -> cs.GraphScores:
+    """Return the scores of the graph with all features that are not pinned counted as errors."""
+    graph = shown.pruned.graph
+    nodes = node_indices(shown.pruned, pinned)
+    key = ("pinned", shown.tracing, nodes)
+    return recent_views().get(key, lambda: cs.graph_scores(graph, nodes))
+
+
+def name_feature(shown: Shown, selected: str) -> str:
+    """Return layer, token and number of the selected feature; nothing for other nodes."""
+    graph = shown.pruned.graph
+    nodes = members_of(shown, selected) if selected else ()
+    if len(nodes) != 1 or nodes[0] >= graph.n_features:
+        return ""
+    return ".".join(map(str, graph.features[nodes[0]].tolist()))
+
+
+def members_of(shown: Shown, name: str) -> tuple[int, ...]:
+    """Return the graph's nodes behind a node or a supernode of the picture."""
+    groups = shown.view.groups.nodes if shown.view.groups else ()
+    members = next((node.members for node in groups if node.id == name and node.members), (name,))
+    return node_indices(shown.pruned, members)
+
+
+def look_inside(shown: Shown, edge: tuple[str, ...]) -> LinkExplanation | None:
+    """Return which heads carried an edge of the picture; None where it is not there any more."""
+    if len(edge) != 2:
+        return None
+    sources, targets = (members_of(shown, name) for name in edge)
+    if not sources or not targets:
+        return None
+    key = ("edge", shown.tracing, sources, targets)
+    return recent_views().get(key, lambda: explain_link(shown.pruned.graph, sources, targets))
+
+
+def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> HeadExplanation:
+    """Return why a head attends from an edge's target to its source."""
+    graph = shown.pruned.graph
+    key, query = (int(graph.node_positions[members_of(shown, name)[0]]) for name in edge)
+    cards = cards_of(shown.tracing.model)
+
+    def compute() -> HeadExplanation:
+        return explain_head(graph, head, query, key, cards)
+
+    return recent_views().get(("head", shown.tracing, head, query, key), compute)
+
+
+def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
+    """Return the active features, the most influential first; empty columns are left out.
+
+    Args:
+        shown: The graph.
+        every: Also those that pruning dropped.
+        selected: A node whose direct effects on and from each feature are wanted.
+    """
+    partners = members_of(shown, selected) if selected else ()
+    rows = feature_rows(
+        shown.pruned,
+        cards_of(shown.tracing.model),
+        every=every,
+        partner=partners[0] if len(partners) == 1 else None,
+    )
+    return pd.DataFrame([vars(row) for row in rows]).dropna(axis="columns", how="all")
+
+
+def similar_to(shown: Shown, layer: int, feature: int) -> tuple[SimilarFeature, ...]:
+    """Return the features that write most like one."""
+    cards = cards_of(shown.tracing.model)
+    transcoder = load_model(shown.tracing.model).transcoder
+    key = ("similar", shown.tracing.model, layer, feature, cards.labels)
+    return recent_views().get(key, lambda: similar_features(transcoder, cards, layer, feature))
+
+
+def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
+    """Return what a feature does on a text of the visitor's."""
+    return try_feature(load_model(shown.tracing.model).replacement, layer, feature, text)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def predict(key: ModelKey, prompt: str) -> tuple[NextToken, ...]:
+    """Return the most likely next tokens."""
+    return next_tokens(load_model(key).replacement, prompt)

@@ -1,0 +1,79 @@
+"""Models in a Snowflake stage: fetch one into the app, keep one there."""
+
+from typing import Any
+
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.bundle import list_bundles
+from circuitscope_core.launch import check_name
+from circuitscope_core.stages import open_store
+from pages.ui.shared import models
+from pages.ui.shared.errors import draw_error
+from pages.ui.shared.snowflake import current_session
+from pages.ui.shared.text import plain
+
+PLACE = "@CIRCUITSCOPE.APP.MODELS"
+
+
+def draw_stage_models() -> None:
+    """Draw what the stage holds, where there is a connection."""
+    session = current_session()
+    if session is None:
+        return
+    st.subheader("Models in Snowflake")
+    st.caption(
+        "What is trained here lies in the app's own folder. A copy in a stage outlives it, and "
+        "other apps and notebooks can fetch it."
+    )
+    place = st.text_input("Stage for models", PLACE, key="train_models_place").strip()
+    try:
+        there = read_bundles(session, place)
+    except cs.CircuitScopeError as error:
+        draw_error(error)
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        offer_fetching(session, place, there)
+    with right:
+        offer_keeping(session, place)
+
+
+def offer_fetching(session: Any, place: str, there: tuple[str, ...]) -> None:
+    """Let the visitor copy a model from the stage into the app."""
+    if not there:
+        st.caption("The stage holds no model yet.")
+        return
+    name = st.selectbox("In the stage", there, key="train_fetch")
+    if st.button("Fetch into this app", key="train_fetch_start", icon=":material/download:"):
+        own = name.rpartition("/")[2]
+        with st.spinner("Fetching the model …"):
+            carry(session, f"{place}/{name}", own, said=f"“{own}” is in this app's models.")
+
+
+def offer_keeping(session: Any, place: str) -> None:
+    """Let the visitor copy one of the app's models into the stage."""
+    name = st.selectbox("In this app", models.list_models(), key="train_keep")
+    if name and st.button("Keep in the stage", key="train_keep_start", icon=":material/upload:"):
+        with st.spinner("Writing to the stage …"):
+            carry(session, name, f"{place}/{name}", said=f"“{name}” is in {place}.")
+        read_bundles.clear()
+
+
+def carry(session: Any, source: str, target: str, said: str) -> None:
+    """Copy a model between the app and a stage, and say how it went."""
+    try:
+        places = [
+            end if end.startswith("@") else models.MODELS / check_name(end)
+            for end in (source, target)
+        ]
+        cs.copy_bundle(*places, session=session)
+    except cs.CircuitScopeError as error:
+        draw_error(error)
+    else:
+        st.success(plain(said))
+
+
+@st.cache_data(ttl=60, show_spinner="Looking into the stage …")
+def read_bundles(_session: Any, place: str) -> tuple[str, ...]:
+    return list_bundles(open_store(place, session=_session))
