@@ -32,6 +32,7 @@ pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
+		--overwrite \
 		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made

@@ -10,6 +10,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.shared.snowflake import begin_attempt
+from pages.ui.train.stage_models import read_bundles
 from tests.app.opening import open_page
 from tests.snowflake.settings import write_settings
 from tests.snowflake.stage_server import stage_server
@@ -133,6 +134,7 @@ def models(connected, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "models" / "demo", folder / "demo")
     monkeypatch.setattr("pages.ui.shared.models.MODELS", folder)
     connected.account.make_stage("CIRCUITSCOPE", "APP", "MODELS")
+    read_bundles.clear()  # what another test's stage held
     return folder
 
 
@@ -152,6 +154,21 @@ def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models
     at.button(key="train_fetch_start").click().run()
     assert (models / "demo" / "bundle.json").read_bytes() == before
     assert cs.load_bundle(models / "demo").metadata.name == "demo"
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_copy_of_a_model_never_replaces_another_one(models):
+    open_connected("train").button(key="train_keep_start").click().run()
+    at = open_connected("train")
+    for way in ("fetch", "keep"):
+        field = at.text_input(key=f"train_{way}_name_demo-2")
+        assert field.value == "demo-2"
+        field.set_value("demo").run()
+        assert at.button(key=f"train_{way}_start").disabled
+    assert "would replace it" in said(at)
+    at.text_input(key="train_fetch_name_demo-2").set_value("demo-2").run()
+    at.button(key="train_fetch_start").click().run()
+    assert cs.load_bundle(models / "demo-2").metadata.name == "demo"
 
 
 def test_a_model_that_breaks_off_on_its_way_leaves_nothing_behind(connected, models):

@@ -126,6 +126,42 @@ def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, s
     assert at.button(key="train_start")
 
 
+def make_model(models, name):
+    (models / name).mkdir()
+    (models / name / "bundle.json").write_text("{}")
+
+
+def test_a_name_that_a_model_has_cannot_be_trained_and_the_next_free_one_is_offered(models):
+    make_model(models, "mine")
+    make_model(models, "demo")
+    at = open_page("train")
+    assert at.text_input(key="train_name").value == "mine-2"
+    assert not at.button(key="train_start").disabled
+    for name in ("mine", "demo"):
+        at.text_input(key="train_name").set_value(name).run()
+        assert any("already" in error.value and "-2" in error.value for error in at.error)
+        assert at.button(key="train_start").disabled
+
+
+def test_a_training_of_the_demo_that_was_begun_elsewhere_does_not_replace_it_from_here(models):
+    make_model(models, "demo")
+    (begin_run(models, TrainingCancelled()).path).rename(models / ".runs" / "demo")
+    at = open_page("train")
+    at.button(key="train_resume").click().run()
+    assert "comes with the app" in at.error[0].value
+    assert not (models / ".runs" / "demo" / "process.json").exists()
+
+
+def test_what_was_begun_and_cannot_be_read_is_not_resumed(models):
+    folder = begin_run(models, TrainingCancelled())
+    (folder.path / "request.json").write_text("{")
+    at = open_page("train")
+    assert "Discard it" in at.error[0].value
+    assert at.button(key="train_resume").disabled
+    at.button(key="train_discard").click().run()
+    assert not folder.path.exists()
+
+
 @pytest.fixture
 def started(models, monkeypatch):
     assert not list(models.iterdir())

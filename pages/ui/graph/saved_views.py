@@ -6,7 +6,7 @@ import circuitscope_core as cs
 from circuitscope_core.notes import Address
 from pages.ui.shared.address import address_of
 from pages.ui.shared.errors import draw_error
-from pages.ui.shared.notes import read_notes, write_notes
+from pages.ui.shared.notes import has_older_notes, notes_file, read_notes, write_notes
 from pages.ui.shared.session import get_state, open_address
 from pages.ui.shared.text import plain
 
@@ -36,6 +36,18 @@ def draw_views(model: str) -> None:
                 on_click=drop,
                 args=(model, name),
             )
+
+
+def draw_older_notes(model: str) -> None:
+    """Say where the notes on an older model of the same name are."""
+    if has_older_notes(model):
+        st.info(
+            plain(
+                f"Labels and views of an earlier model “{model}” are not shown: its features were "
+                f"others. They stay in {notes_file(model).name}, and move aside once you write "
+                "new ones."
+            )
+        )
 
 
 def open_view(model: str, address: Address) -> None:

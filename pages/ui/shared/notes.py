@@ -1,27 +1,37 @@
-"""What the visitors of this app wrote down about a model, in a file beside the models."""
+"""Labels and views that the visitors of this app gave a model, in a file beside the models."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import circuitscope_core as cs
-from circuitscope_core.notes import Notes, load_notes, update_notes
-from pages.ui.shared.models import MODELS, ModelKey, load_model
+from circuitscope_core.notes import Notes, bundle_hash, load_notes, update_notes
+from pages.ui.shared import models
+from pages.ui.shared.models import ModelKey, load_model
 
 FOLDER = ".notes"
 
 
 def notes_file(model: str) -> Path:
     """Return the file of a model's notes; the model's name was checked when it was chosen."""
-    return MODELS / FOLDER / f"{model}.json"
+    return models.MODELS / FOLDER / f"{model}.json"
 
 
 def read_notes(model: str) -> Notes:
-    """Return a model's notes.
+    """Return a model's notes, without those on an older model of the same name.
 
     Raises:
         NotesError: If the file is damaged.
     """
-    return load_notes(notes_file(model))
+    return load_notes(notes_file(model), bundle_hash(models.MODELS / model))
+
+
+def has_older_notes(model: str) -> bool:
+    """Tell whether the notes of that name are about an older model, and therefore not shown.
+
+    Raises:
+        NotesError: If the file is damaged.
+    """
+    return not load_notes(notes_file(model)).are_about(bundle_hash(models.MODELS / model))
 
 
 def write_notes(model: str, change: Callable[[Notes], Notes]) -> None:
@@ -30,7 +40,7 @@ def write_notes(model: str, change: Callable[[Notes], Notes]) -> None:
     Raises:
         NotesError: If the file is damaged or cannot be written.
     """
-    update_notes(notes_file(model), change)
+    update_notes(notes_file(model), change, bundle_hash(models.MODELS / model))
 
 
 def cards_of(key: ModelKey) -> cs.FeatureCards:

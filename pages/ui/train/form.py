@@ -7,6 +7,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
+from circuitscope_core.pipeline import free_name
 from circuitscope_core.training import TrainingSpeed
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.text import plain
@@ -74,20 +75,37 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
             key="train_excerpts",
             help="Cards quote text on which a feature fires. The text travels with the model.",
         )
-    name = st.text_input("Name of the model", "mine", key="train_name", max_chars=64)
+    name = ask_for_name(models)
     with right:
         st.subheader("Where it runs")
         where = ask_where(name)
     try:
-        check_name(name)
         config = make_config(sizes, column, share / 100, excerpts)
     except cs.CircuitScopeError as error:
         draw_error(error)
         return None
     show_estimate(config)
-    if source is None or where is None:
+    if source is None or where is None or not name:
         return None
     return TrainingRequest(config, (source,), models, name, where.backend, where.store)
+
+
+def ask_for_name(models: Path) -> str:
+    """Return the name of the model to be; empty, with the reason shown, if it cannot have it."""
+    st.session_state.setdefault("train_name", free_name(models, "mine"))
+    name = st.text_input("Name of the model", key="train_name", max_chars=64)
+    try:
+        check_name(name)
+    except cs.TrainingError as error:
+        draw_error(error)
+        return ""
+    free = free_name(models, name)
+    if name != free:
+        st.error(
+            plain(f"There is a model “{name}” already. Another name, such as “{free}”, keeps both.")
+        )
+        return ""
+    return name
 
 
 def ask_for_source(models: Path) -> str | None:

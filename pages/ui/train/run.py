@@ -5,9 +5,6 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.launch import (
     TrainingRequest,
-    begun_backend,
-    begun_config,
-    begun_sources,
     cancel_training,
     start_training,
     training_state,
@@ -25,6 +22,7 @@ def draw_begun_training(name: str) -> None:
     """Draw a training and what can be done with it."""
     folder = RunFolder.for_bundle(models.MODELS / name)
     state = training_state(folder)
+    request = read_request(folder)
     live = state.status == "running"
     st.subheader(f"“{plain(name)}” is {'being trained' if live else 'not finished'}")
     if state.status == "failed":
@@ -34,8 +32,10 @@ def draw_begun_training(name: str) -> None:
     one, two, _ = st.columns([1, 1, 4])
     if live and one.button("Cancel", key="train_cancel", help="A checkpoint is saved first."):
         cancel_training(folder)
-    if not live and one.button("Resume", type="primary", key="train_resume"):
-        start(resumed(folder, name))
+    if not live and one.button(
+        "Resume", type="primary", key="train_resume", disabled=request is None
+    ):
+        start(request)
     if not live and two.button("Discard", key="train_discard"):
         folder.discard()
         st.rerun()
@@ -46,18 +46,18 @@ def draw_begun_training(name: str) -> None:
         if live and now.status != "running":  # it has ended: the rest of the page changes too
             st.session_state["train_ended"] = name
             st.rerun()
-        draw_training(now, begun_config(folder))
+        draw_training(now, request.config if request else None)
 
     watch()
 
 
-def resumed(folder: RunFolder, name: str) -> TrainingRequest | None:
-    """Return the training that was begun, to go on with it where and as it was."""
-    config = begun_config(folder)
-    if config is None:
+def read_request(folder: RunFolder) -> TrainingRequest | None:
+    """Return what was begun, to go on with it where and as it was; say so if it is lost."""
+    try:
+        return TrainingRequest.load(folder)
+    except cs.TrainingError as error:
+        draw_error(error)
         return None
-    what = (config, begun_sources(folder), models.MODELS, name)
-    return TrainingRequest(*what, *begun_backend(folder))
 
 
 def offer_training() -> None:
@@ -76,6 +76,11 @@ def start(request: TrainingRequest | None) -> None:
     if request is None:
         return
     try:
+        if request.name == models.DEMO and (request.out / models.RECORD).is_file():
+            raise cs.TrainingError(
+                "The model “demo” comes with the app, which does not replace it. Choose another "
+                "name; on the command line, --overwrite replaces it on purpose."
+            )
         start_training(request)
     except cs.CircuitScopeError as error:
         draw_error(error)

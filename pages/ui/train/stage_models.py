@@ -7,6 +7,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.bundle import list_bundles
 from circuitscope_core.launch import check_name
+from circuitscope_core.pipeline import numbered
 from circuitscope_core.stages import open_store
 from pages.ui.shared import models
 from pages.ui.shared.errors import draw_error
@@ -36,7 +37,7 @@ def draw_stage_models() -> None:
     with left:
         offer_fetching(session, place, there)
     with right:
-        offer_keeping(session, place)
+        offer_keeping(session, place, there)
 
 
 def offer_fetching(session: Any, place: str, there: tuple[str, ...]) -> None:
@@ -45,19 +46,40 @@ def offer_fetching(session: Any, place: str, there: tuple[str, ...]) -> None:
         st.caption("The stage holds no model yet.")
         return
     name = st.selectbox("In the stage", there, key="train_fetch")
-    if st.button("Fetch into this app", key="train_fetch_start", icon=":material/download:"):
-        own = name.rpartition("/")[2]
+    taken = tuple(path.name for path in models.MODELS.glob("*"))
+    own = ask_for_name("Name in this app", name.rpartition("/")[2], taken, key="train_fetch_name")
+    if st.button(
+        "Fetch into this app",
+        key="train_fetch_start",
+        icon=":material/download:",
+        disabled=not own,
+    ):
         with st.spinner("Fetching the model …"):
             carry(session, f"{place}/{name}", own, said=f"“{own}” is in this app's models.")
 
 
-def offer_keeping(session: Any, place: str) -> None:
+def offer_keeping(session: Any, place: str, there: tuple[str, ...]) -> None:
     """Let the visitor copy one of the app's models into the stage."""
     name = st.selectbox("In this app", models.list_models(), key="train_keep")
-    if name and st.button("Keep in the stage", key="train_keep_start", icon=":material/upload:"):
+    if not name:
+        return
+    its = ask_for_name("Name in the stage", name, there, key="train_keep_name")
+    if st.button(
+        "Keep in the stage", key="train_keep_start", icon=":material/upload:", disabled=not its
+    ):
         with st.spinner("Writing to the stage …"):
-            carry(session, name, f"{place}/{name}", said=f"“{name}” is in {place}.")
+            carry(session, name, f"{place}/{its}", said=f"“{its}” is in {place}.")
         read_bundles.clear()
+
+
+def ask_for_name(label: str, wanted: str, taken: tuple[str, ...], key: str) -> str:
+    """Ask what a copy is to be called; empty, with the reason shown, if a model has the name."""
+    free = next(name for name in numbered(wanted) if name not in taken)
+    name = st.text_input(label, free, key=f"{key}_{free}", max_chars=64).strip()
+    if name in taken:
+        st.error(plain(f"There is a model “{name}” already; a copy would replace it."))
+        return ""
+    return name
 
 
 def carry(session: Any, source: str, target: str, said: str) -> None:
