@@ -18,6 +18,7 @@ from circuitscope_core.export.html import (
     render_html,
     render_view,
 )
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.export.svg import PictureName, export_svg, render_svg
 from circuitscope_core.view import GraphPath, strongest_paths
 
@@ -27,6 +28,7 @@ __all__ = [
     "STYLE_SHEET",
     "VIS_NETWORK",
     "GraphPath",
+    "Opening",
     "PictureName",
     "export_graph",
     "export_graphml",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.pruning import PrunedGraph
@@ -16,7 +17,8 @@ from circuitscope_core.view.text import card_of, group_label, node_id
 
 SCHEMA_VERSION = 1
 GENERATOR = {"name": "CircuitScope", "version": "1.0"}
-DEFAULT_SCAN = "circuitscope"
+SCAN = "circuitscope"
+"""Name under which a viewer looks for the feature cards."""
 FEATURE_TYPES = {
     NodeKind.FEATURE: "cross layer transcoder",
     NodeKind.ERROR: "mlp reconstruction error",
@@ -66,7 +68,7 @@ def graph_to_json(
     supernodes: Supernodes | None = None,
     cards: FeatureCards | None = None,
     slug: str | None = None,
-    scan: str = DEFAULT_SCAN,
+    opening: Opening | None = None,
 ) -> dict[str, Any]:
     """Return a pruned graph as JSON-able data, equal for equal inputs.
 
@@ -76,13 +78,13 @@ def graph_to_json(
         supernodes: Groups to open the graph with.
         cards: Give the features their labels.
         slug: Name within a viewer; made from the prompt where None.
-        scan: Where a viewer finds the feature cards.
+        opening: What a viewer opens with; made from the strongest path and the groups where None.
     """
     kept = pruned.node_mask.nonzero()[:, 0].tolist()
     ids = {index: node_id(graph, index) for index in kept}
     return {
-        "metadata": _metadata(graph, pruned, slugify(slug or graph.prompt), scan),
-        "qParams": _start_view(pruned, supernodes, cards),
+        "metadata": _metadata(graph, pruned, slugify(slug or graph.prompt)),
+        "qParams": {**_start_view(pruned, supernodes, cards), **_chosen(opening, ids)},
         "nodes": [_node(pruned, index, cards) for index in kept],
         "links": _links(pruned, ids),
     }
@@ -97,12 +99,12 @@ def viewer_text(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "‹", visible)
 
 
-def _metadata(graph: AttributionGraph, pruned: PrunedGraph, slug: str, scan: str) -> dict[str, Any]:
+def _metadata(graph: AttributionGraph, pruned: PrunedGraph, slug: str) -> dict[str, Any]:
     config = pruned.config
     probability = float(graph.logit_probabilities.sum())
     return {
         "slug": slug,
-        "scan": scan,
+        "scan": SCAN,
         "transcoder_list": [],
         "prompt_tokens": [viewer_text(text) for text in graph.token_texts],
         "prompt": graph.prompt,
@@ -144,6 +146,16 @@ def _start_view(
         "clickedId": node_id(graph, graph.logit_nodes.start),
         "sg_pos": "",
     }
+
+
+def _chosen(opening: Opening | None, ids: dict[int, str]) -> dict[str, Any]:
+    """Return the parts of a viewer's start that a person chose."""
+    if opening is None:
+        return {}
+    written = set(ids.values())
+    pinned = [name for name in opening.pinned if name in written]
+    chosen: dict[str, Any] = {"pinnedIds": pinned} if pinned else {}
+    return {**chosen, "clickedId": opening.selected} if opening.selected in written else chosen
 
 
 def _node(pruned: PrunedGraph, index: int, cards: FeatureCards | None) -> dict[str, Any]:

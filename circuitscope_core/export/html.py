@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export.files import write_text
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.pruning import PrunedGraph
@@ -34,6 +36,14 @@ CANVAS_SCRIPTS = (
 """In the order in which they must run, after vis-network."""
 STYLE_SHEET = "graph.css"
 VIS_NETWORK = "vis-network.min.js"
+OPEN = """
+CircuitScope.view.update({
+  text: document.getElementById('graph-data').textContent,
+  opening: JSON.parse(document.getElementById('graph-opening').textContent),
+  dark: matchMedia('(prefers-color-scheme: dark)').matches,
+})
+"""
+"""Runs after the page's own start, which opens the graph with nothing chosen."""
 
 
 @runtime_checkable
@@ -106,20 +116,28 @@ def export_view(view: GraphView, path: str | Path) -> Path:
     return write_text(Path(path), render_view(view))
 
 
-def render_view(view: GraphView) -> str:
+def render_view(view: GraphView, opening: Opening | None = None) -> str:
     """Return the page of a laid-out graph.
 
     A content security policy lets exactly these scripts and this style run, and nothing load.
+
+    Args:
+        view: The graph.
+        opening: What is chosen in it when it opens; nothing where None.
     """
     sources = [find_vis_network(), *(CANVAS_FOLDER / name for name in CANVAS_SCRIPTS)]
     scripts = [_read(path) for path in [*sources, CANVAS_FOLDER / "standalone.js"]]
+    if opening:
+        scripts.append(OPEN)
     style = _read(CANVAS_FOLDER / STYLE_SHEET)
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}"
     )
     body = "\n".join(f"<script>{script}</script>" for script in scripts)
-    data = f'<script type="application/json" id="graph-data">{embed_json(view)}</script>'
+    data = _embed("graph-data", view.to_text())
+    if opening:
+        data += _embed("graph-opening", json.dumps(opening.to_json()))
     title = html.escape(view.prompt.encode("utf-8", "replace").decode())
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -130,12 +148,11 @@ def render_view(view: GraphView) -> str:
     )
 
 
-def embed_json(view: GraphView) -> str:
-    """Return a view's JSON without any character that could end or open markup."""
-    text = view.to_text()
+def _embed(name: str, text: str) -> str:
+    """Return JSON as an element, without any character that could end or open markup."""
     for character in "<>&":  # JSON itself already writes U+2028 and U+2029 as escapes
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def _read(path: Path) -> str:

@@ -158,8 +158,10 @@ def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models
 
 @pytest.mark.usefixtures("connected")
 def test_a_copy_of_a_model_never_replaces_another_one(models):
-    open_connected("train").button(key="train_keep_start").click().run()
     at = open_connected("train")
+    at.text_input(key="train_models_place").set_value("@CIRCUITSCOPE.APP.MODELS/copies").run()
+    at.button(key="train_keep_start").click().run()
+    at.run()
     for way in ("fetch", "keep"):
         field = at.text_input(key=f"train_{way}_name_demo-2")
         assert field.value == "demo-2"

@@ -22,6 +22,7 @@ from circuitscope_core.export import (
     CANVAS_SCRIPTS,
     STYLE_SHEET,
     VIS_NETWORK,
+    Opening,
     find_vis_network,
 )
 from pages.ui.shared.state import State
@@ -127,18 +128,17 @@ def draw_graph(
     arguments = {
         "text": text,
         "height": HEIGHT,
-        "opening": {
-            "serial": opening.serial,
-            "selected": opening.selected,
-            "pinned": list(opening.pinned),
-            "places": [list(place) for place in opening.places],
-            "view": opening.view,
-        },
+        "opening": opening_of(opening).to_json(opening.serial),
         "canUndo": bool(opening.grouping.past),
         "answers": answers,
         "changes": dict(changes or {}),
     }
     return draw_part(GRAPH, key, arguments)
+
+
+def opening_of(state: State) -> Opening:
+    """Return what is chosen in the canvas."""
+    return Opening(state.selected, state.pinned, state.places, state.view)
 
 
 def draw_tokens(

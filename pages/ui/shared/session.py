@@ -1,7 +1,7 @@
 """The visitor's choices, kept in the session and in the address."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.state import STATE_DEFAULTS, State
 
 KEY = "circuitscope"
+LATEST = "circuitscope_latest"
 WIDGETS = (
     "sidebar_model",
     "prompt_text",
@@ -43,7 +44,23 @@ def get_state() -> State:
 def change_state(**changes: Any) -> State:
     """Replace some of the session's choices."""
     st.session_state[KEY] = state = replace(get_state(), **changes)
+    if LATEST in st.session_state:
+        st.session_state[LATEST].state = state
     return state
+
+
+@dataclass
+class Latest:
+    """The session's state for code that runs outside of the page's script, as downloads do."""
+
+    state: State
+
+
+def latest() -> Latest:
+    """Return the session's own holder of its present state."""
+    holder: Latest = st.session_state.setdefault(LATEST, Latest(get_state()))
+    holder.state = get_state()
+    return holder
 
 
 def leave_graph(**changes: Any) -> State:

@@ -1,6 +1,5 @@
 """Graphs as the pages need them, computed once for all visitors."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.export import graph_to_json, graphml_text, render_view, slugify
 from circuitscope_core.view import (
     AblationRow,
     GraphView,
@@ -151,23 +149,6 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         return Shown(tracing, pruned, cs.graph_scores(graph), groups, view, view.to_text())
 
     return recent_views().get((tracing, settings), build)
-
-
-def downloads(shown: Shown) -> dict[str, tuple[str, str]]:
-    """Return the files on offer: name to contents and media type."""
-    slug = slugify(shown.pruned.graph.prompt)
-
-    def build() -> dict[str, tuple[str, str]]:
-        cards = cards_of(shown.tracing.model)
-        graph = shown.pruned.graph
-        data = graph_to_json(graph, shown.pruned, supernodes=shown.supernodes, cards=cards)
-        return {
-            f"{slug}.html": (render_view(shown.view), "text/html"),
-            f"{slug}.json": (json.dumps(data), "application/json"),
-            f"{slug}.graphml": (graphml_text(shown.pruned, cards), "application/xml"),
-        }
-
-    return recent_views().get(("files", shown.tracing, shown.view.digest), build)
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
