@@ -4,10 +4,13 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app test test-oldest check bench demo pictures train-demo clean
+.PHONY: app dev test test-oldest check bench demo pictures train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
+
+dev: $(VENV)/app.installed  ## start the app so that a change of its source is seen at once
+	$(RUN) -m streamlit run app.py --server.fileWatcherType=auto --server.runOnSave=true
 
 test: $(VENV)/test.installed  ## install and run every check
 	$(MAKE) --no-print-directory check

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.ui.debug.diagnosis import ask_for_failure, draw_diagnosis
+from pages.ui.debug.diagnosis import draw_diagnosis
+from pages.ui.debug.failures import ask_for_failure
 from pages.ui.shared.models import model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state

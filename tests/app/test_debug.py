@@ -58,6 +58,27 @@ def test_a_prompt_of_ones_own_that_is_right_leaves_nothing_to_do():
     assert metrics(at)["It should say"] == "“K”"
 
 
+def test_a_letter_of_several_bytes_is_what_should_come_by_its_first_byte():
+    at = open_app("debug")
+    at.segmented_control(key="debug_way").set_value("A prompt of your own").run()
+    at.text_area(key="debug_prompt").set_value("The National Digital Analytics Group (N").run()
+    at.text_input(key="debug_wanted").set_value("é").run()
+    assert not at.error
+    assert "is 2 tokens" in at.info[0].value
+    assert metrics(at)["It should say"] == "“\\\\xc3”"
+    contrast = [button for button in at.button if button.key == "debug_contrast"]
+    assert all(button.disabled for button in contrast)
+
+
+def test_of_several_tokens_the_page_says_which_one_it_takes():
+    at = open_app("debug")
+    at.segmented_control(key="debug_way").set_value("A prompt of your own").run()
+    at.text_area(key="debug_prompt").set_value("The National Digital Analytics Group (N").run()
+    at.text_input(key="debug_wanted").set_value("Kx").run()
+    assert "“Kx” is 2 tokens" in at.info[0].value
+    assert metrics(at)["It should say"] == "“K”"
+
+
 def test_the_graphs_truth_is_measured_on_the_home_page():
     at = open_app()
     at.button(key="home_trust_measure").click().run()

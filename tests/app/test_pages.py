@@ -1,5 +1,6 @@
 """Every page alone, every page from the app, and what goes wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_the_gallery_shows_every_skill_and_opens_its_graph():
     assert not at.exception
     assert at.title[0].value == "Graph"
     assert at.session_state["circuitscope"].prompt == exam("plurals", 1)[0].prompt
+
+
+def test_the_gallery_shows_a_skill_that_was_added(monkeypatch):
+    added = replace(SKILLS["counting"], name="counting again", look_for="The last number.")
+    for name in list(SKILLS)[2:]:
+        monkeypatch.delitem(SKILLS, name)
+    monkeypatch.setitem(SKILLS, added.name, added)
+    monkeypatch.setitem(SKILLS, "counting", replace(added, name="counting"))
+    at = open_page("gallery")
+    assert [title.value.lower() for title in at.subheader] == list(SKILLS)
+    assert len(SKILLS) % 3
 
 
 def test_a_lower_threshold_keeps_fewer_nodes():

@@ -1,90 +1,24 @@
-"""The Debug page's parts: a failure to choose, what pushed it, what turns it."""
+"""One failure of the model taken apart: what pushed it, what turns it."""
 
 import streamlit as st
 
-from circuitscope_core.evals.debugging import (
-    MOST_FEATURES,
-    Diagnosis,
-    Failure,
-    diagnose,
-    find_failures,
-)
+from circuitscope_core.evals.debugging import MOST_FEATURES, Diagnosis, diagnose
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.view import node_id, node_label
 from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
-from pages.ui.shared.session import change_state, get_state, go_to_graph, leave_graph
+from pages.ui.shared.session import get_state, go_to_graph, leave_graph
 from pages.ui.shared.state import Step
 from pages.ui.shared.tables import draw_table, number
 from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import recent_graphs
 
-WAYS = ("A failure in the exam", "A prompt of your own")
-QUESTIONS = 100
-"""Of each skill, of which the wrong answers are offered."""
 MOST_PUSHES = 12
 MOST_EXAMPLES = 3
 
 
-def ask_for_failure() -> tuple[str, str] | None:
-    """Return a prompt and the token that should follow; None while there is none."""
-    way = st.segmented_control("Look into", WAYS, default=WAYS[0], key="debug_way")
-    if way == WAYS[1]:
-        return ask_for_prompt()
-    key = model_key(get_state().model)
-    found = {name: failures_of(key, name) for name in SKILLS}
-    wrong = {name: failures for name, failures in found.items() if failures}
-    if not wrong:
-        st.success(f"Of {QUESTIONS} questions of each skill this model answers all rightly.")
-        return None
-    left, right = st.columns([1, 2.4])
-    skill = left.selectbox(
-        "Skill",
-        list(wrong),
-        format_func=lambda name: f"{name.capitalize()}: {len(wrong[name])} of {QUESTIONS} wrong",
-        key="debug_skill",
-    )
-    tokenizer = load_model(key).tokenizer
-    number = right.selectbox(
-        "Question",
-        range(len(wrong[skill])),
-        format_func=lambda index: describe_failure(wrong[skill][index], tokenizer),
-        key=f"debug_question_{skill}",
-    )
-    failure = wrong[skill][number]
-    return failure.prompt, tokenizer.token_text(failure.wanted)
-
-
-def describe_failure(failure: Failure, tokenizer: Tokenizer) -> str:
-    """Return a failure as one line."""
-    said, wanted = (tokenizer.token_text(token) for token in (failure.said, failure.wanted))
-    return f"…{failure.prompt[-50:]}  said “{said}”, should say “{wanted}”".replace("\n", "⏎")
-
-
-def ask_for_prompt() -> tuple[str, str] | None:
-    """Ask for a prompt and what should have followed."""
-    state = get_state()
-    left, right = st.columns([3, 1])
-    prompt = left.text_area("Prompt", state.prompt, key="debug_prompt", height=90)
-    wanted = right.text_input("It should go on with", key="debug_wanted", max_chars=40)
-    if not prompt or not wanted:
-        st.info("Type the prompt, and the token that should have followed it.")
-        return None
-    change_state(prompt=prompt)
-    first = load_model(model_key(state.model)).tokenizer
-    return prompt, first.token_text(first.encode(wanted)[0])
-
-
-@st.cache_data(max_entries=64, show_spinner="Asking the model …")
-def failures_of(key: ModelKey, skill: str) -> tuple[Failure, ...]:
-    """Return the exam questions of a skill that a model gets wrong."""
-    return find_failures(load_model(key).replacement, exam(skill, QUESTIONS))
-
-
-def draw_diagnosis(prompt: str, wanted: str) -> None:
+def draw_diagnosis(prompt: str, wanted_id: int) -> None:
     """Draw one failure, taken apart.
 
     Raises:
@@ -94,9 +28,9 @@ def draw_diagnosis(prompt: str, wanted: str) -> None:
     bundle = load_model(key)
     with st.spinner("Taking every feature away in turn …"):
         found = recent_graphs().get(
-            ("debug", key, prompt, wanted), lambda: diagnose(bundle, prompt, wanted)
+            ("debug", key, prompt, wanted_id), lambda: diagnose(bundle, prompt, wanted_id)
         )
-    said = bundle.tokenizer.token_text(found.said)
+    said, wanted = (bundle.tokenizer.token_text(token) for token in (found.said, wanted_id))
     st.code(prompt, language=None, wrap_lines=True)
     one, two, three = st.columns(3)
     one.metric("It says", f"“{plain(said)}”")
@@ -124,12 +58,20 @@ def draw_flip(key: ModelKey, found: Diagnosis, prompt: str, said: str, wanted: s
     for node in found.flip.nodes:
         draw_culprit(key, found, node, pushes[node].measured)
     names = tuple(node_id(found.graph, node) for node in found.flip.nodes)
+    tokens = ((said, found.said), (wanted, found.wanted))
     left, right, _ = st.columns([1.2, 1.2, 2])
     if left.button("Switch them off in the graph", key="debug_try", type="primary"):
         steps = tuple(Step((name,), "ablate") for name in names)
         leave_graph(prompt=prompt, target="automatic", steps=steps, pinned=names)
         go_to_graph()
-    if right.button("Graph of the difference", key="debug_contrast"):
+    tokenizer = load_model(key).tokenizer
+    named = all(list(tokenizer.encode(text)) == [token] for text, token in tokens)
+    if right.button(
+        "Graph of the difference",
+        key="debug_contrast",
+        disabled=not named,
+        help=None if named else "One of the two tokens is part of a character: no text names it.",
+    ):
         leave_graph(prompt=prompt, target="difference", tokens=said, minus=wanted, pinned=names)
         go_to_graph()
 

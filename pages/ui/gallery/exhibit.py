@@ -12,22 +12,6 @@ from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import Shown, show, tracing_of
 
 PER_ROW = 3
-LOOK_FOR = {
-    "acronyms": "The strongest input of the letter is the first letter of the word it stands for, "
-    "fetched by attention heads from far to the left.",
-    "copying": "The output looks back at the token that followed the same letters the first time.",
-    "brackets": "A feature that has seen the opening bracket raises the closing one of its kind.",
-    "counting": "The numbers before decide the next one: look for the last digit at both.",
-    "calendar": "The name of the day or month before it carries the answer; the list carries the "
-    "rest.",
-    "articles": "Whether it is “a” or “an” hangs on the letter that comes after it: the graph "
-    "shows which part of the prompt lets the model know.",
-    "plurals": "The ending follows from the last letters of the singular.",
-    "capitals": "The country's name must be read as a whole; small models often guess.",
-    "indirect objects": "The name that was said only once is the answer; the other one is held "
-    "down.",
-}
-"""One sentence for each skill."""
 
 
 def picture_of(shown: Shown) -> str:
@@ -59,10 +43,12 @@ def draw_exhibit(name: str) -> None:
         st.image(picture_of(shown), width="stretch")
         graph = shown.pruned.graph
         said, right = graph.logit_texts[0], question.answer[:1]
-        verdict = "right" if said == right else f"the right answer begins with “{plain(right)}”"
+        is_right = said == right
+        verdict = "right" if is_right else f"the right answer begins with “{plain(right)}”"
         probability = float(graph.logit_probabilities[0])
         st.markdown(f"The model says **“{plain(said)}”** ({probability:.0%}): {verdict}.")
-        st.markdown(LOOK_FOR[name])
+        if is_right:
+            st.markdown(SKILLS[name].look_for)
         mark = load_model(shown.tracing.model).metadata.metrics.get(f"exam.{name}.whole")
         if mark is not None:
             st.caption(f"Exam: {mark:.0%} of whole answers right.")
