@@ -18,6 +18,7 @@ ROOMS = [
     "stages",
     "tokenizer",
     "skills",
+    "glossary",
     "corpus",
     "transformer",
     "transcoder",

@@ -233,7 +233,7 @@ def test_phases_are_seen_as_their_last_events_tell():
 def test_after_a_resume_later_figures_replace_earlier_ones():
     frame = curve(EVENTS, "language model")
     assert frame.index.tolist() == [10, 20]
-    assert frame["Training loss"].tolist() == [7.0, 4.0]
+    assert frame["loss"].tolist() == [7.0, 4.0]
     assert curve(EVENTS, "transcoder").empty
 
 

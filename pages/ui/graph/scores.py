@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from circuitscope_core.glossary import FIGURES
 from pages.ui.shared.session import leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import Shown, scores_of_pinned
@@ -26,10 +27,12 @@ def draw_scores(shown: Shown) -> None:
     scores, pruned = shown.scores, shown.pruned
     graph = pruned.graph
     one, two, three, four = st.columns(4)
-    one.metric("Replacement score", f"{scores.replacement:.2f}")
-    one.caption("Share of the influence that starts at tokens rather than at errors.")
-    two.metric("Completeness score", f"{scores.completeness:.2f}")
-    two.caption("Share of a node's input that features and tokens explain, not errors.")
+    for place, figure, value in (
+        (one, FIGURES["replacement_score"], scores.replacement),
+        (two, FIGURES["completeness_score"], scores.completeness),
+    ):
+        place.metric(figure.name, figure.write(value))
+        place.caption(figure.meaning)
     three.metric("Nodes kept", f"{pruned.n_nodes:,}")
     features = f"{graph.n_active_features:,} features are active on the prompt"
     if graph.n_active_features > graph.n_features:
@@ -59,8 +62,11 @@ def draw_pinned_scores(shown: Shown, state: State) -> None:
         return
     scores = scores_of_pinned(shown, state.pinned)
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
-    left.metric("Replacement score, pinned", f"{scores.replacement:.2f}")
-    middle.metric("Completeness score, pinned", f"{scores.completeness:.2f}")
+    for place, figure, value in (
+        (left, FIGURES["replacement_score"], scores.replacement),
+        (middle, FIGURES["completeness_score"], scores.completeness),
+    ):
+        place.metric(f"{figure.name}, pinned", figure.write(value), help=figure.meaning)
     right.caption(
         f"Of the {len(state.pinned)} pinned nodes alone: features that are not pinned count as "
         "errors. Tokens always count as explained."

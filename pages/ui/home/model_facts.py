@@ -5,27 +5,13 @@ from collections.abc import Mapping
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.glossary import FIGURES
 from circuitscope_core.skills import SKILLS
 from pages.ui.shared.tables import draw_table, share
 from pages.ui.shared.text import plain
 
-METRICS = {
-    "bits_per_byte": ("Bits a byte", "{:.2f}", "How well the model predicts held-out text."),
-    "validation_loss": ("Held-out loss", "{:.2f}", "How well the model predicts held-out text."),
-    "replacement_agreement": (
-        "Replacement agreement",
-        "{:.0%}",
-        "Share of held-out tokens where the model with its MLPs replaced by features predicts "
-        "the same next token.",
-    ),
-    "normalized_mse": (
-        "Normalised MSE",
-        "{:.2f}",
-        "What the features leave unexplained of the MLP outputs; 0 is perfect.",
-    ),
-    "l0": ("L0", "{:.1f}", "Features active for one token, in one layer."),
-    "dead": ("Dead features", "{:.1%}", "Features that never fire on held-out text."),
-}
+SHOWN = ("validation_loss", "replacement_agreement", "normalized_mse", "l0", "dead")
+"""Figures of the glossary, in their order on the page."""
 
 
 def draw_model_facts(bundle: cs.Bundle) -> None:
@@ -39,12 +25,11 @@ def draw_model_facts(bundle: cs.Bundle) -> None:
         f"{transcoder.count_parameters():,} parameters."
     )
     metrics = bundle.metadata.metrics
-    known = [(name, entry) for name, entry in METRICS.items() if name in metrics]
+    known = [name for name in SHOWN if name in metrics]
     if known:
-        for place, (name, (title, form, meaning)) in zip(
-            st.columns(len(known)), known, strict=True
-        ):
-            place.metric(title, form.format(metrics[name]), help=meaning)
+        for place, name in zip(st.columns(len(known)), known, strict=True):
+            figure = FIGURES[name]
+            place.metric(figure.name, figure.write(metrics[name]), help=figure.meaning)
     draw_exam(metrics)
 
 

@@ -7,25 +7,27 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.glossary import FIGURES
 from circuitscope_core.skills import SKILLS
 from circuitscope_core.training import Event, Phase, Progress, event_from_json
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.models import list_models, load_model, model_key
 
-FIGURES = {
-    "validation_loss": ("Held-out loss, bits a token", "{:.3f}"),
-    "l0": ("L0", "{:.1f}"),
-    "normalized_mse": ("Normalised MSE", "{:.4f}"),
-    "dead": ("Dead features", "{:.1%}"),
-    "replacement_agreement": ("Replacement agreement", "{:.1%}"),
-    "ce_recovered": ("CE recovered", "{:.1%}"),
-    "kl_bits": ("KL of the replacement, bits", "{:.3f}"),
-    **{f"exam.{name}.whole": (f"Exam: {name}", "{:.0%}") for name in SKILLS},
-}
-CURVES: tuple[tuple[Phase, str, str], ...] = (
-    ("language model", "validation_loss", "Held-out loss, bits a token"),
-    ("transcoder", "normalized_mse", "Normalised MSE in training"),
-    ("transcoder", "l0", "L0 in training"),
+COMPARED = (
+    "validation_loss",
+    "l0",
+    "normalized_mse",
+    "dead",
+    "replacement_agreement",
+    "ce_recovered",
+    "kl_bits",
+    *(f"exam.{name}.whole" for name in SKILLS),
+)
+"""Figures of the glossary, in their order in the table."""
+CURVES: tuple[tuple[Phase, str], ...] = (
+    ("language model", "validation_loss"),
+    ("transcoder", "normalized_mse"),
+    ("transcoder", "l0"),
 )
 MOST = 4
 
@@ -57,9 +59,9 @@ def draw_comparison() -> None:
         right.info("The settings are the same.")
     else:
         right.dataframe(changed, width="stretch", key="compare_settings")
-    for place, (phase, metric, title) in zip(st.columns(len(CURVES)), CURVES, strict=True):
+    for place, (phase, metric) in zip(st.columns(len(CURVES)), CURVES, strict=True):
         frame = curves(bundles, phase, metric)
-        place.caption(title)
+        place.caption(f"{FIGURES[metric].name} in training")
         if frame.empty:
             place.info("Not recorded.")
         else:
@@ -73,8 +75,8 @@ def figures(bundles: Mapping[str, cs.Bundle]) -> pd.DataFrame:
         metrics, seconds = bundle.metadata.metrics, bundle.metadata.seconds
         column = {"Parameters": f"{bundle.model.config.count_parameters():,}"}
         column |= {
-            title: form.format(metrics[key]) if key in metrics else "–"
-            for key, (title, form) in FIGURES.items()
+            FIGURES[key].name: FIGURES[key].write(metrics[key]) if key in metrics else "–"
+            for key in COMPARED
         }
         column |= {f"Seconds: {phase}": f"{value:.0f}" for phase, value in seconds.items()}
         column["Seconds in all"] = f"{sum(seconds.values()):.0f}" if seconds else "–"

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitscope_core.config import TrainConfig
+from circuitscope_core.glossary import FIGURES
 from circuitscope_core.launch import TrainingState
 from circuitscope_core.training import (
     PHASES,
@@ -27,15 +28,11 @@ PHASE_TEXT = {
     "exam": "Ask what it has learned",
     "feature cards": "Look at every feature",
 }
-CURVES = {
-    "language model": {"loss": "Training loss", "validation_loss": "Held-out loss"},
-    "transcoder": {
-        "normalized_mse": "Normalised MSE",
-        "l0": "L0",
-        "dead": "Dead features",
-        "loss": "Loss",
-    },
+CURVES: dict[Phase, tuple[str, ...]] = {
+    "language model": ("loss", "validation_loss"),
+    "transcoder": ("normalized_mse", "l0", "dead", "loss"),
 }
+"""Figures of the glossary, in their order on the page."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +70,15 @@ def view_phases(events: tuple[Event, ...]) -> tuple[PhaseView, ...]:
 
 def curve(events: tuple[Event, ...], phase: Phase) -> pd.DataFrame:
     """Return a phase's figures by step; after a resume, later events replace earlier ones."""
-    names = CURVES[phase]
+    keys = CURVES[phase]
     rows = {
-        event.step: {names[key]: value for key, value in event.metrics.items() if key in names}
+        event.step: {key: value for key, value in event.metrics.items() if key in keys}
         for event in events
         if isinstance(event, Progress) and event.phase == phase
     }
     frame = pd.DataFrame.from_dict(rows, orient="index").sort_index()
     frame.index.name = "step"
-    return frame
+    return frame[[key for key in keys if key in frame]]
 
 
 def seconds_left(view: PhaseView, config: TrainConfig | None) -> float | None:
@@ -113,12 +110,12 @@ def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
             continue
         st.subheader(PHASE_TEXT[phase])
         draw_latest(frame)
-        names = [name for name in CURVES[phase].values() if name in frame]
+        named = frame.rename(columns={key: FIGURES[key].name for key in frame})
         if phase == "language model":
-            st.line_chart(frame[names], height=240, y_label="bits a token")
+            st.line_chart(named, height=240, y_label="bits a token")
             continue
-        for place, name in zip(st.columns(len(names)), names, strict=True):
-            place.line_chart(frame[[name]].dropna(), height=200)
+        for place, name in zip(st.columns(len(named.columns)), named, strict=True):
+            place.line_chart(named[[name]].dropna(), height=200)
 
 
 def draw_news(events: tuple[Event, ...]) -> None:
@@ -147,9 +144,7 @@ def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:
 
 def draw_latest(frame: pd.DataFrame) -> None:
     """Draw each figure's last value."""
-    for place, name in zip(st.columns(len(frame.columns)), frame.columns, strict=True):
-        values = frame[name].dropna()
+    for place, key in zip(st.columns(len(frame.columns)), frame.columns, strict=True):
+        figure, values = FIGURES[key], frame[key].dropna()
         if len(values):
-            share = name == "Dead features"
-            last = values.iloc[-1]
-            place.metric(name, f"{last:.1%}" if share else f"{last:.3g}")
+            place.metric(figure.name, figure.write(values.iloc[-1]), help=figure.meaning)
