@@ -4,13 +4,13 @@ import streamlit as st
 
 from pages.ui.home.faithfulness import draw_trust
 from pages.ui.home.model_facts import draw_model_facts
-from pages.ui.shared.menu import link_to
+from pages.ui.shared.menu import PageName, link_to
 from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state, go_to_graph, show_demo
 from pages.ui.shared.state import DEMO_PROMPT
 
-STEPS = (
+STEPS: tuple[tuple[str, PageName, str], ...] = (
     (
         "Train",
         "train",

@@ -142,21 +142,21 @@ def compare(state: State) -> SideBySide:
     thresholds = (state.node_threshold, state.edge_threshold)
 
     def build() -> SideBySide:
-        pruned = [cs.prune_graph(trace(tracing), *thresholds) for tracing in tracings]
+        one, other = (cs.prune_graph(trace(tracing), *thresholds) for tracing in tracings)
         same_features = tracings[0].model == tracings[1].model
-        found = cs.compare_graphs(*pruned, same_features=same_features)
-        names = [
+        found = cs.compare_graphs(one, other, same_features=same_features)
+        a, b = (
             Naming(load_model(tracing.model).tokenizer, own)
             for tracing, own in zip(tracings, cards, strict=True)
-        ]
+        )
         return SideBySide(
             is_same=found.is_same,
             same_features=same_features,
             node_counts=found.node_counts,
             edge_counts=found.edge_counts,
-            text=layout_comparison(found, *names).to_text(),
-            nodes=node_differences(found, *names, n=N_ROWS),
-            edges=edge_differences(found, *names, n=N_ROWS),
+            text=layout_comparison(found, a, b).to_text(),
+            nodes=node_differences(found, a, b, n=N_ROWS),
+            edges=edge_differences(found, a, b, n=N_ROWS),
         )
 
     labels = tuple(own.labels for own in cards)

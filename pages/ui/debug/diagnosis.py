@@ -10,7 +10,7 @@ from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.session import get_state, go_to_graph, leave_graph
 from pages.ui.shared.state import Step
-from pages.ui.shared.tables import draw_table, number
+from pages.ui.shared.tables import Columns, draw_table, number
 from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import recent_graphs
 
@@ -123,7 +123,7 @@ def draw_pushes(key: ModelKey, found: Diagnosis, said: str, wanted: str) -> None
             }
             for push in pushes
         ]
-        columns = {
+        columns: Columns = {
             "node": "Node",
             "where": "Where",
             "predicted": number("Edge", "%+.3f"),

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitscope_core.view import LinkPath
-from pages.ui.shared.tables import draw_table, number
+from pages.ui.shared.tables import Columns, draw_table, number
 from pages.ui.shared.tracing import Shown, look_at_head, look_inside
 
 MOST_PATHS = 10
@@ -40,7 +40,7 @@ def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:
         if len(found.paths) > 1:
             left, right = st.columns([3, 2], gap="medium")
             left.altair_chart(chart_of_paths(found.paths[:MOST_PATHS]), width="stretch")
-        columns = {
+        columns: Columns = {
             "text": "Way",
             "weight": number("Weight", "%+.4f"),
             "share": number("Share", "percent"),
@@ -58,7 +58,8 @@ def chart_of_paths(paths: Sequence[LinkPath]) -> alt.Chart:
     sign = alt.condition("datum.weight < 0", alt.value("#9970ab"), alt.value("#5aae61"))
     way = alt.Y("text:N", title=None, sort=None, axis=alt.Axis(labelLimit=220))
     bars = alt.Chart(frame).mark_bar().encode(x=weight, y=way, color=sign)
-    return bars.properties(height=60 + 26 * len(frame))
+    chart: alt.Chart = bars.properties(height=60 + 26 * len(frame))
+    return chart
 
 
 def draw_head(shown: Shown, edge: tuple[str, ...], heads: tuple[tuple[int, int], ...]) -> None:
@@ -73,7 +74,7 @@ def draw_head(shown: Shown, edge: tuple[str, ...], heads: tuple[tuple[int, int],
         f"score, {found.score:+.2f} before the softmax, is a sum over pairs of what the query and "
         f"the key were made of; the pairs not listed add {found.rest:+.2f}."
     )
-    columns = {
+    columns: Columns = {
         "query": "In the query (it attends)",
         "key": "In the key (it is attended to)",
         "weight": number("Adds to the score", "%+.3f"),

@@ -93,8 +93,12 @@ def draw_scatter(table: pd.DataFrame) -> None:
     """Draw any two figures of the features against each other."""
     known = [name for name in SCALARS if name in table]
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
-    x = left.selectbox("Across", known, known.index("activation"), SCALARS.get, key="graph_plot_x")
-    y = middle.selectbox("Up", known, known.index("influence"), SCALARS.get, key="graph_plot_y")
+    x = left.selectbox(
+        "Across", known, known.index("activation"), SCALARS.__getitem__, key="graph_plot_x"
+    )
+    y = middle.selectbox(
+        "Up", known, known.index("influence"), SCALARS.__getitem__, key="graph_plot_y"
+    )
     if x is None or y is None:
         return
     positive = bool((table[[x, y]] > 0).all(axis=None))

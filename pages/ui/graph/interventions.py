@@ -5,17 +5,17 @@ import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.interventions import Mode
+from circuitscope_core.interventions import How, Mode
 from circuitscope_core.view import Experiment, Handle, Sweep
 from pages.ui.graph.experiments import Outcome, continuation_of, handles_of, outcome_of, sweep_of
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.session import change_state, get_state
 from pages.ui.shared.state import MODES, State, Step
-from pages.ui.shared.tables import Column, draw_table, number, share
+from pages.ui.shared.tables import Column, Columns, draw_table, number, share
 from pages.ui.shared.tracing import Shown, members_of
 
-HOW_TEXT = {"ablate": "Switch off", "scale": "Scale", "set": "Set"}
-MODE_TEXT = {
+HOW_TEXT: dict[How, str] = {"ablate": "Switch off", "scale": "Scale", "set": "Set"}
+MODE_TEXT: dict[Mode, str] = {
     "direct": "nothing else",
     "constrained": "later layers",
     "iterative": "everything",
@@ -84,7 +84,7 @@ def ask_for_step(shown: Shown, state: State) -> None:
     name, how, strength, apply = st.columns([2.2, 2, 2, 1], vertical_alignment="bottom")
     name.text(f"Selected: {label_of(shown, state.selected)}")
     chosen = how.segmented_control(
-        "Do", list(HOW_TEXT), default="ablate", format_func=HOW_TEXT.get, key="graph_how"
+        "Do", list(HOW_TEXT), default="ablate", format_func=HOW_TEXT.__getitem__, key="graph_how"
     )
     value = 0.0
     if chosen == "scale":
@@ -127,7 +127,7 @@ def draw_steps(shown: Shown, state: State) -> None:
     mode.segmented_control(
         "What reacts",
         MODES,
-        format_func=MODE_TEXT.get,
+        format_func=MODE_TEXT.__getitem__,
         key="graph_mode",
         on_change=choose_mode,
         help=MODE_HELP,
@@ -214,7 +214,7 @@ def draw_changes(shown: Shown, outcome: Outcome) -> None:
         st.caption("No other feature changes.")
         return
     st.caption(f"The {min(MOST_CHANGES, len(moved))} nodes and supernodes that change most")
-    columns = {
+    columns: Columns = {
         "node": "Node",
         "where": "Where",
         "predicted": number("Change: predicted by the graph", "percent"),

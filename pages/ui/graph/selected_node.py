@@ -8,7 +8,7 @@ from pages.ui.shared.errors import draw_error
 from pages.ui.shared.models import load_model
 from pages.ui.shared.notes import cards_of, write_notes
 from pages.ui.shared.session import leave_graph
-from pages.ui.shared.tables import draw_table, number, words
+from pages.ui.shared.tables import Columns, draw_table, number, words
 from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import Shown, name_feature, similar_to, switch_off, try_on
 
@@ -64,7 +64,7 @@ def draw_ablation(shown: Shown, selected: str) -> None:
         "changes. The model, run without the feature and all else frozen, must agree; the "
         "probabilities let later layers react."
     )
-    columns = {
+    columns: Columns = {
         "token": "Output",
         "predicted": number("Logit change: predicted by the graph", "%+.4f"),
         "measured": number("measured in the model", "%+.4f"),
@@ -77,7 +77,7 @@ def draw_ablation(shown: Shown, selected: str) -> None:
 def draw_similar(shown: Shown, layer: int, feature: int) -> None:
     """Draw the features that write most like one."""
     st.caption("By the cosine of their decoder vectors, over the layers that both write to.")
-    columns = {
+    columns: Columns = {
         "similarity": number("Similarity", "%.3f"),
         "label": words("Label", "medium"),
         "layer": "Layer",

@@ -7,7 +7,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.glossary import FIGURES
 from circuitscope_core.skills import SKILLS
-from pages.ui.shared.tables import draw_table, share
+from pages.ui.shared.tables import Columns, draw_table, share
 from pages.ui.shared.text import plain
 
 SHOWN = ("validation_loss", "replacement_agreement", "normalized_mse", "l0", "dead")
@@ -48,7 +48,7 @@ def draw_exam(metrics: Mapping[str, float]) -> None:
     if not rows:
         return
     st.subheader("What it can do")
-    columns = {
+    columns: Columns = {
         "skill": "Skill",
         "whole": share("Whole answers right"),
         "tokens": share("Letters right"),

@@ -105,33 +105,38 @@ def ask_for_target(state: State) -> State:
 
 def ask_for_settings(state: State) -> State:
     """Let the visitor choose how much of the prediction the graph explains."""
-    fields: tuple[tuple[str, str, dict[str, float], str], ...] = (
+    # field, label, least and most and step, meaning
+    fields: tuple[tuple[str, str, tuple[float, float, float], str], ...] = (
         (
             "max_logits",
             "Outputs at most",
-            {"min_value": 1, "max_value": 100, "step": 1},
+            (1, 100, 1),
             "Likely next tokens, best first, until they have the probability beside.",
         ),
         (
             "logit_probability",
             "Probability to explain",
-            {"min_value": 0.01, "max_value": 1.0, "step": 0.01},
+            (0.01, 1.0, 0.01),
             "Outputs are taken until they are this likely together.",
         ),
         (
             "max_features",
             "Features at most",
-            {"min_value": 0, "max_value": 100_000, "step": 100},
+            (0, 100_000, 100),
             "The most influential ones; 0 keeps all that are active. A long prompt takes less "
             "time and memory with fewer.",
         ),
     )
     answers: dict[str, float] = {}
     with st.expander("Settings of the graph"):
-        for place, (field, label, limits, meaning) in zip(st.columns(3), fields, strict=True):
+        for place, (field, label, (least, most, step), meaning) in zip(
+            st.columns(3), fields, strict=True
+        ):
             key = f"prompt_{field}"
-            st.session_state.setdefault(key, getattr(state, field))
-            answers[field] = place.number_input(label, key=key, help=meaning, **limits)
+            st.session_state.setdefault(key, max(least, getattr(state, field)))
+            answers[field] = place.number_input(
+                label, least, most, step=step, key=key, help=meaning
+            )
     return change_state(**answers)
 
 

@@ -1,7 +1,7 @@
 """Tables of rows that the core returns, and the kinds of columns in them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import streamlit as st
@@ -41,6 +41,6 @@ def share(title: str) -> ColumnConfig:
     return st.column_config.ProgressColumn(title, min_value=0.0, max_value=1.0, format="percent")
 
 
-def words(title: str, width: str) -> ColumnConfig:
-    """Return a column of text: small, medium or large."""
+def words(title: str, width: Literal["small", "medium", "large"]) -> ColumnConfig:
+    """Return a column of text."""
     return st.column_config.TextColumn(title, width=width)

@@ -73,7 +73,7 @@ def ask_number(label: str, value: int) -> int:
 def ask_ray(n_workers: int) -> Where | None:
     """Ask for the cluster and the workers in it."""
     place = st.selectbox(
-        "Cluster", list(RAY_PLACES), format_func=RAY_PLACES.get, key="train_where_cluster"
+        "Cluster", list(RAY_PLACES), format_func=RAY_PLACES.__getitem__, key="train_where_cluster"
     )
     address = place
     if place == "@":

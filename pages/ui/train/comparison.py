@@ -107,7 +107,8 @@ def curves(bundles: Mapping[str, cs.Bundle], phase: Phase, metric: str) -> pd.Da
     """Return a figure against millions of tokens, one column for each model that recorded it."""
     found = {}
     for name, bundle in bundles.items():
-        events = filter(None, map(event_from_json, bundle.training_log.splitlines()))
+        lines = map(event_from_json, bundle.training_log.splitlines())
+        events = [event for event in lines if event is not None]
         tokens = _tokens_in_a_step(bundle, phase)
         if points := _points(events, phase, metric, tokens) if tokens else {}:
             found[name] = pd.Series(points)

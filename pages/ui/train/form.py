@@ -71,7 +71,7 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         excerpts = st.selectbox(
             "Examples on the feature cards",
             list(EXCERPTS),
-            format_func=EXCERPTS.get,
+            format_func=EXCERPTS.__getitem__,
             key="train_excerpts",
             help="Cards quote text on which a feature fires. The text travels with the model.",
         )

@@ -110,7 +110,7 @@ def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
             continue
         st.subheader(PHASE_TEXT[phase])
         draw_latest(frame)
-        named = frame.rename(columns={key: FIGURES[key].name for key in frame})
+        named = frame.rename(columns={key: FIGURES[str(key)].name for key in frame})
         if phase == "language model":
             st.line_chart(named, height=240, y_label="bits a token")
             continue
@@ -144,7 +144,7 @@ def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:
 
 def draw_latest(frame: pd.DataFrame) -> None:
     """Draw each figure's last value."""
-    for place, key in zip(st.columns(len(frame.columns)), frame.columns, strict=True):
+    for place, key in zip(st.columns(len(frame.columns)), map(str, frame), strict=True):
         figure, values = FIGURES[key], frame[key].dropna()
         if len(values):
             place.metric(figure.name, figure.write(values.iloc[-1]), help=figure.meaning)

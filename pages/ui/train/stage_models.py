@@ -1,5 +1,6 @@
 """Models in a Snowflake stage: fetch one into the app, keep one there."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -85,15 +86,20 @@ def ask_for_name(label: str, wanted: str, taken: tuple[str, ...], key: str) -> s
 def carry(session: Any, source: str, target: str, said: str) -> None:
     """Copy a model between the app and a stage, and say how it went."""
     try:
-        places = [
-            end if end.startswith("@") else models.MODELS / check_name(end)
-            for end in (source, target)
-        ]
-        cs.copy_bundle(*places, session=session)
+        cs.copy_bundle(place_of(source), place_of(target), session=session)
     except cs.CircuitScopeError as error:
         draw_error(error)
     else:
         st.success(plain(said))
+
+
+def place_of(name: str) -> str | Path:
+    """Return a place in a stage as it is, and the folder of one of the app's models.
+
+    Raises:
+        TrainingError: If no model may be called so.
+    """
+    return name if name.startswith("@") else models.MODELS / check_name(name)
 
 
 @st.cache_data(ttl=60, show_spinner="Looking into the stage …")
