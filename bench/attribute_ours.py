@@ -13,7 +13,6 @@ from operations import count_operations
 from safetensors.torch import load_file
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import make_context
 
 LARGE = 1e9
 """Bytes of a transcoder whose decoders are left on disk."""
@@ -32,7 +31,7 @@ def main():
     transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=lazy)
     replacement = cs.ReplacementModel(model, transcoder, cs.ByteTokenizer())
     replacement.model.requires_grad_(False)
-    active = make_context(replacement, settings["tokens"]).features
+    active = cs.run_prompt(replacement, settings["tokens"]).features
     memory = PeakMemory()
     for _ in sys.stdin:
         with memory:

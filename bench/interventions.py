@@ -16,7 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
-from circuitscope_core.interventions import change_nodes, intervene_many, intervene_on, run_clean
+from circuitscope_core.interventions import change_nodes, intervene_many, intervene_on
 
 PROMPT = "The National Digital Analytics Group (NDAG) is a body of the sta"
 MODES = ("direct", "constrained", "iterative")
@@ -32,7 +32,7 @@ def seconds(work):
 def main():
     n = int(sys.argv[1]) if sys.argv[1:] else 1000
     bundle = cs.load_bundle("models/demo")
-    graph, clean = cs.attribute(bundle, PROMPT), run_clean(bundle, PROMPT)
+    graph, clean = cs.attribute(bundle, PROMPT), cs.run_prompt(bundle, PROMPT)
     nodes = torch.linspace(0, graph.n_features - 1, n).long().tolist()
     sets = [change_nodes(graph, [node]) for node in nodes]
     some = sets[:: n // SAMPLE]

@@ -25,10 +25,12 @@ def frozen_record(replacement, graph):
     clean = model.record(tokens)
     outputs = torch.stack([site.mlp_out for site in clean.sites]).requires_grad_()
     embedding = model.embed.W_E[graph.token_ids].clone().requires_grad_()
-    plain = model.embed_tokens
-    model.embed_tokens = lambda ids: plain(ids) + embedding - embedding.detach()
-    record = model.record(tokens, edit_mlp=lambda site: outputs[site.layer], frozen=clean)
-    del model.embed_tokens
+    record = model.record(
+        tokens,
+        edit_mlp=lambda call: outputs[call.layer],
+        embed_change=(embedding - embedding.detach())[None],
+        clean=clean,
+    )
     return record, outputs, embedding
 
 

@@ -90,6 +90,7 @@ from circuitscope_core.interventions import (
 )
 from circuitscope_core.launch import TrainingRun, launch
 from circuitscope_core.pipeline import train
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.supernodes import (
@@ -159,6 +160,7 @@ __all__ = [
     "NotesError",
     "ParquetSource",
     "PromptError",
+    "PromptPass",
     "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
@@ -210,6 +212,7 @@ __all__ = [
     "parse_graph_json",
     "prune_graph",
     "read_graph_file",
+    "run_prompt",
     "save_bundle",
     "save_transcoder",
     "strongest_paths",

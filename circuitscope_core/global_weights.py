@@ -24,8 +24,8 @@ from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from circuitscope_core.errors import BundleError
-from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.transformer import back_through_norm
+from circuitscope_core.language_model import back_through_norm
+from circuitscope_core.replacement import ReplacementModel, transcoder_of
 
 WINDOWS_AT_ONCE = 16
 KEPT = 10
@@ -155,7 +155,7 @@ def measure_global_weights(
         else:
             sample = item
     assert sample is not None
-    n_layers = replacement.transcoder.config.n_layers
+    n_layers = replacement.transcoder.shape.n_layers
     pairs = [(source, target) for target in range(n_layers) for source in range(target)]
     rows = []
     for done, (source, target) in enumerate(pairs):
@@ -173,23 +173,24 @@ def record_sample(
 ) -> Iterator[float | Sample]:
     """Run the model on windows; yields the share done, and at last what was active."""
     model, transcoder = replacement.model, replacement.transcoder
-    n_layers, read_point = transcoder.config.n_layers, transcoder.config.read_point
-    normalized = read_point != "hook_resid_mid" and model.config.normalization is not None
+    n_layers, read_point = transcoder.shape.n_layers, transcoder.shape.read_point
+    opening = model.shape.n_opening
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
     inverse = torch.zeros(n_layers)
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
         for layer, site in enumerate(model.mlp_sites(windows[first : first + WINDOWS_AT_ONCE])):
-            # the separator at position 0 is no node in any graph
-            read = site.read(read_point)[:, 1:].flatten(end_dim=1)
+            read = site.read(read_point)[:, opening:].flatten(end_dim=1)
             active = transcoder.active(layer, read)
-            shape = (len(read), transcoder.config.d_transcoder)
-            places = (active.tokens.numpy(), active.features.numpy())
-            layers[layer].append(csr_array((active.values.numpy(), places), shape=shape))
-            inverse[layer] += (1 / model.block(layer).ln2.scale(site.resid_mid[:, 1:])).sum()
+            shape = (len(read), transcoder.shape.n_features)
+            places = (active.tokens.cpu().numpy(), active.features.cpu().numpy())
+            layers[layer].append(csr_array((active.values.cpu().numpy(), places), shape=shape))
+            scales = model.read_scales(site, read_point)
+            # with no norm to read through, every token counts as 1
+            inverse[layer] += len(read) if scales is None else (1 / scales[:, opening:]).sum().cpu()
         yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
     sample = tuple(vstack(pieces, format="csr") for pieces in layers)
     n_tokens = max(1, sample[0].shape[0])
-    yield Sample(sample, inverse / n_tokens if normalized else torch.ones(n_layers))
+    yield Sample(sample, inverse / n_tokens)
 
 
 @torch.no_grad()
@@ -202,10 +203,11 @@ def virtual_weights(
     behind LN2, its gain and centring are part of the weight, and so is the mean of 1 over its
     denominator.
     """
-    transcoder, norm = replacement.transcoder, replacement.model.block(target).ln2
+    transcoder = transcoder_of(replacement)
+    norm = replacement.model.read_norm(target, transcoder.config.read_point)
     read = transcoder.W_enc[target]
-    if transcoder.config.read_point != "hook_resid_mid":
-        read = back_through_norm(norm, read, 1 / inverse_scale)
+    if norm is not None:
+        read = back_through_norm(norm, read) * inverse_scale
     written = transcoder.W_dec[source][:, : target - source].sum(dim=1)
     weights: Tensor = read @ written.T
     return weights

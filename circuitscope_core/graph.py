@@ -1,14 +1,22 @@
 """The attribution graph's value type: node order, and index to node and back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
-from circuitscope_core.replacement import ReplacementModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_AT_ONCE = 128
+"""Rows of the adjacency looked at together: a copy of so few stays small."""
 
 
 class NodeKind(StrEnum):
@@ -35,15 +43,29 @@ class Node:
 
 
 @dataclass(frozen=True)
-class GraphOrigin:
-    """What a graph was made from: enough to look inside one of its edges."""
+class GraphEdges:
+    """Direct effects as a list, by rising target and source."""
 
-    replacement: ReplacementModel
-    target_directions: Float[Tensor, "n_logits d_model"]
+    targets: Int[Tensor, " n_edges"]
+    sources: Int[Tensor, " n_edges"]
+    weights: Float[Tensor, " n_edges"]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __repr__(self) -> str:
+        return f"GraphEdges({len(self):,} edges)"
+
+
+@dataclass(frozen=True)
+class GraphTargets:
+    """The vectors that a graph's logit nodes are made with: enough to look inside their edges."""
+
+    directions: Float[Tensor, "n_logits d_model"]
     """Each logit node's value is, a constant aside, the product of this with what it reads."""
-    target_layers: Int[Tensor, " n_logits"]
+    layers: Int[Tensor, " n_logits"]
     """The layer whose read point that is; ``n_layers``: the final norm's output."""
-    target_positions: Int[Tensor, " n_logits"]
+    positions: Int[Tensor, " n_logits"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +99,7 @@ class AttributionGraph:
     n_active_features: int
     """Features active on the prompt; more than ``n_features`` only where ``max_feature_nodes`` cut
     the graph. What the features left out give is then part of ``bias``."""
-    origin: GraphOrigin | None = None
+    targets: GraphTargets | None = None
     """None for graphs that were not made by ``attribute``."""
 
     def __post_init__(self) -> None:
@@ -118,10 +140,50 @@ class AttributionGraph:
         """Number of all nodes."""
         return self.n_features + self.n_errors + self.n_pos + self.n_logits
 
-    @property
+    def __repr__(self) -> str:
+        return (
+            f"AttributionGraph({self.prompt!r}, {self.n_features:,} features, {self.n_pos} tokens, "
+            f"{self.n_logits} outputs)"
+        )
+
+    @cached_property
     def n_edges(self) -> int:
-        """Number of direct effects that are not zero."""
-        return int(torch.count_nonzero(self.adjacency))
+        """Number of direct effects that are not zero; counted once."""
+        return sum(int(torch.count_nonzero(self.rows(some))) for some in self.row_batches())
+
+    @property
+    def target_nodes(self) -> Int[Tensor, " n_targets"]:
+        """Indices of the nodes that have inputs: features and logits."""
+        every = torch.arange(self.n_nodes)
+        return torch.cat([every[self.feature_nodes], every[self.logit_nodes]])
+
+    def row_batches(self) -> Iterator[Int[Tensor, " n"]]:
+        """Yield the nodes that have inputs, as many as are looked at together."""
+        yield from self.target_nodes.split(ROWS_AT_ONCE)
+
+    def rows(self, nodes: Int[Tensor, " n"]) -> Float[Tensor, "n n_nodes"]:
+        """Return a copy of the direct effects on some nodes from every node."""
+        return self.adjacency[nodes]
+
+    def columns(self, nodes: Int[Tensor, " n"]) -> Float[Tensor, "n_nodes n"]:
+        """Return a copy of the direct effects of some nodes on every node."""
+        return self.adjacency[:, nodes]
+
+    def between(
+        self, targets: Int[Tensor, " n_targets"], sources: Int[Tensor, " n_sources"]
+    ) -> Float[Tensor, "n_targets n_sources"]:
+        """Return a copy of the direct effects of some nodes on some others."""
+        return self.adjacency[targets[:, None], sources]
+
+    def edges(self) -> GraphEdges:
+        """Return all direct effects that are not 0, row by row."""
+        parts = []
+        for nodes in self.row_batches():
+            rows = self.rows(nodes)
+            targets, sources = rows.nonzero(as_tuple=True)
+            parts.append((nodes[targets], sources, rows[targets, sources]))
+        none = (torch.empty(0, dtype=torch.int64),) * 2 + (torch.empty(0),)
+        return GraphEdges(*(torch.cat(part) for part in zip(*(parts or [none]), strict=True)))
 
     @property
     def feature_nodes(self) -> slice:
@@ -175,9 +237,9 @@ class AttributionGraph:
     @property
     def target_positions(self) -> Int[Tensor, " n_logits"]:
         """Position that each logit node is read at: the last one but for features as targets."""
-        if self.origin is None:
+        if self.targets is None:
             return torch.full((self.n_logits,), self.n_pos - 1)
-        return self.origin.target_positions
+        return self.targets.positions
 
     def node(self, index: int) -> Node:
         """Return what the node at ``index`` stands for.
@@ -199,6 +261,28 @@ class AttributionGraph:
         index -= self.n_pos
         token_id, position = int(self.logit_token_ids[index]), int(self.target_positions[index])
         return Node(NodeKind.LOGIT, self.n_layers, position, token_id)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a table with a row for each node, in the graph's order.
+
+        Columns: kind, layer, position, feature, token (the text at the position), activation,
+        probability, bias and pre_activation; what a kind of node has not is missing.
+        """
+        import pandas as pd  # slow to import, and rarely needed
+
+        nodes = [self.node(index) for index in range(self.n_nodes)]
+        table = pd.DataFrame(nodes, columns=["kind", "layer", "position", "feature"])
+        table["kind"] = table["kind"].astype(str)
+        table["token"] = [self.token_texts[node.position] for node in nodes]
+        for name, values, start in (
+            ("activation", self.activations, 0),
+            ("probability", self.logit_probabilities, self.logit_nodes.start),
+        ):
+            table[name] = float("nan")
+            table.loc[start : start + len(values) - 1, name] = values.tolist()
+        table["bias"] = self.bias.tolist()
+        table["pre_activation"] = self.pre_activations.tolist()
+        return table
 
     def index_of_feature(self, layer: int, position: int, feature: int) -> int:
         """Return the index of an active feature's node.

@@ -1,79 +1,176 @@
-"""A model with its transcoder: what attribution explains, and the model with its MLPs replaced."""
+"""A model with its features: what attribution explains, and the model with its MLPs replaced."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import ConfigError
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.feature_dictionary import FeatureDictionary
+from circuitscope_core.language_model import Compute, LanguageModel, MlpCall
+from circuitscope_core.tokenizer import TokenIds, Tokenizer, encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import MlpSite, Transformer
 
 
 @dataclass(frozen=True)
 class ReplacementModel:
-    """A model, the transcoder that stands in for its MLPs, and the tokenizer.
+    """A model, the features that stand in for its MLPs, and the tokenizer.
+
+    A tokenizer may have fewer ids than the model: vocabularies are often padded. Without one,
+    prompts are token ids, and tokens are shown as their ids.
 
     Raises:
         ConfigError: If the sizes of the three do not fit together.
     """
 
-    model: Transformer
-    transcoder: CrossLayerTranscoder
-    tokenizer: Tokenizer
+    model: LanguageModel
+    transcoder: FeatureDictionary
+    tokenizer: Tokenizer = TokenIds(0)  # noqa: RUF009  # a constant
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "d_model"):
-            ours = getattr(self.transcoder.config, name)
-            theirs = getattr(self.model.config, name)
+            ours = getattr(self.transcoder.shape, name)
+            theirs = getattr(self.model.shape, name)
             if ours != theirs:
                 raise ConfigError(
                     f"The transcoder's {name} is {ours} and the model's {theirs}; "
                     "use a transcoder trained on this model."
                 )
-        if self.tokenizer.d_vocab != self.model.config.d_vocab:
+        d_vocab = self.model.shape.d_vocab
+        if not self.tokenizer.d_vocab:
+            object.__setattr__(self, "tokenizer", TokenIds(d_vocab))
+        if self.tokenizer.d_vocab > d_vocab:
             raise ConfigError(
-                f"The tokenizer has {self.tokenizer.d_vocab} tokens and the model "
-                f"{self.model.config.d_vocab}; use the tokenizer that the model was trained with."
+                f"The tokenizer has {self.tokenizer.d_vocab} tokens and the model {d_vocab}; use "
+                "the tokenizer that the model was trained with."
             )
+
+    def encode(self, prompt: str | Sequence[int]) -> list[int]:
+        """Return the token ids that the model sees; see ``encode_prompt``.
+
+        Raises:
+            PromptError: If the prompt is empty, too long, or has unknown ids.
+        """
+        return encode_prompt(self.tokenizer, prompt, self.model.shape.n_ctx)
+
+    def token_text(self, token_id: int) -> str:
+        """Return a token's text; an id of the model's that the tokenizer lacks, as such."""
+        if token_id < self.tokenizer.d_vocab:
+            return self.tokenizer.token_text(token_id)
+        return f"<{token_id}>"
+
+    @property
+    def compute(self) -> Compute:
+        """Device and precision of the model."""
+        (opening,) = self.model.tokens([0])
+        return Compute.of(self.model.unembedding(opening)[0])
+
+    def explained(self, n_pos: int) -> range:
+        """Return the positions whose features and errors are nodes: all but the opening ones."""
+        return range(min(self.model.shape.n_opening, n_pos), n_pos)
+
+
+@runtime_checkable
+class HasReplacement(Protocol):
+    """A bundle, as far as attribution needs to know it."""
+
+    @property
+    def replacement(self) -> ReplacementModel:
+        """Model, transcoder and tokenizer."""
+
+
+Explainable: TypeAlias = HasReplacement | ReplacementModel
+"""A bundle or a replacement model: the first argument of every analysis."""
+
+
+def replacement_of(bundle: Explainable) -> ReplacementModel:
+    """Return the replacement model of a bundle, or the one that was given.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if isinstance(bundle, ReplacementModel):
+        return bundle
+    if isinstance(bundle, HasReplacement):
+        return bundle.replacement
+    raise ConfigError(
+        f"The first argument is a {type(bundle).__name__}; it must be a bundle (cs.load_bundle) or "
+        "a ReplacementModel."
+    )
+
+
+def transcoder_of(replacement: ReplacementModel) -> CrossLayerTranscoder:
+    """Return the transcoder, where the features of a replacement model are one.
+
+    Raises:
+        ConfigError: If they are another kind of dictionary, which has no weights over the corpus.
+    """
+    if not isinstance(replacement.transcoder, CrossLayerTranscoder):
+        raise ConfigError(
+            f"The features are a {type(replacement.transcoder).__name__}; this works with a "
+            "transcoder only."
+        )
+    return replacement.transcoder
+
+
+class StreamingDecoder:
+    """MLP outputs from activations that come layer by layer, each writing on to later layers."""
+
+    def __init__(self, features: FeatureDictionary) -> None:
+        self._features = features
+        self._written: list[Tensor] = []
+
+    def add(self, layer: int, acts: Tensor) -> Tensor:
+        """Take in a layer's activations; return all that features write to its MLP output."""
+        self._written.append(self._features.write(layer, acts))
+        reaching = (
+            writes[..., layer - source, :]
+            for source, writes in enumerate(self._written)
+            if layer - source < writes.shape[-2]
+        )
+        out = self._features.output_bias(layer)
+        for writes in reaching:
+            out = out + writes
+        return out
 
 
 def run_replacement(
-    model: Transformer, transcoder: CrossLayerTranscoder, token_ids: Int[Tensor, "batch n_pos"]
+    model: LanguageModel, transcoder: FeatureDictionary, token_ids: Int[Tensor, "batch n_pos"]
 ) -> Float[Tensor, "batch n_pos d_vocab"]:
     """Return logits with every MLP replaced by the transcoder, on its own stream, nothing frozen.
 
-    Position 0 keeps its MLP outputs: it holds the separator, whose features are not explained.
+    The opening positions keep their MLP outputs: their features are not explained.
     """
-    written: list[Tensor] = []
+    decoder = StreamingDecoder(transcoder)
 
-    def replace_mlp(site: MlpSite) -> Tensor:
-        read = site.read(transcoder.config.read_point)
-        written.append(transcoder.write(site.layer, transcoder.encode(site.layer, read)))
-        out = transcoder.b_dec[site.layer] + transcoder.skip(site.layer, read)
-        for layer, writes in enumerate(written):
-            if site.layer - layer < writes.shape[-2]:
-                out += writes[..., site.layer - layer, :]
-        out[:, 0] = site.mlp_out[:, 0]
-        return out
+    def replace_mlp(call: MlpCall) -> Tensor:
+        read = call.read(transcoder.shape.read_point)
+        out = decoder.add(call.layer, transcoder.encode(call.layer, read))
+        return keep_opening(model, call, out + transcoder.skip(call.layer, read))
 
     with torch.no_grad():
         return model.logits_after(model.mlp_sites(token_ids, replace_mlp))
 
 
 def run_mean_ablated(
-    model: Transformer,
+    model: LanguageModel,
     mean_mlp_out: Float[Tensor, "n_layers d_model"],
     token_ids: Int[Tensor, "batch n_pos"],
 ) -> Float[Tensor, "batch n_pos d_vocab"]:
-    """Return logits with every MLP output replaced by its mean, position 0 aside."""
+    """Return logits with every MLP output replaced by its mean, opening positions aside."""
 
-    def replace_mlp(site: MlpSite) -> Tensor:
-        out = mean_mlp_out[site.layer].expand_as(site.mlp_out).clone()
-        out[:, 0] = site.mlp_out[:, 0]
-        return out
+    def replace_mlp(call: MlpCall) -> Tensor:
+        return keep_opening(model, call, mean_mlp_out[call.layer].expand_as(call.mlp_in).clone())
 
     with torch.no_grad():
         return model.logits_after(model.mlp_sites(token_ids, replace_mlp))
+
+
+def keep_opening(model: LanguageModel, call: MlpCall, out: Tensor) -> Tensor:
+    """Put the MLP's own output at the opening positions, in place."""
+    opening = slice(model.shape.n_opening)
+    out[:, opening] = call.run(call.mlp_in[:, opening])
+    return out

@@ -121,6 +121,34 @@ class HuggingFaceTokenizer:
         return self.decode([token_id])
 
 
+class TokenIds:
+    """Stands in where a model comes without a tokenizer: prompts are ids, and so are labels."""
+
+    separator_id = -1
+    """No token divides documents."""
+
+    def __init__(self, d_vocab: int) -> None:
+        self.d_vocab = d_vocab
+
+    def encode(self, text: str) -> list[int]:
+        """Refuse text.
+
+        Raises:
+            PromptError: Always.
+        """
+        raise PromptError(
+            f"The model has no tokenizer, so the text {text[:40]!r} cannot be read; give token ids."
+        )
+
+    def decode(self, token_ids: list[int]) -> str:
+        """Return the ids, each in angle brackets."""
+        return "".join(map(self.token_text, token_ids))
+
+    def token_text(self, token_id: int) -> str:
+        """Return an id in angle brackets."""
+        return f"<{token_id}>"
+
+
 def encode_document(tokenizer: Tokenizer, text: str) -> NDArray[np.integer]:
     """Return the ids of one document as the smallest array that holds the vocabulary."""
     if isinstance(tokenizer, ByteTokenizer):
@@ -145,7 +173,7 @@ def tokens_of_characters(
     return [number for number, piece in enumerate(texts) for _ in piece]
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: str | list[int], n_ctx: int) -> list[int]:
+def encode_prompt(tokenizer: Tokenizer, prompt: str | Sequence[int], n_ctx: int) -> list[int]:
     """Return the ids the model sees: the separator and the text, or given ids as they are.
 
     Raises:

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
-from circuitscope_core.errors import ConfigError, GraphError
+from circuitscope_core.errors import ConfigError
+from circuitscope_core.feature_dictionary import ActiveFeatures, DictionaryShape
 
 INITIAL_TOKENS = 8192
 """Tokens, about, on which the first ``b_enc`` is set."""
@@ -62,19 +63,12 @@ def nonzero_entries(
     values: Shaped[Tensor, "n d_transcoder"],
 ) -> tuple[Int[Tensor, " n_entries"], Int[Tensor, " n_entries"]]:
     """Return rows and columns of what is not 0, row by row: ``nonzero``, three times as fast."""
-    flat = torch.from_numpy(np.flatnonzero(values.numpy()))
+    if values.is_cpu:
+        flat = torch.from_numpy(np.flatnonzero(values.numpy()))
+    else:
+        flat = values.flatten().nonzero()[:, 0]
     rows = flat // values.shape[1]
     return rows, flat - rows * values.shape[1]
-
-
-@dataclass(frozen=True)
-class ActiveFeatures:
-    """One layer's activations on some tokens, without the zeros."""
-
-    tokens: Int[Tensor, " n"]
-    """Rising."""
-    features: Int[Tensor, " n"]
-    values: Float[Tensor, " n"]
 
 
 class LazyDecoders(nn.Module):
@@ -128,6 +122,19 @@ class CrossLayerTranscoder(nn.Module):
             self.W_skip = nn.Parameter(torch.zeros(layers, d_model, d_model))
 
     @property
+    def shape(self) -> DictionaryShape:
+        """Sizes, and where features read and write."""
+        config = self.config
+        return DictionaryShape(
+            n_layers=config.n_layers,
+            d_model=config.d_model,
+            n_features=config.d_transcoder,
+            read_point=config.read_point,
+            cross_layer=config.cross_layer,
+            skip_connection=config.skip_connection,
+        )
+
+    @property
     def threshold(self) -> Float[Tensor, "n_layers d_transcoder"]:
         """Pre-activation that a feature must exceed."""
         return self.log_threshold.exp()
@@ -153,6 +160,22 @@ class CrossLayerTranscoder(nn.Module):
         tokens, features = nonzero_entries(pre_acts > self.threshold[layer])
         return ActiveFeatures(tokens, features, pre_acts[tokens, features])
 
+    def encoder_vectors(
+        self, layer: int, features: Int[Tensor, " n"], read: Tensor
+    ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
+        """Return encoder rows and biases: the same for every input."""
+        del read  # of gated neurons the vectors depend on it, of a transcoder they do not
+        return self.W_enc[layer, features].detach(), self.b_enc[layer, features].detach()
+
+    def thresholds(self, features: Int[Tensor, "n columns"]) -> Float[Tensor, " n"]:
+        """Return each feature's threshold, given layer and number as first and last column."""
+        return self.log_threshold[features[:, 0], features[:, -1]].exp().detach()
+
+    def output_bias(self, layer: int) -> Float[Tensor, " d_model"]:
+        """Return ``b_dec`` of one layer."""
+        bias: Tensor = self.b_dec[layer].detach()
+        return bias
+
     def write(
         self, layer: int, feature_acts: Float[Tensor, "*batch d_transcoder"]
     ) -> Float[Tensor, "*batch n_writes d_model"]:
@@ -170,6 +193,13 @@ class CrossLayerTranscoder(nn.Module):
             return torch.zeros_like(x)
         skipped: Tensor = x @ self.W_skip[layer]
         return skipped
+
+    def back_through_skip(
+        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
+    ) -> Float[Tensor, "n_seen d_model n"]:
+        """Carry gradients back from what goes past the features to what the layer reads."""
+        carried: Tensor = self.W_skip[layer].detach() @ gradient
+        return carried
 
     def decode(
         self,
@@ -196,25 +226,6 @@ class CrossLayerTranscoder(nn.Module):
                 out[layer + step] = out[layer + step] + written
         return torch.stack(out)
 
-    def decode_active(
-        self,
-        features: Int[Tensor, "n_features 3"],
-        activations: Float[Tensor, " n_features"],
-        inputs: Float[Tensor, "n_layers n_pos d_model"],
-    ) -> Float[Tensor, "n_layers n_pos d_model"]:
-        """Return the same as ``decode`` from the active features alone.
-
-        Only their decoders are read.
-        """
-        out = torch.stack([b + self.skip(n, inputs[n]) for n, b in enumerate(self.b_dec)])
-        for layer in range(self.config.n_layers):
-            at = features[:, 0] == layer
-            _, positions, numbers = features[at].T
-            written = self.decoder_rows(layer, numbers) * activations[at, None, None]
-            for step, vectors in enumerate(written.unbind(dim=1)):
-                out[layer + step].index_add_(0, positions, vectors)
-        return out
-
     def decoder_rows(
         self, layer: int, features: Int[Tensor, " n"]
     ) -> Float[Tensor, "n n_writes d_model"]:
@@ -235,22 +246,6 @@ class CrossLayerTranscoder(nn.Module):
         """Return the norm of each feature's decoder vectors, all output layers concatenated."""
         norms: Tensor = self.W_dec[layer].flatten(start_dim=1).norm(dim=1)
         return norms
-
-
-def check_place(
-    config: TranscoderConfig, n_pos: int, place: tuple[int, int, int], what: str
-) -> None:
-    """Refuse a layer, position and feature that are no node of a prompt.
-
-    Raises:
-        GraphError: Naming ``what`` asked for it. Position 0 has no features.
-    """
-    limits = (config.n_layers, n_pos, config.d_transcoder)
-    names = ("layer", "position", "feature")
-    for name, number, limit in zip(names, place, limits, strict=True):
-        lowest = 1 if name == "position" else 0
-        if not lowest <= number < limit:
-            raise GraphError(f"{what} {name} {number}; it must be from {lowest} to {limit - 1}.")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from circuitscope_core.attribution.attribute import (
     attribute,
     attribution_steps,
 )
-from circuitscope_core.attribution.context import AttributionContext, FrozenModel, make_context
 from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge
 from circuitscope_core.attribution.heads import (
     AttentionExplanation,
@@ -24,14 +23,12 @@ from circuitscope_core.attribution.targets import (
 __all__ = [
     "AttentionExplanation",
     "AttentionPair",
-    "AttributionContext",
     "AttributionPlan",
     "AttributionProgress",
     "Direction",
     "EdgeExplanation",
     "EdgePath",
     "FeatureTarget",
-    "FrozenModel",
     "Target",
     "TokenDifference",
     "attribute",
@@ -39,5 +36,4 @@ __all__ = [
     "explain_attention",
     "explain_edge",
     "find_token",
-    "make_context",
 ]

@@ -1,29 +1,21 @@
 """``attribute``: the whole way from a prompt to its graph."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
-import psutil
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.attribution.context import AttributionContext, make_context
-from circuitscope_core.attribution.effects import (
-    Rows,
-    Sources,
-    direction_rows,
-    feature_rows,
-    lay_out_sources,
-    targets_at_once,
-)
-from circuitscope_core.attribution.pages import lazy_zeros
+from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
+from circuitscope_core.attribution.lazy_memory import lazy_zeros
+from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
-from circuitscope_core.graph import AttributionGraph, GraphOrigin, normalize_rows
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.graph import AttributionGraph, GraphTargets, normalize_rows
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.replacement import Explainable
 
 ROWS_AT_ONCE = 128
 """With a budget: rows that are normalised together, each a copy."""
@@ -54,17 +46,8 @@ class AttributionPlan:
     """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
 
 
-@runtime_checkable
-class HasReplacement(Protocol):
-    """A bundle, as far as attribution needs to know it."""
-
-    @property
-    def replacement(self) -> ReplacementModel:
-        """Model, transcoder and tokenizer."""
-
-
 def attribute(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
     *,
     max_logits: int = 10,
@@ -75,7 +58,7 @@ def attribute(
     """Build the exact attribution graph of a prompt's next token.
 
     Args:
-        bundle: A bundle or a replacement model.
+        bundle: A bundle or a replacement model, or the prompt's pass from ``run_prompt``.
         prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
         max_logits: At most so many output tokens, where ``targets`` is None.
         logit_probability: Output tokens are taken until they have this probability together.
@@ -100,54 +83,52 @@ def attribute(
 
 
 def attribution_steps(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
     config: AttributionConfig,
     targets: Sequence[Target] | None = None,
 ) -> Iterator[AttributionProgress | AttributionPlan | AttributionGraph]:
-    """Do the same step by step: yields how far it is, what it will take, at last the graph.
+    """Like ``attribute``, but yields progress, then a plan, then the graph.
 
     Stop asking to cancel.
     """
-    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
     yield AttributionProgress("Encode the features")
-    context = make_context(replacement, prompt)
-    chosen = select_targets(context, replacement, targets, config)
-    plan = plan_attribution(context, len(chosen.layers), config.max_feature_nodes)
-    check_memory(plan)
+    clean = run_prompt(bundle, prompt)
+    chosen = select_targets(clean, targets, config)
+    plan = plan_attribution(clean, len(chosen.layers), config.max_feature_nodes)
+    check_memory(plan, clean.replacement.compute.free_bytes())
     yield plan
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)
     with torch.no_grad():
-        sources = lay_out_sources(context)
-        top = target_rows(context, sources, chosen)
+        sources = lay_out_sources(clean)
+        top = target_rows(clean, sources, chosen)
         adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
         if plan.n_rows == plan.n_active:  # rows are computed where they stay
             effects = adjacency[: plan.n_rows, : sources.n_columns]
         else:
             effects = lazy_zeros(plan.n_rows, sources.n_columns)
-    filling = fill_feature_rows(context, sources, top, chosen, effects)
+    filling = fill_feature_rows(clean, sources, top, chosen, effects)
     while True:
         try:
-            with torch.no_grad():  # not around the yield: it would hold for who asks, too
+            with torch.no_grad():  # not around the yield, or the caller would inherit it
                 done = next(filling)
         except StopIteration as end:
             kept, rows = end.value
             break
         yield AttributionProgress(step, done, plan.n_rows)
     yield AttributionProgress("Put the graph together")
-    origin = GraphOrigin(replacement, chosen.directions, chosen.layers, chosen.positions)
     with torch.no_grad():
-        graph = assemble(context, chosen, adjacency, kept, rows, top)
-    yield replace(graph, origin=origin)
+        graph = assemble(clean, chosen, adjacency, kept, rows, top)
+    yield graph
 
 
 def plan_attribution(
-    context: AttributionContext, n_logits: int, max_feature_nodes: int | None
+    clean: PromptPass, n_logits: int, max_feature_nodes: int | None
 ) -> AttributionPlan:
     """Return what a graph will take, from what is active."""
-    n_layers, n_pos, d_model = context.error_vectors.shape
-    layers = context.features[:, 0].contiguous()
+    n_layers, n_pos, d_model = clean.error_vectors.shape
+    layers = clean.features[:, 0].contiguous()
     n_active = len(layers)
     n_rows = n_active if max_feature_nodes is None else min(max_feature_nodes, n_active)
     others = n_layers * n_pos + n_pos
@@ -157,19 +138,20 @@ def plan_attribution(
     numbers = share**2 * edges + n_rows * others + n_logits * n_nodes
     if n_rows < n_active:  # rows have columns for all features until it is known which stay
         numbers += share * edges + n_rows * others + 2 * n_rows * (n_rows + others)
-    n_writes = int((n_layers - layers).sum())
-    numbers += 1.2 * (n_writes + 2 * n_layers * n_pos) * d_model
-    numbers += 6 * targets_at_once(n_pos, d_model) * n_pos * d_model
+    shape = clean.replacement.transcoder.shape
+    n_writes = int((n_layers - layers).sum()) if shape.cross_layer else n_active
+    n_slots = n_layers**2 if shape.cross_layer else n_layers
+    numbers += 1.2 * (n_writes + n_slots * n_pos) * d_model
+    numbers += 6 * clean.replacement.compute.rows_at_once(n_pos, d_model) * n_pos * d_model
     return AttributionPlan(n_active, n_rows, n_nodes, int(4 * numbers))
 
 
-def check_memory(plan: AttributionPlan) -> None:
+def check_memory(plan: AttributionPlan, free: int) -> None:
     """Refuse what will not fit into the memory that is free.
 
     Raises:
         GraphError: Saying how much there is and what to do.
     """
-    free = psutil.virtual_memory().available
     if plan.n_bytes > free:
         raise GraphError(
             f"The graph of {plan.n_nodes:,} nodes needs about {plan.n_bytes / 1e9:.1f} GB of "
@@ -178,20 +160,20 @@ def check_memory(plan: AttributionPlan) -> None:
         )
 
 
-def target_rows(context: AttributionContext, sources: Sources, chosen: LogitTargets) -> Rows:
+def target_rows(clean: PromptPass, sources: Sources, chosen: LogitTargets) -> Rows:
     """Return the rows of the targets, in their order."""
-    effects = torch.zeros(len(chosen.layers), sources.n_columns)
-    bias = torch.zeros(len(effects))
+    effects = chosen.directions.new_zeros(len(chosen.layers), sources.n_columns)
+    bias = effects.new_zeros(len(effects))
     for layer in chosen.layers.unique().tolist():
         at = chosen.layers == layer
         parts = (chosen.positions[at], chosen.directions[at], chosen.biases[at])
-        rows = direction_rows(context, sources, layer, *parts)
+        rows = direction_rows(clean, sources, layer, *parts)
         effects[at], bias[at] = rows.effects, rows.bias
     return Rows(effects, bias)
 
 
 def fill_feature_rows(
-    context: AttributionContext,
+    clean: PromptPass,
     sources: Sources,
     top: Rows,
     chosen: LogitTargets,
@@ -204,24 +186,23 @@ def fill_feature_rows(
     Returns:
         The features, in graph order where they are all, else step by step; their rows.
     """
-    n_features, budget = len(context.features), len(effects)
-    layers = context.features[:, 0].contiguous()
-    bias = torch.zeros(budget)
-    computed = torch.empty(0, dtype=torch.int64)
+    n_features, budget = len(clean.features), len(effects)
+    layers = clean.features[:, 0].contiguous()
+    bias = effects.new_zeros(budget)
+    computed = layers.new_empty(0)
     n_done = 0
     while len(computed) < budget:
         if budget == n_features:
-            wanted = torch.arange(n_features)
+            wanted = torch.arange(n_features, device=layers.device)
         else:
-            influence = estimate_influence(context, top, chosen, computed, effects)
+            influence = estimate_influence(clean, top, chosen, computed, effects)
             influence[computed] = -1
             step = min(-(-budget // EXPANSION_STEPS), budget - len(computed))
             wanted = influence[:n_features].topk(step).indices.sort().values
-        for nodes, rows in feature_rows(context, sources, wanted):
+        for nodes, rows in feature_rows(clean, sources, wanted):
             here = slice(n_done, n_done + len(nodes))
-            below = int(
-                torch.searchsorted(layers, layers[nodes[0]])
-            )  # no effects from features above
+            # there are no effects from features of the same layer or above
+            below = int(torch.searchsorted(layers, layers[nodes[0]]))
             effects[here, :below] = rows.effects[:, :below]
             effects[here, n_features:] = rows.effects[:, n_features:]
             bias[here] = rows.bias
@@ -232,7 +213,7 @@ def fill_feature_rows(
 
 
 def estimate_influence(
-    context: AttributionContext,
+    clean: PromptPass,
     top: Rows,
     chosen: LogitTargets,
     computed: Int[Tensor, " n"],
@@ -240,15 +221,15 @@ def estimate_influence(
 ) -> Float[Tensor, " n_columns"]:
     """Return each source's influence over the paths whose rows are known so far."""
     influence = chosen.probabilities @ normalize_rows(top.effects)
-    layers = context.features[computed, 0]
-    for layer in range(context.frozen.n_layers - 1, -1, -1):
+    layers = clean.features[computed, 0]
+    for layer in range(clean.frozen.n_layers - 1, -1, -1):
         for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):
             influence = influence + influence[computed[places]] @ normalize_rows(effects[places])
     return influence
 
 
 def assemble(
-    context: AttributionContext,
+    clean: PromptPass,
     chosen: LogitTargets,
     adjacency: Float[Tensor, "n_nodes n_nodes"],
     kept: Int[Tensor, " n_kept"],
@@ -256,16 +237,17 @@ def assemble(
     top: Rows,
 ) -> AttributionGraph:
     """Put rows and columns in the graph's order; what features left out give goes into ``bias``."""
-    n_all, n_nodes = len(context.features), len(adjacency)
+    n_all, n_nodes = len(clean.features), len(adjacency)
     n_kept, n_logits = len(kept), len(chosen.token_ids)
-    bias, pre_activations = torch.zeros(n_nodes), torch.zeros(n_nodes)
+    bias, pre_activations = adjacency.new_zeros(n_nodes), adjacency.new_zeros(n_nodes)
     first_logit = n_nodes - n_logits
     if n_kept < n_all:
         order = kept.argsort()
         kept = kept[order]
-        left_out = torch.ones(n_all)
+        left_out = top.effects.new_ones(n_all)
         left_out[kept] = 0
-        columns = torch.cat([kept, torch.arange(n_all, top.effects.shape[1])])
+        others = torch.arange(n_all, top.effects.shape[1], device=kept.device)
+        columns = torch.cat([kept, others])
         rows, top = (
             Rows(part.effects[:, columns], part.bias + part.effects[:, :n_all] @ left_out)
             for part in (rows, top)
@@ -274,27 +256,28 @@ def assemble(
         adjacency[:n_kept, :first_logit] = rows.effects
     adjacency[first_logit:, :first_logit] = top.effects
     bias[:n_kept], bias[first_logit:] = rows.bias, top.bias
-    pre_activations[:n_kept] = context.pre_activations[kept]
-    pre_activations[n_nodes - n_logits :] = target_values(context, chosen)
+    pre_activations[:n_kept] = clean.pre_activations[kept]
+    pre_activations[n_nodes - n_logits :] = target_values(clean, chosen)
+    targets = GraphTargets(chosen.directions, chosen.layers, chosen.positions)
     return AttributionGraph(
         adjacency=adjacency,
-        features=context.features[kept],
-        activations=context.activations[kept],
-        error_vectors=context.error_vectors,
-        token_ids=torch.tensor(context.frozen.token_ids),
+        features=clean.features[kept],
+        activations=clean.activations[kept],
+        error_vectors=clean.error_vectors,
+        token_ids=clean.record.token_ids[0],
         logit_token_ids=chosen.token_ids,
         logit_probabilities=chosen.probabilities,
         bias=bias,
         pre_activations=pre_activations,
-        token_texts=context.token_texts,
+        token_texts=clean.token_texts,
         logit_texts=chosen.texts,
-        prompt=context.prompt,
+        prompt=clean.prompt,
         n_active_features=n_all,
+        targets=targets,
     )
 
 
-def target_values(context: AttributionContext, chosen: LogitTargets) -> Float[Tensor, " n"]:
+def target_values(clean: PromptPass, chosen: LogitTargets) -> Float[Tensor, " n"]:
     """Return each target's value from the model's own forward pass."""
-    final = context.final_normalized.expand(1, context.frozen.n_pos, -1)
-    read = torch.cat([context.inputs, final])[chosen.layers, chosen.positions]
+    read = torch.cat([clean.inputs, clean.record.final])[chosen.layers, chosen.positions]
     return (read * chosen.directions).sum(dim=1) + chosen.biases

@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitscope_core.attribution.context import AttributionContext, make_context
 from circuitscope_core.attribution.effects import (
     back_through_skip,
-    place_targets,
+    scatter_targets,
     start_vectors,
 )
 from circuitscope_core.errors import GraphError
-from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.graph import AttributionGraph, GraphTargets, Node, NodeKind
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.replacement import Explainable
 
 MAX_ROUTES = 1024
 """Routes followed at a time; beyond, those through which least of the edge goes are left out."""
@@ -70,11 +71,18 @@ class _Source:
 
 
 def explain_edge(
-    graph: AttributionGraph, source: int, target: int, *, max_routes: int = MAX_ROUTES
+    bundle: Explainable | PromptPass,
+    graph: AttributionGraph,
+    source: int,
+    target: int,
+    *,
+    max_routes: int = MAX_ROUTES,
 ) -> EdgeExplanation:
     """Split an edge by the attention heads that carried it.
 
     Args:
+        bundle: The bundle or replacement model that the graph was made with; or the prompt's pass,
+            which saves a run of the model.
         graph: From ``attribute``.
         source: Node index of a feature, an error or a token.
         target: Node index of a feature or a logit.
@@ -84,19 +92,17 @@ def explain_edge(
     Raises:
         GraphError: If the graph was not made by ``attribute``, or the nodes cannot have an edge.
     """
-    if graph.origin is None:
-        raise GraphError("This graph does not know its model; make it with attribute().")
+    clean, targets = pass_of(bundle, graph)
     ends = graph.node(source), graph.node(target)
     if ends[0].kind is NodeKind.LOGIT or ends[1].kind not in (NodeKind.FEATURE, NodeKind.LOGIT):
         raise GraphError(
             f"An edge leads from a feature, error or token to a feature or logit, not from a "
             f"{ends[0].kind} to a {ends[1].kind}."
         )
-    context = make_context(graph.origin.replacement, graph.token_ids.tolist())
     with torch.no_grad():
-        start, layer = _start(graph, context, target)
-        given = _follow_up(context, ends[0])
-        weights, complete = _follow_back(context, given, start, layer, max_routes)
+        start, layer = _start(graph, clean, targets, target)
+        given = _follow_up(clean, ends[0])
+        weights, complete = _follow_back(clean, given, start, layer, max_routes)
     paths = [EdgePath(heads, weight) for heads, weight in weights.items() if weight != 0]
     paths.sort(key=lambda path: -abs(path.weight))
     weight = float(graph.adjacency[target, source])
@@ -104,48 +110,72 @@ def explain_edge(
     return EdgeExplanation(*ends, weight, tuple(paths), rest, complete)
 
 
+def pass_of(
+    bundle: Explainable | PromptPass, graph: AttributionGraph
+) -> tuple[PromptPass, GraphTargets]:
+    """Return the clean pass of a graph's prompt, and the vectors of its logit nodes.
+
+    Raises:
+        GraphError: If the graph was not made by ``attribute``, or the pass is another prompt's.
+    """
+    if graph.targets is None:
+        raise GraphError("This graph does not know its targets; make it with attribute().")
+    clean = run_prompt(bundle, graph.token_ids.tolist())
+    if clean.token_ids != tuple(graph.token_ids.tolist()):
+        raise GraphError(
+            f"The pass is that of {clean.prompt!r}, the graph that of {graph.prompt!r}; give both "
+            "of one prompt."
+        )
+    return clean, graph.targets
+
+
 def _start(
-    graph: AttributionGraph, context: AttributionContext, target: int
+    graph: AttributionGraph, clean: PromptPass, targets: GraphTargets, target: int
 ) -> tuple[Float[Tensor, "n_seen d_model 1"], int]:
-    """Return the target's gradient and the layer whose ``resid_mid`` it is at."""
-    origin, transcoder = graph.origin, context.transcoder
-    assert origin is not None
+    """Return the target's gradient and the layer whose stream it is at."""
     node = graph.node(target)
     if node.kind is NodeKind.FEATURE:
-        vector = transcoder.W_enc[node.layer, node.feature].detach()
         layer, position = node.layer, node.position
+        read = clean.inputs[layer, position][None]
+        number = clean.features.new_tensor([node.feature])
+        vector = clean.replacement.transcoder.encoder_vectors(layer, number, read)[0]
     else:
         index = target - graph.logit_nodes.start
-        vector = origin.target_directions[index]
-        layer = int(origin.target_layers[index])
-        position = int(origin.target_positions[index])
-    positions = torch.tensor([position])
-    start, _ = start_vectors(context, layer, positions, vector[None])
-    return place_targets(context, start, positions), layer
+        vector = targets.directions[index][None].to(clean.inputs)
+        layer, position = int(targets.layers[index]), int(targets.positions[index])
+    positions = clean.features.new_tensor([position])
+    start = start_vectors(clean, layer, positions, vector)
+    return scatter_targets(clean, start, positions), layer
 
 
-def _follow_up(context: AttributionContext, node: Node) -> _Source:
+def _follow_up(clean: PromptPass, node: Node) -> _Source:
     """Return a source's vectors and what they become before each layer."""
-    frozen, transcoder = context.frozen, context.transcoder
-    n_layers, n_pos, d_model = context.error_vectors.shape
-    written, token = torch.zeros(n_layers, d_model), torch.zeros(d_model)
+    frozen, features = clean.frozen, clean.replacement.transcoder
+    n_layers, n_pos, d_model = clean.error_vectors.shape
+    written = torch.zeros_like(clean.error_vectors[:, 0])
+    token = torch.zeros_like(written[0])
     if node.kind is NodeKind.TOKEN:
-        token = frozen.token_vectors()[node.position]
+        token = frozen.record.token_vectors[node.position]
     elif node.kind is NodeKind.ERROR:
-        written[node.layer] = context.error_vectors[node.layer, node.position]
+        written[node.layer] = clean.error_vectors[node.layer, node.position]
     else:
-        place = torch.tensor([node.layer, node.position, node.feature])
-        activation = context.activations[(context.features == place).all(dim=1)]
-        vectors = transcoder.decoder_vectors(node.layer, place[2:])[0]
-        written = vectors * activation
-    stream = torch.zeros(n_pos, d_model)
+        place = clean.features.new_tensor([node.layer, node.position, node.feature])
+        activation = clean.activations[(clean.features == place).all(dim=1)]
+        written = features.decoder_vectors(node.layer, place[2:])[0] * activation
+    at = clean.features.new_tensor([node.position])
+    written = torch.cat(
+        [frozen.through_write_point(layer, part[None], at) for layer, part in enumerate(written)]
+    )
+    stream = written.new_zeros(n_pos, d_model)
     stream[node.position] = token
+    every = torch.arange(n_pos, device=at.device)
     before = []
     for layer in range(n_layers):
         before.append(stream)
         middle = frozen.through_attention(layer, stream)
-        read = frozen.through_read_point(layer, middle, transcoder.config.read_point)
-        stream = middle + transcoder.skip(layer, read)
+        source = stream if frozen.starts_before_attention(layer) else middle
+        read = frozen.through_read_point(layer, source, features.shape.read_point)
+        stream = middle + frozen.through_write_point(layer, features.skip(layer, read), every)
         stream[node.position] += written[layer]
     return _Source(node.position, node.layer, written, token, torch.stack(before))
 
@@ -154,26 +184,34 @@ Routes = dict[tuple[tuple[int, int], ...], float]
 
 
 def _follow_back(
-    context: AttributionContext,
+    clean: PromptPass,
     source: _Source,
     gradient: Float[Tensor, "n_seen d_model 1"],
     layer: int,
     max_routes: int,
 ) -> tuple[Routes, bool]:
     """Follow every route from a target down to a source; return each one's weight."""
-    frozen = context.frozen
+    frozen = clean.frozen
     weights: Routes = {}
     routes: list[tuple[tuple[int, int], ...]] = [()]
     complete = True
     if source.position >= len(gradient):
         return weights, complete
+    in_own_layer = frozen.starts_before_attention(layer)
     for below in range(layer, max(source.first_layer, 0) - 1, -1):
+        skipped = None
         if below < layer:
             _collect(weights, routes, source.written[below] @ gradient[source.position])
-            gradient = back_through_skip(context, below, gradient)
-        if below < frozen.n_layers and below > source.first_layer:
+            skipped = back_through_skip(clean, below, gradient)
+        before = below < frozen.n_layers and frozen.starts_before_attention(below)
+        if skipped is not None and not before:
+            gradient = gradient + skipped
+        attends = below < frozen.n_layers and below > source.first_layer
+        if attends and not (below == layer and in_own_layer):
             heads = frozen.back_through_heads(below, gradient)
             names = [(below, head) for head in range(len(heads))]
+            if skipped is not None and before:  # it stayed in place, beside attention
+                gradient = gradient + skipped
             routes = routes + [(name, *route) for name in names for route in routes]
             gradient = torch.cat([gradient, *heads], dim=2)
             if len(routes) > max_routes:

@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitscope_core.attribution.context import AttributionContext, make_context
-from circuitscope_core.attribution.effects import Rows, lay_out_sources, stream_rows
+from circuitscope_core.attribution.edges import pass_of
+from circuitscope_core.attribution.effects import Rows, stream_rows
+from circuitscope_core.attribution.sources import lay_out_sources
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
-from circuitscope_core.transformer import HeadSide
+from circuitscope_core.language_model import HeadSide
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.replacement import Explainable
 
 MAX_PAIRS = 100
 """Pairs listed; the others are given as a sum."""
@@ -50,9 +53,9 @@ class AttentionExplanation:
 
 
 def explain_attention(
+    bundle: Explainable | PromptPass,
     graph: AttributionGraph,
-    layer: int,
-    head: int,
+    head: tuple[int, int],
     query: int,
     key: int,
     *,
@@ -64,9 +67,10 @@ def explain_attention(
     position whose content earlier heads brought to the query or the key.
 
     Args:
+        bundle: The bundle or replacement model that the graph was made with; or the prompt's pass,
+            which saves a run of the model.
         graph: From ``attribute``.
-        layer: The head's layer.
-        head: The head's number.
+        head: The head's layer and number.
         query: Position that attends.
         key: Position that is attended to.
         max_pairs: At most so many pairs are listed.
@@ -75,38 +79,37 @@ def explain_attention(
         GraphError: If the graph was not made by ``attribute``, there is no such head or position,
             or the key lies to the right of what the query sees.
     """
-    if graph.origin is None:
-        raise GraphError("This graph does not know its model; make it with attribute().")
-    context = make_context(graph.origin.replacement, graph.token_ids.tolist())
-    _check(context, layer, head, query, key)
+    clean, _ = pass_of(bundle, graph)
+    _check(clean, *head, query, key)
     with torch.no_grad():
-        parts = read_by_source(context, layer, head, query, "query")
-        others = read_by_source(context, layer, head, key, "key")
+        parts = read_by_source(clean, *head, query, "query")
+        others = read_by_source(clean, *head, key, "key")
         weights = parts.T @ others / len(parts) ** 0.5
     score = float(weights.double().sum())
     strongest = weights.flatten().abs().topk(min(max_pairs, weights.numel())).indices
     pairs = tuple(
-        AttentionPair(_node(context, row), _node(context, column), float(weights[row, column]))
+        AttentionPair(_node(clean, row), _node(clean, column), float(weights[row, column]))
         for row, column in (divmod(index, weights.shape[1]) for index in strongest.tolist())
         if weights[row, column] != 0
     )
     rest = score - sum(pair.weight for pair in pairs)
-    attention = context.frozen.attention(layer, head, query, key)
-    return AttentionExplanation(layer, head, query, key, score, attention, pairs, rest)
+    attention = clean.frozen.attention(*head, query, key)
+    return AttentionExplanation(*head, query, key, score, attention, pairs, rest)
 
 
 def read_by_source(
-    context: AttributionContext, layer: int, head: int, position: int, side: HeadSide
+    clean: PromptPass, layer: int, head: int, position: int, side: HeadSide
 ) -> Float[Tensor, "d_head n_columns_plus_1"]:
     """Return what each source puts into a query or key; the last column is what is constant."""
-    sources = lay_out_sources(context)
-    directions, biases = context.frozen.head_reads(layer, head, position, side)
-    rows: Rows = stream_rows(context, sources, layer, position, directions, biases)
+    sources = lay_out_sources(clean)
+    model = clean.replacement.model
+    directions, biases = model.head_reads(clean.record, layer, head, position, side)
+    rows: Rows = stream_rows(clean, sources, layer, position, directions, biases)
     return torch.cat([rows.effects, rows.bias[:, None]], dim=1)
 
 
-def _check(context: AttributionContext, layer: int, head: int, query: int, key: int) -> None:
-    frozen = context.frozen
+def _check(clean: PromptPass, layer: int, head: int, query: int, key: int) -> None:
+    frozen = clean.frozen
     limits = {"layer": frozen.n_layers, "head": frozen.n_heads}
     limits |= {"query": frozen.n_pos, "key": query + 1 if frozen.causal else frozen.n_pos}
     given = {"layer": layer, "head": head, "query": query, "key": key}
@@ -115,16 +118,16 @@ def _check(context: AttributionContext, layer: int, head: int, query: int, key: 
             raise GraphError(f"The {name} is {given[name]}; it must be from 0 to {limit - 1}.")
 
 
-def _node(context: AttributionContext, column: int) -> Node | None:
+def _node(clean: PromptPass, column: int) -> Node | None:
     """Return the source of a column: features, errors layer by layer, tokens, the constant."""
-    n_features, n_pos = len(context.features), context.frozen.n_pos
+    n_features, n_pos = len(clean.features), clean.frozen.n_pos
     if column < n_features:
-        layer, position, feature = context.features[column].tolist()
+        layer, position, feature = clean.features[column].tolist()
         return Node(NodeKind.FEATURE, layer, position, feature)
     column -= n_features
-    if column < context.frozen.n_layers * n_pos:
+    if column < clean.frozen.n_layers * n_pos:
         return Node(NodeKind.ERROR, column // n_pos, column % n_pos, -1)
-    column -= context.frozen.n_layers * n_pos
+    column -= clean.frozen.n_layers * n_pos
     if column < n_pos:
-        return Node(NodeKind.TOKEN, -1, column, context.frozen.token_ids[column])
+        return Node(NodeKind.TOKEN, -1, column, clean.token_ids[column])
     return None

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.attribution.context import AttributionContext
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.feature_dictionary import check_place
+from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.transcoder import check_place
 
 
 @dataclass(frozen=True)
@@ -76,47 +75,46 @@ class _Resolved:
 
 
 def select_targets(
-    context: AttributionContext,
-    replacement: ReplacementModel,
-    targets: Sequence[Target] | None,
-    config: AttributionConfig,
+    clean: PromptPass, targets: Sequence[Target] | None, config: AttributionConfig
 ) -> LogitTargets:
     """Choose what to explain.
 
     Args:
-        context: The prompt's clean pass.
-        replacement: Its unembedding, encoders and tokenizer turn targets into directions.
-        targets: What to explain; None takes the most likely tokens.
+        clean: The prompt's clean pass; its model and features turn targets into directions.
+        targets: Targets to explain; None takes the most likely tokens.
         config: How many of the most likely tokens to take.
 
     Raises:
         GraphError: If a target is no single token, does not exist, or is given twice.
     """
-    probabilities = context.logits.softmax(dim=0)
+    probabilities = clean.logits.softmax(dim=0)
     if targets is None:
+        # ids that pad a vocabulary have no text
+        named = probabilities[: clean.replacement.tokenizer.d_vocab]
         chosen: list[Target] = list(
-            salient_tokens(probabilities, config.max_logits, config.logit_probability).tolist()
+            salient_tokens(named, config.max_logits, config.logit_probability).tolist()
         )
     else:
         chosen = list(targets)
     if not chosen:
         raise GraphError("No target was given; give a token, or None for the most likely ones.")
-    found = [_resolve(target, context, replacement) for target in chosen]
+    found = [_resolve(target, clean) for target in chosen]
     if len({item.key for item in found}) < len(found):
         raise GraphError("A target was given twice; name each once.")
     if all(item.token_id >= 0 for item in found):
         found.sort(key=lambda item: -float(probabilities[item.token_id]))
         weights = probabilities[[item.token_id for item in found]]
     else:
-        weights = torch.full((len(found),), 1 / len(found))
-    n_layers, n_pos = context.frozen.n_layers, context.frozen.n_pos
+        weights = probabilities.new_full((len(found),), 1 / len(found))
+    n_layers, last = clean.frozen.n_layers, clean.n_pos - 1
+    index = clean.features.new_tensor
     return LogitTargets(
-        token_ids=torch.tensor([item.token_id for item in found]),
+        token_ids=index([item.token_id for item in found]),
         probabilities=weights,
         directions=torch.stack([item.direction for item in found]),
         biases=torch.stack([item.bias for item in found]),
-        layers=torch.tensor([item.layer if item.layer >= 0 else n_layers for item in found]),
-        positions=torch.tensor([item.position if item.layer >= 0 else n_pos - 1 for item in found]),
+        layers=index([item.layer if item.layer >= 0 else n_layers for item in found]),
+        positions=index([item.position if item.layer >= 0 else last for item in found]),
         texts=tuple(item.text for item in found),
     )
 
@@ -130,49 +128,49 @@ def salient_tokens(
     return top.indices[:needed]
 
 
-def _resolve(
-    target: Target, context: AttributionContext, replacement: ReplacementModel
-) -> _Resolved:
+def _resolve(target: Target, clean: PromptPass) -> _Resolved:
     if isinstance(target, FeatureTarget):
-        return _resolve_feature(target, context)
+        return _resolve_feature(target, clean)
     if isinstance(target, Direction):
-        return _resolve_direction(target, context)
-    W_U, b_U = replacement.model.W_U.detach(), replacement.model.unembed.b_U
-    tokenizer = replacement.tokenizer
+        return _resolve_direction(target, clean)
     if isinstance(target, TokenDifference):
-        token, minus = (find_token(item, tokenizer) for item in (target.token, target.minus))
-        if token == minus:
-            raise GraphError("A difference needs two different tokens.")
-        text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
-        return _Resolved(
-            (token, minus), W_U[:, token] - W_U[:, minus], b_U[token] - b_U[minus], text
-        )
+        return _resolve_difference(target, clean)
+    model, tokenizer = clean.replacement.model, clean.replacement.tokenizer
     token = find_token(target, tokenizer)
-    direction, bias = W_U[:, token] - W_U.mean(dim=1), b_U[token] - b_U.mean()
-    return _Resolved((token, None), direction, bias, tokenizer.token_text(token), token)
+    (direction,), (bias,) = model.unembedding(clean.features.new_tensor([token]))
+    mean_direction, mean_bias = clean.mean_unembedding
+    text = tokenizer.token_text(token)
+    return _Resolved((token, None), direction - mean_direction, bias - mean_bias, text, token)
 
 
-def _resolve_feature(target: FeatureTarget, context: AttributionContext) -> _Resolved:
-    transcoder = context.transcoder
+def _resolve_difference(target: TokenDifference, clean: PromptPass) -> _Resolved:
+    model, tokenizer = clean.replacement.model, clean.replacement.tokenizer
+    token, minus = (find_token(item, tokenizer) for item in (target.token, target.minus))
+    if token == minus:
+        raise GraphError("A difference needs two different tokens.")
+    directions, biases = model.unembedding(clean.features.new_tensor([token, minus]))
+    text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
+    return _Resolved((token, minus), directions[0] - directions[1], biases[0] - biases[1], text)
+
+
+def _resolve_feature(target: FeatureTarget, clean: PromptPass) -> _Resolved:
+    features = clean.replacement.transcoder
     place = layer, position, feature = (target.layer, target.position, target.feature)
-    check_place(transcoder.config, context.frozen.n_pos, place, "Target at")
-    return _Resolved(
-        place,
-        transcoder.W_enc[layer, feature].detach(),
-        transcoder.b_enc[layer, feature].detach(),
-        f"L{layer} feature {feature} at “{context.token_texts[position]}”",
-        layer=layer,
-        position=position,
+    check_place(features.shape, clean.explained, place, "Target at")
+    (vector,), (bias,) = features.encoder_vectors(
+        layer, clean.features.new_tensor([feature]), clean.inputs[layer, position][None]
     )
+    text = f"L{layer} feature {feature} at “{clean.token_texts[position]}”"
+    return _Resolved(place, vector, bias, text, layer=layer, position=position)
 
 
-def _resolve_direction(target: Direction, context: AttributionContext) -> _Resolved:
-    expected = context.final_normalized.shape
-    if target.vector.shape != expected:
+def _resolve_direction(target: Direction, clean: PromptPass) -> _Resolved:
+    final = clean.record.final[0, -1]
+    if target.vector.shape != final.shape:
         raise GraphError(
-            f"The direction has shape {tuple(target.vector.shape)}; give {tuple(expected)}."
+            f"The direction has shape {tuple(target.vector.shape)}; give {tuple(final.shape)}."
         )
-    vector = target.vector.detach().to(context.final_normalized.dtype)
+    vector = target.vector.detach().to(final)
     return _Resolved(target, vector, vector.new_zeros(()), target.text)
 
 

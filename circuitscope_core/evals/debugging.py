@@ -12,18 +12,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.attribution import TokenDifference, attribute, find_token
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import GraphError
 from circuitscope_core.evals.exam import first_wrong_token
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import (
-    CleanPass,
     Mode,
     change_nodes,
     intervene_many,
-    run_clean,
 )
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.replacement import Explainable, replacement_of
 from circuitscope_core.skills import SkillPrompt
 
 MOST_FEATURES = 5
@@ -81,14 +79,12 @@ class Failure:
     wanted: int
 
 
-def find_failures(
-    replacement: ReplacementModel, questions: Sequence[SkillPrompt]
-) -> tuple[Failure, ...]:
+def find_failures(bundle: Explainable, questions: Sequence[SkillPrompt]) -> tuple[Failure, ...]:
     """Return the questions that the model answers wrongly, in their order.
 
     Questions that are too long for the model are left out.
     """
-    found = []
+    replacement, found = replacement_of(bundle), []
     for question in questions:
         wrong = first_wrong_token(replacement.model, replacement.tokenizer, question)
         if wrong is not None:
@@ -100,7 +96,7 @@ def find_failures(
 
 
 def diagnose(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable,
     prompt: str | Sequence[int],
     wanted: int | str,
     *,
@@ -122,10 +118,8 @@ def diagnose(
         GraphError: If a token does not exist, or the model says what is wanted.
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
-    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
-    clean = run_clean(replacement, prompt)
-    logits = clean.record.logits[0, -1]
-    tokenizer = replacement.tokenizer
+    clean = run_prompt(bundle, prompt)
+    logits, tokenizer = clean.logits, clean.replacement.tokenizer
     wanted_id = find_token(wanted, tokenizer)
     said_id = int(logits.argmax()) if said is None else find_token(said, tokenizer)
     if float(logits[said_id] - logits[wanted_id]) <= 0:
@@ -134,7 +128,7 @@ def diagnose(
             f"{tokenizer.token_text(said_id)!r}, so there is nothing to turn. Name another token "
             "as the one it should say."
         )
-    graph = attribute(replacement, prompt, targets=[TokenDifference(said_id, wanted_id)])
+    graph = attribute(clean, prompt, targets=[TokenDifference(said_id, wanted_id)])
     effects = measure_removals(clean, graph, mode)
     difference = effects[:, said_id] - effects[:, wanted_id]
     margin = float(logits[said_id] - logits[wanted_id])
@@ -149,20 +143,29 @@ def diagnose(
 
 
 def measure_removals(
-    clean: CleanPass, graph: AttributionGraph, mode: Mode
+    clean: PromptPass, graph: AttributionGraph, mode: Mode
 ) -> Float[Tensor, "n_sources d_vocab"]:
     """Return the next token's logits without each feature, error and token, one at a time.
 
-    Errors at position 0 are no nodes: without them the logits stay.
+    Errors at the opening positions are no nodes: without them the logits stay.
     """
     nodes = range(graph.token_nodes.stop)
-    silent = {graph.index_of_error(layer, 0) for layer in range(graph.n_layers)}
+    silent = opening_errors(clean, graph)
     sets = [() if node in silent else change_nodes(graph, [node]) for node in nodes]
     return intervene_many(clean, (), sets, mode=mode).logits_after
 
 
+def opening_errors(clean: PromptPass, graph: AttributionGraph) -> set[int]:
+    """Return the error nodes at the opening positions, which are no nodes in fact."""
+    return {
+        graph.index_of_error(layer, position)
+        for layer in range(graph.n_layers)
+        for position in range(clean.explained.start)
+    }
+
+
 def find_flip(
-    clean: CleanPass,
+    clean: PromptPass,
     graph: AttributionGraph,
     effects: Float[Tensor, "n_sources d_vocab"],
     wanted: int,

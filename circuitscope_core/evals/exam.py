@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.transformer import Transformer
 
 BATCH = 25
 
@@ -35,14 +35,14 @@ class WrongToken:
 
 @torch.no_grad()
 def first_wrong_token(
-    model: Transformer, tokenizer: Tokenizer, question: SkillPrompt
+    model: LanguageModel, tokenizer: Tokenizer, question: SkillPrompt
 ) -> WrongToken | None:
     """Return where a model's answer goes wrong; None if it is right, or too long for the model."""
     prompt = [tokenizer.separator_id, *tokenizer.encode(question.prompt)]
     answer = list(tokenizer.encode(question.answer))
-    if len(prompt) + len(answer) > model.config.n_ctx:
+    if len(prompt) + len(answer) > model.shape.n_ctx:
         return None
-    likeliest = model(torch.tensor([prompt + answer])).argmax(dim=-1)[0].tolist()
+    likeliest = model(model.tokens(prompt + answer)).argmax(dim=-1)[0].tolist()
     for index, wanted in enumerate(answer):
         said = likeliest[len(prompt) - 1 + index]
         if said != wanted:
@@ -52,7 +52,7 @@ def first_wrong_token(
 
 @torch.no_grad()
 def take_exam(
-    model: Transformer, tokenizer: Tokenizer, questions: Sequence[SkillPrompt]
+    model: LanguageModel, tokenizer: Tokenizer, questions: Sequence[SkillPrompt]
 ) -> ExamResult | None:
     """Let a model answer questions; those too long for it are left out, None if all are.
 
@@ -63,7 +63,7 @@ def take_exam(
     for question in questions:
         prompt = [tokenizer.separator_id, *tokenizer.encode(question.prompt)]
         answer = list(tokenizer.encode(question.answer))
-        if len(prompt) + len(answer) <= model.config.n_ctx:
+        if len(prompt) + len(answer) <= model.shape.n_ctx:
             asked.append((prompt, answer))
     if not asked:
         return None

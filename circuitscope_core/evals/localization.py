@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution import attribute
+from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pruning import compute_node_influence, graph_scores
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer, tokens_of_characters
-from circuitscope_core.transformer import Transformer
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def measure_localization(
     too long for the model are left out.
     """
     sums = torch.zeros(5, dtype=torch.float64)
-    n_ctx, encode = replacement.model.config.n_ctx, replacement.tokenizer.encode
+    n_ctx, encode = replacement.model.shape.n_ctx, replacement.tokenizer.encode
     fitting = [question for question in questions if len(encode(question.prompt)) < n_ctx]
     for question in fitting:
         positions = evidence_positions(question, replacement.tokenizer)
@@ -80,18 +80,18 @@ def share_at(parts: Float[Tensor, " n_pos"], positions: Int[Tensor, " n"]) -> fl
 
 
 def gradient_times_input(
-    model: Transformer, token_ids: Int[Tensor, " n_pos"], target: int
+    model: LanguageModel, token_ids: Int[Tensor, " n_pos"], target: int
 ) -> Float[Tensor, " n_pos"]:
     """Return ``|gradient . embedding|`` at each position, for a logit less the mean logit.
 
     The whole model is differentiated, nothing frozen: the plain baseline.
     """
+    token_ids = token_ids[None]
     with torch.enable_grad():
-        embedded = model.embed_tokens(token_ids[None]).detach().requires_grad_()
-        resid = embedded
-        for layer in range(model.config.n_layers):
-            resid = model.block(layer)(resid)
-        logits = model.unembed_residual(model.ln_final(resid))[0, -1]
-        (gradient,) = torch.autograd.grad(logits[target] - logits.mean(), embedded)
+        change = torch.zeros_like(model.token_vectors(token_ids), requires_grad=True)
+        record = model.record(token_ids, embed_change=change)
+        logits = record.logits[0, -1]
+        (gradient,) = torch.autograd.grad(logits[target] - logits.mean(), change)
+    embedded = record.streams[0]
     parts: Tensor = (gradient * embedded.detach())[0].sum(dim=-1).abs()
     return parts

@@ -13,6 +13,7 @@ from circuitscope_core.feature_cards.examples import Candidates, CutOut, Example
 from circuitscope_core.feature_cards.labels import label_feature
 from circuitscope_core.feature_cards.passes import Observer, run_passes
 from circuitscope_core.feature_cards.statistics import ActivationStatistics, Extent
+from circuitscope_core.language_model import through_norm
 from circuitscope_core.replacement import ReplacementModel
 
 N_PROMOTED = 10
@@ -44,7 +45,7 @@ def collect_cards(
         seed: Decides which weaker examples are drawn.
     """
     model, transcoder = replacement.model, replacement.transcoder
-    shape = (transcoder.config.n_layers, transcoder.config.d_transcoder)
+    shape = (transcoder.shape.n_layers, transcoder.shape.n_features)
     extent, candidates = Extent(shape), Candidates(shape, config, seed)
     work: list[tuple[Tensor, Observer]] = [(token_ids, extent)]
     if text is not None:
@@ -61,7 +62,7 @@ def collect_cards(
     examples = cut_out.examples() if text is not None else {}
     cards = make_cards(replacement, statistics, examples, token_ids.unique())
     yield CollectedCards(
-        FeatureCards.of(cards, transcoder.config.d_transcoder), statistics.dead, extent.n_tokens
+        FeatureCards.of(cards, transcoder.shape.n_features), statistics.dead, extent.n_tokens
     )
 
 
@@ -78,7 +79,7 @@ def make_cards(
     """
     n_named = min(N_PROMOTED, len(seen))
     cards = []
-    for layer in range(replacement.transcoder.config.n_layers):
+    for layer in range(replacement.transcoder.shape.n_layers):
         effects = promoted_logits(replacement, layer)[:, seen]
         top = seen[effects.topk(n_named, dim=1).indices].tolist()
         bottom = seen[effects.topk(n_named, dim=1, largest=False).indices].tolist()
@@ -111,10 +112,9 @@ def promoted_logits(
     All output layers are summed; the final norm's denominator, which no prompt fixes here, is
     taken as 1.
     """
-    model = replacement.model
-    written = replacement.transcoder.W_dec[layer].sum(dim=1)
-    norm = model.ln_final
-    if norm.enabled:
-        written = (written - written.mean(dim=1, keepdim=True)) * norm.w
-    logits: Tensor = written @ model.W_U
+    model, features = replacement.model, replacement.transcoder
+    index = model.tokens(range(max(features.shape.n_features, model.shape.d_vocab)))[0]
+    written = features.decoder_rows(layer, index[: features.shape.n_features]).sum(dim=1)
+    directions, _ = model.unembedding(index[: model.shape.d_vocab])
+    logits: Tensor = through_norm(model.final_norm(), written) @ directions.T
     return logits - logits.mean(dim=1, keepdim=True)

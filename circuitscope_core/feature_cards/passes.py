@@ -11,8 +11,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitscope_core.transcoder import ActiveFeatures, CrossLayerTranscoder
-from circuitscope_core.transformer import Transformer
+from circuitscope_core.feature_dictionary import ActiveFeatures, FeatureDictionary
+from circuitscope_core.language_model import LanguageModel
 
 BATCH_WINDOWS = 8
 
@@ -25,6 +25,8 @@ class LayerActivations:
     first_window: int
     shape: tuple[int, int, int]
     """Windows, positions and features."""
+    n_opening: int
+    """Positions at the start of each window that have no features."""
     windows: NDArray[np.int64]
     """Counted from ``first_window``."""
     features: NDArray[np.int64]
@@ -33,15 +35,20 @@ class LayerActivations:
 
     @classmethod
     def of(
-        cls, layer: int, first_window: int, shape: tuple[int, int, int], active: ActiveFeatures
+        cls,
+        layer: int,
+        first_window: int,
+        shape: tuple[int, int, int],
+        active: ActiveFeatures,
+        n_opening: int,
     ) -> "LayerActivations":
-        """Order what is active on windows whose position 0 was left out."""
-        tokens, features = active.tokens.numpy(), active.features.numpy()
-        windows, places = np.divmod(tokens, shape[1] - 1)
+        """Order what is active on windows whose opening positions were left out."""
+        tokens, features = active.tokens.cpu().numpy(), active.features.cpu().numpy()
+        windows, places = np.divmod(tokens, shape[1] - n_opening)
         order = np.argsort(windows * shape[2] + features, kind="stable")
-        values = active.values.numpy()[order]
-        found = (windows[order], features[order], places[order] + 1, values)
-        return cls(layer, first_window, shape, *found)
+        values = active.values.cpu().numpy()[order]
+        found = (windows[order], features[order], places[order] + n_opening, values)
+        return cls(layer, first_window, shape, n_opening, *found)
 
     @cached_property
     def keys(self) -> NDArray[np.int64]:
@@ -81,22 +88,22 @@ class Observer(Protocol):
 
 @torch.no_grad()
 def layer_activations(
-    model: Transformer,
-    transcoder: CrossLayerTranscoder,
+    model: LanguageModel,
+    transcoder: FeatureDictionary,
     windows: Int[Tensor, "batch n_pos"],
     first_window: int = 0,
 ) -> Iterator[LayerActivations]:
-    """Yield each layer's active features; there are none at position 0, never explained."""
-    shape = (*windows.shape, transcoder.config.d_transcoder)
+    """Yield each layer's active features; there are none at the opening positions."""
+    shape, opening = (*windows.shape, transcoder.shape.n_features), model.shape.n_opening
     for site in model.mlp_sites(windows):
-        read = site.read(transcoder.config.read_point)[:, 1:].flatten(0, 1)
+        read = site.read(transcoder.shape.read_point)[:, opening:].flatten(0, 1)
         active = transcoder.active(site.layer, read)
-        yield LayerActivations.of(site.layer, first_window, shape, active)
+        yield LayerActivations.of(site.layer, first_window, shape, active, opening)
 
 
 def run_passes(
-    model: Transformer,
-    transcoder: CrossLayerTranscoder,
+    model: LanguageModel,
+    transcoder: FeatureDictionary,
     work: Sequence[tuple[Int[Tensor, "n n_pos"], Observer]],
 ) -> Iterator[float]:
     """Show the activations on texts to their observers; yields the share done.

@@ -28,7 +28,7 @@ class Extent:
     def see(self, active: LayerActivations) -> None:
         """Take in one layer's activations on the next windows."""
         if active.layer == 0:
-            self.n_tokens += active.shape[0] * (active.shape[1] - 1)
+            self.n_tokens += active.shape[0] * (active.shape[1] - active.n_opening)
         self.n_fired[active.layer] += np.bincount(active.features, minlength=self.shape[1])
         largest = active.peaks()[0].max(axis=1)
         np.maximum(self.maximum[active.layer], largest, out=self.maximum[active.layer])

@@ -6,7 +6,6 @@ from circuitscope_core.interventions.changes import (
     Intervention,
     TokenIntervention,
 )
-from circuitscope_core.interventions.clean import CleanPass, run_clean
 from circuitscope_core.interventions.generation import Continuation, continue_prompt
 from circuitscope_core.interventions.intervene import (
     InterventionResult,
@@ -24,7 +23,6 @@ from circuitscope_core.interventions.prediction import (
 
 __all__ = [
     "Change",
-    "CleanPass",
     "Continuation",
     "ErrorIntervention",
     "How",
@@ -41,5 +39,4 @@ __all__ = [
     "intervene_on",
     "predict_direct",
     "predict_total",
-    "run_clean",
 ]

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
-from circuitscope_core.interventions.clean import CleanPass
-from circuitscope_core.transcoder import check_place
+from circuitscope_core.feature_dictionary import check_place
+from circuitscope_core.prompt_pass import PromptPass
 
 
 @dataclass(frozen=True)
@@ -61,25 +60,27 @@ class Deltas:
     outputs: Float[Tensor, "batch n_layers n_pos d_model"]
 
 
-def check_changes(changes: Sequence[Change], clean: CleanPass) -> tuple[Change, ...]:
+def check_changes(changes: Sequence[Change], clean: PromptPass) -> tuple[Change, ...]:
     """Refuse places that do not exist; return one change for each place.
 
     Raises:
         GraphError: Naming the first wrong place, or one that is changed twice.
     """
-    config, n_pos = clean.replacement.transcoder.config, clean.n_pos
-    spread = [item for change in changes for item in _at_each_position(change, n_pos)]
+    shape, explained = clean.replacement.transcoder.shape, clean.explained
+    spread = [item for change in changes for item in _at_each_position(change, explained)]
     seen = set()
     for item in spread:
         if isinstance(item, Intervention):
             assert item.position is not None, "every position has its own by now"
-            check_place(config, n_pos, (item.layer, item.position, item.feature), "Intervention at")
+            check_place(
+                shape, explained, (item.layer, item.position, item.feature), "Intervention at"
+            )
             place: tuple[object, ...] = ("feature", item.layer, item.position, item.feature)
         elif isinstance(item, ErrorIntervention):
-            check_place(config, n_pos, (item.layer, item.position, 0), "Intervention at")
+            check_place(shape, explained, (item.layer, item.position, 0), "Intervention at")
             place = ("error", item.layer, item.position)
         else:
-            _check_token(item, n_pos, clean.replacement.tokenizer.d_vocab)
+            _check_token(item, clean.n_pos, clean.replacement.tokenizer.d_vocab)
             place = ("token", item.position)
         if place in seen:
             raise GraphError(f"The {place[0]} at {place[1:]} is set twice; set it once.")
@@ -87,9 +88,9 @@ def check_changes(changes: Sequence[Change], clean: CleanPass) -> tuple[Change, 
     return tuple(spread)
 
 
-def _at_each_position(change: Change, n_pos: int) -> tuple[Change, ...]:
+def _at_each_position(change: Change, positions: range) -> tuple[Change, ...]:
     if isinstance(change, Intervention) and change.position is None:
-        return tuple(replace(change, position=position) for position in range(1, n_pos))
+        return tuple(replace(change, position=position) for position in positions)
     return (change,)
 
 
@@ -102,27 +103,32 @@ def _check_token(item: TokenIntervention, n_pos: int, d_vocab: int) -> None:
         raise GraphError(f"There is no token {item.token_id}; give one from 0 to {d_vocab - 1}.")
 
 
-def deltas_of(clean: CleanPass, sets: Sequence[Sequence[Change]]) -> Deltas:
+def deltas_of(clean: PromptPass, sets: Sequence[Sequence[Change]]) -> Deltas:
     """Return what sets of checked changes add, all else being as in the clean pass."""
-    config = clean.replacement.transcoder.config
-    like = clean.record.logits
-    embedded = like.new_zeros(len(sets), clean.n_pos, config.d_model)
-    outputs = like.new_zeros(len(sets), config.n_layers, clean.n_pos, config.d_model)
+    like = clean.error_vectors
+    embedded = like.new_zeros(len(sets), *like.shape[1:])
+    outputs = like.new_zeros(len(sets), *like.shape)
     _add_features(clean, sets, outputs)
-    W_E = clean.replacement.model.embed.W_E.detach()
     for number, changes in enumerate(sets):
         for item in changes:
             if isinstance(item, ErrorIntervention):
-                error = clean.errors[item.layer, item.position]
+                error = clean.error_vectors[item.layer, item.position]
                 outputs[number, item.layer, item.position] += (item.scale - 1) * error
             elif isinstance(item, TokenIntervention):
-                before = W_E[clean.token_ids[item.position]]
-                after = item.scale * before if item.token_id is None else W_E[item.token_id]
-                embedded[number, item.position] += after - before
+                embedded[number, item.position] += _token_change(clean, item)
     return Deltas(embedded, outputs)
 
 
-def _add_features(clean: CleanPass, sets: Sequence[Sequence[Change]], outputs: Tensor) -> None:
+def _token_change(clean: PromptPass, item: TokenIntervention) -> Float[Tensor, " d_model"]:
+    """Return what a changed token adds to the first stream at its position."""
+    before = clean.record.token_vectors[0, item.position].detach()
+    if item.token_id is None:
+        return item.scale * before - before
+    token = clean.features.new_tensor([item.token_id])
+    return clean.replacement.model.token_vectors(token)[0].detach() - before
+
+
+def _add_features(clean: PromptPass, sets: Sequence[Sequence[Change]], outputs: Tensor) -> None:
     """Add ``(value - activation) * W_dec`` for every feature, one layer's at a time."""
     transcoder = clean.replacement.transcoder
     items = [
@@ -133,13 +139,12 @@ def _add_features(clean: CleanPass, sets: Sequence[Sequence[Change]], outputs: T
     ]
     for layer in sorted({item.layer for _, item in items}):
         here = [(number, item) for number, item in items if item.layer == layer]
-        numbers = torch.tensor([number for number, _ in here])
-        positions = torch.tensor([item.position for _, item in here])
-        features = torch.tensor([item.feature for _, item in here])
-        values = torch.tensor([item.value for _, item in here])
-        change = values - clean.activations[layer, positions, features]
+        index = clean.features.new_tensor
+        numbers = index([number for number, _ in here])
+        positions = index([item.position for _, item in here])
+        features = index([item.feature for _, item in here])
+        values = outputs.new_tensor([item.value for _, item in here])
+        change = values - clean.dense_activations[layer, positions, features]
         written = transcoder.decoder_rows(layer, features) * change[:, None, None]
         for step, vectors in enumerate(written.unbind(dim=1)):
-            outputs.index_put_(
-                (numbers, torch.tensor(layer + step), positions), vectors, accumulate=True
-            )
+            outputs.index_put_((numbers, index(layer + step), positions), vectors, accumulate=True)

@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.interventions.changes import Change, Deltas, Intervention
-from circuitscope_core.interventions.clean import CleanPass
-from circuitscope_core.transcoder import CrossLayerTranscoder, nonzero_entries
-from circuitscope_core.transformer import MlpSite, look_at_mlp
+from circuitscope_core.language_model import MlpCall
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.transcoder import nonzero_entries
 
 
 def run_iterative_suffix(
-    clean: CleanPass,
+    clean: PromptPass,
     deltas: Deltas,
     sets: Sequence[Sequence[Change]],
     first_layer: int,
@@ -32,63 +33,75 @@ def run_iterative_suffix(
         first_layer: The lowest changed layer of all sets; -1 where tokens change.
         start: The first position that changes.
     """
-    model, transcoder = clean.replacement.model, clean.replacement.transcoder
-    read_point, n_layers = transcoder.config.read_point, model.config.n_layers
-    batch = len(sets)
-    if first_layer < 0:
-        resid = clean.stream_before(0).expand(batch, -1, -1) + deltas.embedded
-    else:
-        resid = clean.stream_before(first_layer + 1) + deltas.outputs[:, first_layer]
-    answers = deltas.outputs.clone()
-    for layer in range(first_layer + 1, n_layers):
-        block, before = model.block(layer), clean.record.sites[layer]
-        rows = torch.arange(start if layer < n_layers - 1 else clean.n_pos - 1, clean.n_pos)
-        mid = (resid + block.attn(block.ln1(resid)))[:, rows]
-        site = look_at_mlp(block, layer, mid, block.ln2.scale(mid))
-        was = before.read(read_point)[:, rows]
-        _add_answers(clean, site, sets, rows, answers)
-        skipped = transcoder.skip(layer, site.read(read_point) - was)
-        out = before.mlp_out[:, rows] + answers[:, layer, rows] + skipped
-        resid = clean.stream_before(layer + 1).repeat(batch, 1, 1)
-        resid[:, rows] = mid + out
-    return model.unembed_residual(model.ln_final(resid[:, -1]))
+    features, answers = clean.replacement.transcoder, deltas.outputs.clone()
+    read_point = features.shape.read_point
+
+    def answer(call: MlpCall) -> Tensor:
+        layer, rows = call.layer, call.positions
+        assert rows is not None, "a suffix names its positions"
+        read = call.read(read_point)
+        _add_answers(clean, layer, read, sets, rows, answers)
+        skipped = features.skip(layer, read - clean.inputs[layer, rows])
+        return clean.outputs[layer, rows] + answers[:, layer, rows] + skipped
+
+    stream = changed_stream(clean, deltas, first_layer, start)
+    return clean.replacement.model.run_suffix(
+        clean.record, stream, first_layer + 1, start, edit_mlp=answer
+    )
+
+
+def changed_stream(
+    clean: PromptPass, deltas: Deltas, first_layer: int, start: int
+) -> Float[Tensor, "batch n_seen d_model"]:
+    """Return the stream after the first changed layer, from the first changed position on.
+
+    Args:
+        clean: The clean pass.
+        deltas: Added to the clean stream.
+        first_layer: The layer whose MLP output changes; -1 where tokens change.
+        start: The first position that changes.
+    """
+    change = deltas.embedded if first_layer < 0 else deltas.outputs[:, first_layer]
+    return clean.record.streams[first_layer + 1][:, start:] + change[:, start:]
 
 
 def _add_answers(
-    clean: CleanPass,
-    site: MlpSite,
+    clean: PromptPass,
+    layer: int,
+    read: Float[Tensor, "batch n_rows d_model"],
     sets: Sequence[Sequence[Change]],
     rows: Int[Tensor, " n_rows"],
     answers: Float[Tensor, "batch n_layers n_pos d_model"],
 ) -> None:
     """Add what a layer's features write beyond the clean pass, those set by hand aside."""
-    transcoder, layer = clean.replacement.transcoder, site.layer
-    pre_acts = transcoder.pre_activations(layer, site.read(transcoder.config.read_point))
+    features = clean.replacement.transcoder
+    usual_acts = clean.dense_activations[layer]
+    acts = features.encode(layer, read)
     for number, changes in enumerate(sets):
         for item in changes:
             if isinstance(item, Intervention) and item.layer == layer:
-                before = clean.pre_activations[layer, item.position, item.feature]
-                pre_acts[number, rows == item.position, item.feature] = before
-    written = _written(transcoder, layer, pre_acts.flatten(0, 1))
-    usual = _written(transcoder, layer, clean.pre_activations[layer, rows])
+                usual = usual_acts[item.position, item.feature]
+                acts[number, rows == item.position, item.feature] = usual
+    written = write_active(features, layer, acts.flatten(0, 1))
+    usual = write_active(features, layer, usual_acts[rows])
     more = written.unflatten(0, (len(sets), len(rows))) - usual
-    reached = torch.arange(layer, layer + more.shape[2])
+    reached = torch.arange(layer, layer + more.shape[2], device=rows.device)
     answers[:, reached[:, None], rows] += more.transpose(1, 2)
 
 
-def _written(
-    transcoder: CrossLayerTranscoder, layer: int, pre_acts: Float[Tensor, "n d_transcoder"]
+def write_active(
+    features: FeatureDictionary, layer: int, acts: Float[Tensor, "n d_transcoder"]
 ) -> Float[Tensor, "n n_writes d_model"]:
-    """Return what one layer's features write, from those above their threshold alone."""
-    places, features = nonzero_entries(pre_acts > transcoder.threshold[layer])
-    used, numbers = features.unique(return_inverse=True)
-    decoders = transcoder.decoder_rows(layer, used)
-    counts = torch.bincount(places, minlength=len(pre_acts))
+    """Return what one layer's features write, from the active ones alone."""
+    places, numbers = nonzero_entries(acts != 0)
+    used, which = numbers.unique(return_inverse=True)
+    decoders = features.decoder_rows(layer, used)
+    counts = torch.bincount(places, minlength=len(acts))
     written: Tensor = F.embedding_bag(
-        numbers,
+        which,
         decoders.flatten(1),
         counts.cumsum(0) - counts,
         mode="sum",
-        per_sample_weights=pre_acts[places, features],
+        per_sample_weights=acts[places, numbers],
     )
-    return written.view(len(pre_acts), *decoders.shape[1:])
+    return written.view(len(acts), *decoders.shape[1:])

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.interventions.changes import Change
-from circuitscope_core.interventions.clean import run_clean
 from circuitscope_core.interventions.intervene import Mode
 from circuitscope_core.interventions.many import intervene_many
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.prompt_pass import run_prompt
+from circuitscope_core.replacement import Explainable, replacement_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Continuation:
 
 
 def continue_prompt(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable,
     prompt: str | Sequence[int],
     interventions: Sequence[Change] = (),
     *,
@@ -46,9 +45,9 @@ def continue_prompt(
         GraphError: If a place does not exist or is named twice.
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
-    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
-    tokenizer, n_ctx = replacement.tokenizer, replacement.model.config.n_ctx
-    clean = run_clean(replacement, prompt)
+    replacement = replacement_of(bundle)
+    tokenizer, n_ctx = replacement.tokenizer, replacement.model.shape.n_ctx
+    clean = run_prompt(replacement, prompt)
     added: list[int] = []
     probabilities: list[float] = []
     while len(added) < n_tokens:
@@ -61,5 +60,5 @@ def continue_prompt(
         probabilities.append(float(likely[token]))
         if clean.n_pos == n_ctx:
             break
-        clean = run_clean(replacement, [*clean.token_ids, token])
+        clean = run_prompt(replacement, [*clean.token_ids, token])
     return Continuation(tuple(added), tokenizer.decode(added), tuple(probabilities))

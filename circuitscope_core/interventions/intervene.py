@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions.changes import (
     Change,
@@ -16,14 +15,10 @@ from circuitscope_core.interventions.changes import (
     check_changes,
     deltas_of,
 )
-from circuitscope_core.interventions.clean import (
-    CleanPass,
-    feature_pre_activations,
-    run_clean,
-)
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
-from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.transformer import Activations
+from circuitscope_core.language_model import Record
+from circuitscope_core.prompt_pass import PromptPass, dense_pre_activations, run_prompt
+from circuitscope_core.replacement import Explainable
 
 Mode = Literal["direct", "constrained", "iterative"]
 
@@ -54,7 +49,7 @@ class InterventionResult:
 
 
 def intervene(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
     interventions: Sequence[Change],
     *,
@@ -88,19 +83,18 @@ def intervene(
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
     return intervene_on(
-        run_clean(bundle, prompt), interventions, mode=mode, constrained_layer=constrained_layer
+        run_prompt(bundle, prompt), interventions, mode=mode, constrained_layer=constrained_layer
     )
 
 
 def intervene_on(
-    clean: CleanPass,
+    clean: PromptPass,
     interventions: Sequence[Change],
     *,
     mode: Mode = "direct",
     constrained_layer: int | None = None,
 ) -> InterventionResult:
-    """Do what ``intervene`` does where the clean pass is at hand."""
-    transcoder = clean.replacement.transcoder
+    """Like ``intervene``, reusing a clean pass."""
     changes = check_changes(interventions, clean)
     with torch.no_grad():
         deltas = deltas_of(clean, [changes])
@@ -109,13 +103,13 @@ def intervene_on(
         else:
             last = last_clamped_layer(clean, changes, mode, constrained_layer)
             changed = run_clamped(clean, deltas, last, freeze_norms=mode == "direct")
-        after = feature_pre_activations(transcoder, changed)[0]
+        after = dense_pre_activations(clean.replacement, changed)[0].detach()
     return InterventionResult(
         mode,
         clean.token_ids,
         clean.record.logits[0],
         changed.logits[0],
-        clean.pre_activations,
+        clean.dense_pre_activations,
         after,
         residual_streams(clean.record),
         residual_streams(changed),
@@ -123,7 +117,7 @@ def intervene_on(
 
 
 def last_clamped_layer(
-    clean: CleanPass, changes: Sequence[Change], mode: Mode, constrained_layer: int | None
+    clean: PromptPass, changes: Sequence[Change], mode: Mode, constrained_layer: int | None
 ) -> int:
     """Return the last layer whose MLP output is clamped; -1: none is.
 
@@ -131,7 +125,7 @@ def last_clamped_layer(
         GraphError: If ``constrained_layer`` lies below a changed layer, whose change would be lost.
     """
     if mode == "direct":
-        return clean.replacement.model.config.n_layers - 1
+        return clean.replacement.model.shape.n_layers - 1
     layers = [item.layer for item in changes if not isinstance(item, TokenIntervention)]
     highest = max(layers, default=-1)
     if constrained_layer is not None and constrained_layer < highest:
@@ -142,6 +136,6 @@ def last_clamped_layer(
     return highest if constrained_layer is None else constrained_layer
 
 
-def residual_streams(record: Activations) -> Float[Tensor, "n_layers_plus_1 n_pos d_model"]:
+def residual_streams(record: Record) -> Float[Tensor, "n_layers_plus_1 n_pos d_model"]:
     """Return the stream before each MLP and after the last layer."""
-    return torch.stack([*(site.resid_mid[0] for site in record.sites), record.resid_post[0]])
+    return torch.stack([*(site.resid_mid[0] for site in record.sites), record.streams[-1][0]])

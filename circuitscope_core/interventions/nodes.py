@@ -11,7 +11,7 @@ from circuitscope_core.interventions.changes import (
     Intervention,
     TokenIntervention,
 )
-from circuitscope_core.interventions.clean import CleanPass
+from circuitscope_core.prompt_pass import PromptPass
 
 How = Literal["ablate", "scale", "set", "patch"]
 
@@ -21,7 +21,7 @@ def change_nodes(
     nodes: Sequence[int],
     how: How = "ablate",
     strength: float = 0.0,
-    donor: CleanPass | None = None,
+    donor: PromptPass | None = None,
 ) -> tuple[Change, ...]:
     """Return the changes that ablate, scale, set or patch nodes.
 
@@ -48,14 +48,14 @@ def change_nodes(
 
 
 def _change(
-    graph: AttributionGraph, index: int, how: How, strength: float, donor: CleanPass | None
+    graph: AttributionGraph, index: int, how: How, strength: float, donor: PromptPass | None
 ) -> Change:
     node = graph.node(index)
     if node.kind is NodeKind.FEATURE:
         value = strength
         if how == "patch":
             assert donor is not None, "change_nodes() has checked it"
-            value = float(donor.activations[node.layer, node.position, node.feature])
+            value = float(donor.dense_activations[node.layer, node.position, node.feature])
         elif how == "scale":
             value = strength * float(graph.activations[index])
         return Intervention(node.layer, node.position, node.feature, value)

@@ -1,8 +1,8 @@
 """The model run on changed features: clamped to its clean pass, or encoding again."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,44 +12,56 @@ from circuitscope_core.interventions.changes import (
     ErrorIntervention,
     Intervention,
 )
-from circuitscope_core.interventions.clean import CleanPass
-from circuitscope_core.transformer import Activations, MlpSite
+from circuitscope_core.language_model import MlpCall, Record
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.replacement import StreamingDecoder
 
 
 def run_clamped(
-    clean: CleanPass, deltas: Deltas, last_layer: int, *, freeze_norms: bool
-) -> Activations:
+    clean: PromptPass, deltas: Deltas, last_layer: int, *, freeze_norms: bool
+) -> Record:
     """Run with MLP outputs up to a layer set to their clean value plus a change.
 
     What skips the features is no MLP output of theirs: it follows what the layer now reads.
     """
-    transcoder = clean.replacement.transcoder
-    read_point = transcoder.config.read_point
-
-    def clamp(site: MlpSite) -> Tensor:
-        if site.layer > last_layer:
-            return site.mlp_out
-        before = clean.record.sites[site.layer]
-        moved = site.read(read_point) - before.read(read_point)
-        return before.mlp_out + deltas.outputs[:, site.layer] + transcoder.skip(site.layer, moved)
-
     return clean.replacement.model.record(
-        _repeated(clean, len(deltas.embedded)),
-        edit_mlp=clamp,
+        repeated(clean, len(deltas.embedded)),
+        edit_mlp=ClampedMlp(clean, deltas.outputs, last_layer),
         embed_change=deltas.embedded,
-        frozen=clean.record,
-        freeze_norms=freeze_norms,
+        clean=clean.record,
+        frozen="norms" if freeze_norms else "patterns",
     )
 
 
+@dataclass(frozen=True)
+class ClampedMlp:
+    """An edit that sets MLP outputs up to a layer to their clean value plus a change."""
+
+    clean: PromptPass
+    changes: Float[Tensor, "batch n_layers n_pos d_model"]
+    last_layer: int
+
+    def __call__(self, call: MlpCall) -> Tensor:
+        """Return the output; above the last clamped layer it is the MLP's own."""
+        if call.layer > self.last_layer:
+            return call.mlp_out()
+        features, layer = self.clean.replacement.transcoder, call.layer
+        rows = slice(None) if call.positions is None else call.positions
+        out = self.clean.outputs[layer, rows] + self.changes[:, layer, rows]
+        if not features.shape.skip_connection:
+            return out
+        moved = call.read(features.shape.read_point) - self.clean.inputs[layer, rows]
+        return out + features.skip(layer, moved)
+
+
 def run_iterative(
-    clean: CleanPass,
+    clean: PromptPass,
     sets: Sequence[Sequence[Change]],
     deltas: Deltas,
     *,
     freeze_patterns: bool = False,
     added: Float[Tensor, "batch n_layers n_pos d_model"] | None = None,
-) -> Activations:
+) -> Record:
     """Run on features that are encoded again, plus the clean reconstruction errors.
 
     Args:
@@ -60,44 +72,39 @@ def run_iterative(
             model, but for the norms, which still follow the stream.
         added: Added to MLP outputs besides.
     """
-    transcoder = clean.replacement.transcoder
-    read_point = transcoder.config.read_point
+    features = clean.replacement.transcoder
     errors = _scaled_errors(clean, sets)
     if added is not None:
         errors = errors + added
-    written: list[Tensor] = []
+    decoder = StreamingDecoder(features)
 
-    def replace_mlp(site: MlpSite) -> Tensor:
-        layer, read = site.layer, site.read(read_point)
-        now = transcoder.encode(layer, read)
+    def replace_mlp(call: MlpCall) -> Tensor:
+        layer, read = call.layer, call.read(features.shape.read_point)
+        now = features.encode(layer, read)
         for number, changes in enumerate(sets):
             for item in changes:
                 if isinstance(item, Intervention) and item.layer == layer:
                     now[number, item.position, item.feature] = item.value
-        written.append(transcoder.write(layer, now))
-        out = transcoder.b_dec[layer] + transcoder.skip(layer, read) + errors[:, layer]
-        for source, writes in enumerate(written):
-            if layer - source < writes.shape[-2]:
-                out = out + writes[..., layer - source, :]
-        return out
+        return decoder.add(layer, now) + features.skip(layer, read) + errors[:, layer]
 
     return clean.replacement.model.record(
-        _repeated(clean, len(sets)),
+        repeated(clean, len(sets)),
         edit_mlp=replace_mlp,
         embed_change=deltas.embedded,
-        frozen=clean.record if freeze_patterns else None,
-        freeze_norms=False,
+        clean=clean.record if freeze_patterns else None,
+        frozen="patterns",
     )
 
 
-def _repeated(clean: CleanPass, n: int) -> Tensor:
-    return torch.tensor([clean.token_ids]).expand(n, -1)
+def repeated(clean: PromptPass, n: int) -> Tensor:
+    """Return the prompt's token ids ``n`` times."""
+    return clean.record.token_ids.expand(n, -1)
 
 
 def _scaled_errors(
-    clean: CleanPass, sets: Sequence[Sequence[Change]]
+    clean: PromptPass, sets: Sequence[Sequence[Change]]
 ) -> Float[Tensor, "batch n_layers n_pos d_model"]:
-    errors = clean.errors.expand(len(sets), -1, -1, -1).clone()
+    errors = clean.reconstruction_errors.expand(len(sets), -1, -1, -1).clone()
     for number, changes in enumerate(sets):
         for item in changes:
             if isinstance(item, ErrorIntervention):

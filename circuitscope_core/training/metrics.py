@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from circuitscope_core.language_model import LanguageModel, MlpSite
 from circuitscope_core.replacement import run_mean_ablated, run_replacement
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import MlpSite, Transformer
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ReplacementMetrics:
 
 @torch.no_grad()
 def measure_replacement(
-    model: Transformer,
+    model: LanguageModel,
     transcoder: CrossLayerTranscoder,
     windows: Int[Tensor, "n n_ctx_plus_1"],
     batch_size: int = 8,
@@ -64,7 +64,7 @@ def measure_replacement(
     for number, batch in enumerate(batches, start=1):
         sites = model.mlp_sites(batch[:, :-1])
         for part in (
-            reconstruction_sums(transcoder, means, sites),
+            reconstruction_sums(transcoder, means, sites, model.shape.n_opening),
             prediction_sums(model, transcoder, means, batch, model.logits_after(sites)),
         ):
             for name, value in part.items():
@@ -74,7 +74,7 @@ def measure_replacement(
     squared_spread = sums["squared_spread"].clamp(min=torch.finfo(torch.float64).tiny)
     yield ReplacementMetrics(
         n_tokens=int(n),
-        l0=float(sums["active"]) / (n * model.config.n_layers),
+        l0=float(sums["active"]) / (n * model.shape.n_layers),
         normalized_mse=float((sums["squared_error"] / squared_spread).mean()),
         replacement_agreement=float(sums["agree"]) / n,
         kl_bits=float(sums["kl"]) / n / math.log(2),
@@ -84,24 +84,25 @@ def measure_replacement(
     )
 
 
-def measure_mean_outputs(model: Transformer, batches: tuple[Tensor, ...]) -> Tensor:
+def measure_mean_outputs(model: LanguageModel, batches: tuple[Tensor, ...]) -> Tensor:
     """Return each layer's mean MLP output ``[n_layers, d_model]``, position 0 left out."""
-    total, n = torch.zeros(model.config.n_layers, model.config.d_model).double(), 0
+    opening = model.shape.n_opening
+    sums, n = [], 0
     for batch in batches:
-        outputs = [site.mlp_out[:, 1:] for site in model.mlp_sites(batch[:, :-1])]
-        total += torch.stack([out.double().sum(dim=(0, 1)) for out in outputs])
+        outputs = [site.mlp_out[:, opening:] for site in model.mlp_sites(batch[:, :-1])]
+        sums.append(torch.stack([out.double().sum(dim=(0, 1)) for out in outputs]))
         n += outputs[0].shape[0] * outputs[0].shape[1]
-    return (total / max(n, 1)).float()
+    return (torch.stack(sums).sum(dim=0) / max(n, 1)).float()
 
 
 def reconstruction_sums(
-    transcoder: CrossLayerTranscoder, means: Tensor, sites: tuple[MlpSite, ...]
+    transcoder: CrossLayerTranscoder, means: Tensor, sites: tuple[MlpSite, ...], n_opening: int
 ) -> dict[str, Tensor]:
     """Return sums of squared error, squared distance from the mean, and active features."""
     read_point = transcoder.config.read_point
-    inputs = torch.stack([site.read(read_point)[:, 1:] for site in sites])
+    inputs = torch.stack([site.read(read_point)[:, n_opening:] for site in sites])
     acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
-    outputs = torch.stack([site.mlp_out[:, 1:] for site in sites])
+    outputs = torch.stack([site.mlp_out[:, n_opening:] for site in sites])
     error = (transcoder.decode(acts, inputs) - outputs).double()
     spread = (outputs - means[:, None, None]).double()
     return {
@@ -112,20 +113,21 @@ def reconstruction_sums(
 
 
 def prediction_sums(
-    model: Transformer,
+    model: LanguageModel,
     transcoder: CrossLayerTranscoder,
     means: Tensor,
     batch: Tensor,
     logits: Tensor,
 ) -> dict[str, Tensor]:
     """Return sums of cross-entropies, divergence and agreements over a batch's tokens."""
-    token_ids, answers = batch[:, :-1], batch[:, 2:].flatten()
-    clean = logits[:, 1:].flatten(0, 1)
-    replaced = run_replacement(model, transcoder, token_ids)[:, 1:].flatten(0, 1)
-    ablated = run_mean_ablated(model, means, token_ids)[:, 1:].flatten(0, 1)
+    opening = model.shape.n_opening
+    token_ids, answers = batch[:, :-1], batch[:, opening + 1 :].flatten()
+    clean = logits[:, opening:].flatten(0, 1)
+    replaced = run_replacement(model, transcoder, token_ids)[:, opening:].flatten(0, 1)
+    ablated = run_mean_ablated(model, means, token_ids)[:, opening:].flatten(0, 1)
     log_p, log_q = clean.log_softmax(dim=1), replaced.log_softmax(dim=1)
     return {
-        "n": torch.tensor(float(len(answers)), dtype=torch.float64),
+        "n": torch.tensor(len(answers), dtype=torch.float64, device=logits.device),
         "ce_model": F.nll_loss(log_p, answers, reduction="sum").double(),
         "ce_replacement": F.nll_loss(log_q, answers, reduction="sum").double(),
         "ce_mean_ablated": F.cross_entropy(ablated, answers, reduction="sum").double(),

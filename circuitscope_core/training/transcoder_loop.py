@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import ReadPoint, TranscoderTraining
+from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.training.batches import TokenWindows, step_rng
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
 from circuitscope_core.training.events import (
@@ -38,7 +39,6 @@ from circuitscope_core.transcoder import (
     initialize,
     measure_scales,
 )
-from circuitscope_core.transformer import Transformer
 
 REFERENCE_FEATURES = 1024
 """Features a layer at which the learning rate is used as it is."""
@@ -67,14 +67,16 @@ def own_part(
 
 @torch.no_grad()
 def harvest(
-    model: Transformer, token_ids: Int[Tensor, "batch n_pos"], read_point: ReadPoint
+    model: LanguageModel, token_ids: Int[Tensor, "batch n_pos"], read_point: ReadPoint
 ) -> tuple[Float[Tensor, "n_layers n d_model"], Float[Tensor, "n_layers n d_model"]]:
     """Return what a transcoder reads and should write, position 0 left out, sequences joined."""
     inputs, targets = [], []
+    opening = model.shape.n_opening
     for batch in token_ids.split(16):
         sites = model.mlp_sites(batch)
-        inputs.append(torch.stack([site.read(read_point)[:, 1:].flatten(0, 1) for site in sites]))
-        targets.append(torch.stack([site.mlp_out[:, 1:].flatten(0, 1) for site in sites]))
+        reads = [site.read(read_point)[:, opening:].flatten(0, 1) for site in sites]
+        inputs.append(torch.stack(reads))
+        targets.append(torch.stack([site.mlp_out[:, opening:].flatten(0, 1) for site in sites]))
     return torch.cat(inputs, dim=1), torch.cat(targets, dim=1)
 
 
@@ -82,7 +84,7 @@ def harvest(
 class TranscoderTrainer:
     """One transcoder's training; ``events`` runs it, ``folded`` is the result."""
 
-    model: Transformer
+    model: LanguageModel
     transcoder: CrossLayerTranscoder
     train: TokenWindows
     settings: TranscoderTraining
@@ -92,8 +94,10 @@ class TranscoderTrainer:
     workers: Workers = ALONE
 
     def __post_init__(self) -> None:
+        self.window_tokens = self.train.n_ctx - self.model.shape.n_opening
+        """Tokens of a window that features are trained on."""
         self.n_steps = max(1, self.settings.n_tokens // self.settings.batch_size)
-        self.buffer_tokens = self.settings.buffer_sequences * (self.train.n_ctx - 1)
+        self.buffer_tokens = self.settings.buffer_sequences * self.window_tokens
         self.steps_per_pass = max(1, self.buffer_tokens // self.settings.batch_size)
         self.step = 0
         width = self.transcoder.config.d_transcoder
@@ -172,7 +176,7 @@ class TranscoderTrainer:
             rng = step_rng(self.seed, 3, number)
             order = torch.from_numpy(rng.permutation(self.buffer_tokens))
             for batch in order.split(size)[skipped : self.steps_per_pass]:
-                own, part = own_part(batch, self.train.n_ctx - 1, self.workers)
+                own, part = own_part(batch, self.window_tokens, self.workers)
                 yield inputs[:, own], targets[:, own], part
             skipped = 0
 

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuitscope_core.config import ModelConfig
+from circuitscope_core.language_model import NormMap
 
 
 class Embed(nn.Module):
@@ -54,18 +55,22 @@ class Norm(nn.Module):
         return F.layer_norm(x, (x.shape[-1],), self.w, self.b, self.eps)
 
     def scale(self, x: Tensor) -> Tensor:
-        """Return the denominator ``[..., 1]``: 1 without normalisation."""
-        if not self.enabled:
-            return torch.ones_like(x[..., :1])
+        """Return the denominator ``[..., 1]``."""
         return (x.var(dim=-1, keepdim=True, unbiased=False) + self.eps).sqrt()
 
-    def normalize(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Centre ``x`` and divide it by ``scale``."""
-        return (x - x.mean(dim=-1, keepdim=True)) / scale if self.enabled else x
+    def frozen(self, scale: Tensor) -> NormMap | None:
+        """Return the norm with given denominators; None where there is no normalisation."""
+        if not self.enabled:
+            return None
+        return NormMap(self.w.detach(), self.b.detach(), centred=True, scale=scale)
 
-    def apply_gain(self, normalized: Tensor) -> Tensor:
-        """Multiply by the gain and add the bias."""
-        return normalized * self.w + self.b if self.enabled else normalized
+    def unit(self) -> NormMap | None:
+        """Return the norm with the denominator 1 everywhere."""
+        return self.frozen(self.w.new_ones(1, 1)) if self.enabled else None
+
+    def measure(self, x: Tensor) -> NormMap | None:
+        """Return the norm with the denominators that ``x`` has."""
+        return self.frozen(self.scale(x)) if self.enabled else None
 
 
 class Attention(nn.Module):
@@ -113,6 +118,13 @@ class Attention(nn.Module):
         turned = torch.cat([-second, first], dim=-1)
         return x * self.rotary_cos[:n_pos] + turned * self.rotary_sin[:n_pos]
 
+    def turn_at(self, position: int) -> Float[Tensor, "d_head d_head"]:
+        """Return the rotation of one position as a matrix to multiply with from the right."""
+        basis = torch.eye(self.config.d_head, device=self.W_Q.device, dtype=self.W_Q.dtype)
+        first, second = basis.chunk(2, dim=-1)
+        turned = torch.cat([-second, first], dim=-1)
+        return basis * self.rotary_cos[position] + turned * self.rotary_sin[position]
+
     def pattern(self, x: Tensor) -> Float[Tensor, "batch n_heads n_pos n_pos"]:
         """Return the attention of each query (row) to each key."""
         query, key = self.queries_and_keys(x)
@@ -126,8 +138,11 @@ class Attention(nn.Module):
 
     def mix(self, x: Tensor, pattern: Tensor) -> Tensor:
         """Move values along a given pattern and write them to the residual stream."""
-        value = self.project(x, self.W_V, self.b_V)
-        return self.write(pattern @ value)
+        return self.write(pattern @ self.values(x))
+
+    def values(self, x: Tensor) -> Tensor:
+        """Return the heads' values ``[batch, n_heads, n_pos, d_head]``."""
+        return self.project(x, self.W_V, self.b_V)
 
     def write(self, mixed: Tensor) -> Tensor:
         """Map ``[batch, n_heads, n_pos, d_head]`` to ``[batch, n_pos, d_model]``."""

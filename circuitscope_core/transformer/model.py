@@ -1,19 +1,29 @@
 """A small pre-LN transformer with TransformerLens' parameter names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from circuitscope_core.config import ModelConfig
+from circuitscope_core.config import ModelConfig, ReadPoint
 from circuitscope_core.errors import BundleError, PromptError
-from circuitscope_core.transformer.activations import Activations, MlpSite
+from circuitscope_core.language_model import (
+    EditMlp,
+    Frozen,
+    HeadSide,
+    LayerRecord,
+    MlpCall,
+    MlpSite,
+    ModelShape,
+    NormMap,
+    Record,
+    apply_norm,
+)
 from circuitscope_core.transformer.components import Block, Embed, Norm, PosEmbed, Unembed
-
-EditMlp = Callable[[MlpSite], Tensor]
-"""Receives an MLP's inputs and output, returns the output to use instead."""
 
 
 class Transformer(nn.Module):
@@ -56,7 +66,38 @@ class Transformer(nn.Module):
         resid = self.embed_tokens(token_ids)
         for block in self.blocks:
             resid = block(resid)
-        return self.unembed_residual(self.ln_final(resid))
+        return self.logits_of(self.ln_final(resid))
+
+    @property
+    def shape(self) -> ModelShape:
+        """Sizes of the model."""
+        config = self.config
+        return ModelShape(
+            n_layers=config.n_layers,
+            d_model=config.d_model,
+            n_heads=config.n_heads,
+            d_vocab=config.d_vocab,
+            n_ctx=config.n_ctx,
+            causal=config.causal,
+        )
+
+    def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:
+        """Return one sequence of token ids on the model's device."""
+        return torch.tensor([list(token_ids)], device=self.embed.W_E.device)
+
+    def token_vectors(self, token_ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
+        """Return each token's embedding."""
+        return F.embedding(token_ids, self.embed.W_E)
+
+    def unembedding(
+        self, token_ids: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
+        """Return the directions and biases of some tokens' logits."""
+        return self.W_U[:, token_ids].T.detach(), self.unembed.b_U[token_ids]
+
+    def mean_unembedding(self) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:
+        """Return the direction and bias of the mean of all logits."""
+        return self.W_U.mean(dim=1).detach(), self.unembed.b_U.mean()
 
     def mlp_sites(
         self, token_ids: Int[Tensor, "batch n_pos"], edit_mlp: EditMlp | None = None
@@ -65,38 +106,45 @@ class Transformer(nn.Module):
 
         Args:
             token_ids: Equally long sequences.
-            edit_mlp: Called at every MLP; what it returns is written instead of the output.
+            edit_mlp: Called at every MLP; its answer is written in place of the MLP's output.
         """
         sites: list[MlpSite] = []
         resid = self.embed_tokens(token_ids)
         for layer in range(self.config.n_layers):
             block = self.block(layer)
             resid = resid + block.attn(block.ln1(resid))
-            mlp_in = block.ln2(resid)
-            site = MlpSite(layer, resid, mlp_in, block.mlp(mlp_in))
-            if edit_mlp:
-                site = MlpSite(layer, resid, mlp_in, edit_mlp(site))
+            site = run_site(MlpCall(layer, resid, block.ln2(resid), block.mlp), edit_mlp)
             sites.append(site)
             resid = resid + site.mlp_out
         return tuple(sites)
 
     def logits_after(self, sites: tuple[MlpSite, ...]) -> Float[Tensor, "batch n_pos d_vocab"]:
         """Return the logits that follow what ``mlp_sites`` returned."""
-        return self.unembed_residual(self.ln_final(sites[-1].resid_mid + sites[-1].mlp_out))
+        return self.logits_of(self.ln_final(sites[-1].resid_mid + sites[-1].mlp_out))
 
-    def embed_tokens(self, token_ids: Int[Tensor, "batch n_pos"]) -> Tensor:
+    def embed_tokens(
+        self, token_ids: Int[Tensor, "batch n_pos"]
+    ) -> Float[Tensor, "batch n_pos d_model"]:
         """Return the residual stream before the first block."""
-        n_pos = token_ids.shape[1]
+        vectors = self.token_vectors(token_ids)
+        positions = self.position_vectors(token_ids.shape[1])
+        return vectors + positions if self.config.positions == "learned" else vectors
+
+    def position_vectors(self, n_pos: int) -> Float[Tensor, "n_pos d_model"]:
+        """Return the position embeddings; 0 with rotary positions.
+
+        Raises:
+            PromptError: If there are more positions than the model reads, or none.
+        """
         if not 0 < n_pos <= self.config.n_ctx:
             raise PromptError(f"The input has {n_pos} tokens; give 1 to {self.config.n_ctx}.")
-        resid = F.embedding(token_ids, self.embed.W_E)
         if self.config.positions == "learned":
-            resid = resid + self.pos_embed.W_pos[:n_pos]
-        return resid
+            return self.pos_embed.W_pos[:n_pos]
+        return self.embed.W_E.new_zeros(n_pos, self.config.d_model)
 
-    def unembed_residual(self, normalized: Tensor) -> Tensor:
+    def logits_of(self, final: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
         """Return logits of the final norm's output."""
-        logits: Tensor = normalized @ self.W_U + self.unembed.b_U
+        logits: Tensor = final @ self.W_U + self.unembed.b_U
         return logits
 
     def record(
@@ -105,46 +153,149 @@ class Transformer(nn.Module):
         *,
         edit_mlp: EditMlp | None = None,
         embed_change: Float[Tensor, "batch n_pos d_model"] | None = None,
-        frozen: Activations | None = None,
-        freeze_norms: bool = True,
-    ) -> Activations:
-        """Run the model and keep what later rooms need.
-
-        Args:
-            token_ids: Equally long sequences.
-            edit_mlp: Called at every MLP; what it returns is written instead of the output.
-            embed_change: Added to the embeddings.
-            frozen: Attention patterns and norm denominators to use in place of the model's own, of
-                a pass over one sequence or over as many.
-            freeze_norms: False takes only the patterns from ``frozen``.
-        """
-        norms = frozen if freeze_norms else None
-        sites: list[MlpSite] = []
-        patterns, ln1_scales, ln2_scales = [], [], []
-        resid = self.embed_tokens(token_ids)
+        clean: Record | None = None,
+        frozen: Frozen = "norms",
+    ) -> Record:
+        """Run the model and keep all that the engine needs; see ``LanguageModel.record``."""
+        freeze = Freeze.of(clean, frozen)
+        layers: list[LayerRecord] = []
+        vectors = self.token_vectors(token_ids)
+        positions = self.position_vectors(token_ids.shape[1])
+        resid = vectors + positions
         if embed_change is not None:
             resid = resid + embed_change
+        streams = [resid]
         for layer in range(self.config.n_layers):
             block = self.block(layer)
-            scale1 = norms.ln1_scales[layer] if norms else block.ln1.scale(resid)
-            attn_in = block.ln1.apply_gain(block.ln1.normalize(resid, scale1))
-            pattern = frozen.patterns[layer] if frozen else block.attn.pattern(attn_in)
+            norm = freeze.norm(layer, "attention_norm") or block.ln1.measure(resid)
+            attn_in = apply_norm(norm, resid)
+            pattern = freeze.pattern(layer)
+            pattern = block.attn.pattern(attn_in) if pattern is None else pattern
             resid = resid + block.attn.mix(attn_in, pattern)
-            scale2 = norms.ln2_scales[layer] if norms else block.ln2.scale(resid)
-            site = look_at_mlp(block, layer, resid, scale2)
-            if edit_mlp:
-                edited = edit_mlp(site)
-                site = MlpSite(layer, site.resid_mid, site.mlp_in, edited)
+            read_norm = freeze.norm(layer, "read_norm") or block.ln2.measure(resid)
+            call = MlpCall(layer, resid, apply_norm(read_norm, resid), block.mlp)
+            site = run_site(call, edit_mlp)
             resid = resid + site.mlp_out
-            sites.append(site)
-            patterns.append(pattern)
-            ln1_scales.append(scale1)
-            ln2_scales.append(scale2)
-        scale = norms.ln_final_scale if norms else self.ln_final.scale(resid)
-        final = self.ln_final.apply_gain(self.ln_final.normalize(resid, scale))
-        logits = self.unembed_residual(final)
-        scales = (tuple(ln1_scales), tuple(ln2_scales), scale)
-        return Activations(tuple(sites), tuple(patterns), *scales, resid, logits)
+            streams.append(resid)
+            attn = block.attn
+            weights = (attn.W_V.detach(), attn.b_V.detach(), attn.W_O.detach(), attn.b_O.detach())
+            layers.append(LayerRecord(pattern, *weights, site, norm, read_norm))
+        final_norm = freeze.final_norm or self.ln_final.measure(resid)
+        final = apply_norm(final_norm, resid)
+        return Record(
+            token_ids=token_ids,
+            token_vectors=vectors,
+            position_vectors=positions,
+            layers=tuple(layers),
+            streams=tuple(streams),
+            final_norm=final_norm,
+            final=final,
+            logits=self.logits_of(final),
+            causal=self.config.causal,
+        )
+
+    def run_suffix(
+        self,
+        clean: Record,
+        stream: Float[Tensor, "batch n_seen d_model"],
+        first_layer: int,
+        start: int,
+        *,
+        edit_mlp: EditMlp | None = None,
+        frozen: Frozen = "nothing",
+    ) -> Float[Tensor, "batch d_vocab"]:
+        """Return the next token's logits from a stream; see ``LanguageModel.run_suffix``."""
+        n_pos, n_layers = clean.n_pos, self.config.n_layers
+        freeze = Freeze.of(clean, frozen)
+        for layer in range(first_layer, n_layers):
+            first = start if layer < n_layers - 1 else n_pos - 1
+            rows = torch.arange(first, n_pos, device=stream.device)
+            block = self.block(layer)
+            middle = stream[:, first - start :] + self._attend_rows(
+                clean, layer, stream, rows, frozen
+            )
+            norm = freeze.norm(layer, "read_norm")
+            read_norm = block.ln2.measure(middle) if norm is None else norm_at(norm, rows)
+            mlp_in = apply_norm(read_norm, middle)
+            call = MlpCall(layer, middle, mlp_in, block.mlp, rows)
+            stream = middle + (edit_mlp(call) if edit_mlp else call.mlp_out())
+            start = first
+        last = stream[:, -1:]
+        final_norm = freeze.final_norm
+        norm = self.ln_final.measure(last) if final_norm is None else norm_at(final_norm, [-1])
+        return self.logits_of(apply_norm(norm, last)[:, 0])
+
+    def _attend_rows(
+        self,
+        clean: Record,
+        layer: int,
+        stream: Float[Tensor, "batch n_seen d_model"],
+        rows: Int[Tensor, " n_rows"],
+        frozen: Frozen,
+    ) -> Float[Tensor, "batch n_rows d_model"]:
+        """Return what attention writes at some positions, those on the left being unchanged."""
+        block, before = self.block(layer), clean.layers[layer]
+        start = clean.n_pos - stream.shape[1]
+        if frozen == "nothing":
+            left = clean.streams[layer][..., :start, :].expand(len(stream), -1, -1)
+            written: Tensor = block.attn(block.ln1(torch.cat([left, stream], dim=1)))[:, rows]
+            return written
+        seen_rows = torch.arange(start, clean.n_pos, device=stream.device)
+        kept = before.attention_norm if frozen == "norms" else None
+        norm = block.ln1.measure(stream) if kept is None else norm_at(kept, seen_rows)
+        seen = block.attn.values(apply_norm(norm, stream))
+        left_norm = norm_at(before.attention_norm, torch.arange(start, device=stream.device))
+        left = clean.streams[layer].view(1, clean.n_pos, -1)[:, :start]
+        left_in = apply_norm(left_norm, left)
+        left_values = block.attn.values(left_in).expand(len(seen), -1, -1, -1)
+        values = torch.cat([left_values, seen], dim=2)
+        return block.attn.write(before.pattern[..., rows, :] @ values)
+
+    def run_mlp(
+        self, clean: Record, layer: int, read: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "n_pos d_model"]:
+        """Return an MLP's output from its read point, denominators as in a pass."""
+        norm = clean.sequence().layers[layer].read_norm
+        mlp_in = apply_norm(norm, read) if read_point == "hook_resid_mid" else read
+        out: Tensor = self.block(layer).mlp(mlp_in)
+        return out
+
+    def read_scales(
+        self, site: MlpSite, read_point: ReadPoint
+    ) -> Float[Tensor, "*batch n_pos 1"] | None:
+        """Return the denominators between the stream and a read point."""
+        norm = self.block(site.layer).ln2
+        if read_point == "hook_resid_mid" or not norm.enabled:
+            return None
+        return norm.scale(site.resid_mid)
+
+    def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:
+        """Return the norm between the stream and a read point, its denominator taken as 1."""
+        norm = self.block(layer).ln2
+        return None if read_point == "hook_resid_mid" else norm.unit()
+
+    def final_norm(self) -> NormMap | None:
+        """Return the norm before the unembedding, its denominator taken as 1."""
+        return self.ln_final.unit()
+
+    def head_reads(
+        self, clean: Record, layer: int, head: int, position: int, side: HeadSide
+    ) -> tuple[Float[Tensor, "d_head d_model"], Float[Tensor, " d_head"]]:
+        """Return what makes one head's query or key; see ``LanguageModel.head_reads``.
+
+        Rotary positions are in the directions.
+        """
+        attn = self.block(layer).attn
+        weights = (attn.W_Q if side == "query" else attn.W_K)[head].detach()
+        bias = (attn.b_Q if side == "query" else attn.b_K)[head].detach()
+        if self.config.positions == "rotary":
+            turn = attn.turn_at(position)
+            weights, bias = weights @ turn, bias @ turn
+        norm = norm_at(clean.sequence().layers[layer].attention_norm, [position])
+        if norm is None:
+            return weights.T, bias
+        assert norm.bias is not None, "LayerNorm has a bias"
+        return norm.back(weights.T).detach(), bias + norm.bias.detach() @ weights
 
     @classmethod
     def from_transformer_lens(
@@ -175,10 +326,43 @@ class Transformer(nn.Module):
         return model
 
 
-def look_at_mlp(block: Block, layer: int, resid_mid: Tensor, scale: Tensor) -> MlpSite:
-    """Return a layer's MLP inputs and output for a given residual stream."""
-    mlp_in = block.ln2.apply_gain(block.ln2.normalize(resid_mid, scale))
-    return MlpSite(layer, resid_mid, mlp_in, block.mlp(mlp_in))
+@dataclass(frozen=True)
+class Freeze:
+    """The parts of a clean pass that a run takes over."""
+
+    clean: Record | None
+    norms: bool
+
+    @classmethod
+    def of(cls, clean: Record | None, frozen: Frozen) -> "Freeze":
+        """Return what is frozen: nothing where there is no clean pass."""
+        return cls(None if frozen == "nothing" else clean, frozen == "norms")
+
+    def pattern(self, layer: int) -> Tensor | None:
+        """Return a layer's frozen pattern; None where it follows the stream."""
+        return self.clean.layers[layer].pattern if self.clean else None
+
+    def norm(self, layer: int, which: Literal["attention_norm", "read_norm"]) -> NormMap | None:
+        """Return a layer's frozen norm; None where it follows the stream or there is none."""
+        if self.clean is None or not self.norms:
+            return None
+        norm: NormMap | None = getattr(self.clean.layers[layer], which)
+        return norm
+
+    @property
+    def final_norm(self) -> NormMap | None:
+        """The frozen norm before the unembedding, likewise."""
+        return self.clean.final_norm if self.clean and self.norms else None
+
+
+def run_site(call: MlpCall, edit_mlp: EditMlp | None) -> MlpSite:
+    """Run an MLP, or the edit that stands in for it."""
+    return call.with_output(edit_mlp(call) if edit_mlp else call.mlp_out())
+
+
+def norm_at(norm: NormMap | None, rows: Tensor | list[int]) -> NormMap | None:
+    """Return a norm with the denominators of some positions, batch axes kept."""
+    return None if norm is None else replace(norm, scale=norm.scale[..., rows, :])
 
 
 def check_state_dict(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import Intervention, intervene
+from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.pruning import PrunedGraph
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.replacement import Explainable
 from circuitscope_core.view.text import node_id, token_label
 
 
@@ -29,12 +29,12 @@ class AblationRow:
 
 
 def ablate(
-    bundle: HasReplacement | ReplacementModel, graph: AttributionGraph, nodes: Sequence[int]
+    bundle: Explainable | PromptPass, graph: AttributionGraph, nodes: Sequence[int]
 ) -> tuple[AblationRow, ...]:
     """Set features to 0 and compare each output with the graph's prediction.
 
     Args:
-        bundle: A bundle or a replacement model: the one that the graph was made with.
+        bundle: The bundle or replacement model that the graph was made with, or the prompt's pass.
         graph: The graph.
         nodes: Indices of feature nodes.
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitscope_core.attribution import EdgePath, explain_attention, explain_edge
+from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.replacement import Explainable
 from circuitscope_core.view.text import token_label
 
 MAX_PAIRS = 12
@@ -57,16 +60,20 @@ class HeadExplanation:
 
 
 def explain_link(
-    graph: AttributionGraph, sources: Sequence[int], targets: Sequence[int]
+    bundle: Explainable | PromptPass,
+    graph: AttributionGraph,
+    sources: Sequence[int],
+    targets: Sequence[int],
 ) -> LinkExplanation:
     """Split the edges from some nodes to others by the heads that carried them."""
+    clean, _ = pass_of(bundle, graph)
     weights: dict[EdgePath, float] = defaultdict(float)
     total, rest = 0.0, 0.0
     for target in targets:
         for source in sources:
             if graph.adjacency[target, source] == 0:
                 continue
-            found = explain_edge(graph, source, target)
+            found = explain_edge(clean, graph, source, target)
             total += found.weight
             rest += found.rest
             for path in found.paths:
@@ -79,14 +86,22 @@ def explain_link(
 
 
 def explain_head(
+    bundle: Explainable | PromptPass,
     graph: AttributionGraph,
     head: tuple[int, int],
-    query: int,
-    key: int,
+    positions: tuple[int, int],
     cards: FeatureCards,
 ) -> HeadExplanation:
-    """Name the pairs of sources that make a head attend from one position to another."""
-    found = explain_attention(graph, *head, query, key, max_pairs=MAX_PAIRS)
+    """Name the pairs of sources that make a head attend from one position to another.
+
+    Args:
+        bundle: As for ``explain_attention``.
+        graph: From ``attribute``.
+        head: The head's layer and number.
+        positions: The one that attends, and the one that is attended to.
+        cards: Give the features their labels.
+    """
+    found = explain_attention(bundle, graph, head, *positions, max_pairs=MAX_PAIRS)
     rows = tuple(
         PairRow(_name(graph, pair.query, cards), _name(graph, pair.key, cards), pair.weight)
         for pair in found.pairs

@@ -11,7 +11,6 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import (
     Change,
-    CleanPass,
     How,
     Intervention,
     InterventionResult,
@@ -22,6 +21,7 @@ from circuitscope_core.interventions import (
     predict_direct,
     predict_total,
 )
+from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.view.text import token_label
 
 MOST_OUTPUTS = 8
@@ -70,7 +70,7 @@ class Experiment:
 
 
 def run_experiment(
-    graph: AttributionGraph, clean: CleanPass, handles: Sequence[Handle], mode: Mode
+    graph: AttributionGraph, clean: PromptPass, handles: Sequence[Handle], mode: Mode
 ) -> Experiment:
     """Do something to nodes of a graph, and set what the graph says beside what the model does.
 
@@ -132,7 +132,7 @@ def taken_away(graph: AttributionGraph, handles: Sequence[Handle]) -> Float[Tens
 
 def measured_losses(
     graph: AttributionGraph,
-    clean: CleanPass,
+    clean: PromptPass,
     result: InterventionResult,
     taken: Float[Tensor, " n_features"],
 ) -> Float[Tensor, " n_features"]:
@@ -144,7 +144,7 @@ def measured_losses(
     layers, positions, numbers = graph.features.T
     after = result.pre_activations_after[layers, positions, numbers]
     if result.mode != "direct":
-        thresholds = clean.replacement.transcoder.threshold.detach()[layers, numbers]
+        thresholds = clean.replacement.transcoder.thresholds(graph.features)
         after = after * (after > thresholds)
     else:
         before = result.pre_activations_before[layers, positions, numbers]
@@ -155,7 +155,7 @@ def measured_losses(
 
 def _output_rows(
     graph: AttributionGraph,
-    clean: CleanPass,
+    clean: PromptPass,
     result: InterventionResult,
     changes: Float[Tensor, " n_nodes"],
 ) -> tuple[OutputRow, ...]:
@@ -217,7 +217,7 @@ class Sweep:
 
 def sweep(
     graph: AttributionGraph,
-    clean: CleanPass,
+    clean: PromptPass,
     handles: Sequence[Handle],
     strengths: Sequence[float],
     mode: Mode,
@@ -230,7 +230,7 @@ def sweep(
     ]
     after = intervene_many(clean, (), sets, mode=mode).logits_after.softmax(dim=1)
     likely = list(dict.fromkeys(after.argmax(dim=1).tolist()))
-    best = clean.record.logits[0, -1].topk(3).indices.tolist()
+    best = clean.logits.topk(3).indices.tolist()
     tokens = list(dict.fromkeys([*best, *likely]))[:6]
     tokenizer = clean.replacement.tokenizer
     return Sweep(

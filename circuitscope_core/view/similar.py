@@ -7,7 +7,6 @@ import torch
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.tokenizer import encode_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.view.text import token_label
 
@@ -79,10 +78,10 @@ def try_feature(bundle: ReplacementModel, layer: int, feature: int, text: str) -
     Raises:
         PromptError: If the text is empty or too long for the model.
     """
-    token_ids = encode_prompt(bundle.tokenizer, text, bundle.model.config.n_ctx)
-    transcoder = bundle.transcoder
-    site = bundle.model.mlp_sites(torch.tensor([token_ids]))[layer]
-    read = site.read(transcoder.config.read_point)[0]
-    activations = transcoder.encode(layer, read)[1:, feature]
-    texts = (token_label(bundle.tokenizer.token_text(token)) for token in token_ids[1:])
+    token_ids = bundle.encode(text)
+    transcoder, opening = bundle.transcoder, bundle.explained(len(token_ids)).start
+    site = bundle.model.mlp_sites(bundle.model.tokens(token_ids))[layer]
+    read = site.read(transcoder.shape.read_point)[0]
+    activations = transcoder.encode(layer, read)[opening:, feature]
+    texts = (token_label(bundle.tokenizer.token_text(token)) for token in token_ids[opening:])
     return Trial(tuple(texts), tuple(activations.tolist()))

@@ -8,7 +8,6 @@ from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.tokenizer import encode_prompt
 from circuitscope_core.view.text import node_id, node_label, token_label
 
 
@@ -51,9 +50,9 @@ def next_tokens(bundle: ReplacementModel, prompt: str, n: int = 8) -> tuple[Next
     Raises:
         PromptError: If the prompt is empty or too long.
     """
-    token_ids = encode_prompt(bundle.tokenizer, prompt, bundle.model.config.n_ctx)
+    token_ids = bundle.encode(prompt)
     with torch.no_grad():
-        logits = bundle.model(torch.tensor([token_ids]))[0, -1]
+        logits = bundle.model(bundle.model.tokens(token_ids))[0, -1]
     top = logits.softmax(dim=0).topk(min(n, len(logits)))
     pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return tuple(

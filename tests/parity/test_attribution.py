@@ -22,7 +22,7 @@ from circuitscope_core import (
     attribution_steps,
     intervene,
 )
-from circuitscope_core.attribution import make_context
+from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, silence, tiny_replacement
 
 KINDS = [
@@ -113,19 +113,15 @@ def dense_reference(replacement, graph):
 def frozen_targets(replacement, graph, clean, outputs, embedding):
     """Pre-activations and demeaned logits as functions of MLP outputs and embeddings."""
     model, transcoder = replacement.model, replacement.transcoder
-    plain_embed = model.embed_tokens
-    shift = embedding - embedding.detach()
-    model.embed_tokens = lambda token_ids: plain_embed(token_ids) + shift
+    shift = (embedding - embedding.detach())[None]
     read_point = transcoder.config.read_point
 
-    def replace_mlp(site):
-        skipped = transcoder.skip(site.layer, site.read(read_point))
-        return outputs[site.layer] + skipped - skipped.detach()
+    def replace_mlp(call):
+        skipped = transcoder.skip(call.layer, call.read(read_point))
+        return outputs[call.layer] + skipped - skipped.detach()
 
-    try:
-        record = model.record(graph.token_ids[None], edit_mlp=replace_mlp, frozen=clean)
-    finally:
-        del model.embed_tokens
+    tokens = graph.token_ids[None]
+    record = model.record(tokens, edit_mlp=replace_mlp, embed_change=shift, clean=clean)
     for layer, position, feature in graph.features.tolist():
         read = record.sites[layer].read(read_point)[0, position]
         yield transcoder.pre_activations(layer, read)[feature]
@@ -213,14 +209,14 @@ def test_position_0_is_no_node_but_a_constant():
 
 def test_reconstruction_and_error_make_the_mlp_output():
     replacement = tiny_replacement()
-    context = make_context(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     acts = torch.zeros(2, len(PROMPT) + 1, 12)
-    acts[tuple(context.features.T)] = context.activations
-    outputs = replacement.transcoder.decode(acts) + context.error_vectors
+    acts[tuple(clean.features.T)] = clean.activations
+    outputs = replacement.transcoder.decode(acts) + clean.error_vectors
     token_ids = torch.tensor([[256, *PROMPT.encode()]])
     sites = replacement.model.record(token_ids).sites
-    clean = torch.stack([site.mlp_out[0] for site in sites])
-    torch.testing.assert_close(outputs[:, 1:], clean[:, 1:])
+    expected = torch.stack([site.mlp_out[0] for site in sites])
+    torch.testing.assert_close(outputs[:, 1:], expected[:, 1:])
 
 
 def test_a_difference_is_the_row_of_one_token_minus_the_other():
@@ -321,7 +317,7 @@ def test_silent_features_and_directions_are_targets_too():
     assert_rows_add_up(graph)
     assert graph.logit_texts[2:] == ("up", "D")
     record = replacement.model.record(graph.token_ids[None])
-    read = replacement.model.ln_final(record.resid_post[0, -1])
+    read = replacement.model.ln_final(record.streams[-1][0, -1])
     torch.testing.assert_close(graph.pre_activations[-2], read @ vector)
 
 

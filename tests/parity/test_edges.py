@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import make_context
-from circuitscope_core.attribution.effects import feature_rows, lay_out_sources
+from circuitscope_core.attribution.effects import feature_rows
+from circuitscope_core.attribution.sources import lay_out_sources
+from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, make_graph, tiny_replacement
 
 KINDS = [
@@ -33,11 +34,11 @@ def some_edges(graph, step):
     return graph.adjacency.nonzero().tolist()[::step]
 
 
-def test_the_paths_of_every_edge_add_up_to_it(graph):
+def test_the_paths_of_every_edge_add_up_to_it(replacement, graph):
     sources = {graph.node(source).kind for _, source in some_edges(graph, 37)}
     assert len(sources) == 3
     for target, source in some_edges(graph, 37):
-        found = cs.explain_edge(graph, source, target)
+        found = cs.explain_edge(replacement, graph, source, target)
         assert found.complete
         assert found.weight == float(graph.adjacency[target, source])
         largest = max(abs(path.weight) for path in found.paths)
@@ -57,34 +58,34 @@ def test_heads_that_are_switched_off_take_exactly_their_paths_away(replacement, 
         for target, source in some_edges(graph, 211):
             if target >= graph.n_features:
                 continue
-            paths = cs.explain_edge(graph, source, target).paths
+            paths = cs.explain_edge(replacement, graph, source, target).paths
             left = sum(path.weight for path in paths if set(path.heads) <= on)
             assert left == pytest.approx(float(expected[target, source]), rel=1e-3, abs=1e-5)
 
 
 def feature_effects_with_heads(replacement, on):
     """The feature rows of a frozen model in which only some heads move anything."""
-    context = make_context(replacement, PROMPT)
-    clean = context.frozen.activations
-    patterns = [pattern.clone() for pattern in clean.patterns]
-    for layer, pattern in enumerate(patterns):
+    clean = run_prompt(replacement, PROMPT)
+    layers = []
+    for layer, record in enumerate(clean.record.layers):
+        pattern = record.pattern.clone()
         for head in range(pattern.shape[1]):
             pattern[:, head] *= (layer, head) in on
-    record = dataclasses.replace(clean, patterns=tuple(patterns))
-    frozen = dataclasses.replace(context.frozen, activations=record)
-    context = dataclasses.replace(context, frozen=frozen)
-    sources = lay_out_sources(context)
-    effects = torch.zeros(len(context.features), sources.n_columns)
-    for nodes, rows in feature_rows(context, sources, torch.arange(len(effects))):
+        layers.append(dataclasses.replace(record, pattern=pattern))
+    record = dataclasses.replace(clean.record, layers=tuple(layers))
+    clean = dataclasses.replace(clean, record=record)
+    sources = lay_out_sources(clean)
+    effects = torch.zeros(len(clean.features), sources.n_columns)
+    for nodes, rows in feature_rows(clean, sources, torch.arange(len(effects))):
         effects[nodes] = rows.effects
     return effects
 
 
-def test_routes_beyond_the_limit_are_given_as_the_rest(graph):
+def test_routes_beyond_the_limit_are_given_as_the_rest(replacement, graph):
     target = graph.logit_nodes.start
     source = graph.index_of_token(2)
-    whole = cs.explain_edge(graph, source, target)
-    part = cs.explain_edge(graph, source, target, max_routes=5)
+    whole = cs.explain_edge(replacement, graph, source, target)
+    part = cs.explain_edge(replacement, graph, source, target, max_routes=5)
     assert whole.complete
     assert not part.complete
     assert len(part.paths) <= 5 * 4
@@ -95,29 +96,33 @@ def test_routes_beyond_the_limit_are_given_as_the_rest(graph):
         assert path.weight == pytest.approx(exact[path.heads], rel=1e-3, abs=1e-6)
 
 
-def test_a_feature_that_acts_where_it_is_stayed_in_place(graph):
+def test_a_feature_that_acts_where_it_is_stayed_in_place(replacement, graph):
     last = graph.n_pos - 1
     features = graph.features.tolist()
     source = max(i for i, (layer, at, _) in enumerate(features) if (layer, at) == (2, last))
     target = graph.logit_nodes.start
-    (path,) = cs.explain_edge(graph, source, target).paths
+    (path,) = cs.explain_edge(replacement, graph, source, target).paths
     assert path.heads == ()
     assert path.text == "stayed in place"
     assert cs.EdgePath(((0, 3), (2, 1)), 0.5).text == "0.3 → 2.1"
 
 
-def test_what_is_no_edge_is_refused(graph):
+def test_what_is_no_edge_is_refused(replacement, graph):
     token, logit = graph.index_of_token(1), graph.logit_nodes.start
     with pytest.raises(cs.GraphError, match="not from a logit to a token"):
-        cs.explain_edge(graph, logit, token)
+        cs.explain_edge(replacement, graph, logit, token)
     lone = make_graph([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.5, 0.5, 0.0]], [])
-    with pytest.raises(cs.GraphError, match="does not know its model"):
-        cs.explain_edge(lone, 1, 2)
+    with pytest.raises(cs.GraphError, match="does not know its targets"):
+        cs.explain_edge(replacement, lone, 1, 2)
+    other = run_prompt(replacement, PROMPT + "x")
+    with pytest.raises(cs.GraphError, match="give both of one prompt"):
+        cs.explain_edge(other, graph, token, logit)
 
 
 def test_an_edge_that_cannot_be_has_no_paths():
-    graph = cs.attribute(tiny_replacement(n_layers=3), PROMPT)
+    replacement = tiny_replacement(n_layers=3)
+    graph = cs.attribute(replacement, PROMPT)
     features = graph.features.tolist()
     early = next(i for i, (layer, at, _) in enumerate(features) if layer == 1 and at < 4)
-    found = cs.explain_edge(graph, graph.index_of_token(graph.n_pos - 1), early)
+    found = cs.explain_edge(replacement, graph, graph.index_of_token(graph.n_pos - 1), early)
     assert (found.weight, found.paths, found.rest) == (0.0, (), 0.0)

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import make_context
 from circuitscope_core.attribution.edges import _follow_up
 from circuitscope_core.attribution.heads import read_by_source
-from circuitscope_core.transformer.frozen import through_norm
+from circuitscope_core.prompt_pass import run_prompt
 from tests.parity.test_attribution import KINDS
 from tests.samples import PROMPT, tiny_replacement
 
@@ -36,7 +35,9 @@ def test_all_pairs_add_up_to_the_score(kind):
     scores = model_scores(replacement, graph.token_ids)
     for layer, head in HEADS:
         for query, key in ((9, 4), (5, 5), (3, 0)):
-            found = cs.explain_attention(graph, layer, head, query, key, max_pairs=20)
+            found = cs.explain_attention(
+                replacement, graph, (layer, head), query, key, max_pairs=20
+            )
             expected = float(scores[layer][head, query, key])
             assert found.score == pytest.approx(expected, rel=1e-4, abs=1e-4)
             listed = sum(pair.weight for pair in found.pairs)
@@ -54,15 +55,15 @@ def test_all_pairs_add_up_to_the_score(kind):
 def test_each_source_is_what_it_becomes_when_carried_forward(kind):
     replacement = tiny_replacement(n_layers=3, **kind)
     graph = cs.attribute(replacement, PROMPT)
-    context = make_context(replacement, graph.token_ids.tolist())
+    clean = run_prompt(replacement, graph.token_ids.tolist())
     model, position = replacement.model, 8
     for layer, head in HEADS[2:]:
-        read = read_by_source(context, layer, head, position, "key")
+        read = read_by_source(clean, layer, head, position, "key")
         block = model.block(layer)
         for source in range(0, read.shape[1] - 1, 7):
-            arrives = _follow_up(context, graph.node(source)).before[layer]
-            scales = context.frozen.activations.ln1_scales[layer][0]
-            normalized = through_norm(block.ln1, arrives, scales)
+            arrives = _follow_up(clean, graph.node(source)).before[layer]
+            norm = clean.frozen.record.layers[layer].attention_norm
+            normalized = norm.through(arrives) if norm else arrives
             keys = (normalized @ block.attn.W_K[head])[None, None]
             if model.config.positions == "rotary":
                 keys = block.attn.rotate(keys)
@@ -72,7 +73,7 @@ def test_each_source_is_what_it_becomes_when_carried_forward(kind):
 def test_a_pair_names_its_sources():
     replacement = tiny_replacement(n_layers=3)
     graph = cs.attribute(replacement, PROMPT)
-    found = cs.explain_attention(graph, 2, 1, 9, 4)
+    found = cs.explain_attention(replacement, graph, (2, 1), 9, 4)
     kinds = {node.kind for pair in found.pairs for node in (pair.query, pair.key) if node}
     assert kinds == {cs.NodeKind.FEATURE, cs.NodeKind.ERROR, cs.NodeKind.TOKEN}
     features = {tuple(row) for row in graph.features.tolist()}
@@ -84,7 +85,8 @@ def test_a_pair_names_its_sources():
 
 
 def test_what_does_not_exist_is_refused():
-    graph = cs.attribute(tiny_replacement(), PROMPT)
+    replacement = tiny_replacement()
+    graph = cs.attribute(replacement, PROMPT)
     cases = {
         (2, 0, 1, 0): "The layer is 2; it must be from 0 to 1",
         (0, 2, 1, 0): "The head is 2; it must be from 0 to 1",
@@ -93,6 +95,6 @@ def test_what_does_not_exist_is_refused():
     }
     for given, message in cases.items():
         with pytest.raises(cs.GraphError, match=message):
-            cs.explain_attention(graph, *given)
+            cs.explain_attention(replacement, graph, given[:2], *given[2:])
     with pytest.raises(cs.GraphError, match="make it with attribute"):
-        cs.explain_attention(dataclasses.replace(graph, origin=None), 0, 0, 1, 0)
+        cs.explain_attention(replacement, dataclasses.replace(graph, targets=None), (0, 0), 1, 0)

@@ -75,7 +75,7 @@ def test_positions_do_not_see_their_future():
 def test_the_fused_norm_is_centre_scale_gain():
     norm = tiny_model().block(1).ln2
     x = torch.randn(3, 4, 8)
-    slow = norm.apply_gain(norm.normalize(x, norm.scale(x)))
+    slow = norm.measure(x).apply(x)
     torch.testing.assert_close(norm(x), slow)
     torch.testing.assert_close(norm(x), F.layer_norm(x, (8,), norm.w, norm.b, 1e-5))
 
@@ -96,7 +96,7 @@ def test_the_default_sizes_have_the_documented_number_of_parameters(config, expe
 def test_a_new_model_predicts_from_the_embedding_alone():
     model = Transformer(ModelConfig())
     record = model.record(TOKENS)
-    torch.testing.assert_close(record.resid_post, model.embed_tokens(TOKENS))
+    torch.testing.assert_close(record.streams[-1], model.embed_tokens(TOKENS))
     loss = F.cross_entropy(model(TOKENS).flatten(0, 1), TOKENS.flatten())
     assert abs(loss.item() - math.log(257)) < 1.0
 

@@ -6,14 +6,15 @@ import torch
 from circuitscope_core import GraphError
 from circuitscope_core.evals.debugging import diagnose, find_failures
 from circuitscope_core.evals.exam import take_exam
-from circuitscope_core.interventions import change_nodes, intervene, intervene_many, run_clean
+from circuitscope_core.interventions import change_nodes, intervene, intervene_many
+from circuitscope_core.prompt_pass import run_prompt
 from circuitscope_core.skills import SkillPrompt
 from tests.samples import PROMPT, tiny_replacement
 
 
 def wanted_of(replacement, prompt=PROMPT, rank=1):
     """Return a token that the model nearly says."""
-    logits = run_clean(replacement, prompt).record.logits[0, -1]
+    logits = run_prompt(replacement, prompt).record.logits[0, -1]
     return int(logits.argsort(descending=True)[rank])
 
 

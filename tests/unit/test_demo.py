@@ -9,8 +9,8 @@ from circuitscope_core.interventions import (
     TokenIntervention,
     change_nodes,
     intervene_many,
-    run_clean,
 )
+from circuitscope_core.prompt_pass import run_prompt
 
 PROMPT = "The National Digital Analytics Group ("
 DEMO = Path(__file__).parents[2] / "models" / "demo"
@@ -33,7 +33,7 @@ def test_the_letter_of_an_acronym_comes_from_its_word_through_two_heads(
     assert graph.logit_texts[0] == letter
     strongest = int(graph.adjacency[output, graph.token_nodes].argmax())
     assert strongest == 1 + PROMPT.index(word)
-    paths = cs.explain_edge(graph, graph.index_of_token(strongest), output).paths
+    paths = cs.explain_edge(bundle, graph, graph.index_of_token(strongest), output).paths
     assert {path.text for path in paths[:2]} == {"2.0", "2.1"}
 
 
@@ -49,7 +49,7 @@ STORY = {
 def test_the_story_of_the_acronym_is_true(bundle, ending):
     position, *told = STORY[ending]
     prompt = PROMPT + ending[1:]
-    clean = run_clean(bundle, prompt)
+    clean = run_prompt(bundle, prompt)
     graph = cs.attribute(bundle, prompt)
     features = (graph.features[:, 1] == position).nonzero()[:, 0].tolist()
     token = graph.index_of_token(position)

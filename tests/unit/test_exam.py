@@ -90,7 +90,7 @@ def test_gradient_times_input_is_the_derivative_along_each_embedding():
         resid = embedded * factors
         for layer in range(model.config.n_layers):
             resid = model.block(layer)(resid)
-        logits = model.unembed_residual(model.ln_final(resid))[0, -1]
+        logits = model.logits_of(model.ln_final(resid))[0, -1]
         return logits[65] - logits.mean()
 
     for position in (0, 5, 11):

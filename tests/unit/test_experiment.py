@@ -9,8 +9,8 @@ from circuitscope_core.interventions import (
     intervene_on,
     predict_direct,
     predict_total,
-    run_clean,
 )
+from circuitscope_core.prompt_pass import run_prompt
 from circuitscope_core.view import (
     Handle,
     changes_of,
@@ -24,7 +24,7 @@ from tests.samples import PROMPT, tiny_replacement
 @pytest.fixture(scope="module")
 def parts():
     replacement = tiny_replacement(n_layers=3)
-    return attribute(replacement, PROMPT), run_clean(replacement, PROMPT)
+    return attribute(replacement, PROMPT), run_prompt(replacement, PROMPT)
 
 
 def test_with_all_else_frozen_prediction_and_measurement_are_one(parts):

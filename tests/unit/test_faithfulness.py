@@ -243,7 +243,7 @@ def test_slopes_are_differences_of_small_steps():
 
     def values(scale):
         def edit(site):
-            out = site.mlp_out.clone()
+            out = site.mlp_out()
             if site.layer == layer:
                 out[0, position] -= scale * write
             return out
@@ -277,11 +277,11 @@ def test_jacobians_are_those_of_autograd(kind):
     read_point = transcoder.config.read_point
     for layer in range(3):
         site, block = clean.record.sites[layer], replacement.model.block(layer)
-        scale = clean.record.ln2_scales[layer][0, 4]
+        norm = clean.frozen.record.layers[layer].read_norm
 
-        def mlp(x, block=block, scale=scale):
-            if read_point == "hook_resid_mid":
-                x = block.ln2.apply_gain(block.ln2.normalize(x, scale))
+        def mlp(x, block=block, norm=norm):
+            if read_point == "hook_resid_mid" and norm is not None:
+                x = (x - x.mean()) / norm.scale[4] * block.ln2.w + block.ln2.b
             return block.mlp(x)
 
         def features(x, layer=layer):

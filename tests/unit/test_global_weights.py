@@ -47,7 +47,8 @@ def by_hand(replacement, windows, source, target):
             n, total = n + 1, total + a_t
             on += a_s if a_t > 0 else 0.0
             together += a_s * a_t
-            inverse += 1 / float(record.ln2_scales[target_layer][0, position])
+            read_norm = record.layers[target_layer].read_norm
+            inverse += 1 / float(read_norm.scale[0, position]) if read_norm else 1.0
     encoder = transcoder.W_enc[target_layer, t]
     norm = model.block(target_layer).ln2
     if transcoder.config.read_point != "hook_resid_mid" and norm.enabled:

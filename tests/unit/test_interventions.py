@@ -15,8 +15,8 @@ from circuitscope_core.interventions import (
     intervene,
     intervene_many,
     intervene_on,
-    run_clean,
 )
+from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, tiny_replacement
 
 KINDS = (
@@ -55,7 +55,7 @@ def all_changes(clean, position=None):
 def test_every_node_that_is_taken_away_moves_all_others_by_exactly_its_column(kind):
     replacement = tiny_replacement(n_layers=3, **kind)
     graph = attribute(replacement, PROMPT)
-    clean = run_clean(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     rows = torch.cat(
         [torch.arange(graph.n_features), torch.arange(graph.n_nodes)[-graph.n_logits :]]
     )
@@ -70,7 +70,7 @@ def test_every_node_that_is_taken_away_moves_all_others_by_exactly_its_column(ki
 
 def test_scaling_and_setting_move_in_proportion():
     replacement = tiny_replacement(n_layers=3)
-    graph, clean = attribute(replacement, PROMPT), run_clean(replacement, PROMPT)
+    graph, clean = attribute(replacement, PROMPT), run_prompt(replacement, PROMPT)
     for node in (0, graph.index_of_error(1, 3), graph.index_of_token(4)):
         away = moved_by(clean, graph, change_nodes(graph, [node]))
         doubled = moved_by(clean, graph, change_nodes(graph, [node], "scale", 3.0))
@@ -83,7 +83,7 @@ def test_scaling_and_setting_move_in_proportion():
 
 def test_a_group_moves_by_the_sum_of_its_columns():
     replacement = tiny_replacement(n_layers=3)
-    graph, clean = attribute(replacement, PROMPT), run_clean(replacement, PROMPT)
+    graph, clean = attribute(replacement, PROMPT), run_prompt(replacement, PROMPT)
     group = [0, 3, graph.index_of_token(2), graph.index_of_error(0, 4)]
     together = moved_by(clean, graph, change_nodes(graph, group))
     alone = sum(moved_by(clean, graph, change_nodes(graph, [node])) for node in group)
@@ -96,7 +96,7 @@ def test_patching_all_tokens_that_differ_gives_the_other_prompts_answer():
         attn = replacement.model.block(layer).attn
         for weight in (attn.W_Q, attn.W_K, attn.b_Q, attn.b_K):
             weight.zero_()
-    one, donor = "The Navy (N", run_clean(replacement, "The Nazy (M")
+    one, donor = "The Navy (N", run_prompt(replacement, "The Nazy (M")
     graph = attribute(replacement, one)
     nodes = [graph.index_of_token(position) for position in range(graph.n_pos)]
     patched = change_nodes(graph, nodes, "patch", donor=donor)
@@ -106,17 +106,19 @@ def test_patching_all_tokens_that_differ_gives_the_other_prompts_answer():
 
 def test_patching_a_feature_sets_what_it_is_in_the_other_prompt():
     replacement = tiny_replacement(n_layers=3)
-    graph, donor = attribute(replacement, PROMPT), run_clean(replacement, PROMPT[:-1] + "M")
+    graph, donor = attribute(replacement, PROMPT), run_prompt(replacement, PROMPT[:-1] + "M")
     last = [n for n, (_, p, _) in enumerate(graph.features.tolist()) if p == graph.n_pos - 1]
     for change in change_nodes(graph, last, "patch", donor=donor):
-        assert change.value == donor.activations[change.layer, change.position, change.feature]
+        assert (
+            change.value == donor.dense_activations[change.layer, change.position, change.feature]
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_many_at_once_are_the_same_as_one_by_one(kind, mode):
     replacement = tiny_replacement(n_layers=3, **kind)
-    clean = run_clean(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     sets = [[change] for change in all_changes(clean)]
     sets += [list(all_changes(clean, 5))[:-1], [], [Intervention(1, None, 2, 0.7)]]
     many = intervene_many(clean, (), sets, mode=mode)
@@ -130,7 +132,7 @@ def test_many_at_once_are_the_same_as_one_by_one(kind, mode):
 @given(seed=st.integers(0, 1000), layer=st.integers(0, 2), mode=st.sampled_from(MODES[:2]))
 def test_many_at_once_with_a_layer_of_ones_own(seed, layer, mode):
     replacement = tiny_replacement(seed, n_layers=3)
-    clean = run_clean(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     below = [item for item in all_changes(clean) if getattr(item, "layer", -1) <= layer]
     sets = [[change] for change in below[::7]]
     many = intervene_many(clean, (), sets, mode=mode, constrained_layer=layer)
@@ -141,7 +143,7 @@ def test_many_at_once_with_a_layer_of_ones_own(seed, layer, mode):
 
 def test_a_change_at_every_position_is_that_change_at_each():
     replacement = tiny_replacement(n_layers=3)
-    clean = run_clean(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     everywhere = intervene_on(clean, [Intervention(1, None, 2, 0.7)]).logits_after
     each = [Intervention(1, position, 2, 0.7) for position in range(1, clean.n_pos)]
     torch.testing.assert_close(everywhere, intervene_on(clean, each).logits_after)
@@ -149,7 +151,7 @@ def test_a_change_at_every_position_is_that_change_at_each():
 
 def test_a_token_that_takes_its_own_place_changes_nothing():
     replacement = tiny_replacement()
-    clean = run_clean(replacement, PROMPT)
+    clean = run_prompt(replacement, PROMPT)
     same = [TokenIntervention(3, token_id=clean.token_ids[3])]
     for mode in MODES:
         result = intervene_on(clean, same, mode=mode)
@@ -160,14 +162,14 @@ def test_a_text_goes_on_under_an_intervention_as_it_does_step_by_step():
     replacement = tiny_replacement(n_layers=3)
     changes = [Intervention(0, None, 2, 5.0)]
     text = continue_prompt(replacement, PROMPT, changes, n_tokens=4)
-    token_ids = list(run_clean(replacement, PROMPT).token_ids)
+    token_ids = list(run_prompt(replacement, PROMPT).token_ids)
     for token, probability in zip(text.token_ids, text.probabilities, strict=True):
         result = intervene(replacement, token_ids, changes, mode="constrained")
         assert token == int(result.logits_after[-1].argmax())
         assert probability == pytest.approx(float(result.probabilities_after.max()), rel=1e-4)
         token_ids.append(token)
     untouched = continue_prompt(replacement, PROMPT, n_tokens=4)
-    likely = replacement.model(torch.tensor([run_clean(replacement, PROMPT).token_ids]))[0, -1]
+    likely = replacement.model(torch.tensor([run_prompt(replacement, PROMPT).token_ids]))[0, -1]
     assert untouched.token_ids[0] == int(likely.argmax())
 
 
@@ -216,4 +218,4 @@ def test_what_cannot_be_done_to_a_node_is_said():
     with pytest.raises(GraphError, match="none was given"):
         change_nodes(graph, [0], "patch")
     with pytest.raises(GraphError, match="it has 3"):
-        change_nodes(graph, [0], "patch", donor=run_clean(replacement, "ab"))
+        change_nodes(graph, [0], "patch", donor=run_prompt(replacement, "ab"))

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import explain_attention, explain_edge, make_context
-from circuitscope_core.attribution.effects import place_targets, start_vectors
+from circuitscope_core.attribution import explain_attention, explain_edge
+from circuitscope_core.attribution.effects import scatter_targets, start_vectors
 from circuitscope_core.cli import main
 from circuitscope_core.errors import CircuitError, PromptError
 from circuitscope_core.evals.known_circuits import (
@@ -27,6 +27,7 @@ from circuitscope_core.evals.known_circuits import (
 )
 from circuitscope_core.evals.known_circuits.measure import output_target
 from circuitscope_core.evals.known_circuits.routes import gather_sources, routed_row
+from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, tiny_replacement
 from tests.unit.program_samples import edge, write_program
 
@@ -49,6 +50,11 @@ def trace(program, token_ids, replacement=None):
     return cs.attribute(replacement, token_ids, targets=[target])
 
 
+def flows_of(program, token_ids, replacement=None):
+    replacement = replacement or oracle_replacement(program)
+    return cs.component_flows(replacement, trace(program, token_ids, replacement))
+
+
 YES_EDGES = {
     "L1MLP output unembed",
     "L1H0 L1MLP mlp_in",
@@ -67,7 +73,7 @@ NO_EDGES = {"L1MLP output unembed", "embed L1MLP mlp_in"}
 def test_a_program_by_hand_has_the_edges_that_were_worked_out_by_hand(program, ids, expected):
     wanted = {edge(text) for text in expected}
     assert cs.live_edges(program, ids) == wanted
-    assert set(cs.component_flows(trace(program, ids))) == wanted
+    assert set(flows_of(program, ids)) == wanted
 
 
 def test_a_program_runs_as_our_transformer(program):
@@ -84,7 +90,7 @@ def test_the_oracle_transcoder_leaves_no_error(program):
 
 
 def test_flow_is_handed_on_by_shares_that_can_be_worked_out(program):
-    flows = cs.component_flows(trace(program, (0, 2, 1)))
+    flows = flows_of(program, (0, 2, 1))
     for text in ("L1MLP output unembed", "L1H0 L1MLP mlp_in", "L0MLP L1H0 v", "embed L0MLP mlp_in"):
         assert flows[edge(text)] == pytest.approx(1)
     # keys seen: BOS, with the score 50 = one times BOS, and the b, with 100 = indices times indices
@@ -109,27 +115,27 @@ def test_silent_features_leave_errors_that_are_the_mlps_own_edges(program):
     replacement = oracle_replacement(program)
     with torch.no_grad():
         replacement.transcoder.log_threshold.fill_(10)
-    flows = cs.component_flows(trace(program, (0, 2, 1), replacement))
+    flows = flows_of(program, (0, 2, 1), replacement)
     assert set(flows) == {edge("L1MLP output unembed")}  # an error's causes are not known
 
 
-def rows_by_route(graph, position, layer, vector):
-    context = make_context(graph.origin.replacement, graph.token_ids.tolist())
-    at = torch.tensor([position])
-    start, _ = start_vectors(context, layer, at, vector[None])
-    gradient = place_targets(context, start, at)
-    return routed_row(context, gather_sources(context), gradient, layer, own_heads=True)
+def rows_by_route(replacement, graph, layer, vector):
+    clean = run_prompt(replacement, graph.token_ids.tolist())
+    at = torch.tensor([graph.n_pos - 1])
+    gradient = scatter_targets(clean, start_vectors(clean, layer, at, vector[None]), at)
+    return routed_row(clean, gather_sources(clean), gradient, layer, own_heads=True)
 
 
 def test_routes_are_those_of_explained_edges_and_add_up_to_the_graph():
-    graph = cs.attribute(tiny_replacement(n_layers=3), PROMPT)
+    replacement = tiny_replacement(n_layers=3)
+    graph = cs.attribute(replacement, PROMPT)
     node = graph.logit_nodes.start
-    vector = graph.origin.target_directions[0]
-    row = rows_by_route(graph, graph.n_pos - 1, 3, vector)
+    row = rows_by_route(replacement, graph, 3, graph.targets.directions[0])
     summed = row.effects.sum(dim=0)[: graph.logit_nodes.start]
     torch.testing.assert_close(summed, graph.adjacency[node, :node], atol=1e-5, rtol=1e-4)
     for source in (graph.index_of_token(0), graph.index_of_token(graph.n_pos - 1)):
-        expected = {path.heads: path.weight for path in explain_edge(graph, source, node).paths}
+        paths = explain_edge(replacement, graph, source, node).paths
+        expected = {path.heads: path.weight for path in paths}
         found = defaultdict(float)
         for route, weight in zip(row.routes, row.effects[:, source].tolist(), strict=True):
             found[tuple((hop.layer, hop.head) for hop in route)] += weight
@@ -140,16 +146,16 @@ def test_routes_are_those_of_explained_edges_and_add_up_to_the_graph():
 def test_a_position_embeddings_effect_is_what_taking_it_away_changes():
     replacement = tiny_replacement(n_layers=2, model={"positions": "learned"})
     graph = cs.attribute(replacement, PROMPT)
-    row = rows_by_route(graph, graph.n_pos - 1, 2, graph.origin.target_directions[0])
+    row = rows_by_route(replacement, graph, 2, graph.targets.directions[0])
     found = row.effects[:, -graph.n_pos :].sum()
     moved = replacement.model.pos_embed.W_pos
     with torch.no_grad():
         clean = replacement.model.record(graph.token_ids[None])
         held = replacement.model.record(
             graph.token_ids[None],
-            frozen=clean,
+            clean=clean,
             embed_change=-moved[: graph.n_pos][None],
-            edit_mlp=lambda site: clean.sites[site.layer].mlp_out,
+            edit_mlp=lambda call: clean.sites[call.layer].mlp_out,
         )
     change = clean.logits[0, -1] - held.logits[0, -1]
     measured = change[graph.logit_token_ids[0]] - change.mean()
@@ -159,7 +165,7 @@ def test_a_position_embeddings_effect_is_what_taking_it_away_changes():
 
 def test_what_makes_a_score_is_what_explained_attention_says(program):
     graph = trace(program, (0, 2, 1))
-    explained = explain_attention(graph, 1, 0, 2, 0)
+    explained = explain_attention(oracle_replacement(program), graph, (1, 0), 2, 0)
     assert explained.score == pytest.approx(50 / 3**0.5)
     assert {(str(pair.query.kind), pair.key.position) for pair in explained.pairs} == {("token", 0)}
 
@@ -168,22 +174,23 @@ def test_a_graph_cut_by_a_budget_or_of_unknown_origin_is_refused(program):
     replacement = oracle_replacement(program)
     cut = cs.attribute(replacement, (0, 2, 1), targets=[4], max_feature_nodes=1)
     with pytest.raises(CircuitError, match="max_feature_nodes"):
-        cs.component_flows(cut)
+        cs.component_flows(replacement, cut)
     with pytest.raises(CircuitError, match="make it with attribute"):
-        cs.component_flows(replace(cut, origin=None))
+        cs.component_flows(replacement, replace(cut, targets=None))
 
 
 def test_a_graph_whose_edges_are_not_its_models_is_refused(program):
     graph = trace(program, (0, 2, 1))
     graph.adjacency[graph.logit_nodes.start, 0] += 1
     with pytest.raises(CircuitError, match="does not belong to its model"):
-        cs.component_flows(graph)
+        cs.component_flows(oracle_replacement(program), graph)
 
 
 def test_more_routes_than_can_be_followed_are_refused():
-    graph = cs.attribute(tiny_replacement(n_layers=3), PROMPT.ljust(31, "!"))
+    replacement = tiny_replacement(n_layers=3)
+    graph = cs.attribute(replacement, PROMPT.ljust(31, "!"))
     with pytest.raises(CircuitError, match="routes through the heads; at most"):
-        cs.component_flows(graph)
+        cs.component_flows(replacement, graph)
 
 
 def test_the_tokenizer_reads_words(program):

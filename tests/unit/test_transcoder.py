@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitscope_core import TranscoderConfig, TranscoderTraining
+from circuitscope_core.prompt_pass import reconstruct
 from circuitscope_core.replacement import run_replacement
 from circuitscope_core.transcoder import (
     CrossLayerTranscoder,
@@ -104,7 +105,7 @@ def test_decoding_the_active_features_alone_gives_the_same(kind):
     acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
     features = acts.nonzero()
     assert 10 < len(features) < acts.numel() / 2
-    active = transcoder.decode_active(features, acts[tuple(features.T)], inputs)
+    active = reconstruct(transcoder, features, acts[tuple(features.T)], inputs)
     torch.testing.assert_close(active, transcoder.decode(acts, inputs))
 
 

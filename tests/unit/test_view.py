@@ -280,7 +280,7 @@ def test_an_edge_between_groups_is_the_sum_of_its_members_edges():
     graph = attribute(replacement, "cat (N")
     of_layer = [(graph.features[:, 0] == layer).nonzero()[:, 0] for layer in (0, 2)]
     sources, targets = of_layer[0][:3].tolist(), of_layer[1][-3:].tolist()
-    found = explain_link(graph, sources, targets)
+    found = explain_link(replacement, graph, sources, targets)
     expected = float(graph.adjacency[targets][:, sources].sum())
     assert found.weight == pytest.approx(expected, rel=1e-5)
     assert sum(path.weight for path in found.paths) == pytest.approx(expected, rel=1e-3, abs=1e-5)
@@ -295,7 +295,7 @@ def test_an_edge_between_groups_is_the_sum_of_its_members_edges():
 def test_a_head_is_explained_by_named_pairs():
     replacement = tiny_replacement(threshold=0.2)
     graph = attribute(replacement, "cat (N")
-    found = explain_head(graph, (1, 0), 5, 2, sample_cards())
+    found = explain_head(replacement, graph, (1, 0), (5, 2), sample_cards())
     total = sum(row.weight for row in found.rows) + found.rest
     assert total == pytest.approx(found.score, rel=1e-5, abs=1e-5)
     names = {name for row in found.rows for name in (row.query, row.key)}

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.evals.debugging import opening_errors
 from circuitscope_core.evals.faithfulness.gradients import explained_directions
 from circuitscope_core.evals.faithfulness.traced import BATCH, TracedPrompt
 from circuitscope_core.interventions import Change, change_nodes
@@ -22,7 +23,7 @@ def direct_errors(traced: TracedPrompt) -> Float[Tensor, " n_columns"]:
         [torch.arange(graph.n_features), torch.arange(graph.n_nodes)[graph.logit_nodes]]
     )
     columns = graph.adjacency[rows]
-    silent = {graph.index_of_error(layer, 0) for layer in range(graph.n_layers)}
+    silent = opening_errors(traced.clean, graph)
     every = [n for n in range(graph.token_nodes.stop) if n not in silent]
     nodes = torch.tensor(every)[columns[:, every].norm(dim=0) > 0]
     errors = []

@@ -14,13 +14,13 @@ from circuitscope_core.evals.faithfulness.traced import TracedPrompt
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions import (
     Change,
-    CleanPass,
     change_nodes,
     intervene_many,
     predict_total,
 )
 from circuitscope_core.interventions.changes import deltas_of
 from circuitscope_core.interventions.runs import run_iterative
+from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import ReplacementModel
 
 MOST_FEATURES = 5
@@ -48,7 +48,7 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     first. Methods: the graph; gradient times input,
     whose slopes are added up; the graph of shuffled decoders; and as many kept features at random.
     """
-    logits = traced.clean.record.logits[0, -1]
+    logits = traced.clean.logits
     top, second = logits.topk(2).indices.tolist()
     margin = float(logits[top] - logits[second])
     graph = contrast_graph(traced.clean.replacement, traced, top, second)
@@ -88,7 +88,7 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     return found
 
 
-def local_logits(clean: CleanPass, changes: Sequence[Change]) -> Float[Tensor, " d_vocab"]:
+def local_logits(clean: PromptPass, changes: Sequence[Change]) -> Float[Tensor, " d_vocab"]:
     """Return the local replacement model's next logits under an intervention."""
     with torch.no_grad():
         deltas = deltas_of(clean, [changes])

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt
 from circuitscope_core.interventions.changes import deltas_of
-from circuitscope_core.transformer import Activations, MlpSite
+from circuitscope_core.language_model import MlpCall, Record
 
 
 def gradient_effects(
@@ -19,10 +19,10 @@ def gradient_effects(
     """
     clean, graph = traced.clean, traced.graph
     model, transcoder = clean.replacement.model, clean.replacement.transcoder
-    outputs = torch.zeros(graph.n_layers, graph.n_pos, model.config.d_model, requires_grad=True)
+    outputs = torch.zeros_like(clean.error_vectors, requires_grad=True)
     with torch.enable_grad():
         record = model.record(
-            graph.token_ids[None], edit_mlp=lambda site: site.mlp_out + outputs[site.layer]
+            graph.token_ids[None], edit_mlp=lambda call: call.mlp_out() + outputs[call.layer]
         )
         wanted = directions @ record.logits[0, -1]
         slopes = [torch.autograd.grad(w, outputs, retain_graph=True)[0] for w in wanted]
@@ -39,8 +39,10 @@ def gradient_effects(
 
 def explained_directions(traced: TracedPrompt) -> Float[Tensor, "n_logits d_vocab"]:
     """Return what makes the graph's outputs of the next logits: a logit less the mean logit."""
-    d_vocab = traced.clean.replacement.tokenizer.d_vocab
-    return torch.eye(d_vocab)[traced.graph.logit_token_ids] - 1 / d_vocab
+    tokens, logits = traced.graph.logit_token_ids, traced.clean.logits
+    directions = torch.full((len(tokens), len(logits)), -1 / len(logits)).to(logits)
+    directions[torch.arange(len(tokens)), tokens] += 1
+    return directions
 
 
 def slopes_at_features(
@@ -55,10 +57,11 @@ def slopes_at_features(
     tokens = traced.graph.token_ids.expand(len(nodes), -1)
 
     def run(scale: Tensor) -> Tensor:
-        def edit(site: MlpSite) -> Tensor:
-            return site.mlp_out + scale * deltas if site.layer == layer else site.mlp_out
+        def edit(call: MlpCall) -> Tensor:
+            out = call.mlp_out()
+            return out + scale * deltas if call.layer == layer else out
 
-        record: Activations = clean.replacement.model.record(tokens, edit_mlp=edit)
+        record: Record = clean.replacement.model.record(tokens, edit_mlp=edit)
         return traced.feature_values(record)
 
     zero, one = torch.zeros(()), torch.ones(())

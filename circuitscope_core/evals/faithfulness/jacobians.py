@@ -6,9 +6,10 @@ from torch import Tensor
 
 from circuitscope_core.evals.faithfulness.figures import cosine
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt
-from circuitscope_core.interventions import CleanPass
 from circuitscope_core.interventions.changes import Deltas
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.replacement import transcoder_of
 
 N_PROBES = 8
 
@@ -32,9 +33,9 @@ def measure_jacobians(
         for method, clean in passes.items():
             ours = transcoder_jacobians(clean, layer)
             found[f"jacobians.layer {layer}", method] = float(cosine(ours, real).nanmean())
-    pushes = torch.randn(
-        N_PROBES, traced.graph.n_pos, real.shape[-1], generator=generator
-    ).index_fill(1, torch.tensor([0]), 0)
+    pushes = torch.randn(N_PROBES, traced.graph.n_pos, real.shape[-1], generator=generator)
+    pushes[:, : traced.clean.explained.start] = 0
+    pushes = pushes.to(real)
     through_mlps = push_through(traced.clean, pushes, features=False)
     for method, clean in passes.items():
         through_features = push_through(clean, pushes, features=True)
@@ -42,30 +43,29 @@ def measure_jacobians(
     return found
 
 
-def mlp_jacobians(clean: CleanPass, layer: int) -> Float[Tensor, "n_tokens d_model d_model"]:
-    """Return an MLP's Jacobian at every token but the separator, output first."""
-    model, site = clean.replacement.model, clean.record.sites[layer]
-    block, read_point = model.block(layer), clean.replacement.transcoder.config.read_point
-    scales = clean.record.ln2_scales[layer][0, 1:]
+def mlp_jacobians(clean: PromptPass, layer: int) -> Float[Tensor, "n_tokens d_model d_model"]:
+    """Return an MLP's Jacobian at every explained token, output first."""
+    model, features = clean.replacement.model, clean.replacement.transcoder
+    read_point, read = features.shape.read_point, clean.inputs[layer]
 
-    def run(read: Tensor, scale: Tensor) -> Tensor:
-        if read_point == "hook_resid_mid":
-            read = block.ln2.apply_gain(block.ln2.normalize(read, scale))
-        out: Tensor = block.mlp(read)
-        return out
+    def run(read: Tensor) -> Tensor:
+        return model.run_mlp(clean.record, layer, read, read_point)
 
-    jacobians: Tensor = torch.func.vmap(torch.func.jacrev(run))(
-        site.read(read_point)[0, 1:], scales
-    )
-    return jacobians.detach()
+    # an MLP looks at one position at a time, so one direction can be asked for at all of them
+    directions = torch.eye(read.shape[1], dtype=read.dtype, device=read.device)
+    back = torch.func.vjp(run, read)[1]
+    jacobians: Tensor = torch.func.vmap(back)(directions[:, None].expand(-1, len(read), -1))[0]
+    return jacobians.transpose(0, 1)[clean.explained.start :].detach()
 
 
-def transcoder_jacobians(clean: CleanPass, layer: int) -> Float[Tensor, "n_tokens d_model d_model"]:
+def transcoder_jacobians(
+    clean: PromptPass, layer: int
+) -> Float[Tensor, "n_tokens d_model d_model"]:
     """Return the same of what a layer's active features, and its skip, write to that layer."""
-    transcoder = clean.replacement.transcoder
+    transcoder = transcoder_of(clean.replacement)
     jacobians = []
-    for acts in clean.activations[layer, 1:]:
-        active = acts.nonzero()[:, 0]
+    for position in clean.explained:
+        active = clean.dense_activations[layer, position].nonzero()[:, 0]
         own = transcoder.decoder_rows(layer, active)[:, 0]
         jacobians.append(own.T @ transcoder.W_enc[layer, active])
     stacked = torch.stack(jacobians).detach()
@@ -75,10 +75,11 @@ def transcoder_jacobians(clean: CleanPass, layer: int) -> Float[Tensor, "n_token
 
 
 def push_through(
-    clean: CleanPass, pushes: Float[Tensor, "n_probes n_pos d_model"], *, features: bool
+    clean: PromptPass, pushes: Float[Tensor, "n_probes n_pos d_model"], *, features: bool
 ) -> Float[Tensor, "n_probes n_pos d_model"]:
     """Return how fast the last MLP output moves as the embeddings are pushed."""
-    n_layers = clean.replacement.model.config.n_layers
+    n_layers = clean.replacement.model.shape.n_layers
+    _ = clean.reconstruction_errors  # before jvp, or what it traces would be kept in the pass
     outputs = pushes.new_zeros(len(pushes), n_layers, *pushes.shape[1:])
     unset = [()] * len(pushes)
 

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
+from torch import nn
 
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import PromptError
 from circuitscope_core.evals.faithfulness.direct import direct_errors
 from circuitscope_core.evals.faithfulness.figures import Figure, summarize
@@ -22,15 +23,17 @@ from circuitscope_core.evals.faithfulness.report import (
 )
 from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt, shuffle_decoders, trace
-from circuitscope_core.interventions import run_clean
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.prompt_pass import run_prompt
+from circuitscope_core.replacement import Explainable, replacement_of
+
+Kind = TypeVar("Kind")
 
 N_SOURCES = 16
 N_DIRECT = 3
 
 
 def measure_faithfulness(
-    bundle: HasReplacement | ReplacementModel,
+    bundle: Explainable,
     prompts: Sequence[str | Sequence[int]],
     *,
     n_sources: int = N_SOURCES,
@@ -53,7 +56,7 @@ def measure_faithfulness(
     """
     if not prompts:
         raise PromptError("There is no prompt to measure on; give at least one.")
-    replacement = bundle if isinstance(bundle, ReplacementModel) else bundle.replacement
+    replacement = replacement_of(bundle)
     control = shuffle_decoders(replacement, seed)
     values: dict[tuple[str, str], list[float]] = {}
     for number, prompt in enumerate(prompts):
@@ -96,11 +99,17 @@ def both_precisions(traced: TracedPrompt) -> tuple[torch.Tensor, torch.Tensor]:
     plain = traced.clean.replacement
     double = replace(
         plain,
-        model=copy.deepcopy(plain.model).double(),
-        transcoder=copy.deepcopy(plain.transcoder).double(),
+        model=doubled(plain.model),
+        transcoder=doubled(plain.transcoder),
     )
-    clean = run_clean(double, traced.clean.token_ids)
+    clean = run_prompt(double, traced.clean.token_ids)
     return direct_errors(replace(traced, clean=clean)), direct_errors(traced)
+
+
+def doubled(module: Kind) -> Kind:
+    """Return a copy of a model or transcoder in double precision."""
+    assert isinstance(module, nn.Module), "models and transcoders that are trained are modules"
+    return copy.deepcopy(module).double()
 
 
 def put_together(errors: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> DirectEffects | None:

@@ -60,7 +60,7 @@ def as_divergence(
 
     All other tokens are one outcome more, whose logit moves as the mean logit does.
     """
-    logits = traced.clean.record.logits[0, -1]
+    logits = traced.clean.logits
     explained = traced.graph.logit_token_ids
     rest = logits.index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
     # where no token is left the outcome has no mass, but a number

@@ -8,7 +8,7 @@ from circuitscope_core.evals.faithfulness.figures import cosine, mean_of_defined
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt
 from circuitscope_core.interventions.changes import Deltas, deltas_of
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
-from circuitscope_core.transformer import Activations
+from circuitscope_core.language_model import Record
 
 STEPS = (1, 2)
 """Layers on at which states are compared."""
@@ -51,9 +51,7 @@ def measure_states(
     return {key: mean_of_defined(found) for key, found in values.items()}
 
 
-def perturbed_runs(
-    traced: TracedPrompt, layer: int, nodes: Int[Tensor, " n"]
-) -> dict[str, Activations]:
+def perturbed_runs(traced: TracedPrompt, layer: int, nodes: Int[Tensor, " n"]) -> dict[str, Record]:
     """Run with nothing changed (first of the batch) and with each feature of a layer ablated."""
     clean = traced.clean
     sets = [(), *(traced.ablation(int(node)) for node in nodes)]
@@ -76,14 +74,14 @@ def perturbed_runs(
         }
 
 
-def stream_change(record: Activations, layer: int) -> Float[Tensor, "n n_pos d_model"]:
+def stream_change(record: Record, layer: int) -> Float[Tensor, "n n_pos d_model"]:
     """Return how the residual stream after a layer differs from the first run's."""
     site = record.sites[layer]
     stream = site.resid_mid + site.mlp_out
     return stream[1:] - stream[0]
 
 
-def mlp_change(record: Activations, layer: int) -> Float[Tensor, "n n_pos d_model"]:
+def mlp_change(record: Record, layer: int) -> Float[Tensor, "n n_pos d_model"]:
     """Return how a layer's MLP output differs from the first run's."""
     outputs = record.sites[layer].mlp_out
     return outputs[1:] - outputs[0]

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from circuitscope_core.attribution import attribute
 from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.interventions import CleanPass, Intervention, run_clean
+from circuitscope_core.interventions import Intervention
+from circuitscope_core.language_model import Record
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import PrunedGraph, prune_graph
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from circuitscope_core.transformer import Activations
 
 BATCH = 48
 """Runs of the model that are made together."""
@@ -24,7 +25,7 @@ BATCH = 48
 class TracedPrompt:
     """A prompt, taken apart."""
 
-    clean: CleanPass
+    clean: PromptPass
     graph: AttributionGraph
     control: ReplacementModel
     """The same with decoders shuffled; see ``shuffle_decoders``."""
@@ -42,9 +43,9 @@ class TracedPrompt:
         return attribute(self.control, self.clean.token_ids)
 
     @cached_property
-    def control_pass(self) -> CleanPass:
+    def control_pass(self) -> PromptPass:
         """The same clean pass with the shuffled decoders' errors."""
-        return replace(self.clean, replacement=self.control)
+        return run_prompt(self.control, self.clean.token_ids)
 
     @property
     def kept(self) -> Bool[Tensor, " n_features"]:
@@ -54,25 +55,24 @@ class TracedPrompt:
     @cached_property
     def thresholds(self) -> Float[Tensor, " n_features"]:
         """Each feature's threshold."""
-        layers, _, numbers = self.graph.features.T
-        return self.clean.replacement.transcoder.threshold[layers, numbers].detach()
+        return self.clean.replacement.transcoder.thresholds(self.graph.features)
 
     def ablation(self, node: int) -> tuple[Intervention, ...]:
         """Return what takes a feature away."""
         layer, position, feature = self.graph.features[node].tolist()
         return (Intervention(layer, position, feature, 0.0),)
 
-    def feature_values(self, record: Activations) -> Float[Tensor, "batch n_features"]:
+    def feature_values(self, record: Record) -> Float[Tensor, "batch n_features"]:
         """Return the pre-activations of the graph's features in recorded runs."""
-        transcoder = self.clean.replacement.transcoder
+        features = self.clean.replacement.transcoder
         layers, positions, numbers = self.graph.features.T
         values = record.logits.new_zeros(len(record.logits), len(layers))
         for site in record.sites:
             at = layers == site.layer
-            read = site.read(transcoder.config.read_point)[:, positions[at]]
-            weights = transcoder.W_enc[site.layer, numbers[at]]
-            bias = transcoder.b_enc[site.layer, numbers[at]]
-            values[:, at] = (read * weights).sum(dim=-1) + bias
+            read = site.read(features.shape.read_point)[:, positions[at]]
+            was = self.clean.inputs[site.layer, positions[at]]
+            vectors, biases = features.encoder_vectors(site.layer, numbers[at], was)
+            values[:, at] = (read * vectors).sum(dim=-1) + biases
         return values
 
     def sample(self, n: int, generator: torch.Generator) -> Int[Tensor, " n_sampled"]:
@@ -98,7 +98,7 @@ def trace(
     Raises:
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
-    clean = run_clean(replacement, token_ids)
+    clean = run_prompt(replacement, token_ids)
     return TracedPrompt(clean, attribute(replacement, clean.token_ids), control)
 
 
@@ -108,7 +108,7 @@ def shuffle_decoders(replacement: ReplacementModel, seed: int) -> ReplacementMod
     Which features fire stays, and so do sizes and directions of what a layer writes: only the
     tie between what a feature reads and what it writes is lost.
     """
-    plain, generator = replacement.transcoder, torch.Generator().manual_seed(seed)
+    plain, generator = transcoder_of(replacement), torch.Generator().manual_seed(seed)
     transcoder = CrossLayerTranscoder(plain.config)
     transcoder.load_state_dict(plain.state_dict(), strict=False)
     decoders = [

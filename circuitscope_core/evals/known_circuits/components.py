@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitscope_core.attribution import AttributionContext, make_context
-from circuitscope_core.attribution.effects import place_targets, start_vectors
+from circuitscope_core.attribution.edges import pass_of
+from circuitscope_core.attribution.effects import scatter_targets, start_vectors
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits.edges import OUTPUT, ComponentEdge, head_name, mlp_name
 from circuitscope_core.evals.known_circuits.routes import (
@@ -25,8 +25,10 @@ from circuitscope_core.evals.known_circuits.routes import (
     gather_sources,
     routed_row,
 )
-from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.transformer import HeadSide
+from circuitscope_core.graph import AttributionGraph, GraphTargets
+from circuitscope_core.language_model import HeadSide
+from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.replacement import Explainable
 
 NOISE = 1e-6
 """Share of the graph's largest effect below which an effect is rounding."""
@@ -39,10 +41,9 @@ class _Walk:
     """What has been found so far, from the output down."""
 
     graph: AttributionGraph
-    context: AttributionContext
+    clean: PromptPass
+    targets: GraphTargets
     sources: AllSources
-    streams: Float[Tensor, "n_layers n_pos d_model"]
-    """The residual stream before each layer."""
     noise: float
     features: Float[Tensor, " n_features"]
     """Flow that reached each feature."""
@@ -50,7 +51,9 @@ class _Walk:
     flows: dict[ComponentEdge, float] = field(default_factory=lambda: defaultdict(float))
 
 
-def component_flows(graph: AttributionGraph) -> dict[ComponentEdge, float]:
+def component_flows(
+    bundle: Explainable | PromptPass, graph: AttributionGraph
+) -> dict[ComponentEdge, float]:
     """Return every component edge behind a graph's outputs, with the flow that it carries.
 
     A flow starts at the outputs with their probabilities, scaled to a sum of 1. What reaches a node
@@ -65,15 +68,15 @@ def component_flows(graph: AttributionGraph) -> dict[ComponentEdge, float]:
         CircuitError: If the graph was not made by ``attribute``, is cut by a budget, or its edges
             are not the sums of their routes.
     """
-    if graph.origin is None:
-        raise CircuitError("This graph does not know its model; make it with attribute().")
+    if graph.targets is None:
+        raise CircuitError("This graph does not know its targets; make it with attribute().")
     if graph.n_features < graph.n_active_features:
         raise CircuitError(
             f"The graph holds {graph.n_features} of {graph.n_active_features} active features; "
             "make it without max_feature_nodes."
         )
     with torch.no_grad():
-        walk = _begin(graph)
+        walk = _begin(bundle, graph)
         total = float(graph.logit_probabilities.sum()) or 1.0
         for index in range(graph.n_logits):
             _spread_node(
@@ -90,46 +93,28 @@ def component_flows(graph: AttributionGraph) -> dict[ComponentEdge, float]:
     return dict(walk.flows)
 
 
-def _begin(graph: AttributionGraph) -> _Walk:
-    assert graph.origin is not None
-    context = make_context(graph.origin.replacement, graph.token_ids.tolist())
-    sources = gather_sources(context)
+def _begin(bundle: Explainable | PromptPass, graph: AttributionGraph) -> _Walk:
+    clean, targets = pass_of(bundle, graph)
     largest = float(graph.adjacency.abs().max()) if graph.n_nodes else 0.0
     none = torch.zeros(graph.n_features)
-    return _Walk(graph, context, sources, _streams(context, sources), NOISE * largest, none)
-
-
-def _streams(context: AttributionContext, sources: AllSources) -> Tensor:
-    """Return the residual stream before each layer, from the sources and the constants."""
-    frozen, transcoder = context.frozen, context.transcoder
-    stream = frozen.token_vectors() + frozen.position_vectors()
-    streams = []
-    n_written = sources.written.shape[1]
-    for layer in range(frozen.n_layers):
-        streams.append(stream)
-        middle = frozen.through_attention(layer, stream) + frozen.attention_constant(layer)
-        out = context.constant_outputs[layer] + transcoder.skip(layer, context.inputs[layer])
-        out = out.index_add(0, sources.positions[:n_written], sources.written[layer])
-        stream = middle + out
-    return torch.stack(streams)
+    return _Walk(graph, clean, targets, gather_sources(clean), NOISE * largest, none)
 
 
 def _spread_node(walk: _Walk, node: int, flow: float) -> None:
     """Hand a logit's or a feature's flow on to what it reads."""
     if flow <= 0:
         return
-    graph, context, origin = walk.graph, walk.context, walk.graph.origin
-    assert origin is not None
+    graph, clean, targets = walk.graph, walk.clean, walk.targets
     if node < graph.n_features:
-        layer, position, number = graph.features[node].tolist()
-        vector = context.transcoder.W_enc[layer, number].detach()
+        layer, position, _ = graph.features[node].tolist()
+        vector = clean.vectors_of(clean.features.new_tensor([node]))[0][0]
     else:
         index = node - graph.logit_nodes.start
-        layer, position = int(origin.target_layers[index]), int(origin.target_positions[index])
-        vector = origin.target_directions[index]
-    start, _ = start_vectors(context, layer, torch.tensor([position]), vector[None])
-    gradient = place_targets(context, start, torch.tensor([position]))
-    row = routed_row(context, walk.sources, gradient, layer, own_heads=True)
+        layer, position = int(targets.layers[index]), int(targets.positions[index])
+        vector = targets.directions[index]
+    at = torch.tensor([position])
+    gradient = scatter_targets(clean, start_vectors(clean, layer, at, vector[None]), at)
+    row = routed_row(clean, walk.sources, gradient, layer, own_heads=True)
     ours = graph.adjacency[node, : graph.logit_nodes.start]
     summed = row.effects.sum(dim=0)[: len(ours)]
     largest = max(float(row.effects.abs().max()), walk.noise)
@@ -147,7 +132,7 @@ def _spread_node(walk: _Walk, node: int, flow: float) -> None:
 
 def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
     """Hand a head's flow on to what made its query and the keys that the query sees."""
-    context, frozen = walk.context, walk.context.frozen
+    clean, frozen = walk.clean, walk.clean.frozen
     name = head_name(hop.layer, hop.head)
     query_read, query = _read(walk, hop, hop.query, "query")
     keys = range(hop.query + 1 if frozen.causal else frozen.n_pos)
@@ -159,8 +144,8 @@ def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
             ("q", key @ query_read * scale, hop.query),
             ("k", query @ key_read * scale, position),
         ):
-            gradient = place_targets(context, vector[None], torch.tensor([place]))
-            row = routed_row(context, walk.sources, gradient, hop.layer, own_heads=False)
+            gradient = scatter_targets(clean, vector[None], torch.tensor([place]))
+            row = routed_row(clean, walk.sources, gradient, hop.layer, own_heads=False)
             sides[slot].append(row)
     for slot, rows in sides.items():
         largest = max(float(row.effects.abs().max()) for row in rows)
@@ -173,8 +158,11 @@ def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
 
 def _read(walk: _Walk, hop: Hop, position: int, side: HeadSide) -> tuple[Tensor, Tensor]:
     """Return what a head's query or key reads at a position, and what it is there."""
-    directions, biases = walk.context.frozen.head_reads(hop.layer, hop.head, position, side)
-    return directions, directions @ walk.streams[hop.layer, position] + biases
+    record = walk.clean.record
+    directions, biases = walk.clean.replacement.model.head_reads(
+        record, hop.layer, hop.head, position, side
+    )
+    return directions, directions @ record.streams[hop.layer][0, position] + biases
 
 
 def _hand_on(

@@ -147,7 +147,7 @@ def _measure_input(
     scores = 0.0, 0.0
     if find is None:
         graph = attribute(replacement, token_ids, targets=[target])
-        flows: Flows = component_flows(graph)
+        flows: Flows = component_flows(replacement, graph)
         found = graph_scores(graph)
         scores = found.replacement, found.completeness
     else:

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.attribution import AttributionContext
 from circuitscope_core.attribution.effects import back_through_skip
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits.edges import EMBED, POSITIONS, mlp_name
+from circuitscope_core.prompt_pass import PromptPass
 
 MAX_ROUTES = 4_096
 """More are not followed: compiled programs have few heads and short inputs."""
@@ -55,28 +55,29 @@ class RoutedRow:
     effects: Float[Tensor, "n_routes n_sources"]
 
 
-def gather_sources(context: AttributionContext) -> AllSources:
+def gather_sources(clean: PromptPass) -> AllSources:
     """Return the sources of a prompt; the first ones are the graph's columns, in its order."""
-    n_layers, n_pos, d_model = context.error_vectors.shape
-    layers, places, _ = context.features.T
-    written = torch.zeros(n_layers, len(layers) + n_layers * n_pos, d_model)
+    n_layers, n_pos, d_model = clean.error_vectors.shape
+    record = clean.frozen.record
+    layers, places, _ = clean.features.T
+    written = clean.error_vectors.new_zeros(n_layers, len(layers) + n_layers * n_pos, d_model)
     for layer in range(n_layers):
         at = (layers == layer).nonzero()[:, 0]
-        vectors = context.transcoder.decoder_vectors(layer, context.features[at, 2])
-        written[:, at] = (vectors * context.activations[at, None, None]).transpose(0, 1)
+        vectors = clean.replacement.transcoder.decoder_vectors(layer, clean.features[at, 2])
+        written[:, at] = (vectors * clean.activations[at, None, None]).transpose(0, 1)
         first = len(layers) + layer * n_pos
-        written[layer, first : first + n_pos] = context.error_vectors[layer]
-    every = torch.arange(n_pos)
+        written[layer, first : first + n_pos] = clean.error_vectors[layer]
+    every = torch.arange(n_pos, device=places.device)
     components = [mlp_name(layer) for layer in layers.tolist()]
     components += [mlp_name(layer) for layer in range(n_layers) for _ in range(n_pos)]
     components += [EMBED] * n_pos + [POSITIONS] * n_pos
-    embedded = torch.cat([context.frozen.token_vectors(), context.frozen.position_vectors()])
+    embedded = torch.cat([record.token_vectors, record.position_vectors])
     positions = torch.cat([places, every.repeat(n_layers), every, every])
     return AllSources(tuple(components), positions, written, embedded)
 
 
 def routed_row(
-    context: AttributionContext,
+    clean: PromptPass,
     sources: AllSources,
     start: Float[Tensor, "n_seen d_model 1"],
     layer: int,
@@ -86,7 +87,7 @@ def routed_row(
     """Follow every route from a target back to the sources.
 
     Args:
-        context: The prompt's clean pass.
+        clean: The prompt's clean pass.
         sources: From ``gather_sources``.
         start: The target's gradient at ``resid_mid`` of a layer, or at the final stream for
             ``n_layers``; at ``resid_pre`` of the layer without ``own_heads``.
@@ -96,29 +97,30 @@ def routed_row(
     Raises:
         CircuitError: If there are more than ``MAX_ROUTES`` routes.
     """
-    n_layers, n_written = context.frozen.n_layers, sources.written.shape[1]
+    n_layers, n_written = clean.frozen.n_layers, sources.written.shape[1]
     routes: list[Route] = [()]
     gradient = start
     found: dict[Route, Tensor] = {}
     for below in range(layer, -1, -1):
         if below < layer:
             _collect(found, routes, gradient, sources, sources.written[below], 0)
-            gradient = back_through_skip(context, below, gradient)
+            skipped = back_through_skip(clean, below, gradient)
+            gradient = gradient if skipped is None else gradient + skipped
         if below < n_layers and (below < layer or own_heads):
-            routes, gradient = _through_heads(context, below, routes, gradient)
+            routes, gradient = _through_heads(clean, below, routes, gradient)
     _collect(found, routes, gradient, sources, sources.embedded, n_written)
     return RoutedRow(tuple(found), torch.stack(list(found.values())))
 
 
 def _through_heads(
-    context: AttributionContext,
+    clean: PromptPass,
     layer: int,
     routes: Sequence[Route],
     gradient: Float[Tensor, "n_seen d_model n_routes"],
 ) -> tuple[list[Route], Float[Tensor, "n_seen d_model n_longer"]]:
     """Return the routes that stay in place at a layer and those through each of its heads."""
     queries, columns = gradient.any(dim=1).nonzero().T
-    n_longer = len(routes) + context.frozen.n_heads * len(queries)
+    n_longer = len(routes) + clean.frozen.n_heads * len(queries)
     if n_longer > MAX_ROUTES:  # said before memory is taken for them
         raise CircuitError(
             f"There are up to {n_longer:,} routes through the heads; at most {MAX_ROUTES:,} are "
@@ -127,7 +129,7 @@ def _through_heads(
     alone = gradient.new_zeros(*gradient.shape[:2], len(queries))
     every = torch.arange(len(queries))
     alone[queries, :, every] = gradient[queries, :, columns]
-    through = context.frozen.back_through_heads(layer, alone)
+    through = clean.frozen.back_through_heads(layer, alone)
     longer, carried = list(routes), [gradient]
     for head, part in enumerate(through):
         used = part.flatten(end_dim=1).any(dim=0)

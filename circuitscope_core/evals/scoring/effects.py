@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitscope_core.attribution.attribute import HasReplacement
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.faithfulness.figures import spearman
 from circuitscope_core.evals.scoring.matrix import FileMatrix, file_matrix
@@ -15,15 +14,14 @@ from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import GraphFile
 from circuitscope_core.interventions import (
     Change,
-    CleanPass,
     ErrorIntervention,
     Intervention,
     TokenIntervention,
     intervene_many,
     intervene_on,
-    run_clean,
 )
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.replacement import Explainable
 
 MAX_SOURCES = 200
 """Sources whose links are measured, the ones with most influence first: one run each."""
@@ -47,7 +45,7 @@ class FileEffects:
     target's largest link; None where nothing was measured."""
 
 
-def score_effects(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> FileEffects:
+def score_effects(file: GraphFile, bundle: Explainable) -> FileEffects:
     """Ablate a file's nodes in the model that they are said to be of.
 
     Raises:
@@ -73,10 +71,9 @@ def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> fl
     return None if math.isnan(found) else found
 
 
-def _clean_pass(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> CleanPass:
-    clean = run_clean(bundle, file.prompt)
-    tokenizer = clean.replacement.tokenizer
-    ours = [tokenizer.token_text(token) for token in clean.token_ids]
+def _clean_pass(file: GraphFile, bundle: Explainable) -> PromptPass:
+    clean = run_prompt(bundle, file.prompt)
+    ours = list(clean.token_texts)
     shown = [viewer_text(text) for text in ours]
     if list(file.token_texts) not in (ours, shown):
         raise ScoreError(
@@ -86,19 +83,19 @@ def _clean_pass(file: GraphFile, bundle: HasReplacement | ReplacementModel) -> C
     return clean
 
 
-def _check_features(file: GraphFile, clean: CleanPass) -> None:
+def _check_features(file: GraphFile, clean: PromptPass) -> None:
     """Refuse features that the bundle does not have, or that are not active as the file says."""
-    config = clean.replacement.transcoder.config
+    shape = clean.replacement.transcoder.shape
     for item in file.nodes:
         node = item.node
-        if node.kind is NodeKind.ERROR and node.layer >= config.n_layers:
+        if node.kind is NodeKind.ERROR and node.layer >= shape.n_layers:
             raise ScoreError(f"The bundle has no error node {item.id!r}; is it the right one?")
         if node.kind is not NodeKind.FEATURE:
             continue
-        inside = node.layer < config.n_layers and 0 <= node.feature < config.d_transcoder
+        inside = node.layer < shape.n_layers and 0 <= node.feature < shape.n_features
         active = 0.0
-        if inside and node.position > 0:
-            active = float(clean.activations[node.layer, node.position, node.feature])
+        if inside and node.position in clean.explained:
+            active = float(clean.dense_activations[node.layer, node.position, node.feature])
         wrong = item.activation is not None and (
             abs(item.activation - active) > MAX_DIFFERENCE * abs(active)
         )
@@ -120,7 +117,7 @@ def _ablation(file: GraphFile, node: int) -> Change:
 
 
 def _measure_links(
-    file: GraphFile, matrix: FileMatrix, clean: CleanPass
+    file: GraphFile, matrix: FileMatrix, clean: PromptPass
 ) -> tuple[int, float | None]:
     """Take sources away, all else frozen, and compare what their targets lose with the links."""
     by_source: dict[int, list[int]] = {}

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions import (
-    CleanPass,
     Continuation,
     Mode,
     continue_prompt,
-    run_clean,
 )
 from circuitscope_core.view import (
     Experiment,
@@ -22,7 +20,7 @@ from circuitscope_core.view import (
 )
 from pages.ui.shared.models import load_model
 from pages.ui.shared.state import Step
-from pages.ui.shared.tracing import Shown, members_of, recent_views
+from pages.ui.shared.tracing import Shown, members_of, pass_of, recent_views
 
 STRENGTHS = tuple(step / 2 for step in range(-4, 9))
 """Of a sweep: from twice the opposite to four times as strong."""
@@ -61,15 +59,6 @@ def nodes_of(shown: Shown, name: str) -> tuple[int, ...]:
         return ()
 
 
-def clean_pass(shown: Shown) -> CleanPass:
-    """Return the prompt's pass as it is."""
-    tracing, token_ids = shown.tracing, shown.pruned.graph.token_ids.tolist()
-    bundle = load_model(tracing.model)
-    return recent_views().get(
-        ("clean", tracing.model, tracing.prompt), lambda: run_clean(bundle, token_ids)
-    )
-
-
 def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome:
     """Return what an intervention does.
 
@@ -79,7 +68,7 @@ def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome
     graph = shown.pruned.graph
 
     def compute() -> Outcome:
-        experiment = run_experiment(graph, clean_pass(shown), handles, mode)
+        experiment = run_experiment(graph, pass_of(shown.tracing), handles, mode)
         pictures = (shown.view.full, shown.view.groups or shown.view.full)
         names = {node.id for picture in pictures for node in picture.nodes}
         members = {name: members_of(shown, name) for name in sorted(names)}
@@ -100,7 +89,7 @@ def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
 
     def compute() -> Sweep:
         swept = (*others, Handle(last.nodes, how, 0.0))
-        return sweep(graph, clean_pass(shown), swept, strengths, mode)
+        return sweep(graph, pass_of(shown.tracing), swept, strengths, mode)
 
     return recent_views().get(("sweep", shown.tracing, handles, mode), compute)
 

@@ -89,7 +89,7 @@ class Recent:
 
 @st.cache_resource
 def recent_graphs() -> Recent:
-    return Recent(max_entries=8)
+    return Recent(max_entries=16)
 
 
 @st.cache_resource
@@ -104,13 +104,20 @@ def tracing_of(state: State) -> Tracing:
     return Tracing(key, state.prompt, targets, attribution_of(state))
 
 
+def pass_of(tracing: Tracing) -> cs.PromptPass:
+    """Return the prompt's clean pass: one run of the model for all that is asked about it."""
+    key = ("pass", tracing.model, tracing.prompt)
+    return recent_graphs().get(
+        key, lambda: cs.run_prompt(load_model(tracing.model), tracing.prompt)
+    )
+
+
 def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
     """Build a prompt's graph, or return it where it was built before."""
 
     def build() -> cs.AttributionGraph:
-        bundle = load_model(tracing.model)
         parts = (tracing.config, tracing.targets)
-        for item in cs.attribution_steps(bundle, tracing.prompt, *parts):
+        for item in cs.attribution_steps(pass_of(tracing), tracing.prompt, *parts):
             if isinstance(item, cs.AttributionGraph):
                 return item
             if on_step:
@@ -157,7 +164,7 @@ def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
     nodes = tuple(node for node in members_of(shown, selected) if node < graph.n_features)
 
     def compute() -> tuple[AblationRow, ...]:
-        return ablate(load_model(shown.tracing.model), graph, nodes)
+        return ablate(pass_of(shown.tracing), graph, nodes)
 
     return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
 
@@ -194,7 +201,8 @@ def look_inside(shown: Shown, edge: tuple[str, ...]) -> LinkExplanation | None:
     if not sources or not targets:
         return None
     key = ("edge", shown.tracing, sources, targets)
-    return recent_views().get(key, lambda: explain_link(shown.pruned.graph, sources, targets))
+    graph, clean = shown.pruned.graph, pass_of(shown.tracing)
+    return recent_views().get(key, lambda: explain_link(clean, graph, sources, targets))
 
 
 def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> HeadExplanation:
@@ -204,7 +212,7 @@ def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> 
     cards = cards_of(shown.tracing.model)
 
     def compute() -> HeadExplanation:
-        return explain_head(graph, head, query, key, cards)
+        return explain_head(pass_of(shown.tracing), graph, head, (query, key), cards)
 
     return recent_views().get(("head", shown.tracing, head, query, key), compute)
 

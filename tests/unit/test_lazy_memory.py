@@ -6,7 +6,7 @@ import psutil
 import pytest
 import torch
 
-from circuitscope_core.attribution.pages import lazy_zeros
+from circuitscope_core.attribution.lazy_memory import lazy_zeros
 
 
 @pytest.mark.parametrize("shape", [(0,), (3,), (0, 5), (7, 5), (2, 3, 4)])

@@ -1,0 +1,219 @@
+"""The sources of a prompt's graph, laid out so that their effects are few matrix products."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.attribution.lazy_memory import lazy_zeros
+from circuitscope_core.prompt_pass import PromptPass
+
+MIN_POSITIONS_AT_ONCE = 8
+"""Positions whose sources are contracted together, padded to the fullest of them; more in a narrow
+model, in which the call costs more than its work."""
+
+
+def positions_at_once(d_model: int) -> int:
+    """Return how many positions' sources are one block."""
+    return max(MIN_POSITIONS_AT_ONCE, 2048 // d_model)
+
+
+@dataclass(frozen=True)
+class BlockRows:
+    """The rows of effects that a block of positions has, the slots of a position side by side."""
+
+    first: int
+    n_pos: int
+    stride: int
+    """Slots of one position."""
+    offsets: tuple[int, ...]
+    """First slot of each layer in use, within a position's slots."""
+
+    @property
+    def end(self) -> int:
+        """The row after the last."""
+        return self.first + self.n_pos * self.stride
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All source nodes, laid out by position.
+
+    Slots of a position hold, for each layer from the lowest up, its error and its features. A
+    source of a cross-layer dictionary is in use at its own layer and at all above it, so the slots
+    in use at a layer are the first ones. A source that writes to its own layer alone is in use
+    there only, and each layer has slots of its own. All positions' slots after one another, then
+    all tokens: these are the rows that effects are computed in.
+    """
+
+    vectors: tuple[tuple[Float[Tensor, "_ _ d_model"], ...], ...]
+    """For each layer, what each slot in use adds to the stream after it; 0 for padding. In blocks
+    of positions, each as wide as its fullest position: few features are active at most positions,
+    many at some."""
+    values: tuple[Float[Tensor, "_ _ d_values"], ...]
+    """The values that layer 1's heads have of ``vectors[0]``: saves targets the last product on
+    their way."""
+    tokens: tuple[Float[Tensor, "n_pos d_model n_pos"], ...]
+    """Each token in the stream that the two lowest layers' encoders read: there are so few tokens
+    that carrying them up is less work than carrying targets down."""
+    block_rows: tuple[BlockRows, ...]
+    columns: Int[Tensor, " n_columns"]
+    """The row of effects that is every graph column's."""
+
+    @property
+    def n_columns(self) -> int:
+        """Features, errors and tokens."""
+        return len(self.columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Slots of all positions, padding included, and tokens."""
+        return self.block_rows[-1].end + len(self.tokens[0])
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the sources' vectors."""
+        return sum(block.nbytes for blocks in self.vectors for block in blocks)
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Where each source of a prompt stands among the slots of its position."""
+
+    starts: Int[Tensor, "n_layers n_pos"]
+    """The first feature of each layer and position."""
+    counts: Int[Tensor, "n_layers n_pos"]
+    """Features of each layer and position."""
+    used: Int[Tensor, "n_layers n_pos"]
+    """Slots in use at each layer."""
+    errors: Int[Tensor, "n_layers n_pos"]
+    """The error's slot, counted from the layer's first one."""
+    features: Int[Tensor, " n_features"]
+    """Each feature's slot, likewise."""
+
+    @classmethod
+    def of(cls, clean: PromptPass) -> "_Slots":
+        n_layers, n_pos, _ = clean.error_vectors.shape
+        layers, positions, _ = clean.features.T
+        counts = torch.bincount(layers * n_pos + positions, minlength=n_layers * n_pos)
+        starts = counts.cumsum(0) - counts  # features are ordered by layer, then position
+        counts, starts = counts.view(n_layers, n_pos), starts.view(n_layers, n_pos)
+        every = torch.arange(n_layers, device=counts.device)[:, None]
+        if clean.replacement.transcoder.shape.cross_layer:
+            used = 1 + every + counts.cumsum(0)
+            errors = used - counts - 1
+        else:
+            used, errors = 1 + counts, torch.zeros_like(counts)
+        in_order = torch.arange(len(layers), device=counts.device) - starts[layers, positions]
+        slots = errors[layers, positions] + 1 + in_order
+        return cls(starts, counts, used, errors, slots)
+
+
+def lay_out_sources(clean: PromptPass) -> Sources:
+    """Gather every source's contribution to the stream after each layer."""
+    frozen = clean.frozen
+    n_layers, n_pos, d_model = clean.error_vectors.shape
+    layers, positions, _ = clean.features.T
+    slots = _Slots.of(clean)
+    places = torch.arange(n_pos, device=positions.device).split(positions_at_once(d_model))
+    widths = [tuple(slots.used[:, block].amax(dim=1).tolist()) for block in places]
+    blocks = _room_for_blocks(places, widths, d_model, like=clean.error_vectors)
+    for block, found in zip(places, blocks, strict=True):
+        for layer in range(n_layers):
+            _fill_layer(clean, slots, block, layer, found)
+    rows = tuple(_rows_of_blocks(clean, places, widths))
+    starts = torch.cat([_first_rows(item, positions) for item in rows], dim=1)
+    tokens = rows[-1].end + torch.arange(n_pos, device=positions.device)
+    columns = torch.cat(
+        [starts[layers, positions] + slots.features, (starts + slots.errors).ravel(), tokens]
+    )
+    vectors = tuple(zip(*blocks, strict=True))
+    at_values = n_layers > 1 and not frozen.starts_before_attention(1)
+    values = tuple(frozen.to_values(1, found[0]) for found in blocks) if at_values else ()
+    return Sources(vectors, values, tuple(_carry_up_tokens(clean)), rows, columns)
+
+
+def _first_rows(rows: BlockRows, like: Tensor) -> Int[Tensor, "n_layers n_here"]:
+    """Return the row at which each layer's slots begin, for every position of a block."""
+    positions = rows.first + rows.stride * torch.arange(rows.n_pos, device=like.device)
+    return like.new_tensor(rows.offsets)[:, None] + positions
+
+
+def _rows_of_blocks(
+    clean: PromptPass, places: Sequence[Tensor], widths: Sequence[tuple[int, ...]]
+) -> Iterator[BlockRows]:
+    """Yield where each block's slots are among the rows of effects."""
+    cross_layer = clean.replacement.transcoder.shape.cross_layer
+    first = 0
+    for block, used in zip(places, widths, strict=True):
+        if cross_layer:
+            offsets, stride = (0,) * len(used), used[-1]
+        else:
+            offsets = tuple(sum(used[:layer]) for layer in range(len(used)))
+            stride = sum(used)
+        yield BlockRows(first, len(block), stride, offsets)
+        first += len(block) * stride
+
+
+def _room_for_blocks(
+    places: Sequence[Tensor], widths: Sequence[tuple[int, ...]], d_model: int, like: Tensor
+) -> list[list[Tensor]]:
+    """Return zeros ``[_, used, d_model]`` for every layer of blocks of slots in use.
+
+    One piece of memory: many of different sizes would leave gaps between them.
+    """
+    shapes = [
+        (len(block), width, d_model)
+        for block, used in zip(places, widths, strict=True)
+        for width in used
+    ]
+    room = lazy_zeros(sum(math.prod(shape) for shape in shapes), like=like)
+    pieces = room.split([math.prod(shape) for shape in shapes])
+    views = [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    n_layers = len(widths[0])
+    return [views[first : first + n_layers] for first in range(0, len(views), n_layers)]
+
+
+def _fill_layer(
+    clean: PromptPass,
+    slots: _Slots,
+    block: Int[Tensor, " n_here"],
+    layer: int,
+    found: Sequence[Float[Tensor, "n_here _ d_model"]],
+) -> None:
+    """Put one layer's errors and features into a block's slots, at every layer they write to."""
+    frozen = clean.frozen
+    errors = frozen.through_write_point(layer, clean.error_vectors[layer, block], block)
+    here = torch.arange(len(block), device=block.device)
+    found[layer][here, slots.errors[layer, block]] = errors
+    first = int(slots.starts[layer, block[0]])
+    nodes = slice(first, first + int(slots.counts[layer, block].sum()))
+    _, positions, numbers = clean.features[nodes].T
+    places = positions - block[0], slots.features[nodes]
+    written = clean.replacement.transcoder.decoder_rows(layer, numbers)
+    written = written * clean.activations[nodes, None, None]
+    for step, part in enumerate(written.unbind(dim=1)):
+        found[layer + step][places] = frozen.through_write_point(layer + step, part, positions)
+
+
+def _carry_up_tokens(clean: PromptPass) -> Iterator[Tensor]:
+    """Yield each token in the stream that the two lowest layers' encoders read."""
+    frozen, features = clean.frozen, clean.replacement.transcoder
+    vectors = frozen.record.token_vectors
+    places = torch.arange(len(vectors), device=vectors.device)
+    before = vectors.new_zeros(len(vectors), *vectors.shape)
+    before[places, places] = vectors
+    after = frozen.spread_by_attention(0, vectors)
+    lowest = before if frozen.starts_before_attention(0) else after
+    yield lowest.permute(1, 2, 0).contiguous()
+    if frozen.n_layers > 1:
+        read = frozen.through_read_point(0, lowest, features.shape.read_point)
+        skipped = features.skip(0, read)
+        skipped = frozen.through_write_point(0, skipped, places)
+        middle = after + skipped
+        if not frozen.starts_before_attention(1):
+            middle = frozen.through_attention(1, middle)
+        yield middle.permute(1, 2, 0).contiguous()

@@ -1,0 +1,38 @@
+"""A language model as the engine sees it: sizes, questions, one pass as tensors, frozen algebra."""
+
+from circuitscope_core.language_model.compute import Compute
+from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
+from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel
+from circuitscope_core.language_model.record import (
+    EditMlp,
+    LayerRecord,
+    MlpCall,
+    MlpSite,
+    NormMap,
+    Record,
+    apply_norm,
+    back_through_norm,
+    through_norm,
+)
+from circuitscope_core.language_model.shape import ModelShape
+
+__all__ = [
+    "Compute",
+    "EditMlp",
+    "Frozen",
+    "FrozenModel",
+    "HeadSide",
+    "LanguageModel",
+    "LayerRecord",
+    "MlpCall",
+    "MlpSite",
+    "ModelShape",
+    "NormMap",
+    "Record",
+    "SilencedPass",
+    "Spread",
+    "apply_norm",
+    "back_through_norm",
+    "scatter",
+    "through_norm",
+]

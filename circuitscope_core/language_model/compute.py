@@ -1,0 +1,46 @@
+"""Where tensors lie, in which precision, and how much is computed at once."""
+
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch import Tensor
+
+MIN_ROWS_AT_ONCE = 96
+"""Fewer rows than this are not worth a pass back through the model."""
+
+NUMBERS_AT_ONCE = 2**19 * 3 // 2
+"""Numbers in the gradients of the rows that go back together: bounds memory, fits the cache."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device and precision of one computation, and its sizes; passed down, never global."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "Compute":
+        """Return the device and precision of a tensor, for example of a model's weights."""
+        return cls(tensor.device, tensor.dtype)
+
+    def rows_at_once(self, n_pos: int, d_model: int) -> int:
+        """Return how many rows of a graph are computed in one pass back through the model."""
+        return max(MIN_ROWS_AT_ONCE, NUMBERS_AT_ONCE // (n_pos * d_model))
+
+    def free_bytes(self) -> int:
+        """Return the memory that is free where a graph is stored: that of the host."""
+        return int(psutil.virtual_memory().available)
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Return zeros on the device."""
+        return torch.zeros(shape, device=self.device, dtype=self.dtype)
+
+    def index(self, *values: int) -> Tensor:
+        """Return whole numbers on the device."""
+        return torch.tensor(values, device=self.device)
+
+    def range(self, n: int) -> Tensor:
+        """Return the numbers below ``n`` on the device."""
+        return torch.arange(n, device=self.device)
