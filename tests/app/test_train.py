@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.launch import backend
+from circuitscope_core.launch import backend, measure_speed_apart
 from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
@@ -48,7 +48,9 @@ def begin_run(models, *last):
     return folder
 
 
-def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models):
+def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models, monkeypatch):
+    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", measure_speed_apart)
+    st.cache_data.clear()
     at = open_page("train")
     shown = {metric.label: metric.value for metric in at.metric}
     parameters = f"{cs.ModelConfig().count_parameters():,}"
@@ -150,6 +152,14 @@ def test_a_training_of_the_demo_that_was_begun_elsewhere_does_not_replace_it_fro
     at.button(key="train_resume").click().run()
     assert "comes with the app" in at.error[0].value
     assert not (models / ".runs" / "demo" / "process.json").exists()
+
+
+def test_what_was_begun_on_the_command_line_is_gone_on_with_there(models):
+    folder = begin_run(models, TrainingCancelled())
+    (folder.path / "request.json").unlink()
+    at = open_page("train")
+    assert "on the command line" in at.info[0].value
+    assert at.button(key="train_resume").disabled
 
 
 def test_what_was_begun_and_cannot_be_read_is_not_resumed(models):

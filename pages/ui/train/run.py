@@ -52,12 +52,16 @@ def draw_begun_training(name: str) -> None:
 
 
 def read_request(folder: RunFolder) -> TrainingRequest | None:
-    """Return what was begun, to go on with it where and as it was; say so if it is lost."""
+    """Return what was begun, to go on with it where and as it was; None, with the reason shown,
+    where that cannot be done here."""
     try:
-        return TrainingRequest.load(folder)
+        request = TrainingRequest.load(folder)
     except cs.TrainingError as error:
         draw_error(error)
         return None
+    if request is None:
+        st.info("This training was begun on the command line; go on with it there.")
+    return request
 
 
 def offer_training() -> None:
@@ -76,13 +80,22 @@ def start(request: TrainingRequest | None) -> None:
     if request is None:
         return
     try:
-        if request.name == models.DEMO and (request.out / models.RECORD).is_file():
-            raise cs.TrainingError(
-                "The model “demo” comes with the app, which does not replace it. Choose another "
-                "name; on the command line, --overwrite replaces it on purpose."
-            )
+        spare_demo(request)
         start_training(request)
     except cs.CircuitScopeError as error:
         draw_error(error)
     else:
         st.rerun()
+
+
+def spare_demo(request: TrainingRequest) -> None:
+    """Refuse a training that would replace the bundled model, whoever began it.
+
+    Raises:
+        TrainingError: If it would.
+    """
+    if request.name == models.DEMO and (request.out / models.RECORD).is_file():
+        raise cs.TrainingError(
+            "The model “demo” comes with the app, which does not replace it. Discard this "
+            "training, or go on with it on the command line."
+        )
