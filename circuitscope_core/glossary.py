@@ -13,9 +13,9 @@ class Figure:
 
     name: str
     form: str
-    """How its value is written, as ``str.format`` takes it."""
+    """The format of its value, for ``str.format``."""
     meaning: str
-    """What it measures, in one sentence."""
+    """The quantity that it measures, in one sentence."""
 
     def write(self, value: float) -> str:
         """Return a value as text."""

@@ -46,14 +46,18 @@ class Notes:
         return replace(self, labels={**rest, (layer, feature): text} if text else rest)
 
     def keep_view(self, name: str, address: Address) -> "Notes":
-        """Return notes with a view under a name, in the place of one that had it before.
+        """Return notes with a view under a name.
 
         Raises:
-            NotesError: If the name is empty.
+            NotesError: If the name is empty, or another view has it.
         """
         name = one_line(name)
         if not name:
             raise NotesError("The view has no name. Type one to keep it under.")
+        if self.views.get(name, address) != address:
+            raise NotesError(
+                f"There is a view {name!r} already. Type another name, or drop that one first."
+            )
         return replace(self, views={**self.views, name: dict(address)})
 
     def drop_view(self, name: str) -> "Notes":
@@ -147,8 +151,8 @@ def _load(path: Path) -> Notes:
 
 
 def bundle_hash(bundle: Path) -> str:
-    """Return what tells a model from another of the same name: the hash of its ``bundle.json``,
-    which holds the hashes of all other files; empty where there is none."""
+    """Return the hash of a model's ``bundle.json``, which holds the hashes of all its other files:
+    no other model of the name has it. Empty if there is no such file."""
     record = bundle / RECORD
     return hashlib.sha256(record.read_bytes()).hexdigest() if record.is_file() else ""
 

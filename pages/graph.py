@@ -34,7 +34,7 @@ def draw_graph_of_prompt() -> None:
 
 
 def draw_ways_out() -> None:
-    """Offer what works where the prompt has no graph."""
+    """Offer ways out if the prompt has no graph."""
     if get_state().model:
         if st.button("Show the demo graph", key="graph_demo"):
             show_demo()

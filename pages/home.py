@@ -1,4 +1,4 @@
-"""What CircuitScope is, and the shortest way to a graph."""
+"""An introduction to CircuitScope, and the shortest way to a graph."""
 
 import streamlit as st
 

@@ -78,7 +78,8 @@ def graph_to_json(
         supernodes: Groups to open the graph with.
         cards: Give the features their labels.
         slug: Name within a viewer; made from the prompt where None.
-        opening: What a viewer opens with; made from the strongest path and the groups where None.
+        opening: Selection and pins that a viewer opens with; where nothing is pinned, the
+            strongest path and the groups are.
     """
     kept = pruned.node_mask.nonzero()[:, 0].tolist()
     ids = {index: node_id(graph, index) for index in kept}

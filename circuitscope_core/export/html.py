@@ -123,7 +123,7 @@ def render_view(view: GraphView, opening: Opening | None = None) -> str:
 
     Args:
         view: The graph.
-        opening: What is chosen in it when it opens; nothing where None.
+        opening: Choices that it opens with; none where None.
     """
     sources = [find_vis_network(), *(CANVAS_FOLDER / name for name in CANVAS_SCRIPTS)]
     scripts = [_read(path) for path in [*sources, CANVAS_FOLDER / "standalone.js"]]

@@ -1,4 +1,4 @@
-"""What is chosen in a graph when somebody opens it."""
+"""The choices that a graph opens with: selection, pins, positions, view."""
 
 from dataclasses import dataclass
 from typing import Any

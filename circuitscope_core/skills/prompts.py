@@ -62,4 +62,4 @@ class Skill:
     write_prompts: Callable[[random.Random, int], tuple[SkillPrompt, ...]]
     """Writes exam questions, as many as asked for; the first one is the gallery's."""
     look_for: str
-    """What a graph of a right answer shows, in one sentence for the gallery."""
+    """The mechanism that a graph of a right answer shows, in a sentence for the gallery."""

@@ -60,6 +60,13 @@ def test_a_view_needs_a_name():
         Notes().keep_view(" \n", {})
 
 
+def test_a_view_keeps_its_name():
+    notes = Notes().keep_view("x", {"prompt": "a"})
+    with pytest.raises(NotesError, match="view 'x' already"):
+        notes.keep_view(" x ", {"prompt": "b"})
+    assert notes.keep_view("x", {"prompt": "a"}) == notes
+
+
 def test_writers_at_the_same_time_lose_nothing(path):
     def write(number):
         update_notes(path, lambda notes: notes.label(0, number, f"label {number}"))

@@ -34,7 +34,7 @@ N_ROWS = 50
 N_LIKELY = 5
 """Next tokens shown of each prompt."""
 OTHER_SEED = 2
-"""Of the exam whose second question is suggested: the first is always the gallery's."""
+"""Seed of the suggested prompt to compare with."""
 SHARES = ("change", "influence_a", "influence_b", "share_a", "share_b")
 """Columns of the tables that are shown in per cent."""
 SIDES = {Side.BOTH: "in both", Side.A: "only in A", Side.B: "only in B"}
@@ -42,7 +42,7 @@ SIDES = {Side.BOTH: "in both", Side.A: "only in A", Side.B: "only in B"}
 
 @dataclass(frozen=True)
 class SideBySide:
-    """What the page shows of two graphs; the graphs themselves may be large."""
+    """The shown part of two graphs; the graphs themselves may be large."""
 
     is_same: bool
     same_features: bool
@@ -55,7 +55,7 @@ class SideBySide:
 
 
 def draw_present(state: State) -> None:
-    """Show what A is: the graph of the other pages."""
+    """Draw prompt and model of A, the graph of the other pages."""
     st.text_area(
         "Prompt of A",
         state.prompt,
@@ -164,7 +164,7 @@ def compare(state: State) -> SideBySide:
 
 
 def draw_counts(found: SideBySide, state: State) -> None:
-    """Draw how much the two graphs share, and say what cannot be shared."""
+    """Draw the counts of shared nodes and edges, with notes on what cannot be shared."""
     for place, (side, where) in zip(st.columns(3), SIDES.items(), strict=True):
         place.metric(f"Nodes {where}", f"{found.node_counts[side]:,}")
         place.caption(f"{found.edge_counts[side]:,} edges {where}")

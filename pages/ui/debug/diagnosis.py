@@ -1,4 +1,4 @@
-"""One failure of the model taken apart: what pushed it, what turns it."""
+"""The diagnosis of one failure: the nodes that pushed it, and the features that turn it."""
 
 import streamlit as st
 
@@ -101,7 +101,7 @@ def draw_culprit(key: ModelKey, found: Diagnosis, node: int, measured: float) ->
 
 
 def draw_pushes(key: ModelKey, found: Diagnosis, said: str, wanted: str) -> None:
-    """Draw what pushes towards either token, the strongest first."""
+    """Draw the nodes that push towards either token, the strongest first."""
     st.subheader("What pushes")
     st.caption(
         "How much each node adds to the lead: what the graph's edge says, with all else frozen, "

@@ -1,4 +1,4 @@
-"""The Debug page's question which failure to look into: one of the exam, or one of one's own."""
+"""The choice of a failure on the Debug page: one of the exam, or one that is typed."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ from pages.ui.shared.text import plain
 
 WAYS = ("A failure in the exam", "A prompt of your own")
 QUESTIONS = 100
-"""Of each skill, of which the wrong answers are offered."""
+"""Questions asked of each skill; the wrong answers among them are offered."""
 
 
 def ask_for_failure() -> tuple[str, int] | None:

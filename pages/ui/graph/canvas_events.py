@@ -1,4 +1,4 @@
-"""What the canvas sends, as changes of the state."""
+"""Events of the canvas as changes of the state."""
 
 import math
 from collections.abc import Callable, Mapping

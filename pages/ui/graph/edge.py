@@ -15,7 +15,7 @@ MOST_PATHS = 10
 
 
 def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:
-    """Draw which attention heads carried the edge that was clicked."""
+    """Draw the attention heads that carried the edge that was clicked."""
     found = look_inside(shown, edge)
     if found is None:
         return

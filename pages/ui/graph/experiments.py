@@ -23,13 +23,13 @@ from pages.ui.shared.state import Step
 from pages.ui.shared.tracing import Shown, members_of, pass_of, recent_views
 
 STRENGTHS = tuple(step / 2 for step in range(-4, 9))
-"""Of a sweep: from twice the opposite to four times as strong."""
+"""Factors of a sweep, from twice the opposite to four times as strong."""
 CONTINUED_TOKENS = 20
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an intervention does."""
+    """The effect of an intervention."""
 
     experiment: Experiment
     changes: dict[str, NodeChange]
@@ -37,7 +37,7 @@ class Outcome:
 
 
 def handles_of(shown: Shown, steps: tuple[Step, ...]) -> tuple[Handle, ...]:
-    """Return what steps stand for in the graph; nodes that are not there any more are left out."""
+    """Return the changes that steps stand for; nodes that are no longer there are left out."""
     found = []
     for step in steps:
         nodes = tuple(dict.fromkeys(n for name in step.nodes for n in nodes_of(shown, name)))
@@ -60,7 +60,7 @@ def nodes_of(shown: Shown, name: str) -> tuple[int, ...]:
 
 
 def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome:
-    """Return what an intervention does.
+    """Return the effect of an intervention.
 
     Raises:
         GraphError: If a node is changed twice, or cannot be changed in this way.
@@ -78,7 +78,7 @@ def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome
 
 
 def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
-    """Return how the output changes with the strength of the last change."""
+    """Return the output at several strengths of the last change."""
     graph = shown.pruned.graph
     *others, last = handles
     how = "scale" if last.how == "ablate" else last.how
@@ -95,7 +95,7 @@ def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
 
 
 def continuation_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Continuation:
-    """Return how the text goes on with the changes in force."""
+    """Return the continuation of the prompt with the changes in force."""
     graph = shown.pruned.graph
 
     def compute() -> Continuation:

@@ -48,7 +48,7 @@ def draw_features(shown: Shown) -> None:
 
 
 def columns(table: pd.DataFrame) -> Columns:
-    """Return how each column of the table is shown."""
+    """Return the table's columns by their fields."""
     return {
         "influence": st.column_config.ProgressColumn(
             "Influence", min_value=0.0, max_value=float(table["influence"].max()), format="percent"

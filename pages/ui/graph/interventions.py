@@ -30,7 +30,7 @@ MOST_CHANGES = 12
 
 
 def canvas_changes(shown: Shown, state: State) -> dict[str, tuple[float, float]]:
-    """Return what the canvas writes beside nodes: the change measured, and the one predicted."""
+    """Return the labels beside changed nodes: the change measured, and the one predicted."""
     try:
         outcome = outcome_for(shown, state)
     except cs.CircuitScopeError:
@@ -44,7 +44,7 @@ def canvas_changes(shown: Shown, state: State) -> dict[str, tuple[float, float]]
 
 
 def outcome_for(shown: Shown, state: State) -> Outcome | None:
-    """Return what the visitor's changes do; None where there are none."""
+    """Return the effect of the visitor's changes; None if there are none."""
     handles = handles_of(shown, state.steps)
     return outcome_of(shown, handles, state.mode) if handles else None
 
@@ -77,7 +77,7 @@ def draw_intervening(shown: Shown, state: State) -> None:
 
 
 def ask_for_step(shown: Shown, state: State) -> None:
-    """Ask what is to be done to the selected node."""
+    """Ask for a change of the selected node."""
     if not state.selected or not members_of(shown, state.selected):
         st.caption(":material/touch_app: Select a feature, a token, an error or a supernode.")
         return
@@ -88,7 +88,7 @@ def ask_for_step(shown: Shown, state: State) -> None:
     )
     value = 0.0
     if chosen == "scale":
-        value = strength.slider("To so many times its strength", -2.0, 4.0, 2.0, 0.25)
+        value = strength.slider("Times its strength", -2.0, 4.0, 2.0, 0.25)
     elif chosen == "set":
         value = strength.number_input("Activation", value=1.0, step=0.5, key="graph_set_to")
     step = Step((state.selected,), chosen or "ablate", float(value))
@@ -117,7 +117,7 @@ def choose_mode() -> None:
 
 
 def draw_steps(shown: Shown, state: State) -> None:
-    """Say what is changed at present, with ways back, and ask what reacts."""
+    """Draw the present changes with buttons to undo them, and ask for the mode."""
     lines = [describe_step(shown, step) for step in state.steps]
     text, undo, clear, mode = st.columns([3, 0.8, 0.8, 2.4], vertical_alignment="bottom")
     text.text("\n".join(lines))
@@ -144,7 +144,7 @@ def describe_step(shown: Shown, step: Step) -> str:
 
 
 def label_of(shown: Shown, name: str) -> str:
-    """Return what a node or supernode is called in the picture."""
+    """Return the label of a node or supernode in the picture."""
     pictures = (shown.view.groups or shown.view.full, shown.view.full)
     nodes = (node for picture in pictures for node in picture.nodes)
     return next((node.label for node in nodes if node.id == name), name)
@@ -168,7 +168,7 @@ def draw_outputs(experiment: Experiment, mode: Mode) -> None:
 
 
 def draw_continuations(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> None:
-    """Draw how the text goes on, before and after."""
+    """Draw the continuation of the prompt before and after."""
     prompt = shown.pruned.graph.prompt[-40:]
     before = continuation_of(shown, (), mode)
     after = continuation_of(shown, handles, mode)
@@ -201,7 +201,7 @@ def draw_sweep(found: Sweep, last: Handle) -> None:
 
 
 def draw_changes(shown: Shown, outcome: Outcome) -> None:
-    """Draw what becomes of the other nodes, the most changed first."""
+    """Draw the changes of the other nodes, the largest first."""
     groups = shown.view.groups or shown.view.full
     rows = [
         {"node": node.label, "where": node.detail, **vars(outcome.changes[node.id])}

@@ -33,7 +33,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Inbox:
-    """What became of the files that the visitor chose."""
+    """The state of the file uploader."""
 
     opened: Opened | None = None
     refused: str = ""
@@ -144,7 +144,7 @@ def draw_opened(opened: Opened) -> None:
 
 
 def describe(opened: Opened) -> str:
-    """Return which file this is and what it holds, as lines of plain text."""
+    """Return a file's name, size and prompt as lines of plain text."""
     file = opened.file
     made_by = f", made by {one_line(file.generator, LONGEST_NAME)}" if file.generator else ""
     lines = [

@@ -39,7 +39,7 @@ def draw_views(model: str) -> None:
 
 
 def draw_older_notes(model: str) -> None:
-    """Say where the notes on an older model of the same name are."""
+    """Name the file with the notes on an older model of the same name."""
     if has_older_notes(model):
         st.info(
             plain(
@@ -51,7 +51,7 @@ def draw_older_notes(model: str) -> None:
 
 
 def open_view(model: str, address: Address) -> None:
-    """Choose what a kept view chose."""
+    """Take every choice from a kept view."""
     open_address({**address, "model": model})
 
 

@@ -9,7 +9,7 @@ from pages.ui.shared.tracing import Shown, scores_of_pinned
 
 
 def draw_target(state: State) -> None:
-    """Say where the graph explains a feature, and lead back to the next token."""
+    """Name the feature that the graph explains, and lead back to the next token."""
     if state.target != "feature":
         return
     layer, position, number = state.feature.split(".")
@@ -23,7 +23,7 @@ def draw_target(state: State) -> None:
 
 
 def draw_scores(shown: Shown) -> None:
-    """Draw how far the graph can be trusted."""
+    """Draw the graph's scores and sizes."""
     scores, pruned = shown.scores, shown.pruned
     graph = pruned.graph
     one, two, three, four = st.columns(4)
@@ -57,7 +57,7 @@ def draw_details(shown: Shown) -> None:
 
 
 def draw_pinned_scores(shown: Shown, state: State) -> None:
-    """Draw how much of the prediction the pinned part explains by itself."""
+    """Draw the scores of the pinned part alone."""
     if not state.pinned:
         return
     scores = scores_of_pinned(shown, state.pinned)

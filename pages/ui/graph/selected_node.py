@@ -16,7 +16,7 @@ PARTS = ("Switch it off", "Similar features", "Try on your text", "Label")
 
 
 def draw_selected(shown: Shown, selected: str) -> None:
-    """Draw what can be asked about the selected node."""
+    """Draw the tabs about the selected node."""
     name = name_feature(shown, selected)
     if not name:
         draw_ablation(shown, selected)
@@ -51,7 +51,7 @@ def offer_explanation(name: str) -> None:
 
 
 def draw_ablation(shown: Shown, selected: str) -> None:
-    """Draw what the model does without the selected feature or supernode."""
+    """Draw the effect of ablating the selected feature or supernode."""
     try:
         rows = switch_off(shown, selected)
     except cs.CircuitScopeError as error:

@@ -49,7 +49,7 @@ def ask_for_likeness(state: State) -> str:
 
 
 def whose_groups(n: int, own: bool) -> str:
-    """Return how many supernodes there are and who made them."""
+    """Return the number of supernodes and who made them."""
     count = f"{n or 'No'} supernode{'' if n == 1 else 's'}"
     if own:
         return f"{count} of your own"

@@ -1,4 +1,4 @@
-"""How far a model's graphs can be trusted: measured by intervening, weakest figures first."""
+"""The faithfulness of a model's graphs, measured by intervening, weakest figures first."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""What there is to know about a model."""
+"""Sizes, figures and exam results of a model."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def draw_model_facts(bundle: cs.Bundle) -> None:
 
 
 def draw_exam(metrics: Mapping[str, float]) -> None:
-    """Draw how the model did in the exam at the end of its training, where there was one."""
+    """Draw the results of the exam at the end of the training, if there was one."""
     rows = [
         {
             "skill": name,

@@ -47,7 +47,7 @@ def offer_examples() -> None:
 
 
 def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:
-    """Return what often makes a graph other than expected; errors are the core's to raise."""
+    """Return hints about surprising prompts; errors are the core's to raise."""
     found = []
     if prompt != prompt.rstrip():
         found.append(

@@ -43,7 +43,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 WHOLE_NUMBERS = {"max_logits": (1, 100), "max_features": (0, 100_000)}
 """Fields that are counts, and what they may be."""
 SUBGRAPH = "subgraph"
-"""Name of what a person made of the graph: pins, supernodes, places, changes in the model."""
+"""Parameter that holds a person's pins, supernodes, positions and changes in the model."""
 VERSION = "1."
 LONGEST_SUBGRAPH = 200_000
 """Characters of the JSON in a subgraph parameter."""
@@ -100,7 +100,7 @@ def address_of(state: State) -> dict[str, str]:
 
 
 def write_subgraph(state: State) -> str:
-    """Return what a person made of the graph as one parameter; empty where that is nothing."""
+    """Return pins, groups, positions and changes as one parameter; empty if there are none."""
     data: dict[str, Any] = {}
     if state.pinned:
         data["pinned"] = list(state.pinned)

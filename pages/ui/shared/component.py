@@ -137,7 +137,7 @@ def draw_graph(
 
 
 def opening_of(state: State) -> Opening:
-    """Return what is chosen in the canvas."""
+    """Return the choices that the canvas opens with."""
     return Opening(state.selected, state.pinned, state.places, state.view)
 
 

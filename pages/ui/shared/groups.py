@@ -27,7 +27,7 @@ class Grouping:
 
     groups: Groups | None = None
     past: tuple[Groups | None, ...] = ()
-    """What was before each change, the oldest first."""
+    """The groups before each change, the oldest first."""
 
     def change(self, groups: Groups | None) -> "Grouping":
         """Return the grouping after a change that can be undone."""

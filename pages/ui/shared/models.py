@@ -12,7 +12,7 @@ import circuitscope_core as cs
 MODELS = Path(
     os.environ.get("CIRCUITSCOPE_MODELS") or Path(__file__).resolve().parents[3] / "models"
 )
-"""Where models are kept; another folder where the app's own may not be written to."""
+"""The folder of all models; another one may be named if the app's own is read-only."""
 RECORD = "bundle.json"
 DEMO = "demo"
 

@@ -80,7 +80,7 @@ def show_demo() -> State:
 
 
 def open_address(address: Mapping[str, str]) -> State:
-    """Choose what an address asks for, in the widgets too; the canvas begins anew."""
+    """Take every choice from an address, in the widgets too; the canvas starts afresh."""
     wanted, _ = read_address(address)
     now = get_state()
     for key in WIDGETS:
@@ -89,10 +89,10 @@ def open_address(address: Mapping[str, str]) -> State:
 
 
 def follow_history() -> None:
-    """Choose what the address asks for where the visitor went back or forward to it.
+    """Take every choice from the address if the visitor went back or forward to it.
 
-    Otherwise the session knows better than the address, which is written after a change and may
-    be one change behind. Links between pages lead to no parameters and change no choice.
+    Otherwise the session is newer than the address, which is written after a change and may be
+    one change behind. Links between pages carry no parameters and change no choice.
     """
     address = st.query_params.to_dict()
     went_back = getattr(get_script_run_ctx(), "is_history_navigation", False)

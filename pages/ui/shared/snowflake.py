@@ -17,10 +17,10 @@ from pages.ui.shared.text import plain
 SWITCH = "CIRCUITSCOPE_SNOWFLAKE"
 """Environment variable: ``off`` keeps the app from looking for a connection."""
 PATIENCE_SECONDS = 20.0
-"""How long a login may take; that a host cannot be reached is known within two seconds."""
+"""The longest login; an unreachable host is known within two seconds."""
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 0.15
-"""How long a page waits for a try that has just begun."""
+"""The longest wait of a page for an attempt that has just begun."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a visitor has chosen: one immutable value."""
+"""The visitor's choices as one immutable value."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ VIEWS = ("full", "groups", "pinned")
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
 HOWS: tuple[How, ...] = ("ablate", "scale", "set")
 Places = tuple[tuple[str, float, float], ...]
-"""Where nodes were dragged to: the id of the node, or of a supernode's first member, and x, y."""
+"""Positions of dragged nodes: the id of a node, or of a supernode's first member, and x, y."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class State:
     target: str = "automatic"
     """One of ``TARGETS``."""
     tokens: str = ""
-    """What to explain, where the target is not automatic."""
+    """The tokens to explain, if the target is not automatic."""
     minus: str = ""
-    """What to compare it with, where the target is a difference."""
+    """The token to compare with, if the target is a difference."""
     feature: str = ""
     """Layer, token and number of a feature, with dots between, where the target is a feature."""
     max_logits: int = 10
@@ -47,9 +47,9 @@ class State:
     edge_threshold: float = 0.98
     similarity: float = 0.7
     likeness: str = "role"
-    """What suggested supernodes have in common; see ``cs.cluster_features``."""
+    """The kind of similarity within suggested supernodes; see ``cs.cluster_features``."""
     with_prompt: str = ""
-    """What the prompt is compared with; empty for a suggestion."""
+    """The prompt to compare with; empty for a suggestion."""
     with_model: str = ""
     """The model of that prompt; empty for the same one."""
     view: str = "full"
@@ -61,9 +61,9 @@ class State:
     grouping: Grouping = SUGGESTED
     places: Places = ()
     steps: tuple[Step, ...] = ()
-    """What is changed in the model, the latest last."""
+    """Changes in the model, the latest last."""
     mode: Mode = "constrained"
-    """What reacts to it; see ``cs.intervene``."""
+    """The parts of the model that react to the changes; see ``cs.intervene``."""
     serial: int = 0
     """Counts the changes that the page made to what the canvas shows."""
     seen: str = ""
@@ -90,7 +90,7 @@ def feature_target(text: str) -> cs.FeatureTarget:
 
 
 def attribution_of(state: State) -> cs.AttributionConfig:
-    """Return how much of the prediction the graph is to explain."""
+    """Return the settings of the attribution."""
     return cs.AttributionConfig(
         max_logits=state.max_logits,
         logit_probability=state.logit_probability,
@@ -101,7 +101,7 @@ def attribution_of(state: State) -> cs.AttributionConfig:
 def targets_of(
     state: State, tokenizer: Any
 ) -> tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None:
-    """Return what the graph is to explain, as ``cs.attribute`` takes it.
+    """Return the targets of the graph, as ``cs.attribute`` takes them.
 
     Raises:
         GraphError: If the target is a feature and its name is none.

@@ -3,7 +3,7 @@
 import re
 
 NO_LETTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What moves or turns round the text after it instead of being seen."""
+"""Characters that move or reverse the text after them instead of being seen."""
 
 
 def plain(text: str) -> str:

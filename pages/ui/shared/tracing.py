@@ -39,7 +39,7 @@ OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
 
 @dataclass(frozen=True)
 class Tracing:
-    """What decides a graph."""
+    """The inputs that a graph is a function of."""
 
     model: ModelKey
     prompt: str
@@ -49,7 +49,7 @@ class Tracing:
 
 @dataclass(frozen=True)
 class Shown:
-    """A graph as it is looked at."""
+    """A traced, pruned and laid-out graph."""
 
     tracing: Tracing
     pruned: cs.PrunedGraph
@@ -73,7 +73,7 @@ class Recent:
         self._lock = Lock()
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Return the value of a key, computed where it is not at hand."""
+        """Return the value of a key, computed on a miss."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -98,7 +98,7 @@ def recent_views() -> Recent:
 
 
 def tracing_of(state: State) -> Tracing:
-    """Return what the state asks to trace."""
+    """Return the tracing that a state asks for."""
     key = model_key(state.model)
     targets = targets_of(state, load_model(key).tokenizer)
     return Tracing(key, state.prompt, targets, attribution_of(state))
@@ -159,7 +159,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
-    """Return what happens without the selected feature or supernode; nothing for other nodes."""
+    """Return the effect of ablating the selected feature or supernode; nothing for other nodes."""
     graph = shown.pruned.graph
     nodes = tuple(node for node in members_of(shown, selected) if node < graph.n_features)
 
@@ -194,7 +194,7 @@ def members_of(shown: Shown, name: str) -> tuple[int, ...]:
 
 
 def look_inside(shown: Shown, edge: tuple[str, ...]) -> LinkExplanation | None:
-    """Return which heads carried an edge of the picture; None where it is not there any more."""
+    """Return the heads that carried an edge of the picture; None if it is no longer there."""
     if len(edge) != 2:
         return None
     sources, targets = (members_of(shown, name) for name in edge)
@@ -244,7 +244,7 @@ def similar_to(shown: Shown, layer: int, feature: int) -> tuple[SimilarFeature, 
 
 
 def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
-    """Return what a feature does on a text of the visitor's."""
+    """Return a feature's activations on a text of the visitor's."""
     return try_feature(load_model(shown.tracing.model).replacement, layer, feature, text)
 
 

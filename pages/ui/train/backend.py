@@ -1,4 +1,4 @@
-"""The Train page's question where a training runs."""
+"""The choice of a training's place on the Train page."""
 
 from dataclasses import dataclass
 
@@ -21,15 +21,15 @@ RAY_PLACES = {
 
 @dataclass(frozen=True)
 class Where:
-    """Where a training runs."""
+    """The place of a training."""
 
     backend: str = "local"
     store: str | None = None
-    """What mirrors the run."""
+    """The folder or stage that mirrors the run."""
 
 
 def ask_where(name: str) -> Where | None:
-    """Return where the training is to run; None, with the reason shown, where it cannot."""
+    """Return the place of the training; None, with the reason shown, if it cannot run there."""
     choices = {choice.kind: choice for choice in available_backends()}
     kind = st.radio(
         "Where",
@@ -49,7 +49,7 @@ def ask_where(name: str) -> Where | None:
 
 
 def ask_details(choice: BackendChoice, name: str) -> Where | None:
-    """Ask what a kind of place still leaves open.
+    """Ask for the details of a kind of place.
 
     Raises:
         ConfigError: If the answers name no place.

@@ -126,7 +126,7 @@ def _points(events: Iterable[Event], phase: Phase, metric: str, tokens: int) -> 
 
 
 def _tokens_in_a_step(bundle: cs.Bundle, phase: Phase) -> int:
-    """Return how many tokens one step of a phase takes; 0 where the settings do not say."""
+    """Return the tokens of one step of a phase; 0 if the settings do not name them."""
     sections = {
         "transcoder": ("transcoder_training", 1),
         "language model": ("language_model_training", bundle.model.config.n_ctx),

@@ -31,7 +31,7 @@ EXCERPTS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the size questions were answered with."""
+    """Answers to the questions about size."""
 
     n_layers: int = _DEFAULT.model.n_layers
     d_model: int = _DEFAULT.model.d_model

@@ -37,7 +37,7 @@ CURVES: dict[Phase, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class PhaseView:
-    """How far one phase is."""
+    """The progress of one phase."""
 
     phase: Phase
     step: int
@@ -119,7 +119,7 @@ def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
 
 
 def draw_news(events: tuple[Event, ...]) -> None:
-    """Say what became of the processes or machines, where there are several."""
+    """Draw the latest news of the processes or machines, if there are several."""
     news = [event for event in events if isinstance(event, WorkersNews)]
     n_lost = sum(event.status == "restarted" for event in news)
     if news:

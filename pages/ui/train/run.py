@@ -52,8 +52,8 @@ def draw_begun_training(name: str) -> None:
 
 
 def read_request(folder: RunFolder) -> TrainingRequest | None:
-    """Return what was begun, to go on with it where and as it was; None, with the reason shown,
-    where that cannot be done here."""
+    """Return the request of a begun training; None, with the reason shown, if it cannot be
+    resumed here."""
     try:
         request = TrainingRequest.load(folder)
     except cs.TrainingError as error:

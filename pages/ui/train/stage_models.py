@@ -19,7 +19,7 @@ PLACE = "@CIRCUITSCOPE.APP.MODELS"
 
 
 def draw_stage_models() -> None:
-    """Draw what the stage holds, where there is a connection."""
+    """Draw the models of the stage, if there is a connection."""
     session = current_session()
     if session is None:
         return
@@ -74,7 +74,7 @@ def offer_keeping(session: Any, place: str, there: tuple[str, ...]) -> None:
 
 
 def ask_for_name(label: str, wanted: str, taken: tuple[str, ...], key: str) -> str:
-    """Ask what a copy is to be called; empty, with the reason shown, if a model has the name."""
+    """Ask for the name of a copy; empty, with the reason shown, if a model has it."""
     free = next(name for name in numbered(wanted) if name not in taken)
     name = st.text_input(label, free, key=f"{key}_{free}", max_chars=64).strip()
     if name in taken:

@@ -52,7 +52,7 @@ def ask_for_stage() -> str | None:
 
 
 def say_why_not() -> None:
-    """Say what a stage needs, or why the connection failed."""
+    """Name the requirements of a stage, or the reason that the connection failed."""
     attempt = begin_attempt()
     if attempt is not None and not attempt.session.done():
         st.info(f"Connecting to {plain(attempt.found.account)} …")
@@ -121,7 +121,7 @@ def type_place() -> str | None:
 
 
 def draw_files(session: Any, location: StageLocation) -> bool:
-    """Show what would be read and its first rows; False, with the remedy, if there is nothing."""
+    """Draw the files and their first rows; False, with the remedy, if there are none."""
     try:
         files = read_files(session, str(location))
     except cs.CorpusError as error:
