@@ -5,10 +5,13 @@ RUN := $(VENV)/bin/python
 CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app test test-oldest check bench demo pictures train-demo clean
+.PHONY: app dev test test-oldest check bench demo pictures train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
+
+dev: $(VENV)/app.installed  ## start the app so that a change of its source is seen at once
+	$(RUN) -m streamlit run app.py --server.fileWatcherType=auto --server.runOnSave=true
 
 test: $(VENV)/test.installed  ## install and run every check
 	$(MAKE) --no-print-directory check
@@ -34,6 +37,7 @@ pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
+		--overwrite \
 		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made

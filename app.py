@@ -2,15 +2,13 @@
 
 import streamlit as st
 
+from pages.ui.shared.menu import PAGES
+
+# no icons: Streamlit would fetch Material's favicon from Google before the page sets its own
 st.navigation(
     [
-        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
-        st.Page("pages/prompt.py", title="Prompt", icon=":material/edit:"),
-        st.Page("pages/graph.py", title="Graph", icon=":material/account_tree:"),
-        st.Page("pages/debug.py", title="Debug", icon=":material/bug_report:"),
-        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page("pages/gallery.py", title="Gallery", icon=":material/photo_library:"),
+        st.Page(f"pages/{name}.py", title=title, default=name == "home")
+        for name, (title, _) in PAGES.items()
     ],
-    position="hidden",  # every page draws the menu itself; see pages/ui/links.py
+    position="hidden",  # every page draws the menu itself; see pages/ui/shared/menu.py
 ).run()

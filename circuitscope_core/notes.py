@@ -1,6 +1,8 @@
 """What a person wrote down about a model: labels of features, and named views of graphs."""
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from circuitscope_core.bundle.stages import RECORD
 from circuitscope_core.errors import NotesError
 from circuitscope_core.export.files import write_text
 
@@ -28,6 +31,13 @@ class Notes:
     """By layer and feature."""
     views: Mapping[str, Address] = field(default_factory=dict)
     """By name, the oldest first."""
+    bundle: str = ""
+    """Hash of the model that they are about, as ``bundle_hash`` gives it; empty if unknown, as in
+    files of before it was written down."""
+
+    def are_about(self, bundle: str) -> bool:
+        """Tell whether they are about a model, or it is not known which they are about."""
+        return self.bundle in ("", bundle)
 
     def label(self, layer: int, feature: int, text: str) -> "Notes":
         """Return notes with a feature's label; an empty text takes it away."""
@@ -36,14 +46,18 @@ class Notes:
         return replace(self, labels={**rest, (layer, feature): text} if text else rest)
 
     def keep_view(self, name: str, address: Address) -> "Notes":
-        """Return notes with a view under a name, in the place of one that had it before.
+        """Return notes with a view under a name.
 
         Raises:
-            NotesError: If the name is empty.
+            NotesError: If the name is empty, or another view has it.
         """
         name = one_line(name)
         if not name:
             raise NotesError("The view has no name. Type one to keep it under.")
+        if self.views.get(name, address) != address:
+            raise NotesError(
+                f"There is a view {name!r} already. Type another name, or drop that one first."
+            )
         return replace(self, views={**self.views, name: dict(address)})
 
     def drop_view(self, name: str) -> "Notes":
@@ -54,7 +68,8 @@ class Notes:
         """Return JSON-able data."""
         rows = sorted((layer, feature, text) for (layer, feature), text in self.labels.items())
         views = {name: dict(view) for name, view in self.views.items()}
-        return {"format_version": FORMAT_VERSION, "labels": rows, "views": views}
+        data = {"format_version": FORMAT_VERSION, "labels": rows, "views": views}
+        return {**data, "bundle": self.bundle} if self.bundle else data
 
 
 def one_line(text: str) -> str:
@@ -81,9 +96,10 @@ def parse_notes(text: str) -> Notes:
             _text(name): {_text(key): _text(value) for key, value in view.items()}
             for name, view in data["views"].items()
         }
+        bundle = _hash(data.get("bundle", ""))
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise NotesError(f"a label or view in it is damaged: {error!r}") from error
-    return Notes(labels, views)
+    return Notes(labels, views, bundle)
 
 
 def _count(value: Any) -> int:
@@ -92,18 +108,38 @@ def _count(value: Any) -> int:
     return value
 
 
+def _hash(value: Any) -> str:
+    if not re.fullmatch("([0-9a-f]{64})?", _text(value)):
+        raise TypeError(f"{value!r} is no hash")
+    return str(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
 
 
-def load_notes(path: Path) -> Notes:
+def load_notes(path: Path, bundle: str = "") -> Notes:
     """Read a file of notes; there are none where it does not exist.
+
+    Args:
+        path: The file.
+        bundle: The hash of the model that they must be about; empty for any.
 
     Raises:
         NotesError: If it is damaged or too large.
     """
+    notes = _load(path)
+    return notes if not bundle or notes.are_about(bundle) else _load(_aside(path, bundle))
+
+
+def _aside(path: Path, bundle: str) -> Path:
+    """Return where notes are kept while another model has the name."""
+    return path.with_name(f"{path.stem}.{bundle[:12]}{path.suffix}")
+
+
+def _load(path: Path) -> Notes:
     try:
         if not path.is_file():
             return Notes()
@@ -114,8 +150,20 @@ def load_notes(path: Path) -> Notes:
         raise NotesError(f"The notes {path} cannot be read: {error} Move the file away.") from error
 
 
-def update_notes(path: Path, change: Callable[[Notes], Notes]) -> Notes:
+def bundle_hash(bundle: Path) -> str:
+    """Return the hash of a model's ``bundle.json``, which holds the hashes of all its other files:
+    no other model of the name has it. Empty if there is no such file."""
+    record = bundle / RECORD
+    return hashlib.sha256(record.read_bytes()).hexdigest() if record.is_file() else ""
+
+
+def update_notes(path: Path, change: Callable[[Notes], Notes], bundle: str = "") -> Notes:
     """Change a file of notes, whole or not at all, one writer at a time.
+
+    Args:
+        path: The file. One about another model is kept beside it, and new notes are begun.
+        change: Returns the new notes.
+        bundle: The hash of the model that they are about; empty if it is not known.
 
     Raises:
         NotesError: If the file is damaged or cannot be written.
@@ -123,7 +171,10 @@ def update_notes(path: Path, change: Callable[[Notes], Notes]) -> Notes:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            notes = change(load_notes(path))
+            notes = load_notes(path, bundle)
+            notes = change(replace(notes, bundle=bundle or notes.bundle))
+            if not (before := load_notes(path)).are_about(notes.bundle):
+                path.replace(_aside(path, before.bundle))
             write_text(path, json.dumps(notes.to_json(), indent=1))
     except OSError as error:
         raise NotesError(f"The notes {path} cannot be written: {error}") from error

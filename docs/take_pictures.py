@@ -13,8 +13,8 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pages.ui.address import write_subgraph
-from pages.ui.state import State, Step
+from pages.ui.shared.address import write_subgraph
+from pages.ui.shared.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
 from tests.browser.test_graph import first_feature, graph_frame, point_of
 from tests.snowflake.settings import write_settings

@@ -2,9 +2,7 @@
 
 import streamlit as st
 
-import circuitscope_core as cs
-from pages.ui import begin_page
-from pages.ui.compare_graphs import (
+from pages.ui.compare.graphs import (
     ask_for_other,
     compare,
     draw_canvas,
@@ -16,17 +14,16 @@ from pages.ui.compare_graphs import (
     other_of,
     swap,
 )
-from pages.ui.links import link_to
-from pages.ui.models import model_key
-from pages.ui.session import get_state, write_address
-from pages.ui.text import plain
+from pages.ui.shared.models import model_key
+from pages.ui.shared.page import begin_page, page_errors
+from pages.ui.shared.session import get_state, write_address
 
 begin_page("Compare")
 st.caption(
     "A is the graph of the Graph page. Compare it with that of another prompt or another model: "
     "which nodes and edges both keep, which only one of them, and how strongly they changed."
 )
-try:
+with page_errors():
     model_key(get_state().model)
     left, middle, right = st.columns([7, 1.3, 7])
     with left:
@@ -48,7 +45,3 @@ try:
         draw_canvas(found)
         draw_nodes(found)
         draw_edges(found)
-except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
-    if not get_state().model:
-        link_to("train", "Train a model")

@@ -2,14 +2,10 @@
 
 import streamlit as st
 
-import circuitscope_core as cs
-from circuitscope_core.skills import SKILLS
-from pages.ui import begin_page
-from pages.ui.gallery import draw_exhibit
-from pages.ui.links import link_to
-from pages.ui.models import model_key
-from pages.ui.session import get_state
-from pages.ui.text import plain
+from pages.ui.gallery.exhibit import draw_exhibits
+from pages.ui.shared.models import model_key
+from pages.ui.shared.page import begin_page, page_errors
+from pages.ui.shared.session import get_state
 
 begin_page("Gallery")
 st.caption(
@@ -17,12 +13,6 @@ st.caption(
     "The picture is the graph itself: tokens below, the output on top, and in colour what feeds it "
     "directly. Green raises it, purple lowers it."
 )
-try:
+with page_errors():
     model_key(get_state().model)
-    for names in zip(*[iter(SKILLS)] * 3, strict=True):
-        for place, name in zip(st.columns(3, gap="medium"), names, strict=True):
-            with place:
-                draw_exhibit(name)
-except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
-    link_to("train", "Train a model")
+    draw_exhibits()

@@ -3,21 +3,18 @@
 import streamlit as st
 
 import circuitscope_core as cs
-from pages.ui import begin_page
-from pages.ui.exploring import (
-    ask_for_thresholds,
-    draw_canvas,
-    draw_details,
-    draw_scores,
-    draw_target,
-)
-from pages.ui.links import link_to
-from pages.ui.listing import draw_features
-from pages.ui.opening import draw_opened, draw_opener, opened_file
-from pages.ui.session import get_state, show_demo
-from pages.ui.sharing import draw_downloads
-from pages.ui.text import plain
-from pages.ui.tracing import show, tracing_of
+from pages.ui.graph.canvas import draw_canvas
+from pages.ui.graph.downloads import draw_downloads
+from pages.ui.graph.feature_table import draw_features
+from pages.ui.graph.open_file import draw_opened, draw_opener, opened_file
+from pages.ui.graph.saved_views import draw_older_notes
+from pages.ui.graph.scores import draw_details, draw_scores, draw_target
+from pages.ui.graph.thresholds import ask_for_thresholds
+from pages.ui.shared.errors import draw_error
+from pages.ui.shared.menu import link_to
+from pages.ui.shared.page import begin_page
+from pages.ui.shared.session import get_state, show_demo
+from pages.ui.shared.tracing import show, tracing_of
 
 
 def draw_graph_of_prompt() -> None:
@@ -28,6 +25,7 @@ def draw_graph_of_prompt() -> None:
         shown = show(tracing, state)
     with place:
         draw_downloads(shown)
+    draw_older_notes(state.model)
     draw_target(state)
     draw_canvas(shown, state)
     draw_scores(shown)
@@ -36,7 +34,7 @@ def draw_graph_of_prompt() -> None:
 
 
 def draw_ways_out() -> None:
-    """Offer what works where the prompt has no graph."""
+    """Offer ways out if the prompt has no graph."""
     if get_state().model:
         if st.button("Show the demo graph", key="graph_demo"):
             show_demo()
@@ -55,5 +53,5 @@ try:
     else:
         draw_graph_of_prompt()
 except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
+    draw_error(error)
     draw_ways_out()

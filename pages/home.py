@@ -1,18 +1,16 @@
-"""What CircuitScope is, and the shortest way to a graph."""
+"""An introduction to CircuitScope, and the shortest way to a graph."""
 
 import streamlit as st
 
-import circuitscope_core as cs
-from pages.ui import begin_page
-from pages.ui.facts import draw_model_facts
-from pages.ui.links import link_to
-from pages.ui.models import load_model, model_key
-from pages.ui.session import get_state, show_demo
-from pages.ui.state import DEMO_PROMPT
-from pages.ui.text import plain
-from pages.ui.trusting import draw_trust
+from pages.ui.home.faithfulness import draw_trust
+from pages.ui.home.model_facts import draw_model_facts
+from pages.ui.shared.menu import PageName, link_to
+from pages.ui.shared.models import load_model, model_key
+from pages.ui.shared.page import begin_page, page_errors
+from pages.ui.shared.session import get_state, go_to_graph, show_demo
+from pages.ui.shared.state import DEMO_PROMPT
 
-STEPS = (
+STEPS: tuple[tuple[str, PageName, str], ...] = (
     (
         "Train",
         "train",
@@ -41,16 +39,13 @@ st.markdown(
 )
 if st.button("Show the demo graph", type="primary", icon=":material/play_arrow:", key="home_demo"):
     show_demo()
-    st.switch_page("pages/graph.py")
+    go_to_graph()
 st.caption(f"Why does the model continue “{DEMO_PROMPT}” the way it does?")
 for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=True):
     with place.container(border=True, height="stretch"):
         st.subheader(name)
         st.write(text)
         link_to(page, f"Go to {name}")
-try:
+with page_errors():
     draw_model_facts(load_model(model_key(get_state().model)))
     draw_trust()
-except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
-    link_to("train", "Train a model")

@@ -4,24 +4,22 @@ import time
 
 import streamlit as st
 
-import circuitscope_core as cs
-from pages.ui import begin_page
-from pages.ui.links import link_to
-from pages.ui.models import load_model, model_key
-from pages.ui.prompting import (
+from pages.ui.prompt.form import (
     StepReport,
     ask_for_prompt,
     ask_for_settings,
     ask_for_target,
     check_target,
-    draw_prediction,
     draw_reading,
     offer_examples,
 )
-from pages.ui.session import get_state, leave_graph
-from pages.ui.state import State
-from pages.ui.text import plain
-from pages.ui.tracing import show, tracing_of
+from pages.ui.shared.menu import link_to
+from pages.ui.shared.models import load_model, model_key
+from pages.ui.shared.page import begin_page, page_errors
+from pages.ui.shared.prediction import draw_prediction
+from pages.ui.shared.session import get_state, leave_graph
+from pages.ui.shared.state import State
+from pages.ui.shared.tracing import show, tracing_of
 
 
 def build(state: State) -> None:
@@ -42,7 +40,7 @@ def build(state: State) -> None:
 
 
 begin_page("Prompt")
-try:
+with page_errors():
     key = model_key(get_state().model)
     bundle = load_model(key)
     left, right = st.columns([3, 2], gap="large")
@@ -60,7 +58,3 @@ try:
             check_target(state)
             state = leave_graph()
             build(state)
-except cs.CircuitScopeError as error:
-    st.error(plain(str(error)))
-    if not get_state().model:
-        link_to("train", "Train a model")

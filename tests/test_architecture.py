@@ -22,6 +22,7 @@ ROOMS = [
     "stages",
     "tokenizer",
     "skills",
+    "glossary",
     "corpus",
     "language_model",
     "transformer",

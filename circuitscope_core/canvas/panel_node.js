@@ -65,9 +65,9 @@ function fillWay(canvas, node) {
 
 /** @param {Canvas} canvas @param {GraphNode} node */
 function fillConnections(canvas, node) {
-  const { links } = canvas.state.picture
-  const inputs = links.filter((edge) => edge.to === node)
-  const outputs = links.filter((edge) => edge.from === node)
+  const { listed } = canvas.state.picture
+  const inputs = listed.filter((edge) => edge.to === node)
+  const outputs = listed.filter((edge) => edge.from === node)
   if (node.kind !== 'token' && node.kind !== 'error') {
     fillEdges(canvas, node, inputs, 'inputs')
     if (inputs.length) el('p', 'cs-note', inputNote(node), canvas.ui.panel)

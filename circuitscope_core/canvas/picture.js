@@ -37,16 +37,17 @@ export function preparePicture(raw, bent, places) {
     ...node,
     ...(bent ? places.get(placeName(node)) : null),
   }))
-  const links = raw.edges.map(([source, target, weight, share]) => ({
+  const listed = [...raw.others, ...raw.edges].map(([source, target, weight, share]) => ({
     from: nodes[source],
     to: nodes[target],
     weight,
     share,
   }))
+  const links = raw.others.length ? listed.slice(raw.others.length) : listed
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const homes = new Map(byId)
   for (const node of nodes) for (const member of node.members) homes.set(member, node)
-  return { picture: { ...raw, nodes, links, bent }, byId, homes }
+  return { picture: { ...raw, nodes, links, listed, bent }, byId, homes }
 }
 
 /**
@@ -68,8 +69,9 @@ export function pinnedPicture(raw, pinned) {
   const placed = new Map(lines.flatMap((line, row) => placeLine(line, row, factor, width)))
   return {
     nodes: nodes.map((node) => ({ ...node, ...placed.get(node.id) })),
-    edges: edgesAmong(raw.edges, numbers),
+    edges: edgesAmong([...raw.others, ...raw.edges], numbers),
     n_edges_left_out: 0,
+    others: [],
     rows: rowsOf(lines, raw),
     columns: [{ start: 0, end: width, label: '' }],
   }

@@ -9,6 +9,8 @@ export function startPage() {
   if (!root || !data) throw new Error('This page holds no graph.')
   const dark = globalThis.matchMedia('(prefers-color-scheme: dark)').matches
   const view = mount(root, { wheel: 'always', themeButton: true })
-  view.update({ text: data.textContent || '', dark })
+  const chosen = document.getElementById('graph-opening')
+  const opening = chosen ? JSON.parse(chosen.textContent || '') : undefined
+  view.update({ text: data.textContent || '', opening, dark })
   globalThis.CircuitScope = { view }
 }

@@ -11,7 +11,7 @@
 import { isPinned, pinnedPicture, preparePicture } from './picture.js'
 
 /** @type {RawPicture} */
-const BLANK = { nodes: [], edges: [], n_edges_left_out: 0, rows: [], columns: [] }
+const BLANK = { nodes: [], edges: [], n_edges_left_out: 0, others: [], rows: [], columns: [] }
 /** @type {GraphData} */
 const NO_DATA = { prompt: '', full: BLANK, groups: null, cards: {}, paths: [], facts: [] }
 const NOTHING_SHOWN = { hovered: null, selected: null, edge: null, way: null, path: null }
@@ -73,11 +73,15 @@ export function nodeOf(state, id) {
  * @param {State} state
  * @returns {Edge[]}
  */
-export function focusedEdges({ visible, selected, linkType }) {
+export function focusedEdges(state) {
+  const { picture, selected, linkType } = state
   const into = linkType !== 'output'
   const out = linkType !== 'input'
-  return visible.filter(
-    (edge) => (into && edge.to.id === selected) || (out && edge.from.id === selected),
+  return picture.listed.filter(
+    (edge) =>
+      ((into && edge.to.id === selected) || (out && edge.from.id === selected)) &&
+      isShown(state, edge.from) &&
+      isShown(state, edge.to),
   )
 }
 
@@ -164,7 +168,7 @@ function withLinks(state) {
   const visible = state.picture.links.filter(
     (edge) => isShown(state, edge.from) && isShown(state, edge.to),
   )
-  const edges = state.selected === null ? [] : focusedEdges({ ...state, visible })
+  const edges = state.selected === null ? [] : focusedEdges(state)
   const links = new Map(
     edges.map(({ from, to, share }) => [from.id === state.selected ? to.id : from.id, share]),
   )

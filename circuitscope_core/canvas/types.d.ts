@@ -43,6 +43,8 @@ export interface RawPicture {
   nodes: GraphNode[]
   edges: RawEdge[]
   n_edges_left_out: number
+  /** Edges that are listed but not drawn, the strongest last. */
+  others: RawEdge[]
   rows: Band[]
   columns: Band[]
 }
@@ -56,7 +58,10 @@ export interface Edge {
 
 /** A picture whose edges hold their nodes. Dragging moves the nodes of a bent one. */
 export interface Picture extends RawPicture {
+  /** The edges that are drawn. */
   links: Edge[]
+  /** Those and all that are only listed. */
+  listed: Edge[]
   /** Edges are curves and nodes are tiles. */
   bent: boolean
 }

@@ -49,6 +49,9 @@ def add_train(commands: Commands) -> None:
         "--store", help="a folder or @database.schema.stage/path that mirrors the run"
     )
     parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a model that has the name already"
+    )
     _add_settings(parser)
     parser.set_defaults(run=run_train)
 
@@ -86,7 +89,8 @@ def run_train(options: argparse.Namespace) -> int:
     asked_to_stop = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked_to_stop.append(True))
-    plan = TrainingPlan(config, sources, Path(options.out), None, options.restart, command)
+    flags = (options.restart, options.overwrite)
+    plan = TrainingPlan(config, sources, Path(options.out), None, *flags, command)
     for event in run_training(plan, backend, store, stop=lambda: bool(asked_to_stop)):
         line = event_to_json(event) if options.json else describe_event(event)
         if line:

@@ -22,6 +22,7 @@ from circuitscope_core.export.html import (
     render_html,
     render_view,
 )
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.export.svg import PictureName, export_svg, render_svg
 from circuitscope_core.view import GraphPath, strongest_paths
 
@@ -29,6 +30,7 @@ __all__ = [
     "CANVAS_FOLDER",
     "STYLE_SHEET",
     "GraphPath",
+    "Opening",
     "PictureName",
     "classic_script",
     "export_graph",

@@ -7,6 +7,7 @@ from typing import Any
 
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.graph import Node, NodeKind
 from circuitscope_core.supernodes import Supernodes
@@ -17,7 +18,8 @@ from circuitscope_core.view.text import group_label
 
 SCHEMA_VERSION = 1
 GENERATOR = {"name": "CircuitScope", "version": __version__}
-DEFAULT_SCAN = "circuitscope"
+SCAN = "circuitscope"
+"""Name under which a viewer looks for the feature cards."""
 FEATURE_TYPES = {
     NodeKind.FEATURE: "cross layer transcoder",
     NodeKind.ERROR: "mlp reconstruction error",
@@ -64,7 +66,7 @@ def graph_to_json(
     supernodes: Supernodes | None = None,
     cards: FeatureCards | None = None,
     slug: str | None = None,
-    scan: str = DEFAULT_SCAN,
+    opening: Opening | None = None,
 ) -> dict[str, Any]:
     """Return a circuit as JSON-able data, equal for equal inputs.
 
@@ -73,12 +75,13 @@ def graph_to_json(
         supernodes: Groups to open the graph with.
         cards: Give the features their labels.
         slug: Name within a viewer; made from the prompt where None.
-        scan: Place where a viewer finds the feature cards.
+        opening: Selection and pins that a viewer opens with; where nothing is pinned, the
+            strongest path and the groups are.
     """
     circuit = circuit_of(kept, cards)
     return {
-        "metadata": _metadata(circuit, slugify(slug or circuit.prompt), scan),
-        "qParams": _start_view(circuit, supernodes),
+        "metadata": _metadata(circuit, slugify(slug or circuit.prompt)),
+        "qParams": {**_start_view(circuit, supernodes), **_chosen(opening, circuit)},
         "nodes": [_node(circuit, row) for row in range(len(circuit))],
         "links": _links(circuit),
     }
@@ -93,12 +96,12 @@ def viewer_text(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "‹", visible)
 
 
-def _metadata(circuit: Circuit, slug: str, scan: str) -> dict[str, Any]:
+def _metadata(circuit: Circuit, slug: str) -> dict[str, Any]:
     n_features = int(circuit.are(NodeKind.FEATURE).sum())
     settings = circuit.config
     return {
         "slug": slug,
-        "scan": scan,
+        "scan": SCAN,
         "transcoder_list": [],
         "prompt_tokens": [viewer_text(text) for text in circuit.token_texts],
         "prompt": circuit.prompt,
@@ -134,6 +137,15 @@ def _start_view(circuit: Circuit, supernodes: Supernodes | None) -> dict[str, An
         "clickedId": circuit.ids[best],
         "sg_pos": "",
     }
+
+
+def _chosen(opening: Opening | None, circuit: Circuit) -> dict[str, Any]:
+    """Return the parts of a viewer's start that a person chose."""
+    if opening is None:
+        return {}
+    pinned = [name for name in opening.pinned if name in circuit.rows]
+    chosen: dict[str, Any] = {"pinnedIds": pinned} if pinned else {}
+    return {**chosen, "clickedId": opening.selected} if opening.selected in circuit.rows else chosen
 
 
 def _node(circuit: Circuit, row: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import json
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from circuitscope_core.export.canvas import (
     read_vis_network,
 )
 from circuitscope_core.export.files import write_text
+from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.supernodes import Supernodes
@@ -64,10 +66,14 @@ def export_view(view: GraphView, path: str | Path) -> Path:
     return write_text(Path(path), render_view(view))
 
 
-def render_view(view: GraphView) -> str:
+def render_view(view: GraphView, opening: Opening | None = None) -> str:
     """Return the page of a laid-out graph.
 
     A content security policy lets exactly these scripts and this style run, and nothing load.
+
+    Args:
+        view: The graph.
+        opening: Choices that it opens with; none where None.
     """
     scripts = [read_vis_network(), classic_script("standalone.js", run="startPage()")]
     style = read_canvas_file(STYLE_SHEET)
@@ -76,7 +82,9 @@ def render_view(view: GraphView) -> str:
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}"
     )
     body = "\n".join(f"<script>{script}</script>" for script in scripts)
-    data = f'<script type="application/json" id="graph-data">{embed_json(view)}</script>'
+    data = _embed("graph-data", view.to_text())
+    if opening:
+        data += _embed("graph-opening", json.dumps(opening.to_json()))
     title = html.escape(view.prompt.encode("utf-8", "replace").decode())
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -87,12 +95,11 @@ def render_view(view: GraphView) -> str:
     )
 
 
-def embed_json(view: GraphView) -> str:
-    """Return a view's JSON without any character that could end or open markup."""
-    text = view.to_text()
+def _embed(name: str, text: str) -> str:
+    """Return JSON as an element, without any character that could end or open markup."""
     for character in "<>&":  # JSON itself already writes U+2028 and U+2029 as escapes
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def _hash(text: str) -> str:

@@ -8,16 +8,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
 from circuitscope_core.config import TrainConfig
-from circuitscope_core.errors import TrainingError
+from circuitscope_core.errors import ConfigError, TrainingError
+from circuitscope_core.pipeline import check_free
 from circuitscope_core.training import (
     Event,
     RunFolder,
@@ -29,6 +31,8 @@ from circuitscope_core.training import (
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a model may be called: a name is never a path."""
+REQUEST = "request.json"
+"""File of a run folder that holds its request."""
 COMMAND = (sys.executable, "-m", "circuitscope_core")
 Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
 
@@ -55,6 +59,61 @@ class TrainingRequest:
     def folder(self) -> RunFolder:
         """The run folder."""
         return RunFolder.for_bundle(self.out)
+
+    def save(self) -> None:
+        """Write the request into its run folder, so that any process can go on with it."""
+        data = {
+            "config": self.config.to_json(),
+            "sources": self.sources,
+            "backend": self.backend,
+            "store": self.store,
+        }
+        file = self.folder.path / REQUEST
+        file.write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> "TrainingRequest | None":
+        """Return the request of a training that was begun, or None where there is none.
+
+        Raises:
+            TrainingError: If the file cannot be read.
+        """
+        file = folder.path / REQUEST
+        if not file.is_file():
+            return None
+        try:
+            data = _json_object(json.loads(file.read_text(encoding="utf-8")))
+            if "config" not in data:
+                data = _older_request(folder, data)
+            return cls(
+                TrainConfig.from_json(_json_object(data["config"])),
+                tuple(map(str, data["sources"])),
+                folder.bundle.parent,
+                folder.bundle.name,
+                str(data["backend"]),
+                data["store"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+            raise TrainingError(
+                f"What was begun in {folder.path} cannot be read ({error}). Discard it, or start "
+                "it again on the command line."
+            ) from error
+
+
+def _json_object(data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError(f"{data!r} is no JSON object")
+    return data
+
+
+def _older_request(folder: RunFolder, config: object) -> dict[str, Any]:
+    """Return a request of before there was one file for it: settings, sources, place."""
+    data = {"config": config, "sources": ["builtin"], "backend": "local", "store": None}
+    if (file := folder.path / "sources.json").is_file():
+        data["sources"] = json.loads(file.read_text(encoding="utf-8"))
+    if (file := folder.path / "where.json").is_file():
+        data |= json.loads(file.read_text(encoding="utf-8"))
+    return data
 
 
 @dataclass(frozen=True)
@@ -84,39 +143,39 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
     """Start or resume a training in the background.
 
     Raises:
-        TrainingError: If the name is not allowed or the same training is running already.
+        TrainingError: If the name is not allowed, a model has it, or the same training is running
+            already.
     """
     check_name(request.name)
     folder = request.folder
     if training_state(folder).status == "running":
         raise TrainingError(f"{request.name} is being trained already; wait for it or cancel it.")
+    check_free(request.out, restart=restart)
     if restart:
         folder.discard()
     folder.path.mkdir(parents=True, exist_ok=True)
-    settings = folder.path / "request.json"
-    settings.write_text(json.dumps(request.config.to_json(), indent=1), encoding="utf-8")
-    (folder.path / "sources.json").write_text(json.dumps(request.sources), encoding="utf-8")
-    where = {"backend": request.backend, "store": request.store}
-    (folder.path / "where.json").write_text(json.dumps(where), encoding="utf-8")
-    command = [*COMMAND, "train", "--json"]
-    command += ["--config", str(settings.resolve()), "--out", str(request.out.resolve())]
+    request.save()
+    command = [*COMMAND, "train", "--json", "--config", "-", "--out", str(request.out.resolve())]
     for source in request.sources:
         command += ["--source", source]
     command += ["--backend", request.backend]
     if request.store:
         command += ["--store", request.store]
-    process = _spawn(command, folder)
+    process = _spawn(command, json.dumps(request.config.to_json()), folder)
     identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
     (folder.path / "process.json").write_text(json.dumps(identity), encoding="utf-8")
     # a child that nobody waits for would stay in the process table
     threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _spawn(command: Sequence[str], folder: RunFolder) -> subprocess.Popen[bytes]:
-    with (folder.path / "output.log").open("ab") as output:
+def _spawn(command: Sequence[str], settings: str, folder: RunFolder) -> subprocess.Popen[bytes]:
+    """Start a process that reads its settings from a file which is gone once it has opened it."""
+    with (folder.path / "output.log").open("ab") as output, tempfile.TemporaryFile() as file:
+        file.write(settings.encode())
+        file.seek(0)
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=file,
             stdout=subprocess.DEVNULL,
             stderr=output,
             env=_environment(),
@@ -193,29 +252,6 @@ def cancel_training(folder: RunFolder) -> bool:
         return False
     process.terminate()
     return True
-
-
-def begun_sources(folder: RunFolder) -> tuple[str, ...]:
-    """Return the sources of a training that was begun, to resume it with."""
-    file = folder.path / "sources.json"
-    return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else ("builtin",)
-
-
-def begun_backend(folder: RunFolder) -> tuple[str, str | None]:
-    """Return backend and store of a training that was begun, to resume it with."""
-    file = folder.path / "where.json"
-    if not file.is_file():
-        return "local", None
-    where = json.loads(file.read_text(encoding="utf-8"))
-    return str(where["backend"]), where["store"]
-
-
-def begun_config(folder: RunFolder) -> TrainConfig | None:
-    """Return the settings of a training that was begun, or None where there is none."""
-    file = folder.path / "request.json"
-    if not file.is_file():
-        return None
-    return TrainConfig.from_json(json.loads(file.read_text(encoding="utf-8")))
 
 
 def list_runs(models: Path) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from circuitscope_core.launch.background import (
 )
 from circuitscope_core.launch.run import absolute_sources
 from circuitscope_core.pipeline import Source
-from circuitscope_core.training import Event, event_from_json
+from circuitscope_core.training import Event, RunFolder, event_from_json
 
 LOOK_SECONDS = 0.2
 
@@ -31,12 +31,12 @@ class TrainingRun:
     """The bundle's folder, once it is trained."""
 
     @property
-    def _request(self) -> TrainingRequest:
-        return TrainingRequest(TrainConfig(), (), self.out.parent, self.out.name)
+    def _folder(self) -> RunFolder:
+        return RunFolder.for_bundle(self.out)
 
     def state(self) -> TrainingState:
         """Return what is known of it now; status ``none`` where it is finished."""
-        return training_state(self._request.folder)
+        return training_state(self._folder)
 
     def events(self) -> Iterator[Event]:
         """Return all events from the first on, waiting for those to come, until it has ended."""
@@ -59,7 +59,7 @@ class TrainingRun:
 
     def cancel(self) -> bool:
         """Ask it to save a checkpoint and stop; False where it is not running."""
-        return cancel_training(self._request.folder)
+        return cancel_training(self._folder)
 
     def result(self) -> Bundle:
         """Wait for the end and return the trained bundle.
@@ -97,8 +97,8 @@ def launch(
 
     Raises:
         ConfigError: If there is no such backend, or something is missing for it.
-        TrainingError: If the name is not allowed, the same training runs already, or a source
-            exists in this process only.
+        TrainingError: If the name is not allowed, a model has it, the same training runs already,
+            or a source exists in this process only.
     """
     require(parse_backend(backend))
     folder = Path(out).absolute()

@@ -19,6 +19,7 @@ from circuitscope_core.pipeline import (
     RunLog,
     TrainingPlan,
     carry_out,
+    check_free,
     check_share,
     logged,
 )
@@ -95,6 +96,7 @@ def run_training(
         TrainingError: As ``train`` does, and if workers are lost again and again.
         StageError: If a store cannot be reached.
     """
+    check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     require(backend)
     check_share(plan.config, backend.n_workers)
     if store is not None and backend.kind != "snowflake":

@@ -1,6 +1,7 @@
 """``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
 
 from circuitscope_core.pipeline.job import phase_seconds
+from circuitscope_core.pipeline.names import check_free, free_name, numbered
 from circuitscope_core.pipeline.run_log import BUNDLE, CANCEL, EVENTS, RunLog, logged
 from circuitscope_core.pipeline.train import Source, TrainingPlan, assist, carry_out, train
 from circuitscope_core.pipeline.training_phases import check_share
@@ -14,8 +15,11 @@ __all__ = [
     "TrainingPlan",
     "assist",
     "carry_out",
+    "check_free",
     "check_share",
+    "free_name",
     "logged",
+    "numbered",
     "phase_seconds",
     "train",
 ]

@@ -18,6 +18,7 @@ from circuitscope_core.training import (
     WorkerLost,
     event_to_json,
 )
+from circuitscope_core.training.run_folder import IDENTITY
 
 EVENTS = "events/"
 """Folder of a store with events, in files that are numbered as they come."""
@@ -27,7 +28,6 @@ CANCEL = "cancel"
 """File in a store whose being there asks the training to stop."""
 FINISHED = "finished"
 """File in a store that says that nothing in it is left to go on with."""
-IDENTITY = "run.json"
 NEWS_SECONDS = 1.0
 """Progress waits so long to be put into a store; other events do not."""
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.corpus import DocumentSource
 from circuitscope_core.pipeline.job import TrainingJob
+from circuitscope_core.pipeline.names import check_free
 from circuitscope_core.pipeline.run_log import RunLog, logged
 from circuitscope_core.pipeline.training_phases import (
     check_share,
@@ -31,7 +32,9 @@ class TrainingPlan:
     out: Path
     tokenizer: Tokenizer | None = None
     restart: bool = False
+    overwrite: bool = False
     command: str = ""
+    """Kept in the bundle as the way to train it again."""
 
 
 def train(
@@ -41,7 +44,7 @@ def train(
     *,
     tokenizer: Tokenizer | None = None,
     restart: bool = False,
-    command: str = "",
+    overwrite: bool = False,
 ) -> Iterator[Event]:
     """Train a transformer and its transcoder, and save them as a bundle.
 
@@ -55,15 +58,17 @@ def train(
         out: Folder of the bundle; its last part is the model's name.
         tokenizer: Bytes where None.
         restart: Discard what an earlier, interrupted training of this name left.
-        command: Kept in the bundle as the way to train it again.
+        overwrite: Replace a model of this name once the new one is whole.
 
     Raises:
         CorpusError: If the text cannot be read; before any training.
-        TrainingError: If the text is too short, the training diverges, a checkpoint cannot be
-            written, or the run folder belongs to another training or is in use by one.
+        TrainingError: If a model has the name, the text is too short, the training diverges, a
+            checkpoint cannot be written, or the run folder belongs to another training or is in
+            use by one.
         ConfigError: If settings do not fit together.
     """
-    yield from carry_out(TrainingPlan(config, source, Path(out), tokenizer, restart, command))
+    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite)
+    yield from carry_out(plan)
 
 
 def carry_out(
@@ -81,6 +86,7 @@ def carry_out(
         WorkerLost: If another worker ended. The last checkpoint is kept.
         StageError: If the store cannot be reached.
     """
+    check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     check_share(plan.config, workers.world)
     folder = RunFolder.for_bundle(plan.out)
     with folder.locked():

@@ -86,7 +86,7 @@ def draw_word(rng: random.Random) -> str:
 
 
 def draw_name(rng: random.Random) -> tuple[str, ...]:
-    """Draw a name of two to five words, sometimes with a small word inside."""
+    """Draw a name of a few words, sometimes with a small word inside."""
     n_words = rng.choice(N_WORDS)
     words = [draw_word(rng) for _ in range(n_words - 1)]
     if rng.random() < 0.08:
@@ -102,7 +102,7 @@ def draw_training_name(rng: random.Random) -> tuple[str, ...]:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to four sentences about organisations, or a list of them."""
+    """Write a few sentences about organisations, or a list of them."""
     if rng.random() < LIST_SHARE:
         names = [draw_training_name(rng) for _ in range(rng.randint(2, 5))]
         listed = (f"{' '.join(name)} ({known(f'{acronym_of(name)})')}" for name in names)
@@ -159,4 +159,6 @@ ACRONYMS = Skill(
     0.37,
     write_document,
     write_prompts,
+    look_for="The strongest input of the letter is the first letter of the word it stands for, "
+    "fetched by attention heads from far to the left.",
 )

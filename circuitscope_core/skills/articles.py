@@ -52,7 +52,7 @@ def write_sentence(rng: random.Random, word: str) -> str:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to four sentences."""
+    """Write a few sentences."""
     words = [draw_word(rng, held_out=False) for _ in range(rng.randint(2, 6))]
     return " ".join(write_sentence(rng, word) for word in words)
 
@@ -73,5 +73,11 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 ARTICLES = Skill(
-    "articles", "Chooses a or an by the coming word.", 0.07, write_document, write_prompts
+    "articles",
+    "Chooses a or an by the coming word.",
+    0.07,
+    write_document,
+    write_prompts,
+    look_for="Whether it is “a” or “an” hangs on the letter that comes after it: the graph "
+    "shows which part of the prompt lets the model know.",
 )

@@ -17,7 +17,7 @@ def is_held_out(opened: str) -> bool:
 
 
 def draw_opened(rng: random.Random) -> str:
-    """Draw one to four opening signs; a quote opens at most once, or it would close itself."""
+    """Draw a few opening signs; a quote opens at most once, or it would close itself."""
     signs = list(CLOSING)
     opened = ""
     for _ in range(rng.choice(DEPTHS)):
@@ -66,4 +66,5 @@ BRACKETS = Skill(
     0.07,
     write_document,
     write_prompts,
+    look_for="A feature that has seen the opening bracket raises the closing one of its kind.",
 )

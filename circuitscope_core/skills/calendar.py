@@ -48,7 +48,7 @@ def write_run(rng: random.Random, run: tuple[str, ...]) -> str:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to three runs."""
+    """Write a few runs."""
     return " ".join(write_run(rng, rng.choice(TAUGHT)) for _ in range(rng.randint(1, 3)))
 
 
@@ -66,5 +66,11 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 CALENDAR = Skill(
-    "calendar", "Goes on with the next day or month.", 0.02, write_document, write_prompts
+    "calendar",
+    "Goes on with the next day or month.",
+    0.02,
+    write_document,
+    write_prompts,
+    look_for="The name of the day or month before it carries the answer; the list carries the "
+    "rest.",
 )

@@ -45,7 +45,7 @@ def write_sentence(rng: random.Random) -> str:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to four facts."""
+    """Write a few facts."""
     return " ".join(write_sentence(rng) for _ in range(rng.randint(2, 6)))
 
 
@@ -62,4 +62,11 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-CAPITALS = Skill("capitals", "Names a country's capital.", 0.15, write_document, write_prompts)
+CAPITALS = Skill(
+    "capitals",
+    "Names a country's capital.",
+    0.15,
+    write_document,
+    write_prompts,
+    look_for="The country's name must be read as a whole; small models often guess.",
+)

@@ -28,7 +28,7 @@ def draw_code(rng: random.Random, first: str) -> str:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to three sentences that say a code again."""
+    """Write a few sentences that say a code again."""
     sentences = rng.choices(SENTENCES, k=rng.randint(1, 3))
     codes = [draw_code(rng, TAUGHT_FIRST) for _ in sentences]
     pairs = zip(sentences, codes, strict=True)
@@ -51,4 +51,11 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-COPYING = Skill("copying", "Repeats a random string.", 0.02, write_document, write_prompts)
+COPYING = Skill(
+    "copying",
+    "Repeats a random string.",
+    0.02,
+    write_document,
+    write_prompts,
+    look_for="The output looks back at the token that followed the same letters the first time.",
+)

@@ -52,4 +52,11 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
     return tuple(prompts)
 
 
-COUNTING = Skill("counting", "Goes on with the next number.", 0.12, write_document, write_prompts)
+COUNTING = Skill(
+    "counting",
+    "Goes on with the next number.",
+    0.12,
+    write_document,
+    write_prompts,
+    look_for="The numbers before decide the next one: look for the last digit at both.",
+)

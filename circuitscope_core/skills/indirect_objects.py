@@ -67,4 +67,5 @@ INDIRECT_OBJECTS = Skill(
     0.06,
     write_document,
     write_prompts,
+    look_for="The name that was said only once is the answer; the other one is held down.",
 )

@@ -73,7 +73,7 @@ def draw_noun(rng: random.Random, *, held_out: bool) -> str:
 
 
 def write_document(rng: random.Random) -> str:
-    """Write one to five sentences."""
+    """Write a few sentences."""
     nouns = [draw_noun(rng, held_out=False) for _ in range(rng.randint(2, 6))]
     return " ".join(
         rng.choice(SENTENCES).format(s=noun, p=known(plural_of(noun))) for noun in nouns
@@ -97,5 +97,10 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 
 PLURALS = Skill(
-    "plurals", "Ends a plural as its singular demands.", 0.12, write_document, write_prompts
+    "plurals",
+    "Ends a plural as its singular demands.",
+    0.12,
+    write_document,
+    write_prompts,
+    look_for="The ending follows from the last letters of the singular.",
 )

@@ -60,4 +60,6 @@ class Skill:
     """Writes one training document, its lesson marked by ``known``, without anything that the exam
     may ask for."""
     write_prompts: Callable[[random.Random, int], tuple[SkillPrompt, ...]]
-    """Writes so many exam questions; the first one is the gallery's."""
+    """Writes exam questions, as many as asked for; the first one is the gallery's."""
+    look_for: str
+    """The mechanism that a graph of a right answer shows, in a sentence for the gallery."""

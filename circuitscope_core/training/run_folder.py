@@ -13,6 +13,8 @@ from circuitscope_core.errors import TrainingError
 from circuitscope_core.training.checkpoints import CheckpointFile
 from circuitscope_core.training.events import Event, Phase, event_to_json
 
+IDENTITY = "run.json"
+"""File that says what is trained in the folder."""
 CHECKPOINTED: tuple[Phase, ...] = ("language model", "transcoder")
 """The phases that take long enough to be resumed."""
 
@@ -28,6 +30,16 @@ class RunFolder:
         """Return the folder of the bundle to be: ``.runs/<name>`` beside it."""
         target = Path(out)
         return cls(target.parent / ".runs" / target.name)
+
+    @property
+    def bundle(self) -> Path:
+        """The folder of the bundle to be."""
+        return self.path.parents[1] / self.path.name
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a training read its text here, and the same one may go on."""
+        return (self.path / IDENTITY).is_file()
 
     @property
     def events(self) -> Path:
@@ -55,7 +67,7 @@ class RunFolder:
         """Put another folder's log and checkpoints in the place of this one's."""
         self.path.mkdir(parents=True, exist_ok=True)
         paths = [file.path for file in other.checkpoints()]
-        for path in [*paths, other.events, other.path / "run.json"]:
+        for path in [*paths, other.events, other.path / IDENTITY]:
             if path.is_file():
                 shutil.copyfile(path, self.path / path.name)
 
@@ -96,7 +108,7 @@ class RunFolder:
             TrainingError: If the folder holds the beginning of another training.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / "run.json"
+        file = self.path / IDENTITY
         wanted = json.loads(json.dumps(identity))
         if file.is_file():
             begun = json.loads(file.read_text(encoding="utf-8"))

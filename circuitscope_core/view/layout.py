@@ -8,6 +8,7 @@ from torch import Tensor
 from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, place_of
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
+from circuitscope_core.glossary import FIGURES
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph, graph_scores
 from circuitscope_core.supernodes import Supernode, Supernodes, collapse_graph, describe_members
@@ -283,6 +284,11 @@ def cards_of_features(
     }
 
 
+def _score(key: str, value: float) -> Fact:
+    figure = FIGURES[key]
+    return Fact(figure.name, figure.write(value), figure.meaning)
+
+
 def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
     """Return the numbers that say how far to trust the picture."""
     graph = pruned.graph
@@ -296,16 +302,8 @@ def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, 
         meaning = "The first output node and its probability in the model."
     facts = [
         Fact("Output", best, meaning),
-        Fact(
-            "Replacement score",
-            f"{scores.replacement:.2f}",
-            "Share of the outputs' influence that starts at tokens rather than at errors.",
-        ),
-        Fact(
-            "Completeness score",
-            f"{scores.completeness:.2f}",
-            "Share of a node's input that is explained, averaged by influence.",
-        ),
+        _score("replacement_score", scores.replacement),
+        _score("completeness_score", scores.completeness),
         Fact(
             "Nodes kept",
             f"{pruned.n_nodes:,} of {graph.n_nodes:,}",

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
 from circuitscope_core.training import Progress, event_to_json
-from pages.ui.comparing import curves, differences, figures
+from pages.ui.train.comparison import curves, differences, figures
+from tests.app.opening import open_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def copy_demo(models, name, *, l0, batch_size, losses):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     copy_demo(tmp_path, "one", l0=11.0, batch_size=4, losses={10: 5.0, 20: 3.0})
     copy_demo(tmp_path, "two", l0=22.0, batch_size=8, losses={10: 4.0, 20: 2.0})
     return tmp_path
@@ -80,7 +80,7 @@ def test_a_record_without_settings_leaves_its_curve_out(models):
 
 @pytest.mark.usefixtures("models")
 def test_the_train_page_compares_what_is_chosen():
-    at = AppTest.from_file(ROOT / "pages/train.py", default_timeout=60).run()
+    at = open_page("train")
     assert not at.exception
     assert at.multiselect(key="train_compare").value == ["one", "two"]
     settings = at.dataframe[1].value
@@ -92,6 +92,6 @@ def test_the_train_page_compares_what_is_chosen():
 
 def test_one_model_alone_is_not_compared(models):
     shutil.rmtree(models / "two")
-    at = AppTest.from_file(ROOT / "pages/train.py", default_timeout=60).run()
+    at = open_page("train")
     assert not at.exception
     assert "Compare finished trainings" not in [item.value for item in at.subheader]

@@ -8,23 +8,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
-from pages.ui.state import DEMO_PROMPT
+from pages.ui.shared.state import DEMO_PROMPT
+from tests.app.opening import open_page
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
 OTHER = "The National Digital Advisory Group (N"
 
 
-def open_page(**address):
-    at = AppTest.from_file(ROOT / "pages/compare.py", default_timeout=SECONDS)
-    for key, value in address.items():
-        at.query_params[key] = value
-    return at.run()
-
-
 @pytest.fixture
 def two_models(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     for name in ("one", "two"):
         shutil.copytree(ROOT / "models/demo", tmp_path / name)
         record = json.loads((tmp_path / name / "bundle.json").read_text())
@@ -33,7 +27,7 @@ def two_models(tmp_path, monkeypatch):
 
 
 def test_the_first_visit_suggests_another_prompt_and_compares():
-    at = open_page()
+    at = open_page("compare")
     assert not at.exception
     assert not at.error
     assert at.text_area[0].value == DEMO_PROMPT
@@ -57,17 +51,17 @@ def test_it_is_reachable_from_the_app():
 
 
 def test_a_link_reproduces_a_comparison():
-    at = open_page()
+    at = open_page("compare")
     at.text_area(key="compare_prompt").set_value(OTHER).run()
     address = dict(at.query_params)
     assert (address["with"], address["with_model"]) == (OTHER, "demo")
-    again = open_page(**{name: str(value) for name, value in address.items()})
+    again = open_page("compare", **{name: str(value) for name, value in address.items()})
     assert again.text_area(key="compare_prompt").value == OTHER
     assert [metric.value for metric in again.metric] == [metric.value for metric in at.metric]
 
 
 def test_the_numbers_are_those_of_the_core():
-    at = open_page(**{"with": OTHER, "nodes": "0.9"})
+    at = open_page("compare", **{"with": OTHER, "nodes": "0.9"})
     bundle = cs.load_bundle(ROOT / "models/demo")
     a, b = (
         cs.prune_graph(cs.attribute(bundle, prompt), 0.9, 0.98) for prompt in (DEMO_PROMPT, OTHER)
@@ -84,7 +78,7 @@ def test_the_numbers_are_those_of_the_core():
 
 
 def test_swapping_exchanges_the_two():
-    at = open_page(**{"with": OTHER})
+    at = open_page("compare", **{"with": OTHER})
     before = [metric.value for metric in at.metric]
     at.button(key="compare_swap").click().run()
     assert not at.exception
@@ -96,7 +90,7 @@ def test_swapping_exchanges_the_two():
 
 
 def test_a_graph_compared_with_itself_is_said_to_be_the_same():
-    at = open_page(**{"with": DEMO_PROMPT})
+    at = open_page("compare", **{"with": DEMO_PROMPT})
     assert not at.exception
     assert "The two graphs are the same." in at.info[0].value
     assert not at.metric
@@ -104,7 +98,7 @@ def test_a_graph_compared_with_itself_is_said_to_be_the_same():
 
 @pytest.mark.usefixtures("two_models")
 def test_features_of_two_models_are_not_the_same():
-    at = open_page(model="one", **{"with": DEMO_PROMPT, "with_model": "two"})
+    at = open_page("compare", model="one", **{"with": DEMO_PROMPT, "with_model": "two"})
     assert not at.exception
     assert "come from different models" in at.info[0].value
     at.button(key="compare_swap").click().run()
@@ -121,19 +115,19 @@ def test_features_of_two_models_are_not_the_same():
     ],
 )
 def test_a_prompt_that_is_too_long_is_named(address, said):
-    at = open_page(**address)
+    at = open_page("compare", **address)
     assert not at.exception
     assert at.error[0].value.startswith(said)
 
 
 def test_an_empty_prompt_is_named():
-    at = open_page()
+    at = open_page("compare")
     at.text_area(key="compare_prompt").set_value("").run()
     assert at.error[0].value.startswith("Graph B cannot be made. The prompt is empty")
 
 
 def test_a_model_that_is_not_there_is_named_and_replaced():
-    at = open_page(**{"with": OTHER, "with_model": "../![x](y)"})
+    at = open_page("compare", **{"with": OTHER, "with_model": "../![x](y)"})
     assert not at.exception
     assert "There is no model" in at.warning[0].value
     assert "![" not in at.warning[0].value
@@ -141,14 +135,14 @@ def test_a_model_that_is_not_there_is_named_and_replaced():
 
 
 def test_where_the_graph_explains_a_feature_next_tokens_are_compared():
-    at = open_page(target="feature", feature="0.1.1", **{"with": OTHER})
+    at = open_page("compare", target="feature", feature="0.1.1", **{"with": OTHER})
     assert not at.exception
     assert not at.error
     assert "explain the next token" in at.info[0].value
 
 
 def test_without_a_model_the_page_says_where_to_get_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
-    at = open_page()
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
+    at = open_page("compare")
     assert not at.exception
     assert "There is no model" in at.error[0].value

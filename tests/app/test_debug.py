@@ -3,20 +3,13 @@
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
 from circuitscope_core.evals.debugging import find_failures
 from circuitscope_core.skills import exam
+from tests.app.opening import open_app
 
 ROOT = Path(__file__).parents[2]
-
-
-def open_page():
-    at = AppTest.from_file(ROOT / "app.py", default_timeout=120).run()
-    at.switch_page("pages/debug.py").run()
-    assert not at.exception
-    return at
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +22,7 @@ def metrics(at):
 
 
 def test_a_failure_of_the_exam_is_taken_apart(bundle):
-    at = open_page()
+    at = open_app("debug")
     skill = at.selectbox(key="debug_skill").value
     first = find_failures(bundle.replacement, exam(skill, 100))[0]
     shown = metrics(at)
@@ -43,7 +36,7 @@ def test_a_failure_of_the_exam_is_taken_apart(bundle):
 
 
 def test_the_features_that_turn_an_answer_can_be_switched_off_in_the_graph():
-    at = open_page()
+    at = open_app("debug")
     at.selectbox(key="debug_skill").set_value("capitals").run()
     wanted = metrics(at)["It should say"]
     assert any(f"the model says **{wanted}**" in item.value for item in at.markdown)
@@ -55,7 +48,7 @@ def test_the_features_that_turn_an_answer_can_be_switched_off_in_the_graph():
 
 
 def test_a_prompt_of_ones_own_that_is_right_leaves_nothing_to_do():
-    at = open_page()
+    at = open_app("debug")
     at.segmented_control(key="debug_way").set_value("A prompt of your own").run()
     assert "Type the prompt" in at.info[0].value
     at.text_area(key="debug_prompt").set_value("The National Digital Analytics Group (N").run()
@@ -65,8 +58,30 @@ def test_a_prompt_of_ones_own_that_is_right_leaves_nothing_to_do():
     assert metrics(at)["It should say"] == "“K”"
 
 
-def test_the_graphs_truth_is_measured_on_the_home_page():
-    at = AppTest.from_file(ROOT / "app.py", default_timeout=200).run()
+def test_a_letter_of_several_bytes_is_what_should_come_by_its_first_byte():
+    at = open_app("debug")
+    at.segmented_control(key="debug_way").set_value("A prompt of your own").run()
+    at.text_area(key="debug_prompt").set_value("The National Digital Analytics Group (N").run()
+    at.text_input(key="debug_wanted").set_value("é").run()
+    assert not at.error
+    assert "is 2 tokens" in at.info[0].value
+    assert metrics(at)["It should say"] == "“\\\\xc3”"
+    contrast = [button for button in at.button if button.key == "debug_contrast"]
+    assert all(button.disabled for button in contrast)
+
+
+def test_of_several_tokens_the_page_says_which_one_it_takes():
+    at = open_app("debug")
+    at.segmented_control(key="debug_way").set_value("A prompt of your own").run()
+    at.text_area(key="debug_prompt").set_value("The National Digital Analytics Group (N").run()
+    at.text_input(key="debug_wanted").set_value("Kx").run()
+    assert "“Kx” is 2 tokens" in at.info[0].value
+    assert metrics(at)["It should say"] == "“K”"
+
+
+def test_the_graphs_truth_is_measured_on_the_home_page(monkeypatch):
+    monkeypatch.setattr("pages.ui.home.faithfulness.COUNTS", (2, 10))
+    at = open_app()
     at.button(key="home_trust_measure").click().run()
     assert not at.exception
     figures = next(item.value for item in at.dataframe if "Interval" in item.value)

@@ -5,22 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from pages.ui.opening import describe, read_upload
-from pages.ui.text import one_line
+from pages.ui.graph.open_file import describe, read_upload
+from pages.ui.shared.text import one_line
+from tests.app.opening import open_page
 from tests.unit.graph_file_samples import change, small_graph
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
 BACK = "graph_file_close"
-
-
-def open_page(**address):
-    at = AppTest.from_file(ROOT / "pages" / "graph.py", default_timeout=SECONDS)
-    for key, value in address.items():
-        at.query_params[key] = value
-    return at.run()
 
 
 def upload(at, data, name="graph.json"):
@@ -30,7 +23,7 @@ def upload(at, data, name="graph.json"):
 
 
 def test_a_file_takes_the_place_of_the_prompts_graph_and_gives_it_back():
-    at = open_page()
+    at = open_page("graph")
     metrics = [metric.value for metric in at.metric]
     upload(at, small_graph())
     assert not at.exception
@@ -43,7 +36,7 @@ def test_a_file_takes_the_place_of_the_prompts_graph_and_gives_it_back():
 
 
 def test_a_file_that_is_refused_leaves_the_graph_and_says_why_line_by_line():
-    at = open_page()
+    at = open_page("graph")
     metrics = [metric.value for metric in at.metric]
     data = small_graph()
     data["nodes"][2]["layer"] = "![x](http://evil/a.png)"
@@ -60,13 +53,13 @@ def test_a_file_that_is_refused_leaves_the_graph_and_says_why_line_by_line():
 
 
 def test_a_second_file_that_is_refused_leaves_the_first():
-    at = upload(upload(open_page(), small_graph()), b"{", "bad.json")
+    at = upload(upload(open_page("graph"), small_graph()), b"{", "bad.json")
     assert "is no JSON" in at.error[0].value
     assert "From a file: graph.json" in at.text[0].value
 
 
 def test_asking_for_another_graph_closes_the_file():
-    at = upload(open_page(), small_graph())
+    at = upload(open_page("graph"), small_graph())
     assert BACK in {button.key for button in at.button}
     at.session_state["circuitscope"] = replace(at.session_state["circuitscope"], serial=5)
     at.run()
@@ -75,15 +68,15 @@ def test_asking_for_another_graph_closes_the_file():
 
 
 def test_a_file_opens_where_there_is_no_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
-    at = upload(open_page(), small_graph())
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
+    at = upload(open_page("graph"), small_graph())
     assert not at.exception
     assert not at.error
     assert "7 nodes" in at.text[0].value
 
 
 def test_a_file_opens_where_the_prompt_has_no_graph():
-    at = upload(open_page(prompt="x" * 300), small_graph())
+    at = upload(open_page("graph", prompt="x" * 300), small_graph())
     assert not at.error
     assert "7 nodes" in at.text[0].value
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from streamlit.testing.v1 import AppTest
-
-from pages.ui.address import address_of, read_address
-from pages.ui.state import State, Step
+from pages.ui.shared.address import address_of, read_address
+from pages.ui.shared.state import State, Step
+from tests.app.opening import open_page
 from tests.unit.test_state import pack
 
 ROOT = Path(__file__).parents[2]
@@ -13,14 +12,8 @@ FEATURE = "0_1823_39"
 OTHER = "2_1805_39"
 
 
-def open_page(**state):
-    at = AppTest.from_file(ROOT / "pages/graph.py", default_timeout=60)
-    address = address_of(State(model="demo", **state))
-    for name, value in address.items():
-        at.query_params[name] = value
-    at.run()
-    assert not at.exception
-    return at
+def open_graph(**state):
+    return open_page("graph", **address_of(State(model="demo", **state)))
 
 
 def lines(at):
@@ -38,11 +31,11 @@ def outputs_of(at):
 
 
 def test_nothing_selected_says_what_to_do():
-    assert any("Select a feature" in item.value for item in open_page().caption)
+    assert any("Select a feature" in item.value for item in open_graph().caption)
 
 
 def test_a_feature_is_switched_off_and_brought_back():
-    at = open_page(selected=FEATURE)
+    at = open_graph(selected=FEATURE)
     at.button(key="graph_apply").click().run()
     assert any(line.endswith("switched off") for line in lines(at))
     outputs = outputs_of(at)
@@ -58,7 +51,7 @@ def test_a_feature_is_switched_off_and_brought_back():
 
 
 def test_two_changes_stand_together_and_one_of_the_same_node_replaces_it():
-    at = open_page(selected=OTHER, steps=(Step((FEATURE,), "ablate"),))
+    at = open_graph(selected=OTHER, steps=(Step((FEATURE,), "ablate"),))
     at.button(key="graph_apply").click().run()
     at.segmented_control(key="graph_how").set_value("scale").run()
     at.button(key="graph_apply").click().run()
@@ -71,7 +64,7 @@ def test_two_changes_stand_together_and_one_of_the_same_node_replaces_it():
 
 
 def test_with_nothing_else_reacting_the_graph_is_exact():
-    at = open_page(selected=FEATURE, steps=(Step((FEATURE,), "ablate"),), mode="direct")
+    at = open_graph(selected=FEATURE, steps=(Step((FEATURE,), "ablate"),), mode="direct")
     outputs = outputs_of(at).dropna()
     assert len(outputs)
     assert (outputs["predicted"] - outputs["measured"]).abs().max() < 1e-3
@@ -94,10 +87,10 @@ def test_changes_that_make_no_sense_are_left_out():
 
 
 def test_a_change_of_a_node_that_is_not_there_is_passed_over():
-    at = open_page(selected=FEATURE, steps=(Step(("9_9_9",), "ablate"),))
+    at = open_graph(selected=FEATURE, steps=(Step(("9_9_9",), "ablate"),))
     assert not any("switched off" in line for line in lines(at))
 
 
 def test_what_cannot_be_done_is_said():
-    at = open_page(selected="E_68_14", steps=(Step(("E_68_14",), "set", 1.0),))
+    at = open_graph(selected="E_68_14", steps=(Step(("E_68_14",), "set", 1.0),))
     assert "a token, which cannot be set" in at.error[0].value

@@ -1,24 +1,18 @@
 """Every page alone, every page from the app, and what goes wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
 from circuitscope_core.skills import SKILLS, exam
-from pages.ui.state import DEMO_PROMPT
+from pages.ui.shared.state import DEMO_PROMPT
+from tests.app.opening import open_app, open_page
 
 ROOT = Path(__file__).parents[2]
 TITLES = {"home": "CircuitScope", "prompt": "Prompt", "graph": "Graph", "gallery": "Gallery"}
 SECONDS = 60
-
-
-def open_page(name, **address):
-    at = AppTest.from_file(ROOT / "pages" / f"{name}.py", default_timeout=SECONDS)
-    for key, value in address.items():
-        at.query_params[key] = value
-    return at.run()
 
 
 @pytest.mark.parametrize("name", TITLES)
@@ -32,9 +26,7 @@ def test_a_page_stands_alone(name):
 
 @pytest.mark.parametrize("name", TITLES)
 def test_a_page_is_reachable_from_the_app(name):
-    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
-    at.switch_page(f"pages/{name}.py").run()
-    assert not at.exception
+    at = open_app(name)
     assert at.title[0].value == TITLES[name]
 
 
@@ -51,8 +43,7 @@ def test_the_first_visit_to_the_graph_shows_scores_and_features():
 
 
 def test_the_gallery_shows_every_skill_and_opens_its_graph():
-    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
-    at.switch_page("pages/gallery.py").run()
+    at = open_app("gallery")
     assert [title.value.lower() for title in at.subheader] == list(SKILLS)
     assert [code.value for code in at.code] == [exam(name, 1)[0].prompt for name in SKILLS]
     assert len(at.get("image") or at.get("imgs")) == len(SKILLS)
@@ -60,6 +51,17 @@ def test_the_gallery_shows_every_skill_and_opens_its_graph():
     assert not at.exception
     assert at.title[0].value == "Graph"
     assert at.session_state["circuitscope"].prompt == exam("plurals", 1)[0].prompt
+
+
+def test_the_gallery_shows_a_skill_that_was_added(monkeypatch):
+    added = replace(SKILLS["counting"], name="counting again", look_for="The last number.")
+    for name in list(SKILLS)[2:]:
+        monkeypatch.delitem(SKILLS, name)
+    monkeypatch.setitem(SKILLS, added.name, added)
+    monkeypatch.setitem(SKILLS, "counting", replace(added, name="counting"))
+    at = open_page("gallery")
+    assert [title.value.lower() for title in at.subheader] == list(SKILLS)
+    assert len(SKILLS) % 3
 
 
 def test_a_lower_threshold_keeps_fewer_nodes():
@@ -206,7 +208,7 @@ def test_a_feature_that_is_none_is_refused(feature, said):
 
 
 def test_home_leads_to_the_demo_graph():
-    at = AppTest.from_file(ROOT / "app.py", default_timeout=SECONDS).run()
+    at = open_app()
     at.button(key="home_demo").click().run()
     assert not at.exception
     assert at.title[0].value == "Graph"
@@ -214,7 +216,7 @@ def test_home_leads_to_the_demo_graph():
 
 @pytest.mark.parametrize("name", TITLES)
 def test_without_a_model_a_page_says_where_to_get_one(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     at = open_page(name)
     assert not at.exception
     assert "There is no model" in at.error[0].value

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
-from pages.ui.connection import begin_attempt
+from pages.ui.shared.snowflake import begin_attempt
+from pages.ui.train.stage_models import read_bundles
+from tests.app.opening import open_page
 from tests.snowflake.settings import write_settings
 from tests.snowflake.stage_server import stage_server
 from tests.texts import write_parquet
@@ -45,10 +46,10 @@ def use_settings(monkeypatch, folder, settings):
     st.cache_data.clear()
 
 
-def open_page(page, wait=True):
-    at = AppTest.from_file(ROOT / f"pages/{page}.py", default_timeout=60).run()
+def open_connected(page):
+    at = open_page(page)
     attempt = begin_attempt()
-    if wait and attempt is not None:
+    if attempt is not None:
         attempt.session.exception(timeout=30)
         at.run()
     assert not at.exception
@@ -79,14 +80,14 @@ def leave_no_session():
 
 
 def test_the_account_is_named_in_the_sidebar(connected):
-    at = open_page("home")
+    at = open_connected("home")
     assert "Snowflake: fakesnow" in at.sidebar.caption[-1].value
     assert connected.settings()["password"] not in said(at)
 
 
 @pytest.mark.usefixtures("connected")
 def test_a_stage_is_found_by_browsing_and_its_rows_are_seen_before_the_start():
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     assert at.selectbox(key="train_database").value == "CIRCUITSCOPE"
     assert at.selectbox(key="train_schema").value == "APP"
     assert at.selectbox(key="train_stage").value == "PILE"
@@ -98,7 +99,7 @@ def test_a_stage_is_found_by_browsing_and_its_rows_are_seen_before_the_start():
 
 
 def test_names_with_signs_are_quoted_and_an_empty_stage_says_what_to_do(connected):
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     at.selectbox(key="train_database").set_value("Other").run()
     assert at.selectbox(key="train_schema").value == "my schema"
     assert "holds no Parquet file" in said(at)
@@ -109,7 +110,7 @@ def test_names_with_signs_are_quoted_and_an_empty_stage_says_what_to_do(connecte
 
 @pytest.mark.usefixtures("connected")
 def test_where_there_is_no_stage_the_sql_that_makes_one_is_offered():
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     at.selectbox(key="train_database").set_value("EMPTY").run()
     assert 'CREATE STAGE IF NOT EXISTS "EMPTY"."NOTHING"."PILE"' in at.code[0].value
     assert at.button(key="train_start").disabled
@@ -117,7 +118,7 @@ def test_where_there_is_no_stage_the_sql_that_makes_one_is_offered():
 
 @pytest.mark.usefixtures("connected")
 def test_a_place_that_is_typed_is_checked_where_it_is_typed():
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     at.segmented_control(key="train_stage_way").set_value("Type the place").run()
     at.text_input(key="train_stage_place").set_value("@nowhere.app.pile").run()
     assert "does not exist, or your role may not see it" in said(at)
@@ -131,13 +132,14 @@ def test_a_place_that_is_typed_is_checked_where_it_is_typed():
 def models(connected, tmp_path, monkeypatch):
     folder = tmp_path / "models"
     shutil.copytree(ROOT / "models" / "demo", folder / "demo")
-    monkeypatch.setattr("pages.ui.models.MODELS", folder)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", folder)
     connected.account.make_stage("CIRCUITSCOPE", "APP", "MODELS")
+    read_bundles.clear()  # what another test's stage held
     return folder
 
 
 def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models):
-    at = open_page("train")
+    at = open_connected("train")
     assert "The stage holds no model yet" in said(at)
     at.selectbox(key="train_keep").set_value("demo").run()
     at.button(key="train_keep_start").click().run()
@@ -148,17 +150,34 @@ def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models
     assert "bundle.json" in sent[-1]
     before = (models / "demo" / "bundle.json").read_bytes()
     shutil.rmtree(models / "demo")
-    at = open_page("train")
+    at = open_connected("train")
     at.button(key="train_fetch_start").click().run()
     assert (models / "demo" / "bundle.json").read_bytes() == before
     assert cs.load_bundle(models / "demo").metadata.name == "demo"
 
 
+@pytest.mark.usefixtures("connected")
+def test_a_copy_of_a_model_never_replaces_another_one(models):
+    at = open_connected("train")
+    at.text_input(key="train_models_place").set_value("@CIRCUITSCOPE.APP.MODELS/copies").run()
+    at.button(key="train_keep_start").click().run()
+    at.run()
+    for way in ("fetch", "keep"):
+        field = at.text_input(key=f"train_{way}_name_demo-2")
+        assert field.value == "demo-2"
+        field.set_value("demo").run()
+        assert at.button(key=f"train_{way}_start").disabled
+    assert "would replace it" in said(at)
+    at.text_input(key="train_fetch_name_demo-2").set_value("demo-2").run()
+    at.button(key="train_fetch_start").click().run()
+    assert cs.load_bundle(models / "demo-2").metadata.name == "demo"
+
+
 def test_a_model_that_breaks_off_on_its_way_leaves_nothing_behind(connected, models):
-    open_page("train").button(key="train_keep_start").click().run()
+    open_connected("train").button(key="train_keep_start").click().run()
     shutil.rmtree(models / "demo")
     connected.account.fail("^GET.*W_dec", "003001", "Insufficient privileges", state="42501")
-    at = open_page("train")
+    at = open_connected("train")
     at.button(key="train_fetch_start").click().run()
     assert "Your role may not do that" in said(at)
     assert list(models.iterdir()) == []
@@ -167,8 +186,8 @@ def test_a_model_that_breaks_off_on_its_way_leaves_nothing_behind(connected, mod
 @pytest.mark.usefixtures("models")
 def test_a_compute_pool_is_chosen_by_name(monkeypatch):
     requests = []
-    monkeypatch.setattr("pages.ui.training_run.start_training", requests.append)
-    at = open_page("train").radio(key="train_where").set_value("snowflake").run()
+    monkeypatch.setattr("pages.ui.train.run.start_training", requests.append)
+    at = open_connected("train").radio(key="train_where").set_value("snowflake").run()
     at.number_input(key="train_where_nodes").set_value(2).run()
     at.button(key="train_start").click().run()
     (request,) = requests
@@ -180,7 +199,7 @@ def test_what_snowflake_says_is_shown_as_text(connected):
     connected.account.fail(
         "^LIST", "003001", f"Insufficient privileges on {HOSTILE}", state="42501"
     )
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     shown = next(item.value for item in at.error if "Your role may not do that" in item.value)
     assert "<img" not in shown.replace("\\<img", "")
     assert "![" not in shown.replace("\\!\\[", "")
@@ -188,7 +207,7 @@ def test_what_snowflake_says_is_shown_as_text(connected):
 
 def test_a_refused_login_is_a_reason_and_a_second_try_may_work(connected):
     connected.login_error = ("390100", "Incorrect username or password was specified.")
-    at = open_page("train")
+    at = open_connected("train")
     assert "refused the user name or what proves it" in not_connected(at)
     assert "refused the user name" in said(choose_stage_text(at))
     connected.login_error = None
@@ -210,9 +229,9 @@ def test_an_account_that_cannot_be_reached_keeps_no_page_waiting(
             settings |= {"host": "no-such-account.invalid", "port": 443}
         use_settings(monkeypatch, tmp_path, settings)
         # what training would take is measured with real steps, account or not
-        monkeypatch.setattr("pages.ui.training_form.show_estimate", lambda _: None)
+        monkeypatch.setattr("pages.ui.train.form.show_estimate", lambda _: None)
         started = time.perf_counter()
-        at = open_page(page, wait=False)
+        at = open_page(page)
         assert time.perf_counter() - started < USABLE_SECONDS
         assert not at.error
         problem = begin_attempt().session.exception(timeout=USABLE_SECONDS)
@@ -226,7 +245,7 @@ def test_without_a_connection_the_page_says_how_to_get_one(tmp_path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CIRCUITSCOPE_SNOWFLAKE", "on")
     begin_attempt.clear()
-    at = choose_stage_text(open_page("train"))
+    at = choose_stage_text(open_connected("train"))
     assert "snow connection add" in at.info[0].value
 
 
@@ -236,5 +255,5 @@ def test_a_broken_file_of_connections_is_a_warning_and_no_end(tmp_path, monkeypa
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CIRCUITSCOPE_SNOWFLAKE", "on")
     begin_attempt.clear()
-    at = open_page("home")
+    at = open_connected("home")
     assert "not valid TOML" in not_connected(at)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 import circuitscope_core as cs
-from circuitscope_core.launch import backend
+from circuitscope_core.launch import backend, measure_speed_apart
 from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
@@ -18,8 +17,9 @@ from circuitscope_core.training import (
     TrainingFailed,
     WorkersNews,
 )
-from pages.ui.training_form import Sizes, make_config, minutes
-from pages.ui.training_view import curve, seconds_left, view_phases
+from pages.ui.train.form import Sizes, make_config, minutes
+from pages.ui.train.progress import curve, seconds_left, view_phases
+from tests.app.opening import open_page
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (
@@ -35,14 +35,8 @@ EVENTS = (
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.ui.models.MODELS", tmp_path)
+    monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     return tmp_path
-
-
-def open_page():
-    at = AppTest.from_file(ROOT / "pages/train.py", default_timeout=60).run()
-    assert not at.exception
-    return at
 
 
 def begin_run(models, *last):
@@ -54,8 +48,10 @@ def begin_run(models, *last):
     return folder
 
 
-def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models):
-    at = open_page()
+def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models, monkeypatch):
+    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", measure_speed_apart)
+    st.cache_data.clear()
+    at = open_page("train")
     shown = {metric.label: metric.value for metric in at.metric}
     parameters = f"{cs.ModelConfig().count_parameters():,}"
     assert shown["Model parameters"] == parameters
@@ -71,9 +67,9 @@ def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
     def fail(_):
         raise cs.TrainingError("The training's speed could not be measured: <b>no memory</b>")
 
-    monkeypatch.setattr("pages.ui.training_form.measure_speed_apart", fail)
+    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", fail)
     st.cache_data.clear()
-    at = open_page()
+    at = open_page("train")
     assert {m.label: m.value for m in at.metric}["Time on this machine"] == "unknown"
     assert "no memory" in at.warning[0].value
     assert not at.button(key="train_start").disabled
@@ -81,7 +77,7 @@ def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
 
 @pytest.mark.usefixtures("models")
 def test_a_column_is_asked_for_where_there_are_columns():
-    at = open_page()
+    at = open_page("train")
     assert "train_column" not in {item.key for item in at.text_input}
     at.radio(key="train_source").set_value("path").run()
     assert at.text_input(key="train_column").value == "text"
@@ -89,7 +85,7 @@ def test_a_column_is_asked_for_where_there_are_columns():
 
 @pytest.mark.usefixtures("models")
 def test_a_stage_says_what_it_needs_and_cannot_be_started():
-    at = open_page()
+    at = open_page("train")
     at.radio(key="train_source").set_value("stage").run()
     assert "come with a Snowflake connection" in at.info[0].value
     assert at.button(key="train_start").disabled
@@ -97,7 +93,7 @@ def test_a_stage_says_what_it_needs_and_cannot_be_started():
 
 @pytest.mark.usefixtures("models")
 def test_a_path_is_needed_before_the_start():
-    at = open_page()
+    at = open_page("train")
     at.radio(key="train_source").set_value("path").run()
     assert at.button(key="train_start").disabled
     at.text_input(key="train_path").set_value("/nowhere/x.parquet").run()
@@ -107,7 +103,7 @@ def test_a_path_is_needed_before_the_start():
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("name", ["../x", "a b", ""])
 def test_a_wrong_name_is_refused_where_it_is_typed(name):
-    at = open_page()
+    at = open_page("train")
     at.text_input(key="train_name").set_value(name).run()
     assert "is no model name" in at.error[0].value
     assert at.button(key="train_start").disabled
@@ -123,7 +119,7 @@ def test_a_wrong_name_is_refused_where_it_is_typed(name):
 )
 def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, shown):
     folder = begin_run(models, last)
-    at = open_page()
+    at = open_page("train")
     said = [*(item.value for item in at.warning), *(item.value for item in at.error)]
     assert any(shown in text for text in said)
     assert at.button(key="train_resume")
@@ -132,20 +128,64 @@ def test_a_training_that_ended_early_can_be_resumed_or_discarded(models, last, s
     assert at.button(key="train_start")
 
 
+def make_model(models, name):
+    (models / name).mkdir()
+    (models / name / "bundle.json").write_text("{}")
+
+
+def test_a_name_that_a_model_has_cannot_be_trained_and_the_next_free_one_is_offered(models):
+    make_model(models, "mine")
+    make_model(models, "demo")
+    at = open_page("train")
+    assert at.text_input(key="train_name").value == "mine-2"
+    assert not at.button(key="train_start").disabled
+    for name in ("mine", "demo"):
+        at.text_input(key="train_name").set_value(name).run()
+        assert any("already" in error.value and "-2" in error.value for error in at.error)
+        assert at.button(key="train_start").disabled
+
+
+def test_a_training_of_the_demo_that_was_begun_elsewhere_does_not_replace_it_from_here(models):
+    make_model(models, "demo")
+    (begin_run(models, TrainingCancelled()).path).rename(models / ".runs" / "demo")
+    at = open_page("train")
+    at.button(key="train_resume").click().run()
+    assert "comes with the app" in at.error[0].value
+    assert not (models / ".runs" / "demo" / "process.json").exists()
+
+
+def test_what_was_begun_on_the_command_line_is_gone_on_with_there(models):
+    folder = begin_run(models, TrainingCancelled())
+    (folder.path / "request.json").unlink()
+    at = open_page("train")
+    assert "on the command line" in at.info[0].value
+    assert at.button(key="train_resume").disabled
+
+
+def test_what_was_begun_and_cannot_be_read_is_not_resumed(models):
+    folder = begin_run(models, TrainingCancelled())
+    (folder.path / "request.json").write_text("{")
+    at = open_page("train")
+    assert "Discard it" in at.error[0].value
+    assert at.button(key="train_resume").disabled
+    at.button(key="train_discard").click().run()
+    assert not folder.path.exists()
+
+
 @pytest.fixture
 def started(models, monkeypatch):
     assert not list(models.iterdir())
     requests = []
-    monkeypatch.setattr("pages.ui.training_run.start_training", requests.append)
+    monkeypatch.setattr("pages.ui.train.run.start_training", requests.append)
     return requests
 
 
 def choose_where(kind):
-    return open_page().radio(key="train_where").set_value(kind).run()
+    return open_page("train").radio(key="train_where").set_value(kind).run()
 
 
 def test_a_training_runs_where_it_was_asked_to(started):
-    open_page().button(key="train_start").click().run()
+    open_page("train").button(key="train_start").click().run()
     at = choose_where("procs")
     at.number_input(key="train_where_processes").set_value(3).run()
     at.button(key="train_start").click().run()
@@ -183,7 +223,7 @@ def test_what_a_place_still_needs_is_said_and_keeps_it_from_starting(monkeypatch
 def test_news_of_lost_workers_is_seen(models):
     lost = WorkersNews("restarted", "Process 2 was lost. <b>All go on.</b>")
     begin_run(models, lost, WorkersNews("started", "2 processes share each batch."), lost)
-    at = open_page()
+    at = open_page("train")
     shown = " ".join(item.value for item in at.warning)
     assert "Process 2 was lost" in shown
     assert "<b>" not in shown.replace("\\<b", "")
@@ -203,7 +243,7 @@ def test_phases_are_seen_as_their_last_events_tell():
 def test_after_a_resume_later_figures_replace_earlier_ones():
     frame = curve(EVENTS, "language model")
     assert frame.index.tolist() == [10, 20]
-    assert frame["Training loss"].tolist() == [7.0, 4.0]
+    assert frame["loss"].tolist() == [7.0, 4.0]
     assert curve(EVENTS, "transcoder").empty
 
 

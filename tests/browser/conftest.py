@@ -87,29 +87,37 @@ def browser():
 
 @pytest.fixture
 def context(browser):
+    """A visitor's browser; at the end no request may have gone to another machine.
+
+    A page does not hear of every request, such as that for its icon; a context does.
+    """
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    strangers = []
+    context.on("request", lambda request: strangers.extend(elsewhere(request.url)))
     yield context
     context.close()
+    assert strangers == []
+
+
+def elsewhere(url):
+    """Return the address in a list if it leads to another machine."""
+    parts = urlsplit(url)
+    leaves = parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in HERE
+    return [url] if leaves else []
 
 
 @pytest.fixture
 def page(context):
-    """A page; at the end no request may have left this machine and no script have failed."""
+    """A page; at the end no script may have failed, nor a socket have left this machine."""
     page = context.new_page()
     strangers, failures = [], []
-
-    def check(request):
-        parts = urlsplit(request.url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in HERE:
-            strangers.append(request.url)
 
     def hear(message):
         place = message.location.get("url", "")
         if message.type == "error" and not place.endswith(EXPECTED):
             failures.append(f"{message.text} ({place})")
 
-    page.on("request", check)
-    page.on("websocket", lambda socket: check(socket))
+    page.on("websocket", lambda socket: strangers.extend(elsewhere(socket.url)))
     page.on("console", hear)
     page.on("pageerror", lambda error: failures.append(str(error)))
     yield page

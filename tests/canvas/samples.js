@@ -69,6 +69,7 @@ export function fullPicture() {
       [5, 6, 0.8, 0.8],
     ],
     n_edges_left_out: 0,
+    others: [],
     rows: bands(4, ['Output', 'L1', 'L0', 'Tokens']),
     columns: bands(2, ['a', 'b']),
   }

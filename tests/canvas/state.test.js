@@ -248,3 +248,16 @@ test('nodes are chosen and left out again', () => {
   assert.deepEqual([...(after(state, choose).chosen || [])], [])
   assert.equal(after(state, { type: 'grouping', on: false }).chosen, null)
 })
+
+test('an edge that is not drawn is listed, and coloured where its node is selected', () => {
+  const data = graphData()
+  const [weakest, ...drawn] = data.full.edges
+  data.full = { ...data.full, edges: drawn, others: [weakest], n_edges_left_out: 1 }
+  const target = data.full.nodes[weakest[1]].id
+  const source = data.full.nodes[weakest[0]].id
+  const state = after(firstState(), { ...received(), data }, { type: 'select', id: target })
+  assert.equal(state.picture.links.length, drawn.length)
+  assert.equal(state.picture.listed.length, drawn.length + 1)
+  assert.ok(focusedEdges(state).some((edge) => edge.from.id === source))
+  assert.ok(state.links.has(source))
+})

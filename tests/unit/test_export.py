@@ -10,6 +10,7 @@ import pytest
 
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export import (
+    Opening,
     classic_script,
     export_graph,
     export_graphml,
@@ -18,12 +19,14 @@ from circuitscope_core.export import (
     find_vis_network,
     graph_to_json,
     render_html,
+    render_view,
     slugify,
 )
 from circuitscope_core.export.graph_json import cantor_pair
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
+from circuitscope_core.view import layout_graph
 from tests.unit.graph_samples import (
     HOSTILE,
     TOKENIZER,
@@ -121,6 +124,30 @@ def test_groups_are_pinned_and_listed(data, supernodes):
     pinned = set(data["qParams"]["pinnedIds"])
     assert pinned <= ids
     assert all(isinstance(label, str) and set(members) <= pinned for label, *members in groups)
+
+
+def test_what_a_person_chose_is_all_that_is_pinned(pruned, data, supernodes):
+    one, two = (node["node_id"] for node in data["nodes"][:2])
+    opening = Opening(selected=two, pinned=(one, "no_such_node"))
+    chosen = graph_to_json(pruned, supernodes=supernodes, opening=opening)
+    assert chosen["qParams"]["pinnedIds"] == [one]
+    assert chosen["qParams"]["clickedId"] == two
+    assert len(chosen["qParams"]["supernodes"]) == len(supernodes.merged)
+    untouched = graph_to_json(
+        pruned, supernodes=supernodes, cards=sample_cards(), opening=Opening()
+    )
+    assert untouched == data
+
+
+def test_a_page_opens_with_what_was_chosen_and_runs_nothing_of_it(pruned):
+    opening = Opening(selected="</script><b>", pinned=("a", "b"), places=(("a", 1.0, 2.0),))
+    view = layout_graph(pruned, TOKENIZER)
+    text = render_view(view, opening)
+    found = re.search(r'id="graph-opening">([^<]*)</script>', text).group(1)
+    assert json.loads(found) == opening.to_json()
+    assert "graph-opening" not in render_view(view)
+    policy = re.search(r"script-src ([^;]*);", text).group(1).split()
+    assert len(policy) == text.count("\n<script>")
 
 
 def test_equal_graphs_give_equal_bytes(data, supernodes):

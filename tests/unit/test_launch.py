@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -11,9 +12,6 @@ import circuitscope_core as cs
 from circuitscope_core.launch import (
     TrainingRequest,
     background,
-    begun_backend,
-    begun_config,
-    begun_sources,
     cancel_training,
     check_name,
     list_runs,
@@ -54,8 +52,7 @@ def test_a_training_is_watched_cancelled_and_resumed_to_its_end(request_):
     assert cancel_training(folder)
     wait_until(lambda: training_state(folder).status == "cancelled", seconds=2)
     assert not cancel_training(folder)
-    assert begun_config(folder) == request_.config
-    assert begun_sources(folder) == request_.sources
+    assert TrainingRequest.load(folder) == request_
     start_training(request_)
     wait_until(lambda: (request_.out / "bundle.json").is_file(), 120)
     wait_until(lambda: training_state(folder).status == "none")
@@ -83,6 +80,42 @@ def test_a_failure_is_told_in_the_words_of_the_error(request_, tmp_path):
     start_training(wrong)
     wait_until(lambda: training_state(wrong.folder).status == "failed")
     assert "no.parquet" in training_state(wrong.folder).message
+
+
+def test_a_name_that_a_model_has_is_refused_before_anything_begins(request_):
+    request_.out.mkdir(parents=True)
+    (request_.out / "bundle.json").write_text("{}")
+    with pytest.raises(cs.TrainingError, match=r"model 'mine' .* already.*'mine-2'.*--overwrite"):
+        start_training(request_)
+    with pytest.raises(cs.TrainingError, match="already"):
+        cs.launch(request_.config, request_.sources, request_.out)
+    assert not request_.folder.path.exists()
+
+
+def test_a_request_is_read_as_it_was_saved_and_in_the_three_files_of_before(request_):
+    folder = request_.folder
+    assert TrainingRequest.load(folder) is None
+    folder.path.mkdir(parents=True)
+    wanted = replace(request_, backend="procs:2", store="@db.app.models/runs/mine")
+    wanted.save()
+    assert [file.name for file in folder.path.iterdir()] == ["request.json"]
+    assert TrainingRequest.load(folder) == wanted
+    before = {
+        "request": wanted.config.to_json(),
+        "sources": wanted.sources,
+        "where": {"backend": wanted.backend, "store": wanted.store},
+    }
+    for name, data in before.items():
+        (folder.path / f"{name}.json").write_text(json.dumps(data))
+    assert TrainingRequest.load(folder) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"config": {}}', '{"config": 1, "sources": []}'])
+def test_a_damaged_request_is_refused_in_a_sentence(request_, text):
+    request_.folder.path.mkdir(parents=True)
+    (request_.folder.path / "request.json").write_text(text)
+    with pytest.raises(cs.TrainingError, match=r"cannot be read .* Discard it"):
+        TrainingRequest.load(request_.folder)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 65, "na\nme"])
@@ -123,7 +156,8 @@ def test_the_result_of_a_cancelled_training_is_an_error_and_another_launch_goes_
     assert run.cancel()
     with pytest.raises(cs.TrainingError, match=r"'mine' is not trained\. Stopped on request"):
         run.result()
-    assert begun_backend(request_.folder) == ("local", None)
+    begun = TrainingRequest.load(request_.folder)
+    assert (begun.backend, begun.store) == ("local", None)
     again = cs.launch(request_.config, request_.sources, request_.out)
     assert again.result().metadata.name == "mine"
 

@@ -31,6 +31,23 @@ def test_what_is_written_is_read_again(path):
     ]
 
 
+def test_notes_on_another_model_of_the_name_are_kept_beside_the_new_ones(path):
+    update_notes(path, lambda notes: notes.label(0, 1, "unknown model"))
+    old = update_notes(path, lambda notes: notes.label(0, 2, "first model"), "a" * 64)
+    assert old.labels == {(0, 1): "unknown model", (0, 2): "first model"}
+    assert load_notes(path).are_about("a" * 64)
+    assert not load_notes(path).are_about("b" * 64)
+    new = update_notes(path, lambda notes: notes.label(0, 3, "second model"), "b" * 64)
+    assert load_notes(path) == new
+    assert new.labels == {(0, 3): "second model"}
+    assert load_notes(path.with_name(f"demo.{'a' * 12}.json")) == old
+    assert load_notes(path, "a" * 64) == old
+    assert load_notes(path, "c" * 64) == Notes()
+    back = update_notes(path, lambda notes: notes.drop_view("x"), "a" * 64)
+    assert load_notes(path) == back == old
+    assert load_notes(path, "b" * 64) == new
+
+
 def test_an_empty_label_and_a_dropped_view_go_away():
     notes = Notes().label(0, 1, "a").label(0, 2, "b").keep_view("x", {}).keep_view("y", {})
     assert notes.label(0, 1, " ").labels == {(0, 2): "b"}
@@ -41,6 +58,13 @@ def test_an_empty_label_and_a_dropped_view_go_away():
 def test_a_view_needs_a_name():
     with pytest.raises(NotesError, match="has no name"):
         Notes().keep_view(" \n", {})
+
+
+def test_a_view_keeps_its_name():
+    notes = Notes().keep_view("x", {"prompt": "a"})
+    with pytest.raises(NotesError, match="view 'x' already"):
+        notes.keep_view(" x ", {"prompt": "b"})
+    assert notes.keep_view("x", {"prompt": "a"}) == notes
 
 
 def test_writers_at_the_same_time_lose_nothing(path):
@@ -65,6 +89,7 @@ def test_writers_at_the_same_time_lose_nothing(path):
         ('{"format_version": 1, "labels": [[0, true, "x"]], "views": {}}', "damaged"),
         ('{"format_version": 1, "labels": [], "views": {"a": {"b": 1}}}', "damaged"),
         ('{"format_version": 1, "labels": [], "views": []}', "damaged"),
+        ('{"format_version": 1, "labels": [], "views": {}, "bundle": "../../x"}', "damaged"),
     ],
 )
 def test_damaged_notes_are_refused_with_the_reason_and_left_alone(path, text, reason):

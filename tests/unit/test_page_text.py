@@ -2,9 +2,8 @@
 
 import re
 
-from streamlit.testing.v1 import AppTest
-
-from pages.ui.text import plain
+from pages.ui.shared.text import plain
+from tests.app.opening import open_page
 
 
 def test_markdown_from_outside_is_shown_as_it_is():
@@ -17,12 +16,6 @@ def test_markdown_from_outside_is_shown_as_it_is():
 
 
 def test_a_hostile_model_name_in_the_address_becomes_no_picture():
-    def show():
-        import streamlit as st
-
-        from pages.ui.text import plain
-
-        st.warning(plain("There is no model “![x](http://evil/a.png)” here."))
-
-    at = AppTest.from_function(show).run()
+    at = open_page("home", model="![x](http://evil/a.png)")
+    assert "There is no model" in at.warning[0].value
     assert "![" not in at.warning[0].value

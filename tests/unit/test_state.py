@@ -7,11 +7,17 @@ import zlib
 import pytest
 
 from circuitscope_core import FeatureTarget, GraphError
-from pages.ui.address import LONGEST_SUBGRAPH, address_of, read_address
-from pages.ui.events import apply_event, keep_suggested, news, suggest_again, undo_grouping
-from pages.ui.grouping import Group, Grouping, join, rename, split
-from pages.ui.models import is_model_name
-from pages.ui.state import STATE_DEFAULTS, State, feature_target
+from pages.ui.graph.canvas_events import (
+    apply_event,
+    keep_suggested,
+    news,
+    suggest_again,
+    undo_grouping,
+)
+from pages.ui.shared.address import LONGEST_SUBGRAPH, address_of, read_address
+from pages.ui.shared.groups import Group, Grouping, join, rename, split
+from pages.ui.shared.models import is_model_name
+from pages.ui.shared.state import STATE_DEFAULTS, State, feature_target
 
 PAIR, OTHERS = Group("say D", ("0_1_2", "0_3_2")), Group("", ("1_1_5", "2_1_5"))
 

@@ -269,6 +269,32 @@ def test_a_second_training_of_the_same_name_is_refused(source, tmp_path):
     again.close()
 
 
+def test_a_model_is_replaced_only_on_purpose(source, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "bundle.json").write_text("{}")
+    for restart in (False, True):
+        with pytest.raises(cs.TrainingError, match=r"'mine' .* already.*'mine-2'"):
+            next(cs.train(tiny_config(), source, out, restart=restart))
+    assert not (tmp_path / ".runs").exists()
+    events = cs.train(tiny_config(), source, out, overwrite=True)
+    while not RunFolder.for_bundle(out).is_begun:
+        next(events)
+    events.close()
+    assert (out / "bundle.json").read_text() == "{}"
+    list(cs.train(tiny_config(), source, out))  # what was begun goes on
+    assert cs.load_bundle(out).metadata.name == "mine"
+
+
+def test_a_folder_that_holds_no_model_is_refused_before_the_training(source, tmp_path):
+    (tmp_path / "mine").mkdir()
+    list_of_mine = tmp_path / "mine" / "thesis.txt"
+    list_of_mine.write_text("dear to me")
+    with pytest.raises(cs.TrainingError, match="is no model"):
+        next(cs.train(tiny_config(), source, tmp_path / "mine", overwrite=True))
+    assert list_of_mine.read_text() == "dear to me"
+
+
 KILLED = """
 import sys
 import circuitscope_core as cs

@@ -1,0 +1,51 @@
+"""Names for models to be: which are taken, and which one is free."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from circuitscope_core.bundle.stages import RECORD
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.training import RunFolder
+
+
+def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> None:
+    """Refuse a folder whose contents a training would replace without being told to.
+
+    A training that was begun there goes on all the same.
+
+    Args:
+        out: Folder of the bundle to be.
+        restart: A training that was begun there is about to be discarded.
+        overwrite: A model in the folder may be replaced.
+
+    Raises:
+        TrainingError: If the folder holds a model, or something else.
+    """
+    begun = RunFolder.for_bundle(out).is_begun and not restart
+    if begun or not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / RECORD).is_file():
+        raise TrainingError(f"{out} exists and is no model; choose another name.")
+    if not overwrite:
+        raise TrainingError(
+            f"There is a model {out.name!r} in {out.parent} already, and it would be lost. Choose "
+            f"another name, for example {free_name(out.parent, out.name)!r}, or replace the model "
+            "on purpose: --overwrite on the command line, overwrite=True in Python."
+        )
+
+
+def free_name(models: Path, wanted: str) -> str:
+    """Return a name if no model or training in a folder has it, else the next one with a number."""
+    return next(name for name in numbered(wanted) if not _is_taken(models / name))
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Yield a name, and then it with the numbers from 2 on."""
+    yield name
+    for number in count(2):
+        yield f"{name}-{number}"
+
+
+def _is_taken(out: Path) -> bool:
+    return out.exists() or RunFolder.for_bundle(out).path.exists()

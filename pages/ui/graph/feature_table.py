@@ -1,0 +1,120 @@
+"""The Graph page's table of features: everything the canvas does, without the canvas."""
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from pages.ui.shared.groups import groups_of, join
+from pages.ui.shared.session import change_state, get_state
+from pages.ui.shared.tables import Columns, number, words
+from pages.ui.shared.tracing import Shown, feature_table
+
+SCALARS = {
+    "influence": "Influence",
+    "activation": "Activation",
+    "percentile": "Percentile",
+    "frequency": "Fires on (share of tokens)",
+    "layer": "Layer",
+    "position": "Position",
+    "into": "Effect on the selected node",
+    "out_of": "Effect of the selected node",
+}
+MOST_DOTS = 5_000
+
+
+def draw_features(shown: Shown) -> None:
+    """Draw the table of features, what can be done with its rows, and the scatter plot."""
+    st.subheader("Features")
+    every = st.toggle(
+        "Also those that pruning dropped", key="graph_every_feature", help="All active features."
+    )
+    table = feature_table(shown, every=every, selected=get_state().selected)
+    if table.empty:
+        st.info("No feature is kept. Raise the node threshold.")
+        return
+    event = st.dataframe(
+        table.drop(columns=[] if every else ["kept"]),
+        hide_index=True,
+        width="stretch",
+        key="graph_features",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_order=[name for name in table.columns if name != "id"],
+        column_config=columns(table),
+    )
+    offer_actions(shown, table.iloc[event.selection.rows])
+    with st.expander("Plot two of these against each other"):
+        draw_scatter(table)
+
+
+def columns(table: pd.DataFrame) -> Columns:
+    """Return the table's columns by their fields."""
+    return {
+        "influence": st.column_config.ProgressColumn(
+            "Influence", min_value=0.0, max_value=float(table["influence"].max()), format="percent"
+        ),
+        "label": words("Label", "medium"),
+        "layer": "Layer",
+        "feature": "Feature",
+        "token": "Token",
+        "position": "Position",
+        "activation": number("Activation", "%.2f"),
+        "percentile": number("Percentile", "percent"),
+        "frequency": number("Fires on", "percent"),
+        "kept": st.column_config.CheckboxColumn("Kept"),
+        "into": number("On the selected node", "%+.4f"),
+        "out_of": number("From the selected node", "%+.4f"),
+    }
+
+
+def offer_actions(shown: Shown, rows: pd.DataFrame) -> None:
+    """Offer what the canvas does with the chosen rows: select, pin, group."""
+    names = tuple(rows["id"][rows["kept"]]) if len(rows) else ()
+    if not names:
+        st.caption("Tick rows to select, pin or group them in the graph.")
+        return
+    state = get_state()
+    changes: dict[str, object] = {}
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Select in the graph", key="graph_row_select", disabled=len(names) > 1):
+            changes = {"selected": names[0], "edge": ()}
+        if st.button("Pin", key="graph_row_pin"):
+            changes = {"pinned": tuple(sorted({*state.pinned, *names}))}
+        if st.button("Make one supernode", key="graph_row_group", disabled=len(names) < 2):
+            own = state.grouping.groups
+            groups = groups_of(shown.pruned, shown.supernodes) if own is None else own
+            changes = {"grouping": state.grouping.change(join(groups, names)), "view": "groups"}
+    if changes:
+        change_state(**changes, serial=state.serial + 1)
+        st.rerun()
+
+
+def draw_scatter(table: pd.DataFrame) -> None:
+    """Draw any two figures of the features against each other."""
+    known = [name for name in SCALARS if name in table]
+    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    x = left.selectbox(
+        "Across", known, known.index("activation"), SCALARS.__getitem__, key="graph_plot_x"
+    )
+    y = middle.selectbox(
+        "Up", known, known.index("influence"), SCALARS.__getitem__, key="graph_plot_y"
+    )
+    if x is None or y is None:
+        return
+    positive = bool((table[[x, y]] > 0).all(axis=None))
+    log = right.toggle("Logarithmic", key="graph_plot_log", disabled=not positive) and positive
+    if len(table) > MOST_DOTS:
+        st.caption(f"The {MOST_DOTS:,} most influential of {len(table):,} are drawn.")
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+    chart = (
+        alt.Chart(table.head(MOST_DOTS))
+        .mark_circle(size=42, opacity=0.65)
+        .encode(
+            x=alt.X(f"{x}:Q", title=SCALARS[x], scale=scale),
+            y=alt.Y(f"{y}:Q", title=SCALARS[y], scale=scale),
+            color=alt.Color("layer:N", title="Layer"),
+            tooltip=["label", "layer", "feature", "token", "position", x, y],
+        )
+        .properties(height=360)
+    )
+    st.altair_chart(chart, width="stretch")

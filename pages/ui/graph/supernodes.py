@@ -1,0 +1,63 @@
+"""Supernodes on the Graph page: whose they are, and the ways to keep or change them."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.ui.graph.canvas_events import keep_suggested, suggest_again, undo_grouping
+from pages.ui.shared.groups import Groups, groups_of
+from pages.ui.shared.session import change_state
+from pages.ui.shared.state import State
+from pages.ui.shared.tracing import Shown
+
+LIKENESS_TEXT = {
+    "role": "what they do here",
+    "decoders": "what they write",
+}
+
+
+def draw_grouping(shown: Shown, state: State) -> None:
+    """Say whose supernodes these are, and offer to keep, undo or suggest them."""
+    own, n = state.grouping.groups is not None, len(shown.supernodes.merged)
+    changed = state
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(whose_groups(n, own), width="content")
+        if not own:
+            changed = replace(state, likeness=ask_for_likeness(state))
+        if not own and n and st.button("Keep these", key="graph_keep_groups"):
+            changed = keep_suggested(state, groups_of_shown(shown))
+        if state.grouping.past and st.button("Undo", key="graph_undo_groups"):
+            changed = undo_grouping(state)
+        if own and st.button("Suggest again", key="graph_suggest_groups"):
+            changed = suggest_again(state)
+    if changed != state:
+        change_state(**vars(changed))
+        st.rerun()
+
+
+def ask_for_likeness(state: State) -> Likeness:
+    """Let the visitor choose what features of a suggested supernode have in common."""
+    picked = st.segmented_control(
+        "Alike in",
+        tuple(LIKENESS_TEXT),
+        default=state.likeness,
+        format_func=LIKENESS_TEXT.__getitem__,
+        key=f"graph_likeness_{state.likeness}",
+        label_visibility="collapsed",
+    )
+    return picked or state.likeness
+
+
+def whose_groups(n: int, own: bool) -> str:
+    """Return the number of supernodes and who made them."""
+    count = f"{n or 'No'} supernode{'' if n == 1 else 's'}"
+    if own:
+        return f"{count} of your own"
+    if n:
+        return f"{count} suggested: features alike in"
+    return "No supernodes at this similarity: features alike in"
+
+
+def groups_of_shown(shown: Shown) -> Groups:
+    """Return the supernodes on the canvas."""
+    return groups_of(shown.pruned, shown.supernodes)

@@ -1,0 +1,172 @@
+"""The Prompt page's parts: what the model reads, what it expects next, what to explain."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+import circuitscope_core as cs
+from circuitscope_core.skills import SKILLS, exam
+from circuitscope_core.tokenizer import Tokenizer, token_label
+from pages.ui.shared.component import draw_tokens
+from pages.ui.shared.session import change_state
+from pages.ui.shared.state import TARGETS, State
+
+TARGET_TEXT = {
+    "automatic": "The likeliest tokens",
+    "tokens": "Tokens of my choice",
+    "difference": "Why one token and not another",
+    "feature": "Why a feature is active",
+}
+
+
+def ask_for_prompt(state: State) -> State:
+    """Let the visitor type a prompt."""
+    st.session_state.setdefault("prompt_text", state.prompt)
+    text = st.text_area(
+        "Prompt",
+        key="prompt_text",
+        height=100,
+        help="The start of a text. The model predicts what comes next. Ctrl-Enter reads it.",
+    )
+    return change_state(prompt=text)
+
+
+def offer_examples() -> None:
+    """Offer prompts for what the model was taught; their names were held out of its training."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Or try", width="content")
+        for name, skill in SKILLS.items():
+            st.button(
+                name,
+                key=f"prompt_example_{name.replace(' ', '_')}",
+                type="tertiary",
+                help=skill.meaning,
+                on_click=st.session_state.update,
+                args=({"prompt_text": exam(name, 1)[0].prompt},),
+            )
+
+
+def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:
+    """Return hints about surprising prompts; errors are the core's to raise."""
+    found = []
+    if prompt != prompt.rstrip():
+        found.append(
+            "The prompt ends with white space, so the model predicts what follows the space and "
+            "not the space itself."
+        )
+    n_other = sum(ord(character) > 127 for character in prompt)
+    n_split = len(tokenizer.encode(prompt)) - len(prompt)
+    if n_other and n_split > 0:
+        found.append(
+            f"{n_other} characters are not ASCII. The model reads them as several bytes each, "
+            "so they take several columns of the graph."
+        )
+    return found
+
+
+def draw_reading(prompt: str, tokenizer: Tokenizer, n_ctx: int) -> None:
+    """Draw the tokens as the model reads them, and how many there may be."""
+    token_ids = [tokenizer.separator_id, *tokenizer.encode(prompt)]
+    draw_tokens([token_label(tokenizer.token_text(token)) for token in token_ids[:n_ctx]])
+    st.caption(f"{len(token_ids)} of at most {n_ctx} tokens, the start of the text included")
+    for warning in warnings_for(prompt, tokenizer):
+        st.info(warning)
+
+
+def ask_for_target(state: State) -> State:
+    """Let the visitor choose what the graph explains."""
+    st.session_state.setdefault("prompt_target", state.target)
+    target = st.radio("Explain", TARGETS, format_func=TARGET_TEXT.__getitem__, key="prompt_target")
+    state = change_state(target=target)
+    if target == "tokens":
+        st.session_state.setdefault("prompt_tokens_wanted", state.tokens)
+        text = st.text_input(
+            "Tokens", key="prompt_tokens_wanted", help="Each token of this text gets an output."
+        )
+        return change_state(tokens=text)
+    if target == "difference":
+        one, two = st.columns(2)
+        st.session_state.setdefault("prompt_token", state.tokens)
+        st.session_state.setdefault("prompt_minus", state.minus)
+        token = one.text_input("Why this token", key="prompt_token")
+        minus = two.text_input("and not this one", key="prompt_minus")
+        return change_state(tokens=token, minus=minus)
+    if target == "feature":
+        st.session_state.setdefault("prompt_feature", state.feature)
+        text = st.text_input(
+            "Layer.token.feature",
+            key="prompt_feature",
+            placeholder="2.39.639",
+            help="In a graph, select a feature and press “Explain this feature”; or type it.",
+        )
+        return change_state(feature=text.strip())
+    return state
+
+
+def ask_for_settings(state: State) -> State:
+    """Let the visitor choose how much of the prediction the graph explains."""
+    # field, label, least and most and step, meaning
+    fields: tuple[tuple[str, str, tuple[float, float, float], str], ...] = (
+        (
+            "max_logits",
+            "Outputs at most",
+            (1, 100, 1),
+            "Likely next tokens, best first, until they have the probability beside.",
+        ),
+        (
+            "logit_probability",
+            "Probability to explain",
+            (0.01, 1.0, 0.01),
+            "Outputs are taken until they are this likely together.",
+        ),
+        (
+            "max_features",
+            "Features at most",
+            (0, 100_000, 100),
+            "The most influential ones; 0 keeps all that are active. A long prompt takes less "
+            "time and memory with fewer.",
+        ),
+    )
+    answers: dict[str, float] = {}
+    with st.expander("Settings of the graph"):
+        for place, (field, label, (least, most, step), meaning) in zip(
+            st.columns(3), fields, strict=True
+        ):
+            key = f"prompt_{field}"
+            st.session_state.setdefault(key, max(least, getattr(state, field)))
+            answers[field] = place.number_input(
+                label, least, most, step=step, key=key, help=meaning
+            )
+    return change_state(**answers)
+
+
+def check_target(state: State) -> None:
+    """Refuse a target that is not filled in.
+
+    Raises:
+        GraphError: If a token is missing.
+    """
+    if state.target == "tokens" and not state.tokens:
+        raise cs.GraphError("No target was given. Type at least one token to explain.")
+    if state.target == "difference" and not (state.tokens and state.minus):
+        raise cs.GraphError("A difference needs two tokens. Type both.")
+
+
+class StepReport:
+    """Writes each step as it begins, with a bar where it can be counted."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._bar: DeltaGenerator | None = None
+
+    def __call__(self, event: cs.AttributionProgress | cs.AttributionPlan) -> None:
+        """Show one event."""
+        if isinstance(event, cs.AttributionPlan):
+            size = event.n_bytes / 1e6
+            st.write(f"{event.n_active:,} features are active; memory: about {size:,.0f} MB")
+            return
+        if event.step != self._step:
+            self._step = event.step
+            st.write(event.step)
+            self._bar = st.progress(0.0) if event.total else None
+        elif self._bar and event.total:
+            self._bar.progress(event.done / event.total)

@@ -1,0 +1,48 @@
+"""Labels and views that the visitors of this app gave a model, in a file beside the models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import circuitscope_core as cs
+from circuitscope_core.notes import Notes, bundle_hash, load_notes, update_notes
+from pages.ui.shared import models
+from pages.ui.shared.models import ModelKey, load_model
+
+FOLDER = ".notes"
+
+
+def notes_file(model: str) -> Path:
+    """Return the file of a model's notes; the model's name was checked when it was chosen."""
+    return models.MODELS / FOLDER / f"{model}.json"
+
+
+def read_notes(model: str) -> Notes:
+    """Return a model's notes, without those on an older model of the same name.
+
+    Raises:
+        NotesError: If the file is damaged.
+    """
+    return load_notes(notes_file(model), bundle_hash(models.MODELS / model))
+
+
+def has_older_notes(model: str) -> bool:
+    """Tell whether the notes of that name are about an older model, and therefore not shown.
+
+    Raises:
+        NotesError: If the file is damaged.
+    """
+    return not load_notes(notes_file(model)).are_about(bundle_hash(models.MODELS / model))
+
+
+def write_notes(model: str, change: Callable[[Notes], Notes]) -> None:
+    """Change a model's notes.
+
+    Raises:
+        NotesError: If the file is damaged or cannot be written.
+    """
+    update_notes(notes_file(model), change, bundle_hash(models.MODELS / model))
+
+
+def cards_of(key: ModelKey) -> cs.FeatureCards:
+    """Return a model's feature cards with the labels that visitors gave."""
+    return load_model(key).feature_cards.with_labels(read_notes(key.name).labels)

@@ -1,0 +1,126 @@
+"""The visitor's choices as one immutable value."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import circuitscope_core as cs
+from circuitscope_core.config import Likeness
+from circuitscope_core.interventions import How, Mode
+from pages.ui.shared.groups import SUGGESTED, Grouping
+
+DEFAULTS = cs.TraceConfig()
+DEMO_PROMPT = "The National Digital Analytics Group (N"
+TARGETS = ("automatic", "tokens", "difference", "feature")
+VIEWS = ("full", "groups", "pinned")
+MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
+HOWS: tuple[How, ...] = ("ablate", "scale", "set")
+Places = tuple[tuple[str, float, float], ...]
+"""Positions of dragged nodes: the id of a node, or of a supernode's first member, and x, y."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change that the visitor makes in the model."""
+
+    nodes: tuple[str, ...]
+    how: How
+    strength: float = 0.0
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that decides what the pages show."""
+
+    model: str = ""
+    prompt: str = DEMO_PROMPT
+    target: str = "automatic"
+    """One of ``TARGETS``."""
+    tokens: str = ""
+    """The tokens to explain, if the target is not automatic."""
+    minus: str = ""
+    """The token to compare with, if the target is a difference."""
+    feature: str = ""
+    """Layer, token and number of a feature, with dots between, where the target is a feature."""
+    max_logits: int = DEFAULTS.attribution.max_logits
+    logit_probability: float = DEFAULTS.attribution.logit_probability
+    max_features: int = 0
+    """Most features in the graph; 0 for all that are active."""
+    node_threshold: float = DEFAULTS.prune.node_threshold
+    edge_threshold: float = DEFAULTS.prune.edge_threshold
+    similarity: float = DEFAULTS.grouping.similarity_threshold
+    likeness: Likeness = DEFAULTS.grouping.likeness
+    """The kind of similarity within suggested supernodes; see ``cs.cluster_features``."""
+    with_prompt: str = ""
+    """The prompt to compare with; empty for a suggestion."""
+    with_model: str = ""
+    """The model of that prompt; empty for the same one."""
+    view: str = "full"
+    """One of ``VIEWS``."""
+    selected: str = ""
+    edge: tuple[str, ...] = ()
+    """Source and target of the edge that was clicked; nothing where none was."""
+    pinned: tuple[str, ...] = ()
+    grouping: Grouping = SUGGESTED
+    places: Places = ()
+    steps: tuple[Step, ...] = ()
+    """Changes in the model, the latest last."""
+    mode: Mode = "constrained"
+    """The parts of the model that react to the changes; see ``cs.intervene``."""
+    serial: int = 0
+    """Counts the changes that the page made to what the canvas shows."""
+    seen: str = ""
+    """The last canvas event that was dealt with."""
+
+
+STATE_DEFAULTS = State()
+
+
+def feature_target(text: str) -> cs.FeatureTarget:
+    """Return the feature that a text like ``2.39.639`` names.
+
+    Raises:
+        GraphError: If it is no layer, token and number.
+    """
+    parts = text.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise cs.GraphError(
+            f"{text!r} names no feature. Give layer, token and number with dots between, like "
+            "2.39.639, or choose a feature in a graph."
+        )
+    layer, position, number = map(int, parts)
+    return cs.FeatureTarget(layer, position, number)
+
+
+def attribution_of(state: State) -> cs.AttributionConfig:
+    """Return the settings of the attribution."""
+    return cs.AttributionConfig(
+        max_logits=state.max_logits,
+        logit_probability=state.logit_probability,
+        max_feature_nodes=state.max_features or None,
+    )
+
+
+def trace_config_of(state: State) -> cs.TraceConfig:
+    """Return how much of the graph is kept, and how its features are grouped."""
+    return cs.TraceConfig(
+        attribution_of(state),
+        cs.PruneConfig(state.node_threshold, state.edge_threshold),
+        cs.GroupingConfig(state.similarity, state.likeness),
+    )
+
+
+def targets_of(
+    state: State, tokenizer: Any
+) -> tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None:
+    """Return the targets of the graph, as ``cs.attribute`` takes them.
+
+    Raises:
+        GraphError: If the target is a feature and its name is none.
+    """
+    if state.target == "feature":
+        return (feature_target(state.feature),)
+    if state.target == "difference":
+        return (cs.TokenDifference(state.tokens, state.minus),)
+    if state.target == "tokens":
+        return tuple(dict.fromkeys(tokenizer.encode(state.tokens)))
+    return None

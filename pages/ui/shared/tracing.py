@@ -1,0 +1,254 @@
+"""Graphs as the pages need them, computed once for all visitors."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.attribution import (
+    HeadExplanation,
+    LinkExplanation,
+    explain_head,
+    explain_link,
+)
+from circuitscope_core.circuit import node_indices
+from circuitscope_core.feature_cards import SimilarFeature, Trial, similar_features, try_feature
+from circuitscope_core.interventions import AblationRow, ablate
+from circuitscope_core.prompt_pass import NextToken, next_tokens
+from circuitscope_core.view import GraphView, feature_rows, layout_graph
+from pages.ui.shared.groups import to_supernodes
+from pages.ui.shared.models import ModelKey, load_model, model_key
+from pages.ui.shared.notes import cards_of
+from pages.ui.shared.state import State, attribution_of, targets_of, trace_config_of
+
+Value = TypeVar("Value")
+OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """The inputs that a graph is a function of."""
+
+    model: ModelKey
+    prompt: str
+    targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
+    config: cs.AttributionConfig
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A traced, pruned and laid-out graph."""
+
+    tracing: Tracing
+    trace: cs.Trace
+    view: GraphView
+    text: str
+    """The view's JSON."""
+
+    @property
+    def pruned(self) -> cs.PrunedGraph:
+        """The graph, and the part of it that is kept."""
+        return self.trace.pruned
+
+    @property
+    def scores(self) -> cs.GraphScores:
+        """The scores of the whole graph."""
+        return self.trace.scores
+
+    @property
+    def supernodes(self) -> cs.Supernodes:
+        """The groups, suggested or made by hand."""
+        return self.trace.supernodes
+
+
+class Recent:
+    """The values used last. They are shared and frozen, so nothing is copied.
+
+    Streamlit's own cache cannot be used here: a computation that reports its steps to a page
+    would have them replayed into a page that is gone.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._max_entries = max_entries
+        self._lock = Lock()
+
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return the value of a key, computed on a miss."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                found: Value = self._values[key]
+                return found
+        value = compute()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._max_entries:
+                self._values.popitem(last=False)
+        return value
+
+
+@st.cache_resource
+def recent_graphs() -> Recent:
+    return Recent(max_entries=16)
+
+
+@st.cache_resource
+def recent_views() -> Recent:
+    return Recent(max_entries=16)
+
+
+def tracing_of(state: State) -> Tracing:
+    """Return the tracing that a state asks for."""
+    key = model_key(state.model)
+    targets = targets_of(state, load_model(key).tokenizer)
+    return Tracing(key, state.prompt, targets, attribution_of(state))
+
+
+def pass_of(tracing: Tracing) -> cs.PromptPass:
+    """Return the prompt's clean pass: one run of the model for all that is asked about it."""
+    key = ("pass", tracing.model, tracing.prompt)
+    return recent_graphs().get(
+        key, lambda: cs.run_prompt(load_model(tracing.model), tracing.prompt)
+    )
+
+
+def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
+    """Build a prompt's graph, or return it where it was built before."""
+
+    def build() -> cs.AttributionGraph:
+        parts = (tracing.config, tracing.targets)
+        for item in cs.attribution_steps(pass_of(tracing), tracing.prompt, *parts):
+            if isinstance(item, cs.AttributionGraph):
+                return item
+            if on_step:
+                on_step(item)
+        raise AssertionError("the last step is the graph")
+
+    return recent_graphs().get(tracing, build)
+
+
+def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown:
+    """Prune, group and lay out a prompt's graph."""
+
+    def tell(step: str) -> None:
+        if on_step:
+            on_step(cs.AttributionProgress(step))
+
+    graph = trace(tracing, on_step)
+    own = state.grouping.groups
+    cards = cards_of(tracing.model)
+    config = trace_config_of(state)
+
+    def build() -> Shown:
+        tell("Sum the influence over all paths, prune, and group similar features")
+        found = cs.trace_graph(pass_of(tracing), graph, config, cards=cards)
+        if own is not None:
+            found = replace(found, supernodes=to_supernodes(found.pruned, own))
+        bundle = load_model(tracing.model)
+        parts = (bundle.tokenizer, cards, found.supernodes, bundle.global_weights)
+        view = layout_graph(found, *parts)
+        return Shown(tracing, found, view, view.to_text())
+
+    return recent_views().get((tracing, config, own, cards.labels), build)
+
+
+def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
+    """Return the effect of ablating the selected feature or supernode; nothing for other nodes."""
+    graph = shown.pruned.graph
+    nodes = tuple(node for node in members_of(shown, selected) if node < graph.n_features)
+
+    def compute() -> tuple[AblationRow, ...]:
+        return ablate(pass_of(shown.tracing), graph, nodes)
+
+    return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def scores_of_pinned(shown: Shown, pinned: tuple[str, ...]) -> cs.GraphScores:
+    """Return the scores of the graph with all features that are not pinned counted as errors."""
+    graph = shown.pruned.graph
+    nodes = node_indices(shown.trace, pinned)
+    key = ("pinned", shown.tracing, nodes)
+    return recent_views().get(key, lambda: cs.graph_scores(graph, nodes))
+
+
+def name_feature(shown: Shown, selected: str) -> str:
+    """Return layer, token and number of the selected feature; nothing for other nodes."""
+    graph = shown.pruned.graph
+    nodes = members_of(shown, selected) if selected else ()
+    if len(nodes) != 1 or nodes[0] >= graph.n_features:
+        return ""
+    return ".".join(map(str, graph.features[nodes[0]].tolist()))
+
+
+def members_of(shown: Shown, name: str) -> tuple[int, ...]:
+    """Return the graph's nodes behind a node or a supernode of the picture."""
+    groups = shown.view.groups.nodes if shown.view.groups else ()
+    members = next((node.members for node in groups if node.id == name and node.members), (name,))
+    return node_indices(shown.trace, members)
+
+
+def look_inside(shown: Shown, edge: tuple[str, ...]) -> LinkExplanation | None:
+    """Return the heads that carried an edge of the picture; None if it is no longer there."""
+    if len(edge) != 2:
+        return None
+    sources, targets = (members_of(shown, name) for name in edge)
+    if not sources or not targets:
+        return None
+    key = ("edge", shown.tracing, sources, targets)
+    graph, clean = shown.pruned.graph, pass_of(shown.tracing)
+    return recent_views().get(key, lambda: explain_link(clean, graph, sources, targets))
+
+
+def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> HeadExplanation:
+    """Return why a head attends from an edge's target to its source."""
+    graph = shown.pruned.graph
+    key, query = (int(graph.node_positions[members_of(shown, name)[0]]) for name in edge)
+    cards = cards_of(shown.tracing.model)
+
+    def compute() -> HeadExplanation:
+        return explain_head(pass_of(shown.tracing), graph, head, (query, key), cards)
+
+    return recent_views().get(("head", shown.tracing, head, query, key), compute)
+
+
+def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
+    """Return the active features, the most influential first; empty columns are left out.
+
+    Args:
+        shown: The graph.
+        every: Also those that pruning dropped.
+        selected: A node whose direct effects on and from each feature are wanted.
+    """
+    partners = members_of(shown, selected) if selected else ()
+    rows = feature_rows(
+        shown.pruned,
+        cards_of(shown.tracing.model),
+        every=every,
+        partner=partners[0] if len(partners) == 1 else None,
+    )
+    return pd.DataFrame([vars(row) for row in rows]).dropna(axis="columns", how="all")
+
+
+def similar_to(shown: Shown, layer: int, feature: int) -> tuple[SimilarFeature, ...]:
+    """Return the features that write most like one."""
+    cards = cards_of(shown.tracing.model)
+    bundle = load_model(shown.tracing.model)
+    key = ("similar", shown.tracing.model, layer, feature, cards.labels)
+    return recent_views().get(key, lambda: similar_features(bundle, cards, layer, feature))
+
+
+def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
+    """Return a feature's activations on a text of the visitor's."""
+    return try_feature(load_model(shown.tracing.model).replacement, layer, feature, text)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def predict(key: ModelKey, prompt: str) -> tuple[NextToken, ...]:
+    """Return the most likely next tokens."""
+    return next_tokens(load_model(key).replacement, prompt)
