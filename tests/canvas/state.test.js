@@ -255,7 +255,9 @@ test('an edge that is not drawn is listed, and coloured where its node is select
   data.full = { ...data.full, edges: drawn, others: [weakest], n_edges_left_out: 1 }
   const target = data.full.nodes[weakest[1]].id
   const source = data.full.nodes[weakest[0]].id
-  const state = after(firstState(), { ...received(), data }, { type: 'select', id: target })
+  /** @type {Action} */
+  const receive = { type: 'receive', text: 'some text', data, opening: { serial: 1 } }
+  const state = after(firstState(), receive, { type: 'select', id: target })
   assert.equal(state.picture.links.length, drawn.length)
   assert.equal(state.picture.listed.length, drawn.length + 1)
   assert.ok(focusedEdges(state).some((edge) => edge.from.id === source))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from circuitscope_core.config import Likeness
 from pages.ui.graph.canvas_events import keep_suggested, suggest_again, undo_grouping
 from pages.ui.shared.groups import Groups, groups_of
 from pages.ui.shared.session import change_state
