@@ -1,10 +1,10 @@
-"""Attribution with per-layer transcoders in a deep model: memory of the sources, and time.
+"""Attribution with per-layer transcoders in a deep model: memory of the sources, time of rows.
 
-Usage: python bench/per_layer.py [--layers 30] [--tokens 64] [--active 30] [--budget 512]
+Usage: python bench/per_layer.py [--layers 30] [--tokens 64] [--active 30] [--repeat 3]
 
 Weights are random, of the shape of a small language model (576 wide, 9 heads); a bias makes about
-``--active`` of 2,048 features active on a token and layer. A budget of features keeps the run
-short: the sources of all active features are laid out whatever the budget.
+``--active`` of 2,048 features active on a token and layer. All sources are laid out, and one batch of
+rows is computed in three layers: low, in the middle and at the top.
 """
 
 import argparse
@@ -16,10 +16,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from memory import PeakMemory
 
 import circuitscope_core as cs
+from circuitscope_core.attribution.effects import feature_rows
+from circuitscope_core.attribution.sources import lay_out_sources
 
+N_ROWS = 96
 D_MODEL, N_HEADS, D_TRANSCODER, D_VOCAB = 576, 9, 2048, 257
 
 
@@ -49,31 +51,34 @@ def random_replacement(n_layers, token_ids, n_active):
     return cs.ReplacementModel(model, transcoder, cs.ByteTokenizer())
 
 
+@torch.no_grad()
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--active", type=int, default=30)
-    parser.add_argument("--budget", type=int, default=512)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     token_ids = torch.randint(0, 256, (options.tokens,), generator=generator).tolist()
-    replacement = random_replacement(options.layers, token_ids, options.active)
-    times, memory = [], PeakMemory()
-    for _ in range(options.repeat):
-        with memory:
-            started, work = time.perf_counter(), time.process_time()
-            graph = cs.attribute(replacement, token_ids, max_feature_nodes=options.budget)
-            times.append((time.perf_counter() - started, time.process_time() - work))
-        figures = memory.figures()
-    wall, work = (statistics.median(column) for column in zip(*times, strict=True))
-    print("| layers | tokens | active features | rows | s | CPU s | extra MB |")
-    print("|---|---|---|---|---|---|---|")
+    clean = cs.run_prompt(random_replacement(options.layers, token_ids, options.active), token_ids)
+    started = time.perf_counter()
+    sources = lay_out_sources(clean)
+    laid_out = time.perf_counter() - started
     print(
-        f"| {options.layers} | {options.tokens} | {graph.n_active_features:,} | {options.budget} | "
-        f"{wall:.2f} | {work:.2f} | {figures['extra']:,.0f} |"
+        f"{len(clean.features):,} active features; sources take {sources.n_bytes / 1e9:.2f} GB, "
+        f"laid out in {laid_out:.2f} s"
     )
+    print("| layer | rows | s |")
+    print("|---|---|---|")
+    for layer in (2, options.layers // 2, options.layers - 1):
+        nodes = (clean.features[:, 0] == layer).nonzero()[:, 0][-N_ROWS:]
+        times = []
+        for _ in range(options.repeat + 1):
+            started = time.perf_counter()
+            list(feature_rows(clean, sources, nodes))
+            times.append(time.perf_counter() - started)
+        print(f"| {layer} | {len(nodes)} | {statistics.median(times[1:]):.3f} |", flush=True)
 
 
 if __name__ == "__main__":

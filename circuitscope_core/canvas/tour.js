@@ -47,7 +47,7 @@ const STEPS = [
   {
     at: 'bar',
     title: 'Make it smaller',
-    text: 'Supernodes merge features that write the same way; hold G and click to group by hand. Ctrl-click pins a node: Pinned shows the few that you need, with scores of their own.',
+    text: 'Supernodes merge features that are alike; hold G and click to group by hand. Ctrl-click pins a node: Pinned shows the few that you need, with scores of their own.',
   },
   {
     at: 'main',

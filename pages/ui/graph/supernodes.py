@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from circuitscope_core.config import Likeness
+from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.graph.canvas_events import keep_suggested, suggest_again, undo_grouping
 from pages.ui.shared.groups import Groups, groups_of
 from pages.ui.shared.session import change_state
@@ -46,7 +47,7 @@ def ask_for_likeness(state: State) -> Likeness:
         key=f"graph_likeness_{state.likeness}",
         label_visibility="collapsed",
     )
-    return picked or state.likeness
+    return LIKENESSES[LIKENESSES.index(picked)] if picked else state.likeness
 
 
 def whose_groups(n: int, own: bool) -> str:
