@@ -227,6 +227,8 @@ def training_state(folder: RunFolder) -> TrainingState:
     events = tuple(event for line in lines if (event := event_from_json(line)) is not None)
     if _process_of(folder) is not None:
         return TrainingState("running", events)
+    if not folder.path.is_dir():  # it has finished while it was read
+        return TrainingState("none", ())
     last = events[-1] if events else None
     if isinstance(last, TrainingCancelled):
         return TrainingState("cancelled", events, last.message)

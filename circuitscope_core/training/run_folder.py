@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +93,12 @@ class RunFolder:
             lock.release()
 
     def discard(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the folder; whoever reads it meanwhile sees all of it or nothing."""
+        gone = self.path.with_name(f".{self.path.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            self.path.replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def append(self, event: Event) -> None:
         """Write an event at the end of the log."""
