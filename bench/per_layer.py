@@ -2,15 +2,16 @@
 
 Usage: python bench/per_layer.py [--layers 30] [--tokens 64] [--active 30] [--repeat 3]
 
-Weights are random, of the shape of a small language model (576 wide, 9 heads); a bias makes about
-``--active`` of 2,048 features active on a token and layer. All sources are laid out, and one batch of
-rows is computed in three layers: low, in the middle and at the top.
+Weights are random, of the shape of a small language model: 576 wide, 9 heads that share the values
+of 3. A bias makes about ``--active`` of 2,048 features active on a token and layer. All sources are
+laid out, and one batch of rows is computed in three layers: low, in the middle and at the top.
 """
 
 import argparse
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,7 +23,17 @@ from circuitscope_core.attribution.effects import feature_rows
 from circuitscope_core.attribution.sources import lay_out_sources
 
 N_ROWS = 96
+HEADS_PER_VALUE = 3
 D_MODEL, N_HEADS, D_TRANSCODER, D_VOCAB = 576, 9, 2048, 257
+
+
+def share_values(clean):
+    """Return the pass with each value's weights once, of a model whose heads share them."""
+    layers = tuple(
+        replace(layer, W_V=layer.W_V[::HEADS_PER_VALUE], b_V=layer.b_V[::HEADS_PER_VALUE])
+        for layer in clean.record.layers
+    )
+    return replace(clean, record=replace(clean.record, layers=layers))
 
 
 def random_replacement(n_layers, token_ids, n_active):
@@ -40,6 +51,8 @@ def random_replacement(n_layers, token_ids, n_active):
     for name, weight in model.named_parameters():
         if name.endswith(("W_O", "W_out")):
             weight.normal_(std=0.02)
+        if name.endswith("W_V"):
+            weight.copy_(weight[::HEADS_PER_VALUE].repeat_interleave(HEADS_PER_VALUE, dim=0))
     sizes = cs.TranscoderConfig(n_layers, D_MODEL, d_transcoder=D_TRANSCODER, cross_layer=False)
     transcoder = cs.CrossLayerTranscoder(sizes).requires_grad_(False)
     transcoder.log_threshold.fill_(-10.0)
@@ -62,6 +75,7 @@ def main():
     generator = torch.Generator().manual_seed(0)
     token_ids = torch.randint(0, 256, (options.tokens,), generator=generator).tolist()
     clean = cs.run_prompt(random_replacement(options.layers, token_ids, options.active), token_ids)
+    clean = share_values(clean)
     started = time.perf_counter()
     sources = lay_out_sources(clean)
     laid_out = time.perf_counter() - started
