@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.errors import ConfigError
 
 ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
@@ -53,7 +54,7 @@ def _require_type(name: str, value: object, hint: Any) -> None:
     _require(right, f"{name} is {value!r}; it must be of type {hint.__name__}.")
 
 
-class _JsonConfig:
+class _JsonConfig(CheckedFields):
     """``to_json`` and ``from_json`` for the frozen dataclasses below."""
 
     def to_json(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import BundleError
 from circuitscope_core.language_model import back_through_norm
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
@@ -196,6 +197,7 @@ def record_sample(
     yield Sample(sample, inverse / n_tokens)
 
 
+@checked
 @torch.no_grad()
 def virtual_weights(
     replacement: ReplacementModel, source: int, target: int, inverse_scale: Tensor

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import FrozenModel, Record, SilencedPass
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
@@ -136,6 +137,7 @@ class PromptPass:
         return self.replacement.transcoder.encoder_vectors(layer, numbers, read)
 
 
+@checked
 def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) -> PromptPass:
     """Run a prompt once and take its MLP outputs apart.
 
@@ -218,6 +220,7 @@ class NextToken:
     probability: float
 
 
+@checked
 def next_tokens(bundle: Explainable, prompt: str, n: int = 8) -> tuple[NextToken, ...]:
     """Return the model's most likely next tokens, best first.
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.config import PruneConfig
 from circuitscope_core.graph import AttributionGraph, normalize_rows, signed_shares
 from circuitscope_core.values import one_line
@@ -156,6 +157,7 @@ def find_threshold(scores: Float[Tensor, " n"], keep: float) -> float:
     return float(ordered[min(last, n_above_zero - 1)])
 
 
+@checked
 def prune_graph(
     graph: AttributionGraph, node_threshold: float = 0.8, edge_threshold: float = 0.98
 ) -> PrunedGraph:
@@ -234,6 +236,7 @@ def accumulate(influence: Float[Tensor, " n_nodes"]) -> Float[Tensor, " n_nodes"
     return shares.clamp(max=1).float()
 
 
+@checked
 def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None) -> GraphScores:
     """Score how well features, rather than errors, explain the prediction.
 
@@ -242,14 +245,20 @@ def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None)
         features: Nodes that explain; the graph's other features then count as errors, and what
             caused them is not asked. None: all of them.
 
+    Raises:
+        GraphError: If there is no such node.
+
     Source: Ameisen et al. (2025), graph scores. The two means of completeness differ only in the
     nodes they run over.
     """
     is_error = torch.zeros_like(graph.bias, dtype=torch.bool)
     is_error[graph.error_nodes] = True
     if features is not None:
+        nodes = list(features)
+        for node in nodes:
+            graph.node(node)  # refuses numbers that no node has
         is_error[graph.feature_nodes] = True
-        is_error[[node for node in features if node < graph.n_features]] = False
+        is_error[[node for node in nodes if node < graph.n_features]] = False
     is_token = torch.zeros_like(is_error)
     is_token[graph.token_nodes] = True
     return matrix_scores(

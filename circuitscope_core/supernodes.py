@@ -11,6 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, describe_nodes
 from circuitscope_core.config import Likeness
 from circuitscope_core.errors import ConfigError, GraphError
@@ -84,6 +85,7 @@ class Supernodes:
         return Supernodes(tuple(groups))
 
 
+@checked
 def group_by_hand(kept: Kept, groups: Iterable[tuple[str, Iterable[int]]]) -> Supernodes:
     """Return the partition that a person chose: named groups, all other kept features alone.
 
@@ -202,6 +204,7 @@ def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float)
     return list(groups.values())
 
 
+@checked
 def cluster_features(
     kept: Kept,
     transcoder: HasDecoders,
@@ -257,6 +260,7 @@ def describe_members(circuit: Circuit, members: Sequence[int]) -> str:
     return describe_nodes(nodes, circuit.token_texts, circuit.n_layers)
 
 
+@checked
 def collapse_graph(kept: Kept, supernodes: Supernodes) -> CollapsedGraph:
     """Merge every group of two or more into one node; all other kept nodes stay.
 

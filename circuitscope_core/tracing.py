@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import (
     AttributionPlan,
     AttributionProgress,
@@ -44,6 +45,7 @@ class Trace:
         )
 
 
+@checked
 def trace(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
@@ -72,6 +74,7 @@ def trace(
     return found
 
 
+@checked
 def trace_steps(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
@@ -90,6 +93,7 @@ def trace_steps(
             yield event
 
 
+@checked
 def trace_graph(
     bundle: Explainable | PromptPass,
     graph: AttributionGraph,

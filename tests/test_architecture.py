@@ -18,6 +18,7 @@ ROOMS = [
     "version",
     "values",
     "errors",
+    "arguments",
     "config",
     "stages",
     "tokenizer",

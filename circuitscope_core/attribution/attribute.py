@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
@@ -46,6 +47,7 @@ class AttributionPlan:
     """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
 
 
+@checked
 def attribute(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
@@ -82,6 +84,7 @@ def attribute(
     return graph
 
 
+@checked
 def attribution_steps(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],

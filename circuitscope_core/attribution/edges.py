@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.effects import (
     back_through_skip,
     scatter_targets,
@@ -72,6 +73,7 @@ class _Source:
     """What the source adds to the stream before each layer, over all routes so far."""
 
 
+@checked
 def explain_edge(
     bundle: Explainable | PromptPass,
     graph: AttributionGraph,
@@ -94,6 +96,8 @@ def explain_edge(
     Raises:
         GraphError: If the graph was not made by ``attribute``, or the nodes cannot have an edge.
     """
+    if max_routes < 1:
+        raise GraphError(f"max_routes is {max_routes}; follow at least one route.")
     clean, targets = pass_of(bundle, graph)
     ends = graph.node(source), graph.node(target)
     if ends[0].kind is NodeKind.LOGIT or ends[1].kind not in (NodeKind.FEATURE, NodeKind.LOGIT):

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.attribution.effects import Rows, stream_rows
 from circuitscope_core.attribution.sources import lay_out_sources
@@ -54,6 +55,7 @@ class AttentionExplanation:
     """The sum of all other pairs."""
 
 
+@checked
 def explain_attention(
     bundle: Explainable | PromptPass,
     graph: AttributionGraph,
@@ -81,6 +83,8 @@ def explain_attention(
         GraphError: If the graph was not made by ``attribute``, there is no such head or position,
             or the key lies to the right of what the query sees.
     """
+    if max_pairs < 1:
+        raise GraphError(f"max_pairs is {max_pairs}; list at least one pair.")
     clean, _ = pass_of(bundle, graph)
     _check(clean, *head, query, key)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
@@ -17,7 +18,7 @@ from circuitscope_core.values import one_line
 
 
 @dataclass(frozen=True)
-class TokenDifference:
+class TokenDifference(CheckedFields):
     """The logit of one token minus that of another: "why this and not that"."""
 
     token: int | str
@@ -25,7 +26,7 @@ class TokenDifference:
 
 
 @dataclass(frozen=True)
-class FeatureTarget:
+class FeatureTarget(CheckedFields):
     """The pre-activation of one feature, active or not."""
 
     layer: int

@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.bundle.tensors import read_tensors
 from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
@@ -71,6 +72,7 @@ class Bundle:
         return ReplacementModel(self.model, self.transcoder, self.tokenizer)
 
 
+@checked
 def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     """Write a bundle; an older one of the same name is replaced only when the new one is whole.
 
@@ -147,6 +149,7 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
     }
 
 
+@checked
 def load_bundle(path: str | Path) -> Bundle:
     """Read a bundle from a folder or a place in a stage.
 

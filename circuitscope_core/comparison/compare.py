@@ -9,6 +9,7 @@ from typing import Any
 from jaxtyping import Int
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.comparison.align import align
 from circuitscope_core.comparison.edges import compare_edges
 from circuitscope_core.comparison.model import ComparedNode, Comparison, Presence
@@ -21,6 +22,7 @@ KINDS = tuple(NodeKind)
 FEATURE, ERROR, TOKEN, LOGIT = range(len(KINDS))
 
 
+@checked
 def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Comparison:
     """Compare two pruned graphs, of two prompts or of two models.
 

@@ -11,6 +11,7 @@ from itertools import combinations, islice
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import TokenDifference, attribute, find_token
 from circuitscope_core.errors import GraphError
 from circuitscope_core.evals.exam import first_wrong_token
@@ -81,6 +82,7 @@ class Failure:
     wanted: int
 
 
+@checked
 def find_failures(bundle: Explainable, questions: Sequence[SkillPrompt]) -> tuple[Failure, ...]:
     """Return the questions that the model answers wrongly, in their order.
 
@@ -97,6 +99,7 @@ def find_failures(bundle: Explainable, questions: Sequence[SkillPrompt]) -> tupl
     return tuple(found)
 
 
+@checked
 def diagnose(
     bundle: Explainable,
     prompt: str | Sequence[int],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer
@@ -52,6 +53,7 @@ def first_wrong_token(
     return None
 
 
+@checked
 @torch.no_grad()
 def take_exam(
     model: LanguageModel, tokenizer: Tokenizer, questions: Sequence[SkillPrompt]

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import attribute
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pruning import compute_node_influence, graph_scores
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.replacement import Explainable, replacement_of
 from circuitscope_core.skills import SkillPrompt
 from circuitscope_core.tokenizer import Tokenizer, tokens_of_characters
 from circuitscope_core.values import one_line
@@ -45,14 +46,14 @@ def evidence_positions(question: SkillPrompt, tokenizer: Tokenizer) -> Int[Tenso
     return torch.tensor(sorted({numbers[place] + 1 for place in question.evidence}))
 
 
-def measure_localization(
-    replacement: ReplacementModel, questions: Sequence[SkillPrompt]
-) -> Localization:
+@checked
+def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) -> Localization:
     """Trace the first token of each question's answer, unpruned, and look where influence falls.
 
     The target is the right answer's token whether or not the model gives it. Questions that are
     too long for the model are left out.
     """
+    replacement = replacement_of(bundle)
     sums = torch.zeros(5, dtype=torch.float64)
     n_ctx, encode = replacement.model.shape.n_ctx, replacement.tokenizer.encode
     fitting = [question for question in questions if len(encode(question.prompt)) < n_ctx]

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.export.files import slugify, write_text
 from circuitscope_core.export.opening import Opening
@@ -33,6 +34,7 @@ BANDS = {
 }
 
 
+@checked
 def export_graph(
     kept: Kept,
     path: str | Path,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import networkx as nx
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept, circuit_of
 from circuitscope_core.export.files import write_text, xml_text
 from circuitscope_core.feature_cards import FeatureCards
@@ -27,6 +28,7 @@ def graphml_text(kept: Kept, cards: FeatureCards | None = None) -> str:
     return "\n".join(nx.generate_graphml(named)) + "\n"
 
 
+@checked
 def export_graphml(kept: Kept, path: str | Path, *, cards: FeatureCards | None = None) -> Path:
     """Write the kept graph as a GraphML file, whole or not at all."""
     return write_text(Path(path), graphml_text(kept, cards))

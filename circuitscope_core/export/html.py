@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept
 from circuitscope_core.export.canvas import (
     STYLE_SHEET,
@@ -40,6 +41,7 @@ class HasCards(Protocol):
         """What they do to each other over the corpus."""
 
 
+@checked
 def export_html(
     kept: Kept,
     bundle: HasCards,

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.graph.model import AttributionGraph, GraphTargets
@@ -75,6 +76,7 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     return target
 
 
+@checked
 def load_graph(path: str | Path) -> AttributionGraph:
     """Read a graph that ``AttributionGraph.save`` wrote.
 

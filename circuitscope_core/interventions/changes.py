@@ -7,13 +7,14 @@ from typing import TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
 from circuitscope_core.prompt_pass import PromptPass
 
 
 @dataclass(frozen=True)
-class Intervention:
+class Intervention(CheckedFields):
     """Set one feature's activation, at one position or at every one but the separator's.
 
     0 ablates it.
@@ -26,7 +27,7 @@ class Intervention:
 
 
 @dataclass(frozen=True)
-class ErrorIntervention:
+class ErrorIntervention(CheckedFields):
     """Multiply what the transcoder leaves of an MLP output at one position. 0 ablates it."""
 
     layer: int
@@ -35,7 +36,7 @@ class ErrorIntervention:
 
 
 @dataclass(frozen=True)
-class TokenIntervention:
+class TokenIntervention(CheckedFields):
     """Multiply a token's embedding, or put another token in its place. A scale of 0 ablates it.
 
     With another token everything else about the position stays: only its embedding is patched.

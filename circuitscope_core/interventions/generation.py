@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from circuitscope_core.arguments import checked
+from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions.changes import Change
 from circuitscope_core.interventions.intervene import Mode
 from circuitscope_core.interventions.many import intervene_many
@@ -22,6 +24,7 @@ class Continuation:
     """Of each token when it was chosen."""
 
 
+@checked
 def continue_prompt(
     bundle: Explainable,
     prompt: str | Sequence[int],
@@ -47,6 +50,8 @@ def continue_prompt(
         GraphError: If a place does not exist or is named twice.
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
+    if n_tokens < 1:
+        raise GraphError(f"n_tokens is {n_tokens}; ask for at least one token.")
     replacement = replacement_of(bundle)
     tokenizer, n_ctx = replacement.tokenizer, replacement.model.shape.n_ctx
     clean = run_prompt(replacement, prompt)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError
 from circuitscope_core.interventions.changes import (
     Change,
@@ -50,6 +51,7 @@ class InterventionResult:
         return self.logits_after[-1].softmax(dim=0)
 
 
+@checked
 def intervene(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],
@@ -130,6 +132,12 @@ def last_clamped_layer(
         return clean.replacement.model.shape.n_layers - 1
     layers = [item.layer for item in changes if not isinstance(item, TokenIntervention)]
     highest = max(layers, default=-1)
+    n_layers = clean.replacement.model.shape.n_layers
+    if constrained_layer is not None and not -1 <= constrained_layer < n_layers:
+        raise GraphError(
+            f"constrained_layer is {constrained_layer}; it must be from -1, for none, to "
+            f"{n_layers - 1}."
+        )
     if constrained_layer is not None and constrained_layer < highest:
         raise GraphError(
             f"constrained_layer is {constrained_layer}, and layer {highest} is changed; clamp up "

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.interventions.changes import (
     Change,
     Deltas,
@@ -50,6 +51,7 @@ class _Job:
     last_clamped: int
 
 
+@checked
 def intervene_many(
     bundle: Explainable | PromptPass,
     prompt: str | Sequence[int],

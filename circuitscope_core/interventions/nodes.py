@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.interventions.changes import (
@@ -16,6 +17,7 @@ from circuitscope_core.prompt_pass import PromptPass
 How = Literal["ablate", "scale", "set", "patch"]
 
 
+@checked
 def change_nodes(
     graph: AttributionGraph,
     nodes: Sequence[int],

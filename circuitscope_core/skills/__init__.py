@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from itertools import accumulate
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.skills.acronyms import ACRONYMS
 from circuitscope_core.skills.articles import ARTICLES
@@ -46,12 +47,15 @@ def write_documents(seed: int | str) -> Iterator[SkillText]:
         yield SkillText.of(skill.write_document(rng))
 
 
+@checked
 def exam(skill: str, n: int, seed: int = 0) -> tuple[SkillPrompt, ...]:
-    """Write ``n`` questions about what occurs in no training document.
+    """Write ``n`` questions on names and numbers that occur in no training document.
 
     Raises:
-        ConfigError: If there is no such skill.
+        ConfigError: If there is no such skill, or ``n`` is below 1.
     """
+    if n < 1:
+        raise ConfigError(f"n is {n}; ask for at least one question.")
     if skill not in SKILLS:
         raise ConfigError(f"There is no skill {skill!r}; choose one of {', '.join(SKILLS)}.")
     return SKILLS[skill].write_prompts(random.Random(f"exam {skill} {seed}"), n)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, place_of
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
@@ -70,6 +71,7 @@ class Edges:
     """Edges that are not drawn."""
 
 
+@checked
 def layout_graph(
     kept: Kept,
     tokenizer: Tokenizer,

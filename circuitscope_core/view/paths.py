@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import networkx as nx
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
@@ -51,6 +52,7 @@ def to_networkx(kept: Kept) -> "nx.DiGraph[int]":
     return graph
 
 
+@checked
 def strongest_paths(
     kept: Kept, n: int = 5, *, cards: FeatureCards | None = None
 ) -> tuple[GraphPath, ...]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import PromptError
 from circuitscope_core.evals.faithfulness.direct import direct_errors
 from circuitscope_core.evals.faithfulness.figures import Figure, summarize
@@ -32,6 +33,7 @@ N_SOURCES = 16
 N_DIRECT = 3
 
 
+@checked
 def measure_faithfulness(
     bundle: Explainable,
     prompts: Sequence[str | Sequence[int]],
