@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app dev test test-oldest check bench demo pictures train-demo clean
+.PHONY: app dev test test-oldest check bench demo pictures rooms train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -34,6 +34,9 @@ demo: $(VENV)/app.installed  ## trace the example: strongest paths as text, the 
 
 pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 	$(RUN) docs/take_pictures.py
+
+rooms:  ## draw docs/rooms.svg from the imports again
+	$(RUN) docs/make_rooms.py
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \

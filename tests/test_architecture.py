@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -215,3 +216,19 @@ def test_the_pictures_of_the_readme_exist():
     pictures = re.findall(r"\]\((docs/[^)]+\.(?:png|svg))\)", readme)
     assert pictures
     assert [name for name in pictures if not (ROOT / name).is_file()] == []
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    namespace = runpy.run_path(str(ROOT / "docs" / "make_rooms.py"))
+    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == namespace["draw"]()
+
+
+def test_the_architecture_names_every_room_and_only_files_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"`([A-Za-z_./]+)`", text))
+    named = {word.split("/")[0].removesuffix(".py") for word in words}
+    named |= {word.split("/")[1].removesuffix(".py") for word in words if word.count("/") > 0}
+    assert set(ROOMS) - named == set()
+    paths = [word for word in words if "/" in word and "." in word.split("/")[-1]]
+    homes = (ROOT, CORE, ROOT / "pages")
+    assert [path for path in paths if not any((home / path).exists() for home in homes)] == []
