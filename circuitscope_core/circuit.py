@@ -65,7 +65,7 @@ class Circuit:
     token_texts: tuple[str, ...]
     n_layers: int
     ids: tuple[str, ...]
-    """Of each node in the exchange format: unique, and equal for equal graphs."""
+    """Each node's id in the exchange format: unique, and equal for equal graphs."""
     index: Int[Tensor, " n_nodes"]
     """Each node's number in the graph that the circuit is part of; for a file, its row."""
     kinds: Int[Tensor, " n_nodes"]
@@ -84,9 +84,9 @@ class Circuit:
     reached: Float[Tensor, " n_nodes"]
     """Share of all influence held by a node and all stronger ones; NaN where not known."""
     activations: Float[Tensor, " n_nodes"]
-    """Of features; NaN for others."""
+    """Activations of features; NaN for other nodes."""
     probabilities: Float[Tensor, " n_nodes"]
-    """Of outputs that are tokens; NaN for others."""
+    """Probabilities of outputs that are tokens; NaN for other nodes."""
     worth: Float[Tensor, " n_nodes"]
     """Weight of each output in all that is explained; 0 for others."""
     dropped: Float[Tensor, " n_nodes"]
@@ -132,7 +132,7 @@ class Circuit:
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """What each row stands for."""
+        """The nodes of all rows."""
         columns = (self.kinds, self.layers, self.positions, self.features)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return tuple(Node(KINDS[kind], *rest) for kind, *rest in rows)

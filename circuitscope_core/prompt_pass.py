@@ -44,7 +44,7 @@ class PromptPass:
 
     @property
     def pre_activations(self) -> Float[Tensor, " n_features"]:
-        """Of the active features; each passes it on as it is."""
+        """Pre-activations of the active features; an active feature passes its own on unchanged."""
         return self.activations
 
     @property

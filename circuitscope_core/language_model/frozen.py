@@ -1,6 +1,6 @@
 """The frozen algebra: a recorded pass with patterns and norm denominators as constants.
 
-What is left of a model is linear between MLP outputs. Everything a family of models can differ in
+The rest of a model is linear between MLP outputs. Everything a family of models can differ in
 is data of its records, so the algebra is the same for all of them.
 """
 
@@ -45,7 +45,7 @@ class FrozenModel:
     """
 
     record: Record
-    """Of one sequence, without batch axes; see ``Record.sequence``."""
+    """The record of one sequence, without batch axes; see ``Record.sequence``."""
 
     @property
     def n_layers(self) -> int:
@@ -294,7 +294,7 @@ class _FrozenHeads:
 
     @property
     def values_by_head(self) -> Float[Tensor, "n_heads d_model d_head"]:
-        """What each head reads, those that share values one after the other."""
+        """Each head's value weights; heads that share values stand side by side."""
         return self.expand(self.values).transpose(0, 1)
 
     def expand(self, values: Float[Tensor, "*n d_values"]) -> Float[Tensor, "*n n_heads d_head"]:
