@@ -53,15 +53,27 @@ def test_the_gallery_shows_every_skill_and_opens_its_graph():
     assert at.session_state["circuitscope"].prompt == exam("plurals", 1)[0].prompt
 
 
-def test_the_gallery_shows_a_skill_that_was_added(monkeypatch):
+@pytest.fixture
+def skill_table():
+    """The table of skills, which a test may change: it is put back afterwards in its own order.
+
+    The order matters: it decides every later skill text of this process.
+    """
+    before = dict(SKILLS)
+    yield SKILLS
+    SKILLS.clear()
+    SKILLS.update(before)
+
+
+def test_the_gallery_shows_a_skill_that_was_added(skill_table):
     added = replace(SKILLS["counting"], name="counting again", look_for="The last number.")
-    for name in list(SKILLS)[2:]:
-        monkeypatch.delitem(SKILLS, name)
-    monkeypatch.setitem(SKILLS, added.name, added)
-    monkeypatch.setitem(SKILLS, "counting", replace(added, name="counting"))
+    for name in list(skill_table)[2:]:
+        del skill_table[name]
+    skill_table[added.name] = added
+    skill_table["counting"] = replace(added, name="counting")
     at = open_page("gallery")
-    assert [title.value.lower() for title in at.subheader] == list(SKILLS)
-    assert len(SKILLS) % 3
+    assert [title.value.lower() for title in at.subheader] == list(skill_table)
+    assert len(skill_table) % 3
 
 
 def test_a_lower_threshold_keeps_fewer_nodes():
