@@ -225,7 +225,7 @@ def place(rows: list[list[Item]], links: Links) -> dict[Item, float]:
             wishes = {}
             for item in row:
                 near = above.get(item, []) + below.get(item, []) or [item]
-                lanes = [one for one in near if isinstance(one, Lane)]
+                lanes: list[Item] = [one for one in near if isinstance(one, Lane)]
                 near = lanes if lanes and isinstance(item, Lane) else near  # keeps trunks straight
                 wishes[item] = mean([places[one] for one in near])
             places.update(settle(row, wishes))
