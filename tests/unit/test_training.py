@@ -38,7 +38,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Text that no test changes."""
     return write_parquet(tmp_path_factory.mktemp("text") / "pile.parquet")
 
 
@@ -82,12 +81,10 @@ def test_a_training_goes_through_its_phases_and_saves_a_bundle_that_loads(whole)
 
 
 def test_training_lowers_both_losses(whole):
-    _, events = whole
-
     def losses(phase, name):
         return [
             event.metrics[name]
-            for event in events
+            for event in whole[1]
             if isinstance(event, Progress) and event.phase == phase and name in event.metrics
         ]
 
@@ -98,10 +95,9 @@ def test_training_lowers_both_losses(whole):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(source, whole, tmp_path):
-    first, _ = whole
     for name, seed in (("b", tiny_config().seed), ("c", 4)):
         list(cs.train(tiny_config(seed=seed), source, tmp_path / name))
-    a, b, c = map(cs.load_bundle, (first, tmp_path / "b", tmp_path / "c"))
+    a, b, c = map(cs.load_bundle, (whole[0], tmp_path / "b", tmp_path / "c"))
     assert torch.equal(a.model.W_U, b.model.W_U)
     assert torch.equal(a.transcoder.W_enc, b.transcoder.W_enc)
     assert not torch.equal(a.model.W_U, c.model.W_U)
@@ -318,8 +314,6 @@ def test_a_folder_that_holds_no_model_is_refused_before_the_training(source, tmp
 KILLED = """
 import sys
 import circuitscope_core as cs
-from circuitscope_core.transcoder import CrossLayerTranscoder
-from tests.samples import tiny_model
 from tests.texts import tiny_config
 for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.argv[2]):
     print(type(event).__name__, getattr(event, "phase", ""), flush=True)
