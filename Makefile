@@ -21,7 +21,8 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(CANVAS) --silent run check
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile --ignore tests/cluster
+	$(RUN) -m pytest tests/cluster
 
 test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
 	$(OLDEST)/bin/python -m pytest tests/browser

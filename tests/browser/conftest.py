@@ -56,7 +56,7 @@ def server(**environment):
             process.terminate()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve():
     """Start a server with environment variables of its own: ``with serve(NAME="value") as url``."""
     return server

@@ -104,6 +104,15 @@ def check_hover_and_click(page, frame):
     return name
 
 
+@pytest.fixture(scope="module")
+def noted_url(serve, tmp_path_factory):
+    """The address of a server whose visitors may leave notes: its demo is a copy."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(ROOT / "models" / "demo", folder / "demo")
+    with serve(CIRCUITSCOPE_MODELS=str(folder)) as address:
+        yield address
+
+
 def test_the_first_visitor_may_open_the_graph_by_its_link(fresh_url, page):
     frame = open_graph(page, fresh_url)
     name = check_hover_and_click(page, frame)
@@ -315,44 +324,40 @@ def test_the_strongest_way_through_a_node_leads_to_an_output(url, page):
     expect(frame.locator(".cs-live")).to_contain_text("Strongest way: ")
 
 
-def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(serve, page, tmp_path):
-    shutil.copytree(ROOT / "models" / "demo", tmp_path / "demo")
-    with serve(CIRCUITSCOPE_MODELS=str(tmp_path)) as url:
-        frame = open_graph(page, url)
-        page.mouse.click(*point_of(frame, first_feature(frame)))
-        expect(frame.locator(".cs-panel .cs-badge")).to_have_text("automatic")
-        frame.get_by_role("button", name="Name this feature").click()
-        frame.get_by_label("Label of the feature").fill("a <i>name</i>")
-        frame.get_by_label("Label of the feature").press("Enter")
-        frame = drawn_anew(page)
-        expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
-        expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
-        page.get_by_role("tab", name="Try on your text").click()
-        page.get_by_role("textbox", name="Your text").fill("Group (N")
-        page.get_by_role("textbox", name="Your text").press("Enter")
-        expect(page.get_by_text("It fires on")).to_be_visible(timeout=WAIT)
-        page.get_by_role("tab", name="Similar features").click()
-        expect(page.get_by_text("By the cosine of their decoder vectors")).to_be_visible()
+def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(noted_url, page):
+    frame = open_graph(page, noted_url)
+    page.mouse.click(*point_of(frame, first_feature(frame)))
+    expect(frame.locator(".cs-panel .cs-badge")).to_have_text("automatic")
+    frame.get_by_role("button", name="Name this feature").click()
+    frame.get_by_label("Label of the feature").fill("a <i>name</i>")
+    frame.get_by_label("Label of the feature").press("Enter")
+    frame = drawn_anew(page)
+    expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
+    expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
+    page.get_by_role("tab", name="Try on your text").click()
+    page.get_by_role("textbox", name="Your text").fill("Group (N")
+    page.get_by_role("textbox", name="Your text").press("Enter")
+    expect(page.get_by_text("It fires on")).to_be_visible(timeout=WAIT)
+    page.get_by_role("tab", name="Similar features").click()
+    expect(page.get_by_text("By the cosine of their decoder vectors")).to_be_visible()
 
 
-def test_a_view_is_kept_under_a_name_and_opened_again(serve, page, tmp_path):
-    shutil.copytree(ROOT / "models" / "demo", tmp_path / "demo")
-    with serve(CIRCUITSCOPE_MODELS=str(tmp_path)) as url:
-        frame = open_graph(page, url, "?nodes=0.6")
-        name = first_feature(frame)
-        page.keyboard.down("Control")
-        page.mouse.click(*point_of(frame, name))
-        page.keyboard.up("Control")
-        expect(page).to_have_url(re.compile("subgraph=1"), timeout=WAIT)
-        page.get_by_role("button", name="Views").click()
-        page.get_by_role("textbox", name="Name").fill("mine")
-        page.get_by_role("button", name="Keep this view").click()
-        expect(page.get_by_text("Kept as")).to_be_visible(timeout=WAIT)
-        frame = open_graph(page, url)
-        page.get_by_role("button", name="Views").click()
-        page.get_by_role("button", name="mine", exact=True).click()
-        expect(page).to_have_url(re.compile("nodes=0.6.*subgraph=1"), timeout=WAIT)
-        frame.wait_for_function(f"CircuitScope.view.pinned().includes('{name}')", timeout=WAIT)
+def test_a_view_is_kept_under_a_name_and_opened_again(noted_url, page):
+    frame = open_graph(page, noted_url, "?nodes=0.6")
+    name = first_feature(frame)
+    page.keyboard.down("Control")
+    page.mouse.click(*point_of(frame, name))
+    page.keyboard.up("Control")
+    expect(page).to_have_url(re.compile("subgraph=1"), timeout=WAIT)
+    page.get_by_role("button", name="Views").click()
+    page.get_by_role("textbox", name="Name").fill("mine")
+    page.get_by_role("button", name="Keep this view").click()
+    expect(page.get_by_text("Kept as")).to_be_visible(timeout=WAIT)
+    frame = open_graph(page, noted_url)
+    page.get_by_role("button", name="Views").click()
+    page.get_by_role("button", name="mine", exact=True).click()
+    expect(page).to_have_url(re.compile("nodes=0.6.*subgraph=1"), timeout=WAIT)
+    frame.wait_for_function(f"CircuitScope.view.pinned().includes('{name}')", timeout=WAIT)
 
 
 def test_the_tour_leads_through_the_graph(url, page):

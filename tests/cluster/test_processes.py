@@ -45,15 +45,6 @@ def workers(rank):
     return [p for p in children_with(WORKER) if p.cmdline()[-2] == str(rank)]
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The training of one process, and that of two that nothing happens to."""
-    place = tmp_path_factory.mktemp("alone")
-    run(plan_of(place, "one", longer_config()), "local")
-    run(plan_of(place, "two", longer_config()), "procs:2")
-    return place
-
-
 def test_two_processes_train_the_model_that_one_does(tmp_path):
     plan = plan_of(tmp_path, "shared", longer_config(20_000))
     events = run(plan, "procs:2")
@@ -76,7 +67,7 @@ def test_two_processes_train_the_model_that_one_does(tmp_path):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_checkpoint(
-    alone, tmp_path, rank
+    by_one, by_two, tmp_path, rank
 ):
     plan = plan_of(tmp_path, "killed", longer_config())
     killer = Killer(lambda: workers(rank)[0])
@@ -87,8 +78,8 @@ def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_checkpoint(
     assert "go on from the last checkpoint" in news.message
     starts = [e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model"]
     assert [start.first_step > 0 for start in starts] == [False, True]
-    assert equal_weights(plan.out, alone / "two")
-    assert_same_training(plan.out, alone / "one")
+    assert equal_weights(plan.out, by_two)
+    assert_same_training(plan.out, by_one)
 
 
 def test_workers_that_are_lost_again_and_again_are_given_up(tmp_path):
@@ -109,7 +100,7 @@ def test_workers_that_are_lost_again_and_again_are_given_up(tmp_path):
 @pytest.mark.parametrize(
     ("first", "then"), [("procs:2", "local"), ("local", "procs:2"), ("procs:2", "procs:3")]
 )
-def test_what_was_cancelled_goes_on_at_another_place(alone, tmp_path, first, then):
+def test_what_was_cancelled_goes_on_at_another_place(by_one, tmp_path, first, then):
     plan = plan_of(tmp_path, "moved", longer_config())
     cut(plan, first)
     folder = RunFolder.for_bundle(plan.out)
@@ -120,7 +111,7 @@ def test_what_was_cancelled_goes_on_at_another_place(alone, tmp_path, first, the
     events = run(plan, then)
     start = next(e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model")
     assert start.first_step == step > 0
-    assert_same_training(plan.out, alone / "one")
+    assert_same_training(plan.out, by_one)
 
 
 def test_a_stop_that_is_asked_for_saves_and_says_so(tmp_path):
@@ -169,7 +160,7 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path):
     )
 
 
-def test_a_run_that_a_store_mirrors_goes_on_from_it_on_another_machine(alone, tmp_path):
+def test_a_run_that_a_store_mirrors_goes_on_from_it_on_another_machine(by_one, tmp_path):
     store = FolderStore(tmp_path / "store")
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
@@ -186,7 +177,7 @@ def test_a_run_that_a_store_mirrors_goes_on_from_it_on_another_machine(alone, tm
     start = next(e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model")
     assert start.first_step > 100
     assert time.monotonic() - began < 60
-    assert_same_training(other.out, alone / "one")
+    assert_same_training(other.out, by_one)
     found = {file.name for file in store.list("bundle/")}
     assert found == {
         f"bundle/{path.relative_to(other.out).as_posix()}"

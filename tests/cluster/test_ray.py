@@ -79,7 +79,7 @@ def train_worker():
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_worker_of_a_cluster_is_killed_and_the_model_is_the_same(tmp_path):
+def test_a_worker_of_a_cluster_is_killed_and_the_model_is_the_same(by_two, tmp_path):
     plan = plan_of(tmp_path, "killed", longer_config())
     killer = Killer(train_worker)
     events = run(plan, "ray:2@auto", killer)
@@ -88,23 +88,19 @@ def test_a_worker_of_a_cluster_is_killed_and_the_model_is_the_same(tmp_path):
     assert "go on from the last checkpoint" in news.message
     starts = [e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model"]
     assert [start.first_step > 0 for start in starts] == [False, True]
-    undisturbed = plan_of(tmp_path, "undisturbed", longer_config())
-    run(undisturbed, "procs:2")
-    assert equal_weights(plan.out, undisturbed.out)
+    assert equal_weights(plan.out, by_two)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_training_moves_from_a_cluster_to_this_machine(tmp_path):
-    plan = plan_of(tmp_path, "moved", longer_config(200_000))
+def test_a_training_moves_from_a_cluster_to_this_machine(by_one, tmp_path):
+    plan = plan_of(tmp_path, "moved", longer_config())
     cut(plan, "ray:2@auto")
     step = RunFolder.for_bundle(plan.out).checkpoint("language model").step()
     assert step > 0
     events = run(plan, "local")
     start = next(e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model")
     assert start.first_step == step
-    alone = plan_of(tmp_path, "alone", longer_config(200_000))
-    run(alone, "local")
-    assert_same_training(plan.out, alone.out)
+    assert_same_training(plan.out, by_one)
 
 
 @pytest.mark.usefixtures("cluster")

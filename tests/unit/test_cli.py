@@ -146,7 +146,7 @@ def test_a_terminated_training_saves_a_checkpoint_and_resumes(tmp_path, settings
     source = write_parquet(tmp_path / "t.parquet")
     out = tmp_path / "models" / "mine"
     arguments = ["--source", source, "--out", str(out), "--config", str(settings), "--json"]
-    longer = ["--set", "language_model_training.n_tokens=400000"]
+    longer = ["--set", "language_model_training.n_tokens=200000"]
     command = [sys.executable, "-m", "circuitscope_core", "train", *arguments, *longer]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:

@@ -35,7 +35,7 @@ def wait_until(condition, seconds=60):
 @pytest.fixture
 def request_(tmp_path):
     source = write_parquet(tmp_path / "t.parquet")
-    longer = cs.LanguageModelTraining(n_tokens=600_000, batch_size=8)
+    longer = cs.LanguageModelTraining(n_tokens=250_000, batch_size=8)
     config = tiny_config(language_model_training=longer)
     return TrainingRequest(config, (source,), tmp_path / "models", "mine")
 

@@ -36,14 +36,37 @@ from tests.texts import tiny_config, write_parquet
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def source(tmp_path):
-    return write_parquet(tmp_path / "pile.parquet")
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_parquet(tmp_path_factory.mktemp("text") / "pile.parquet")
 
 
-def test_a_training_goes_through_its_phases_and_saves_a_bundle_that_loads(source, tmp_path):
-    out = tmp_path / "models" / "mine"
-    events = list(cs.train(tiny_config(), source, out))
+@pytest.fixture(scope="module", autouse=True)
+def short_exam():
+    """Ask every skill a few questions: how a model does in the exam is not looked at here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("circuitscope_core.pipeline.job.EXAM_QUESTIONS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(source, tmp_path_factory):
+    """An undisturbed training, which several tests look at: its bundle and its events."""
+    out = tmp_path_factory.mktemp("whole") / "models" / "mine"
+    return out, list(cs.train(tiny_config(), source, out))
+
+
+def assert_equal_weights(out, other):
+    """Compare the weights of two bundles to the last bit."""
+    one, two = cs.load_bundle(out), cs.load_bundle(other)
+    for name in ("model", "transcoder"):
+        expected = getattr(two, name).state_dict()
+        for key, value in getattr(one, name).state_dict().items():
+            torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
+
+
+def test_a_training_goes_through_its_phases_and_saves_a_bundle_that_loads(whole):
+    out, events = whole
     begun = [event.phase for event in events if isinstance(event, PhaseStarted)]
     ended = [event.phase for event in events if isinstance(event, PhaseFinished)]
     assert begun == ended == list(PHASES)
@@ -57,13 +80,11 @@ def test_a_training_goes_through_its_phases_and_saves_a_bundle_that_loads(source
     assert not RunFolder.for_bundle(out).path.exists()
 
 
-def test_training_lowers_both_losses(source, tmp_path):
-    events = list(cs.train(tiny_config(), source, tmp_path / "mine"))
-
+def test_training_lowers_both_losses(whole):
     def losses(phase, name):
         return [
             event.metrics[name]
-            for event in events
+            for event in whole[1]
             if isinstance(event, Progress) and event.phase == phase and name in event.metrics
         ]
 
@@ -73,18 +94,17 @@ def test_training_lowers_both_losses(source, tmp_path):
     assert errors[-1] < 0.7 * errors[0]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(source, tmp_path):
-    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(source, whole, tmp_path):
+    for name, seed in (("b", tiny_config().seed), ("c", 4)):
         list(cs.train(tiny_config(seed=seed), source, tmp_path / name))
-    a, b, c = (cs.load_bundle(tmp_path / name) for name in "abc")
+    a, b, c = map(cs.load_bundle, (whole[0], tmp_path / "b", tmp_path / "c"))
     assert torch.equal(a.model.W_U, b.model.W_U)
     assert torch.equal(a.transcoder.W_enc, b.transcoder.W_enc)
     assert not torch.equal(a.model.W_U, c.model.W_U)
 
 
 @pytest.mark.parametrize("phase", ["language model", "transcoder"])
-def test_a_cancelled_training_resumes_to_the_same_weights(source, tmp_path, phase):
-    list(cs.train(tiny_config(), source, tmp_path / "whole"))
+def test_a_cancelled_training_resumes_to_the_same_weights(source, whole, tmp_path, phase):
     events = cs.train(tiny_config(), source, tmp_path / "cut")
     for event in events:
         if isinstance(event, Progress) and event.phase == phase and event.step >= event.n_steps / 2:
@@ -97,11 +117,7 @@ def test_a_cancelled_training_resumes_to_the_same_weights(source, tmp_path, phas
     resumed = list(cs.train(tiny_config(), source, tmp_path / "cut"))
     start = next(e for e in resumed if isinstance(e, PhaseStarted) and e.phase == phase)
     assert 0 < start.first_step < start.n_steps
-    whole, cut = cs.load_bundle(tmp_path / "whole"), cs.load_bundle(tmp_path / "cut")
-    for name, value in whole.model.state_dict().items():
-        torch.testing.assert_close(cut.model.state_dict()[name], value, rtol=0, atol=0)
-    for name, value in whole.transcoder.state_dict().items():
-        torch.testing.assert_close(cut.transcoder.state_dict()[name], value, rtol=0, atol=0)
+    assert_equal_weights(tmp_path / "cut", whole[0])
 
 
 def test_a_run_folder_of_other_settings_is_not_resumed_but_can_be_discarded(source, tmp_path):
@@ -298,8 +314,6 @@ def test_a_folder_that_holds_no_model_is_refused_before_the_training(source, tmp
 KILLED = """
 import sys
 import circuitscope_core as cs
-from circuitscope_core.transcoder import CrossLayerTranscoder
-from tests.samples import tiny_model
 from tests.texts import tiny_config
 for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.argv[2]):
     print(type(event).__name__, getattr(event, "phase", ""), flush=True)
@@ -307,10 +321,8 @@ for event in cs.train(tiny_config(checkpoint_seconds=0.01), sys.argv[1], sys.arg
 
 
 @pytest.mark.parametrize("phase", ["language model", "transcoder"])
-def test_a_killed_training_resumes_to_the_same_weights(source, tmp_path, phase):
+def test_a_killed_training_resumes_to_the_same_weights(source, whole, tmp_path, phase):
     config = tiny_config(checkpoint_seconds=0.01)
-    whole = tmp_path / "whole"
-    list(cs.train(config, source, whole))
     killed = tmp_path / "killed"
     command = [sys.executable, "-c", KILLED, str(source), str(killed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -323,11 +335,7 @@ def test_a_killed_training_resumes_to_the_same_weights(source, tmp_path, phase):
         e.first_step for e in cs.train(config, source, killed) if isinstance(e, PhaseStarted)
     ]
     assert max(resumed) > 0
-    one, two = cs.load_bundle(whole), cs.load_bundle(killed)
-    for name in ("model", "transcoder"):
-        expected = getattr(one, name).state_dict()
-        for key, value in getattr(two, name).state_dict().items():
-            torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
+    assert_equal_weights(killed, whole[0])  # how often it saves changes nothing either
 
 
 @pytest.mark.parametrize("writes", [False, True])
