@@ -5,6 +5,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -53,6 +54,11 @@ def drawn_anew(page):
     """Return the frame after a run of the whole page, in which older versions make a new one."""
     page.wait_for_timeout(3000)
     return graph_frame(page)
+
+
+def subgraph_in(address):
+    """Return the part of an address that says which supernodes were made by hand, or None."""
+    return parse_qs(urlsplit(address).query).get("subgraph")
 
 
 def features(frame):
@@ -267,9 +273,12 @@ def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
     name = frame.get_by_label("Name of the supernode")
     expect(name).to_be_visible(timeout=WAIT)
     expect(page).to_have_url(re.compile("subgraph=1"), timeout=WAIT)
+    unnamed = subgraph_in(page.url)
     name.fill("my <b>word</b>")
     name.press("Enter")
     expect(frame.locator(".cs-panel .cs-title")).to_have_text("my <b>word</b>", timeout=WAIT)
+    # The address is told of the name on its own way, which may take longer than the canvas's.
+    page.wait_for_url(lambda address: subgraph_in(address) != unnamed, timeout=WAIT)
     address = page.url.split("/graph")[1]
     again = open_graph(page, url, address)
     expect(again.locator(".cs-panel .cs-title")).to_have_text("my <b>word</b>", timeout=WAIT)
