@@ -27,7 +27,7 @@ from circuitscope_core.bundle import (
     save_transcoder,
 )
 from circuitscope_core.circuit import Circuit
-from circuitscope_core.comparison import Comparison, compare_graphs
+from circuitscope_core.comparison import Comparison, compare_graphs, compared_circuit
 from circuitscope_core.config import (
     AttributionConfig,
     CorpusConfig,
@@ -236,6 +236,7 @@ __all__ = [
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
+    "compared_circuit",
     "component_flows",
     "continue_prompt",
     "copy_bundle",

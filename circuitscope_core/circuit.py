@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import PruneConfig
+from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind, node_id
 from circuitscope_core.pruning import PrunedGraph
@@ -96,6 +97,8 @@ class Circuit:
     """The thresholds of pruning; None where they are not known."""
     n_features: int | None = None
     """Features of the graph that was pruned; None where that is not known."""
+    one_dictionary: bool = True
+    """Whether equal layers and numbers mean equal features: not so where two models meet."""
 
     def __repr__(self) -> str:
         return f"Circuit({self.prompt!r}, {len(self):,} nodes, {len(self.edges):,} edges)"
@@ -145,9 +148,18 @@ class Circuit:
         return edges.shares.new_zeros(len(self)).index_add_(0, edges.targets, from_errors)
 
     def labelled(self, cards: FeatureCards | None) -> "Circuit":
-        """Return the same circuit with features named by their cards."""
+        """Return the same circuit with features named by their cards.
+
+        Raises:
+            GraphError: If the features are of two models, so that one set of cards names only half.
+        """
         if cards is None:
             return self
+        if not self.one_dictionary:
+            raise GraphError(
+                "This circuit has features of two models, and cards name those of one. "
+                "Give both sets to compared_circuit(comparison, a, b), and none here."
+            )
         labels, names = list(self.labels), list(self.names)
         for row in self.rows_of(NodeKind.FEATURE).tolist():
             node = self.node(row)
@@ -223,7 +235,7 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
     nodes = [graph.node(index) for index in kept.tolist()]
     labels, names = [], []
     for node, index in zip(nodes, kept.tolist(), strict=True):
-        label = _label(graph, node, index, cards)
+        label = label_of(graph, index, cards)
         labels.append(label)
         names.append(node_name(node, graph.token_texts[node.position], label))
     missing = graph.bias.new_full((len(kept),), float("nan"))
@@ -274,7 +286,9 @@ ROWS_AT_ONCE = 128
 """Rows of a graph that are added up together."""
 
 
-def _label(graph: AttributionGraph, node: Node, index: int, cards: FeatureCards | None) -> str:
+def label_of(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
+    """Return a feature's label or an output's text; empty where a node has none."""
+    node = graph.node(index)
     if node.kind is NodeKind.LOGIT:
         rank: int = index - graph.logit_nodes.start
         return graph.logit_texts[rank]
@@ -301,17 +315,23 @@ def node_name(node: Node, token_text: str, label: str) -> str:
     return label or f"feature {node.feature}"
 
 
-def place_of(node: Node, token_text: str) -> str:
-    """Return where a node is, given the text of the token that it stands at."""
-    token = token_label(token_text)
-    place = f"at “{token}”, token {node.position}"
+def place_of(node: Node, token_text: str, place: str | None = None) -> str:
+    """Return where a node is.
+
+    Args:
+        node: The node.
+        token_text: Text of the token that it stands at.
+        place: Which token that is; by its position where None.
+    """
     if node.kind is NodeKind.LOGIT:
         return "output"
     if node.kind is NodeKind.TOKEN:
         return f"token {node.position} of the prompt"
+    where = f"layer {node.layer}, {{}}at “{token_label(token_text)}”, "
+    where += place or f"token {node.position}"
     if node.kind is NodeKind.ERROR:
-        return f"layer {node.layer}, {place}: what the transcoder leaves unexplained"
-    return f"layer {node.layer}, feature {node.feature}, {place}"
+        return f"{where.format('')}: what the transcoder leaves unexplained"
+    return where.format(f"feature {node.feature}, ")
 
 
 def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:

@@ -1,6 +1,7 @@
 """Two pruned graphs on shared axes: what is kept in A, in B, in both, and what changed."""
 
 from circuitscope_core.comparison.align import Column, align
+from circuitscope_core.comparison.circuit import compared_circuit
 from circuitscope_core.comparison.compare import compare_graphs
 from circuitscope_core.comparison.model import (
     ComparedEdge,
@@ -23,4 +24,5 @@ __all__ = [
     "Side",
     "align",
     "compare_graphs",
+    "compared_circuit",
 ]

@@ -107,6 +107,7 @@ class _Half:
             influence=float(self.pruned.node_influence[index]),
             activation=float(graph.activations[index]) if index < graph.n_features else None,
             probability=float(graph.logit_probabilities[rank]) if is_token else None,
+            worth=float(graph.logit_probabilities[rank]) if rank >= 0 else 0.0,
         )
 
     @cached_property

@@ -1,17 +1,23 @@
 """What a comparison of two graphs is made of."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.comparison.align import Column
-from circuitscope_core.graph import NodeKind
+from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.tokenizer import token_label
 from circuitscope_core.values import one_line
+
+if TYPE_CHECKING:
+    from circuitscope_core.circuit import Circuit
 
 
 class Side(StrEnum):
@@ -41,6 +47,8 @@ class Presence:
     """Of features."""
     probability: float | None
     """Of outputs."""
+    worth: float
+    """Weight of an output in all that is explained; 0 of other nodes."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,23 @@ class ComparedNode:
         """Which graph keeps it."""
         in_a, in_b = (half is not None and half.kept for half in (self.a, self.b))
         return Side.of(in_a=in_a, in_b=in_b)
+
+    @property
+    def owner(self) -> Side:
+        """Which graph it takes its name and number from: A, or B where it is not in A."""
+        return Side.A if self.a else Side.B
+
+    @property
+    def home(self) -> Presence:
+        """The node as the graph has it that it takes its name from."""
+        home = self.a or self.b
+        assert home is not None, "a compared node is in at least one graph"
+        return home
+
+    @property
+    def halves(self) -> tuple[Presence, ...]:
+        """The node in each graph that has it."""
+        return tuple(half for half in (self.a, self.b) if half)
 
     @property
     def in_other(self) -> bool:
@@ -168,6 +193,35 @@ class Comparison:
             and self.edge_counts[Side.BOTH] == len(self.edges)
             and not self.edges.weight_changes.any()
         )
+
+    @cached_property
+    def circuit(self) -> "Circuit":
+        """All that either graph keeps as one table, without labels of features."""
+        from circuitscope_core.comparison.circuit import compared_circuit  # it builds on this
+
+        return compared_circuit(self)
+
+    @cached_property
+    def rows(self) -> Mapping[ComparedNode, int]:
+        """The row of each node in the circuit: its place among the nodes."""
+        return {node: row for row, node in enumerate(self.nodes)}
+
+    def graph_of(self, node: ComparedNode) -> AttributionGraph:
+        """Return the graph that a node takes its name and number from."""
+        return self.a.graph if node.owner is Side.A else self.b.graph
+
+    def column_texts(self, column: int) -> tuple[str, str]:
+        """Return the words for a column's token in A and in B, empty where a prompt has none."""
+        place = self.columns[column]
+        in_a, in_b = (
+            "" if position is None else token_label(pruned.graph.token_texts[position])
+            for pruned, position in ((self.a, place.a), (self.b, place.b))
+        )
+        return in_a, in_b
+
+    def column_text(self, column: int) -> str:
+        """Return the words for a column's token, for both where the prompts differ in it."""
+        return "|".join(dict.fromkeys(filter(None, self.column_texts(column))))
 
     @property
     def node_counts(self) -> dict[Side, int]:

@@ -1,17 +1,18 @@
 """Two graphs on shared axes as one drawing, and tables of what differs most between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuitscope_core.comparison import ComparedNode, Comparison, Side
-from circuitscope_core.graph import NodeKind, node_id
+from circuitscope_core.graph import NodeKind
 from circuitscope_core.view.compared_names import ComparedNames, Naming
 from circuitscope_core.view.layout import (
     Axes,
     cards_of_features,
     draw_picture,
+    edges_of,
     item_of,
-    rank_edges,
+    node_views,
 )
 from circuitscope_core.view.model import CardView, Fact, GraphView, NodeView
 
@@ -66,15 +67,14 @@ def layout_comparison(comparison: Comparison, a: Naming, b: Naming) -> GraphView
         b: Names of B's features; not asked where the features are the same.
     """
     names = ComparedNames(comparison, a, b)
-    columns = tuple(names.column_label(column) for column in range(len(comparison.columns)))
-    n_layers = max(graph.n_layers for graph in names.graphs)
-    nodes = [_view(names, node) for node in comparison.nodes]
-    items = [item_of(node, n_layers, node.influence) for node in nodes]
-    changed = comparison.edges
-    edges = rank_edges(changed.sources, changed.targets, changed.weight_changes, changed.changes)
+    circuit = names.circuit
+    columns = tuple(map(names.column_label, range(len(comparison.columns))))
+    nodes = [_compared_view(names, row, view) for row, view in enumerate(node_views(circuit))]
+    items = [item_of(node, circuit.n_layers, node.influence) for node in nodes]
+    axes, edges = Axes(circuit.n_layers, columns), edges_of(circuit.edges)
     return GraphView(
-        prompt=f"A: {names.graphs[0].prompt}\nB: {names.graphs[1].prompt}",
-        full=draw_picture(Axes(n_layers, columns), nodes, items, edges, tiles=False),
+        prompt=circuit.prompt,
+        full=draw_picture(axes, nodes, items, edges, tiles=False),
         groups=None,
         cards=_cards(names),
         paths=(),
@@ -91,7 +91,7 @@ def node_differences(
 ) -> tuple[NodeDifference, ...]:
     """Return the nodes whose influence changed most, largest change first."""
     names = ComparedNames(comparison, a, b)
-    return tuple(_node_row(names, node) for node in comparison.largest_node_changes(n))
+    return tuple(_difference(names, node) for node in comparison.largest_node_changes(n))
 
 
 def edge_differences(
@@ -101,8 +101,8 @@ def edge_differences(
     names = ComparedNames(comparison, a, b)
     return tuple(
         EdgeDifference(
-            source=names.full_name(comparison.nodes[edge.source]),
-            target=names.full_name(comparison.nodes[edge.target]),
+            source=names.full_name(edge.source),
+            target=names.full_name(edge.target),
             kept=KEPT_IN[edge.side],
             share_a=edge.share_a,
             share_b=edge.share_b,
@@ -121,23 +121,14 @@ def _counts(counts: Mapping[Side, int]) -> str:
     )
 
 
-def _view(names: ComparedNames, node: ComparedNode) -> NodeView:
-    """Describe a node; its place comes later."""
-    home = names.home(node)
-    halves = [half for half in (node.a, node.b) if half]
-    known = [half.probability for half in halves if half.probability is not None]
-    return NodeView(
-        id=f"{home.owner}_{node_id(home.graph, home.index)}",
-        kind=str(node.kind),
-        x=0.0,
-        y=0.0,
-        label=names.label(node),
-        detail=names.detail(node),
-        layer=node.layer,
-        position=node.column,
-        influence=max(half.influence for half in halves),
-        probability=max(known, default=None),
-        card=names.card_key(node),
+def _compared_view(names: ComparedNames, row: int, view: NodeView) -> NodeView:
+    """Add what a node is in each graph; what its inputs are made of is not the same in both."""
+    node = names.comparison.nodes[row]
+    return replace(
+        view,
+        detail=names.detail(row),
+        error_share=0.0,
+        card=names.card_key(row),
         side=str(node.side),
         side_facts=names.facts(node),
     )
@@ -145,26 +136,25 @@ def _view(names: ComparedNames, node: ComparedNode) -> NodeView:
 
 def _cards(names: ComparedNames) -> dict[str, CardView]:
     """Return the cards of all features in the picture, each once."""
-    used: dict[str, set[tuple[int, int]]] = {"a": set(), "b": set()}
-    shared = names.comparison.same_features
-    for node in names.comparison.nodes:
-        if node.kind is NodeKind.FEATURE:
-            home = names.home(node)
-            used["a" if shared else home.owner].add((node.layer, home.feature))
-    found: dict[str, CardView] = {}
-    for owner, naming in (("a", names.a), ("b", names.b)):
+    shared, found = names.comparison.same_features, names.circuit
+    used: dict[Side, set[tuple[int, int]]] = {Side.A: set(), Side.B: set()}
+    for row in found.rows_of(NodeKind.FEATURE).tolist():
+        owner = Side.A if shared else names.comparison.nodes[row].owner
+        used[owner].add((int(found.layers[row]), int(found.features[row])))
+    cards: dict[str, CardView] = {}
+    for owner, naming in ((Side.A, names.a), (Side.B, names.b)):
         if naming.cards is not None:
             views = cards_of_features(used[owner], naming.tokenizer, naming.cards)
-            found |= {key if shared else f"{owner}/{key}": card for key, card in views.items()}
-    return found
+            cards |= {key if shared else f"{owner}/{key}": card for key, card in views.items()}
+    return cards
 
 
-def _node_row(names: ComparedNames, node: ComparedNode) -> NodeDifference:
+def _difference(names: ComparedNames, node: ComparedNode) -> NodeDifference:
     a, b = node.a, node.b
     return NodeDifference(
-        node=names.label(node),
+        node=names.circuit.names[names.comparison.rows[node]],
         place="token" if node.kind is NodeKind.TOKEN else f"L{node.layer}",
-        token=names.column_text(node.column),
+        token=names.circuit.token_texts[node.column],
         kept=KEPT_IN[node.side],
         other=names.other(node),
         influence_a=a.influence if a else 0.0,

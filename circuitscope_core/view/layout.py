@@ -164,15 +164,11 @@ def draw_picture(
 
 
 def edges_of(edges: CircuitEdges) -> Edges:
-    """Return a circuit's edges, ranked."""
-    return rank_edges(edges.sources, edges.targets, edges.weights, edges.shares)
-
-
-def rank_edges(sources: Tensor, targets: Tensor, weights: Tensor, shares: Tensor) -> Edges:
-    """Return edges by rising share: those to draw, and those to list beside them."""
-    n = len(shares)
-    order = shares.abs().argsort(stable=True)[max(0, n - MAX_LISTED_EDGES) :]
-    columns = (column[order].tolist() for column in (sources, targets, weights, shares))
+    """Return a circuit's edges by rising share: those to draw, and those to list beside them."""
+    n = len(edges)
+    order = edges.shares.abs().argsort(stable=True)[max(0, n - MAX_LISTED_EDGES) :]
+    every = (edges.sources, edges.targets, edges.weights, edges.shares)
+    columns = (column[order].tolist() for column in every)
     ranked = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
     first = max(0, len(ranked) - MAX_DRAWN_EDGES)
     return Edges(ranked[first:], ranked[:first], n - (len(ranked) - first))

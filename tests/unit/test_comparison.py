@@ -5,16 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 
+from circuitscope_core.circuit import circuit_of
 from circuitscope_core.comparison import (
     Column,
     Side,
     align,
     compare_graphs,
+    compared_circuit,
 )
-from circuitscope_core.graph import NodeKind
+from circuitscope_core.errors import GraphError
+from circuitscope_core.export import export_graph
+from circuitscope_core.graph import Node, NodeKind
+from circuitscope_core.graph_file import circuit_of_file, read_graph_file
 from circuitscope_core.pruning import kept_shares, prune_graph
 from tests.samples import make_graph, random_graph
-from tests.unit.graph_samples import sample_graph
+from tests.unit.graph_samples import sample_cards, sample_graph
 
 
 def columns_of(a, b):
@@ -226,3 +231,58 @@ def test_outputs_are_told_apart_by_id_or_by_text_and_count():
 
     assert sides(same_features=True) == [Side.A, Side.A, Side.B, Side.B, Side.BOTH]
     assert sides(same_features=False) == [Side.A, Side.B, Side.BOTH, Side.BOTH]
+
+
+def test_a_comparison_is_a_circuit_of_what_changed():
+    a, b = pruned_pair()
+    compared = compare_graphs(a, b, same_features=True)
+    circuit = compared.circuit
+    assert [node.kind for node in circuit.nodes] == [node.kind for node in compared.nodes]
+    ends = zip(circuit.edges.sources.tolist(), circuit.edges.targets.tolist(), strict=True)
+    changes = zip(ends, circuit.edges.weights.tolist(), circuit.edges.shares.tolist(), strict=True)
+    for edge, (pair, weight, share) in zip(compared.edges, changes, strict=True):
+        assert pair == (edge.source, edge.target)
+        assert weight == pytest.approx(edge.weight_b - edge.weight_a, abs=1e-6)
+        assert share == pytest.approx(edge.share_b - edge.share_a, abs=1e-6)
+    for row, node in enumerate(compared.nodes):
+        graph = (a if node.a else b).graph
+        number = (node.a or node.b).index
+        own = graph.node(number)
+        assert circuit.node(row) == Node(own.kind, node.layer, node.column, own.feature)
+        assert compared.rows[node] == row
+    assert len(set(circuit.ids)) == len(circuit)
+    same = compare_graphs(a, a, same_features=True).circuit
+    alone = circuit_of(a)
+    rows = [same.rows[f"a_{name}"] for name in alone.ids]
+    assert [same.names[row] for row in rows] == list(alone.names)
+    assert same.influence[rows].tolist() == alone.influence.tolist()
+    assert same.worth[rows].tolist() == alone.worth.tolist()
+    assert not same.edges.weights.any()
+
+
+def test_a_comparison_can_be_exported_as_any_circuit(tmp_path):
+    compared = compare_graphs(*pruned_pair(), same_features=True)
+    path = export_graph(compared, tmp_path / "changes.json", cards=sample_cards())
+    found = circuit_of_file(read_graph_file(path))
+    assert set(found.ids) == set(compared.circuit.ids)
+    weights = dict(zip(*map(tuple, ids_and_weights(compared.circuit)), strict=True))
+    for ends, weight in zip(*ids_and_weights(found), strict=True):
+        assert weight == pytest.approx(weights.pop(ends), rel=1e-4)
+    assert not any(weights.values())
+
+
+def ids_and_weights(circuit):
+    edges = circuit.edges
+    ends = ([circuit.ids[row] for row in rows.tolist()] for rows in (edges.sources, edges.targets))
+    return list(zip(*ends, strict=True)), edges.weights.tolist()
+
+
+def test_cards_of_one_model_never_name_the_features_of_another():
+    compared = compare_graphs(*pruned_pair(), same_features=False)
+    with pytest.raises(GraphError, match="features of two models"):
+        circuit_of(compared, sample_cards())
+    one, other = sample_cards(), sample_cards(text="other text")
+    circuit = compared_circuit(compared, one, other)
+    for row in circuit.rows_of(NodeKind.FEATURE).tolist():
+        node, cards = circuit.node(row), one if compared.nodes[row].a else other
+        assert circuit.labels[row] == cards.label(node.layer, node.feature)

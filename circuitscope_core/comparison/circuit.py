@@ -1,0 +1,63 @@
+"""A comparison as one circuit: the nodes of both graphs, and what changed on the edges."""
+
+import torch
+
+from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, label_of, node_name
+from circuitscope_core.comparison.model import ComparedNode, Comparison, Side
+from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.graph import node_id
+
+
+def compared_circuit(
+    comparison: Comparison, a: FeatureCards | None = None, b: FeatureCards | None = None
+) -> Circuit:
+    """Return all that either graph keeps as one table, in the order of the comparison's nodes.
+
+    Positions are shared columns. A node has the larger of its two influences and probabilities;
+    an activation is left out, since it is another in each graph. Weights and shares of edges are
+    changes, B less A.
+
+    Args:
+        comparison: The two graphs, compared.
+        a: Cards that give the features of A their labels.
+        b: Cards for the features that only B has.
+    """
+    nodes = comparison.nodes
+    found = [comparison.graph_of(node).node(node.home.index) for node in nodes]
+    labels = [
+        label_of(comparison.graph_of(node), node.home.index, a if node.owner is Side.A else b)
+        for node in nodes
+    ]
+    texts = tuple(map(comparison.column_text, range(len(comparison.columns))))
+    named = zip(nodes, found, labels, strict=True)
+    probabilities = torch.tensor([_probability(node) for node in nodes])
+    unknown = torch.full_like(probabilities, float("nan"))
+    edges = comparison.edges
+    return Circuit(
+        prompt=f"A: {comparison.a.graph.prompt}\nB: {comparison.b.graph.prompt}",
+        token_texts=texts,
+        n_layers=max(pruned.graph.n_layers for pruned in (comparison.a, comparison.b)),
+        ids=tuple(
+            f"{node.owner}_{node_id(comparison.graph_of(node), node.home.index)}" for node in nodes
+        ),
+        index=torch.arange(len(nodes)),
+        kinds=torch.tensor([KINDS.index(node.kind) for node in nodes]),
+        layers=torch.tensor([node.layer for node in nodes]),
+        positions=torch.tensor([node.column for node in nodes]),
+        features=torch.tensor([node.feature for node in found]),
+        labels=tuple(labels),
+        names=tuple(node_name(own, texts[node.column], label) for node, own, label in named),
+        influence=torch.tensor([max(half.influence for half in node.halves) for node in nodes]),
+        reached=unknown,
+        activations=unknown,
+        probabilities=probabilities,
+        worth=torch.tensor([max(half.worth for half in node.halves) for node in nodes]),
+        dropped=torch.zeros_like(unknown),
+        edges=CircuitEdges(edges.sources, edges.targets, edges.weight_changes, edges.changes),
+        one_dictionary=comparison.same_features,
+    )
+
+
+def _probability(node: ComparedNode) -> float:
+    known = [half.probability for half in node.halves if half.probability is not None]
+    return max(known, default=float("nan"))
