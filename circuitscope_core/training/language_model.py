@@ -1,9 +1,10 @@
 """The transformer's training loop."""
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +14,9 @@ from torch import Tensor, nn
 from circuitscope_core.config import LanguageModelTraining
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.training.batches import TokenWindows, step_rng
-from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
-from circuitscope_core.training.events import (
-    Checkpoint,
-    Event,
-    PhaseFinished,
-    PhaseStarted,
-    Progress,
-)
+from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
+from circuitscope_core.training.events import Phase, Progress
+from circuitscope_core.training.loop import ResumableLoop, named_tensors
 from circuitscope_core.training.optimizers import (
     Muon,
     constant_then_decay,
@@ -39,9 +35,10 @@ N_VALIDATIONS = 8
 
 
 @dataclass
-class LanguageModelTrainer:
-    """One transformer's training; ``events`` runs it."""
+class LanguageModelTrainer(ResumableLoop):
+    """One transformer's training."""
 
+    phase: ClassVar[Phase] = "language model"
     model: Transformer
     train: TokenWindows
     held_out: TokenWindows
@@ -77,39 +74,33 @@ class LanguageModelTrainer:
         if self.workers.world > 1:
             self.shared = SharedGradients.of(self.model.parameters(), n_extra=1)
 
-    def events(self) -> Iterator[Event]:
-        """Train to the end, from the checkpoint where there is one."""
-        self._begin()
-        yield PhaseStarted("language model", self.n_steps, self.step)
-        started = time.perf_counter()
-        try:
-            yield from self._steps()
-        except GeneratorExit:  # the caller stops asking: nothing done is lost
-            self._save()
-            raise
-        self._save()
-        windows = self.held_out.consecutive(4 * VALIDATION_TOKENS)
-        loss = measure_loss(self.model, windows, self.workers)
-        seconds = time.perf_counter() - started
-        yield PhaseFinished("language model", seconds, {"validation_loss": loss})
+    @cached_property
+    def validation(self) -> Int[Tensor, "n n_ctx_plus_1"]:
+        """Held-out windows that the loss is measured on during the training."""
+        return self.held_out.consecutive(VALIDATION_TOKENS)
 
-    def _steps(self) -> Iterator[Event]:
-        validation = self.held_out.consecutive(VALIDATION_TOKENS)
-        every = max(1, self.n_steps // N_VALIDATIONS)
-        self.pace.start(self.step)
-        while self.step < self.n_steps:
-            loss = self.train_step(self.step)
-            self.step += 1
-            metrics = {}
-            if self.step % every == 0:
-                metrics["validation_loss"] = measure_loss(self.model, validation, self.workers)
-            if metrics or self.pace.event_due(self.step) or self.step == self.n_steps:
-                metrics["loss"] = finite_loss(loss, self.step) / math.log(2)
-                rate = self.pace.rate(self.step) * self.settings.batch_size * self.train.n_ctx
-                yield Progress("language model", self.step, self.n_steps, rate, metrics)
-            if self.pace.checkpoint_due():
-                self._save()
-                yield Checkpoint("language model", self.step)
+    def prepare(self) -> None:
+        """Begin with the weights that the model came with."""
+
+    def batches(self) -> Iterator[tuple[int]]:
+        """Yield the number of one step after the other: it says all of a batch."""
+        return ((step,) for step in range(self.step, self.n_steps))
+
+    def progress(self, loss: Tensor) -> Progress | None:
+        """Return what there is to report of the step that was just done."""
+        validated = self.step % max(1, self.n_steps // N_VALIDATIONS) == 0
+        if not validated and not self.report_due:
+            return None
+        metrics = {"loss": finite_loss(loss, self.step) / math.log(2)}
+        if validated:
+            metrics["validation_loss"] = measure_loss(self.model, self.validation, self.workers)
+        rate = self.pace.rate(self.step) * self.settings.batch_size * self.train.n_ctx
+        return Progress(self.phase, self.step, self.n_steps, rate, metrics)
+
+    def final_metrics(self) -> dict[str, float]:
+        """Return the loss on more held-out text than during the training."""
+        windows = self.held_out.consecutive(4 * VALIDATION_TOKENS)
+        return {"validation_loss": measure_loss(self.model, windows, self.workers)}
 
     def train_step(self, step: int) -> Tensor:
         """Change the weights once, as a step of the schedule says; returns the loss."""
@@ -145,29 +136,15 @@ class LanguageModelTrainer:
             windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
         return windows.sample_counted(n, step_rng(self.seed, 1, step))
 
-    def _state(self) -> SavedState:
+    def state(self) -> SavedState:
+        """Return the weights and both optimizers' states."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= optimizer_tensors(self.muon, "muon") | optimizer_tensors(self.adam, "adam")
         return SavedState(self.step, tensors, {})
 
-    def _save(self) -> None:
-        if self.workers.rank == 0:
-            self.checkpoint.save(self.step, self._state().tensors)
-
-    def _begin(self) -> None:
-        saved = self.checkpoint.load() if self.workers.rank == 0 else None
-        if saved is not None:
-            self._resume(saved)
-        if self.workers.world > 1:
-            self._resume(share_state(self.workers, self._state()))
-
-    def _resume(self, saved: SavedState) -> None:
-        weights = {
-            name.removeprefix("model."): value
-            for name, value in saved.tensors.items()
-            if name.startswith("model.")
-        }
-        self.model.load_state_dict(weights)
+    def resume(self, saved: SavedState) -> None:
+        """Take a state that was saved."""
+        self.model.load_state_dict(named_tensors(saved, "model"))
         load_optimizer_tensors(self.muon, "muon", saved.tensors)
         load_optimizer_tensors(self.adam, "adam", saved.tensors)
         self.step = saved.step

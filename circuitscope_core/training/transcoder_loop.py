@@ -1,9 +1,9 @@
 """The transcoder's training loop: harvest activations, shuffle them, step."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,15 +12,10 @@ from torch import Tensor
 from circuitscope_core.config import ReadPoint, TranscoderTraining
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.training.batches import TokenWindows, step_rng
-from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
-from circuitscope_core.training.events import (
-    Checkpoint,
-    Event,
-    PhaseFinished,
-    PhaseStarted,
-    Progress,
-)
+from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
+from circuitscope_core.training.events import Phase, Progress
 from circuitscope_core.training.language_model import finite_loss
+from circuitscope_core.training.loop import ResumableLoop, named_tensors
 from circuitscope_core.training.optimizers import (
     constant_then_decay,
     load_optimizer_tensors,
@@ -81,9 +76,10 @@ def harvest(
 
 
 @dataclass
-class TranscoderTrainer:
-    """One transcoder's training; ``events`` runs it, ``folded`` is the result."""
+class TranscoderTrainer(ResumableLoop):
+    """One transcoder's training; ``folded`` is the result."""
 
+    phase: ClassVar[Phase] = "transcoder"
     model: LanguageModel
     transcoder: CrossLayerTranscoder
     train: TokenWindows
@@ -124,27 +120,6 @@ class TranscoderTrainer:
         assert self.scales is not None, "events() sets the scales before its first event"
         return fold_scales(self.transcoder, self.scales)
 
-    def events(self) -> Iterator[Event]:
-        """Train to the end, from the checkpoint where there is one."""
-        self._begin()
-        yield PhaseStarted("transcoder", self.n_steps, self.step)
-        started = time.perf_counter()
-        try:
-            yield from self._steps()
-        except GeneratorExit:  # the caller stops asking: nothing done is lost
-            self._save()
-            raise
-        self._save()
-        yield PhaseFinished("transcoder", time.perf_counter() - started)
-
-    def _begin(self) -> None:
-        if self.workers.rank == 0:
-            saved = self.checkpoint.load()
-            self.prepare() if saved is None else self._resume(saved)
-        if self.workers.world > 1:
-            own = self._state() if self.workers.rank == 0 else SavedState(0, {}, {})
-            self._resume(share_state(self.workers, own))
-
     def prepare(self) -> None:
         """Measure the scales on a first buffer and start the weights from it."""
         inputs, targets = self.fill_buffer(-1, ALONE)
@@ -160,7 +135,7 @@ class TranscoderTrainer:
         own = windows[workers.rank :: workers.world, :-1]
         return harvest(self.model, own, self.transcoder.config.read_point)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, BatchPart]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, BatchPart]]:
         """Yield scaled inputs and targets for one step after the other, from the present one on.
 
         Of a batch each worker has the tokens of its own windows.
@@ -182,17 +157,6 @@ class TranscoderTrainer:
                 yield inputs[:, own], targets[:, own], part
             skipped = 0
 
-    def _steps(self) -> Iterator[Event]:
-        self.pace.start(self.step)
-        for batch in islice(self._batches(), self.n_steps - self.step):
-            loss = self.train_step(*batch)
-            self.step += 1
-            if self.pace.event_due(self.step) or self.step == self.n_steps:
-                yield self._progress(loss)
-            if self.pace.checkpoint_due():
-                self._save()
-                yield Checkpoint("transcoder", self.step)
-
     def train_step(
         self, inputs: Tensor, targets: Tensor, part: BatchPart | None = None
     ) -> TranscoderLoss:
@@ -211,7 +175,10 @@ class TranscoderTrainer:
         self.fired |= loss.fired
         return loss
 
-    def _progress(self, loss: TranscoderLoss) -> Progress:
+    def progress(self, loss: TranscoderLoss) -> Progress | None:
+        """Return what there is to report of the step that was just done."""
+        if not self.report_due:
+            return None
         config = self.transcoder.config
         metrics = {
             "loss": finite_loss(loss.total, self.step),
@@ -226,13 +193,10 @@ class TranscoderTrainer:
             metrics["dead"] = 1 - (fired > 0).float().mean().item()
             self.fired.zero_()
         rate = self.pace.rate(self.step) * self.settings.batch_size
-        return Progress("transcoder", self.step, self.n_steps, rate, metrics)
+        return Progress(self.phase, self.step, self.n_steps, rate, metrics)
 
-    def _save(self) -> None:
-        if self.workers.rank == 0:
-            self.checkpoint.save(self.step, self._state().tensors)
-
-    def _state(self) -> SavedState:
+    def state(self) -> SavedState:
+        """Return the weights, the optimizer's state, the scales, and how sparse it is by now."""
         assert self.scales is not None
         weights = self.transcoder.state_dict()
         tensors = {f"transcoder.{name}": value for name, value in weights.items()}
@@ -243,13 +207,9 @@ class TranscoderTrainer:
         tensors["scales.target_means"] = self.scales.target_means
         return SavedState(self.step, tensors, {})
 
-    def _resume(self, saved: SavedState) -> None:
-        weights = {
-            name.removeprefix("transcoder."): value
-            for name, value in saved.tensors.items()
-            if name.startswith("transcoder.")
-        }
-        self.transcoder.load_state_dict(weights)
+    def resume(self, saved: SavedState) -> None:
+        """Take a state that was saved."""
+        self.transcoder.load_state_dict(named_tensors(saved, "transcoder"))
         load_optimizer_tensors(self.adam, "adam", saved.tensors)
         names = ("inputs", "targets", "target_means")
         self.scales = ActivationScales(*(saved.tensors[f"scales.{name}"] for name in names))
