@@ -327,11 +327,10 @@ def place_of(node: Node, token_text: str, place: str | None = None) -> str:
         return "output"
     if node.kind is NodeKind.TOKEN:
         return f"token {node.position} of the prompt"
-    where = f"layer {node.layer}, {{}}at “{token_label(token_text)}”, "
-    where += place or f"token {node.position}"
+    at = f"at “{token_label(token_text)}”, {place or f'token {node.position}'}"
     if node.kind is NodeKind.ERROR:
-        return f"{where.format('')}: what the transcoder leaves unexplained"
-    return where.format(f"feature {node.feature}, ")
+        return f"layer {node.layer}, {at}: what the transcoder leaves unexplained"
+    return f"layer {node.layer}, feature {node.feature}, {at}"
 
 
 def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:
