@@ -57,7 +57,7 @@ def random_replacement(n_layers, token_ids, n_active):
     transcoder = cs.CrossLayerTranscoder(sizes).requires_grad_(False)
     transcoder.log_threshold.fill_(-10.0)
     n_below = len(token_ids) * (D_TRANSCODER - n_active)
-    for layer, site in enumerate(model.mlp_sites(torch.tensor([token_ids]))):
+    for layer, site in enumerate(model.mlp_pass(torch.tensor([token_ids])).sites):
         transcoder.W_dec[layer].normal_(std=0.02)
         pre_acts = site.mlp_in[0] @ transcoder.W_enc[layer].T
         transcoder.b_enc[layer].fill_(-float(pre_acts.flatten().kthvalue(n_below).values))

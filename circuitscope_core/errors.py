@@ -2,6 +2,7 @@
 
 * CircuitScopeError
   - ConfigError       a setting contradicts itself or lies outside its range
+  - ModelError        a language model cannot be opened, or is not what its file says
   - StageError        a folder or a Snowflake stage cannot be reached, read or written
   - CorpusError       text cannot be read: file, row group and column are named
   - PromptError       a prompt is empty, too long, or has tokens the model lacks
@@ -23,6 +24,10 @@ class CircuitScopeError(Exception):
 
 class ConfigError(CircuitScopeError):
     """A setting contradicts itself or lies outside its range."""
+
+
+class ModelError(CircuitScopeError):
+    """A language model cannot be opened, or is not what its files say."""
 
 
 class StageError(CircuitScopeError):

@@ -182,7 +182,9 @@ def record_sample(
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
     inverse = torch.zeros(n_layers)
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
-        for layer, site in enumerate(model.mlp_sites(windows[first : first + WINDOWS_AT_ONCE])):
+        for layer, site in enumerate(
+            model.mlp_pass(windows[first : first + WINDOWS_AT_ONCE]).sites
+        ):
             read = site.read(read_point)[:, opening:].flatten(end_dim=1)
             active = transcoder.active(layer, read)
             shape = (len(read), transcoder.shape.n_features)

@@ -154,7 +154,7 @@ def run_replacement(
         return keep_opening(model, call, out + transcoder.skip(call.layer, read))
 
     with torch.no_grad():
-        return model.logits_after(model.mlp_sites(token_ids, replace_mlp))
+        return model.logits_after(model.mlp_pass(token_ids, replace_mlp))
 
 
 def run_mean_ablated(
@@ -168,7 +168,7 @@ def run_mean_ablated(
         return keep_opening(model, call, mean_mlp_out[call.layer].expand_as(call.mlp_in).clone())
 
     with torch.no_grad():
-        return model.logits_after(model.mlp_sites(token_ids, replace_mlp))
+        return model.logits_after(model.mlp_pass(token_ids, replace_mlp))
 
 
 def keep_opening(model: LanguageModel, call: MlpCall, out: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from circuitscope_core.language_model import (
     LayerRecord,
     MlpCall,
+    MlpPass,
     ModelShape,
     NormMap,
     Record,
@@ -165,8 +166,9 @@ class AnyModel:
             parallel=structure.parallel,
         )
 
-    def mlp_sites(self, token_ids, edit_mlp=None):
-        return self.record(token_ids, edit_mlp=edit_mlp).sites
+    def mlp_pass(self, token_ids, edit_mlp=None):
+        done = self.record(token_ids, edit_mlp=edit_mlp)
+        return MlpPass(done.sites, done.streams[-1])
 
     def run_suffix(self, clean, stream, first_layer, start, *, edit_mlp=None, frozen="nothing"):
         raise NotImplementedError

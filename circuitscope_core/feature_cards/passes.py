@@ -95,7 +95,7 @@ def layer_activations(
 ) -> Iterator[LayerActivations]:
     """Yield each layer's active features; there are none at the opening positions."""
     shape, opening = (*windows.shape, transcoder.shape.n_features), model.shape.n_opening
-    for site in model.mlp_sites(windows):
+    for site in model.mlp_pass(windows).sites:
         read = site.read(transcoder.shape.read_point)[:, opening:].flatten(0, 1)
         active = transcoder.active(site.layer, read)
         yield LayerActivations.of(site.layer, first_window, shape, active, opening)

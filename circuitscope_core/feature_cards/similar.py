@@ -81,7 +81,7 @@ def try_feature(bundle: Explainable, layer: int, feature: int, text: str) -> Tri
     replacement = replacement_of(bundle)
     token_ids = replacement.encode(text)
     transcoder, opening = replacement.transcoder, replacement.explained(len(token_ids)).start
-    site = replacement.model.mlp_sites(replacement.model.tokens(token_ids))[layer]
+    site = replacement.model.mlp_pass(replacement.model.tokens(token_ids)).sites[layer]
     read = site.read(transcoder.shape.read_point)[0]
     activations = transcoder.encode(layer, read)[opening:, feature]
     texts = (token_label(replacement.token_text(token)) for token in token_ids[opening:])

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
-from circuitscope_core.language_model.record import EditMlp, MlpSite, NormMap, Record
+from circuitscope_core.language_model.record import EditMlp, MlpPass, MlpSite, NormMap, Record
 from circuitscope_core.language_model.shape import ModelShape
 
 HeadSide: TypeAlias = Literal["query", "key"]
@@ -87,11 +87,11 @@ class LanguageModel(Protocol):
             frozen: As for ``record``.
         """
 
-    def mlp_sites(self, token_ids: Tensor, edit_mlp: EditMlp | None = None) -> tuple[MlpSite, ...]:
+    def mlp_pass(self, token_ids: Tensor, edit_mlp: EditMlp | None = None) -> MlpPass:
         """Return every layer's MLP inputs and output, without patterns or logits: fast."""
 
-    def logits_after(self, sites: tuple[MlpSite, ...]) -> Tensor:
-        """Return the logits that follow what ``mlp_sites`` returned."""
+    def logits_after(self, done: MlpPass) -> Tensor:
+        """Return the logits that follow what ``mlp_pass`` returned."""
 
     def run_mlp(self, clean: Record, layer: int, read: Tensor, read_point: ReadPoint) -> Tensor:
         """Return an MLP's output from its read point, ``[n_pos, d_model]``.

@@ -84,6 +84,16 @@ class MlpSite:
 
 
 @dataclass(frozen=True)
+class MlpPass:
+    """One pass as far as MLPs are concerned."""
+
+    sites: tuple[MlpSite, ...]
+    """Every layer's MLP inputs and output."""
+    stream: Float[Tensor, "batch n_pos d_model"]
+    """The stream after the last layer."""
+
+
+@dataclass(frozen=True)
 class MlpCall:
     """One layer's MLP before it runs: the input of an edit, which may run it or not."""
 

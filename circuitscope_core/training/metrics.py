@@ -62,10 +62,10 @@ def measure_replacement(
     means = measure_mean_outputs(model, batches)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches, start=1):
-        sites = model.mlp_sites(batch[:, :-1])
+        done = model.mlp_pass(batch[:, :-1])
         for part in (
-            reconstruction_sums(transcoder, means, sites, model.shape.n_opening),
-            prediction_sums(model, transcoder, means, batch, model.logits_after(sites)),
+            reconstruction_sums(transcoder, means, done.sites, model.shape.n_opening),
+            prediction_sums(model, transcoder, means, batch, model.logits_after(done)),
         ):
             for name, value in part.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value
@@ -89,7 +89,7 @@ def measure_mean_outputs(model: LanguageModel, batches: tuple[Tensor, ...]) -> T
     opening = model.shape.n_opening
     sums, n = [], 0
     for batch in batches:
-        outputs = [site.mlp_out[:, opening:] for site in model.mlp_sites(batch[:, :-1])]
+        outputs = [site.mlp_out[:, opening:] for site in model.mlp_pass(batch[:, :-1]).sites]
         sums.append(torch.stack([out.double().sum(dim=(0, 1)) for out in outputs]))
         n += outputs[0].shape[0] * outputs[0].shape[1]
     return (torch.stack(sums).sum(dim=0) / max(n, 1)).float()

@@ -68,7 +68,7 @@ def harvest(
     inputs, targets = [], []
     opening = model.shape.n_opening
     for batch in token_ids.split(16):
-        sites = model.mlp_sites(batch)
+        sites = model.mlp_pass(batch).sites
         reads = [site.read(read_point)[:, opening:].flatten(0, 1) for site in sites]
         inputs.append(torch.stack(reads))
         targets.append(torch.stack([site.mlp_out[:, opening:].flatten(0, 1) for site in sites]))

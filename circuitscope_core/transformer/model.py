@@ -17,6 +17,7 @@ from circuitscope_core.language_model import (
     HeadSide,
     LayerRecord,
     MlpCall,
+    MlpPass,
     MlpSite,
     ModelShape,
     NormMap,
@@ -99,9 +100,9 @@ class Transformer(nn.Module):
         """Return the direction and bias of the mean of all logits."""
         return self.W_U.mean(dim=1).detach(), self.unembed.b_U.mean()
 
-    def mlp_sites(
+    def mlp_pass(
         self, token_ids: Int[Tensor, "batch n_pos"], edit_mlp: EditMlp | None = None
-    ) -> tuple[MlpSite, ...]:
+    ) -> MlpPass:
         """Return every layer's MLP inputs and output, without patterns or logits: fast.
 
         Args:
@@ -116,11 +117,11 @@ class Transformer(nn.Module):
             site = run_site(MlpCall(layer, resid, block.ln2(resid), block.mlp), edit_mlp)
             sites.append(site)
             resid = resid + site.mlp_out
-        return tuple(sites)
+        return MlpPass(tuple(sites), resid)
 
-    def logits_after(self, sites: tuple[MlpSite, ...]) -> Float[Tensor, "batch n_pos d_vocab"]:
-        """Return the logits that follow what ``mlp_sites`` returned."""
-        return self.logits_of(self.ln_final(sites[-1].resid_mid + sites[-1].mlp_out))
+    def logits_after(self, done: MlpPass) -> Float[Tensor, "batch n_pos d_vocab"]:
+        """Return the logits that follow what ``mlp_pass`` returned."""
+        return self.logits_of(self.ln_final(done.stream))
 
     def embed_tokens(
         self, token_ids: Int[Tensor, "batch n_pos"]

@@ -29,7 +29,7 @@ def test_the_recorded_pass_gives_the_logits_of_the_fused_one(kind):
 def test_the_pass_for_harvesting_sees_what_the_record_holds(kind):
     model = tiny_model(**kind)
     recorded = model.record(TOKENS).sites
-    for fast, slow in zip(model.mlp_sites(TOKENS), recorded, strict=True):
+    for fast, slow in zip(model.mlp_pass(TOKENS).sites, recorded, strict=True):
         for name in ("resid_mid", "mlp_in", "mlp_out"):
             torch.testing.assert_close(
                 getattr(fast, name), getattr(slow, name), rtol=1e-5, atol=1e-5

@@ -1,0 +1,16 @@
+"""Hugging Face models: any family of the table, in memory or from a folder."""
+
+from circuitscope_core.pretrained.check import SelfCheck, check_model
+from circuitscope_core.pretrained.families import FAMILIES
+from circuitscope_core.pretrained.load import ModelFiles, load_model, read_model_files
+from circuitscope_core.pretrained.model import PretrainedModel
+
+__all__ = [
+    "FAMILIES",
+    "ModelFiles",
+    "PretrainedModel",
+    "SelfCheck",
+    "check_model",
+    "load_model",
+    "read_model_files",
+]

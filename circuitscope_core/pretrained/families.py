@@ -1,0 +1,228 @@
+"""The parts of each family of Hugging Face models: where they lie and how fused weights split.
+
+A line of the table is all that the engine has to know of a family. Norms are recognised by
+probing (see ``norms``), so the table has their places and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from circuitscope_core.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ValueWeights:
+    """The part of one layer's attention that is linear: from its input to values, to the output."""
+
+    W_V: Tensor
+    """``[n_kv_heads, d_model, d_head]``; each is read by as many neighbouring heads."""
+    b_V: Tensor
+    """``[n_kv_heads, d_head]``"""
+    W_O: Tensor
+    """``[n_heads, d_head, d_model]``"""
+    b_O: Tensor
+    """``[d_model]``"""
+
+
+Split: TypeAlias = Callable[[nn.Module, Any], ValueWeights]
+"""Takes a layer's attention module and the model's configuration."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The names of a family's parts; those of norms are None where a layer has none."""
+
+    layers: str
+    """Path from the model to its list of layers."""
+    final_norm: str
+    """Path from the model to the norm before the unembedding."""
+    split: Split
+    attention: str = "self_attn"
+    mlp: str = "mlp"
+    attention_norm: str | None = "input_layernorm"
+    """Before attention."""
+    attention_post_norm: str | None = None
+    """On attention's output, before it is added to the stream."""
+    read_norm: str | None = "post_attention_layernorm"
+    """Before the MLP."""
+    write_norm: str | None = None
+    """On the MLP's output, before it is added to the stream."""
+    parallel: bool = False
+    """Whether the MLP reads the stream that attention reads."""
+
+
+def matrix(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the weights ``[d_in, d_out]`` and biases ``[d_out]`` of a linear layer.
+
+    GPT-2's ``Conv1D`` stores them that way, ``nn.Linear`` transposed.
+    """
+    stored = module.weight
+    assert isinstance(stored, Tensor)
+    weight = stored.detach() if type(module).__name__ == "Conv1D" else stored.detach().T
+    bias: Tensor | None = getattr(module, "bias", None)
+    return weight, weight.new_zeros(weight.shape[1]) if bias is None else bias.detach()
+
+
+def by_head(weight: Tensor, bias: Tensor, n_heads: int) -> tuple[Tensor, Tensor]:
+    """Return projections to heads that lie side by side, a matrix and a bias for each head."""
+    return weight.unflatten(1, (n_heads, -1)).transpose(0, 1), bias.unflatten(0, (n_heads, -1))
+
+
+def outputs(module: nn.Module, n_heads: int) -> tuple[Tensor, Tensor]:
+    """Return the output projection, a matrix for each head, and its bias."""
+    weight, bias = matrix(module)
+    return weight.unflatten(0, (n_heads, -1)), bias
+
+
+def separate(value: str = "v_proj", output: str = "o_proj") -> Split:
+    """Return the split of attention whose values have a projection of their own."""
+
+    def split(attention: nn.Module, config: Any) -> ValueWeights:
+        n_heads = config.num_attention_heads
+        n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
+        W_V, b_V = by_head(*matrix(getattr(attention, value)), n_kv_heads)
+        return ValueWeights(W_V, b_V, *outputs(getattr(attention, output), n_heads))
+
+    return split
+
+
+def thirds(attention: nn.Module, config: Any) -> ValueWeights:
+    """Split GPT-2's fused projection: all queries, all keys, all values."""
+    weight, bias = matrix(getattr(attention, "c_attn"))  # noqa: B009
+    d_model, n_heads = config.n_embd, config.n_head
+    W_V, b_V = by_head(weight[:, 2 * d_model :], bias[2 * d_model :], n_heads)
+    return ValueWeights(W_V, b_V, *outputs(getattr(attention, "c_proj"), n_heads))  # noqa: B009
+
+
+def interleaved(attention: nn.Module, config: Any) -> ValueWeights:
+    """Split a fused projection in groups, each of some queries, a key and a value.
+
+    GPT-NeoX has a group for each head, Falcon one for each head, for eight heads, or for all.
+    """
+    fused, dense = attention.query_key_value, attention.dense
+    assert isinstance(fused, nn.Module)
+    assert isinstance(dense, nn.Module)
+    weight, bias = matrix(fused)
+    n_heads = config.num_attention_heads
+    n_groups = _n_groups(config)
+    d_head = weight.shape[1] // (n_heads + 2 * n_groups)
+    shape = (n_groups, n_heads // n_groups + 2, d_head)
+    W_V = weight.unflatten(1, shape)[:, :, -1].transpose(0, 1)
+    return ValueWeights(W_V, bias.unflatten(0, shape)[:, -1], *outputs(dense, n_heads))
+
+
+def _n_groups(config: Any) -> int:
+    if getattr(config, "new_decoder_architecture", False):
+        return int(config.num_kv_heads)
+    return 1 if getattr(config, "multi_query", False) else int(config.num_attention_heads)
+
+
+LLAMA = Family(layers="model.layers", final_norm="model.norm", split=separate())
+GPT = Family(
+    layers="transformer.h",
+    final_norm="transformer.ln_f",
+    split=thirds,
+    attention="attn",
+    attention_norm="ln_1",
+    read_norm="ln_2",
+)
+SANDWICH = replace(
+    LLAMA,
+    attention_post_norm="post_attention_layernorm",
+    read_norm="pre_feedforward_layernorm",
+    write_norm="post_feedforward_layernorm",
+)
+PHI = replace(
+    LLAMA,
+    final_norm="model.final_layernorm",
+    split=separate(output="dense"),
+    read_norm="input_layernorm",
+    parallel=True,
+)
+NEOX = Family(
+    layers="gpt_neox.layers",
+    final_norm="gpt_neox.final_layer_norm",
+    split=interleaved,
+    attention="attention",
+)
+FALCON = Family(
+    layers="transformer.h",
+    final_norm="transformer.ln_f",
+    split=interleaved,
+    attention="self_attention",
+)
+FAMILIES: dict[str, Family] = {
+    "gpt2": GPT,
+    "gptj": replace(GPT, split=separate(output="out_proj"), read_norm="ln_1", parallel=True),
+    "gpt_neox": NEOX,
+    "falcon": FALCON,
+    "phi": PHI,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "mixtral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "smollm3": LLAMA,
+    "gpt_oss": LLAMA,
+    "gemma2": SANDWICH,
+    "gemma3_text": SANDWICH,
+    "olmo2": replace(SANDWICH, attention_norm=None, read_norm=None),
+}
+"""Families by the ``model_type`` of their configuration."""
+
+
+def family_of(config: Any) -> Family:
+    """Return the parts of the family that a configuration belongs to.
+
+    Raises:
+        ModelError: If the family is not in the table.
+    """
+    kind = str(config.model_type)
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"Models of the family {kind!r} cannot be opened. Those that can are "
+            f"{', '.join(sorted(FAMILIES))}."
+        )
+    family = FAMILIES[kind]
+    if kind == "gpt_neox":
+        return replace(family, parallel=bool(config.use_parallel_residual))
+    return _falcon(config, family) if kind == "falcon" else family
+
+
+def _falcon(config: Any, family: Family) -> Family:
+    """Falcon's layers differ from size to size: one norm or two, parallel or not."""
+    new = config.new_decoder_architecture
+    parallel = bool(config.parallel_attn or new)
+    if new and config.num_ln_in_parallel_attn in (None, 2):
+        return replace(family, attention_norm="ln_attn", read_norm="ln_mlp", parallel=True)
+    read_norm = "input_layernorm" if parallel else family.read_norm
+    return replace(family, read_norm=read_norm, parallel=parallel)
+
+
+def part(root: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path of names.
+
+    Raises:
+        ModelError: If there is none: the family's layout is another than the table says.
+    """
+    found: Any = root
+    for name in path.split("."):
+        found = getattr(found, name, None)
+        if found is None:
+            raise ModelError(
+                f"A {type(root).__name__} has no part {path!r}; this release of transformers lays "
+                "the family out in another way."
+            )
+    assert isinstance(found, nn.Module)
+    return found
+
+
+def weights_as(weights: ValueWeights, dtype: torch.dtype) -> ValueWeights:
+    """Return the weights in another precision; the same where they have it."""
+    return ValueWeights(
+        weights.W_V.to(dtype), weights.b_V.to(dtype), weights.W_O.to(dtype), weights.b_O.to(dtype)
+    )

@@ -1,0 +1,253 @@
+"""Hugging Face models from a folder or a hub: safetensors only, and nothing of theirs is run."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from circuitscope_core.arguments import checked
+from circuitscope_core.errors import ModelError
+from circuitscope_core.pretrained.check import check_model
+from circuitscope_core.pretrained.families import FAMILIES
+from circuitscope_core.pretrained.model import PretrainedModel
+from circuitscope_core.tokenizer import HuggingFaceTokenizer, TokenIds, Tokenizer
+from circuitscope_core.values import one_line
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+LARGE = 1_000_000_000
+"""Parameters from which on a model is held in bfloat16 unless asked otherwise."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+WORKING_BYTES = 300 * 2**20
+"""Memory of a pass besides the weights, for prompts of usual length."""
+
+
+@one_line
+@dataclass(frozen=True)
+class ModelFiles:
+    """A folder with a model, as far as is known without reading a weight."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    weights: tuple[Path, ...]
+    n_parameters: int
+
+    @property
+    def family(self) -> str:
+        """The ``model_type`` of the configuration."""
+        return str(self.config["model_type"])
+
+    def dtype(self, asked: str | None = None) -> torch.dtype:
+        """Return the precision that the model is held in: float32 below a billion parameters."""
+        if asked is not None:
+            return DTYPES[asked]
+        return torch.float32 if self.n_parameters < LARGE else torch.bfloat16
+
+    def n_bytes(self, dtype: torch.dtype) -> int:
+        """Return the memory that the weights take, in bytes."""
+        return self.n_parameters * dtype.itemsize
+
+
+def read_model_files(folder: str | Path) -> ModelFiles:
+    """Look at a model's folder: its configuration and the headers of its weights.
+
+    Raises:
+        ModelError: If it is no folder with a model that can be opened.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} has no {CONFIG}; give the folder of a Hugging Face model.")
+    config = _read_json(folder / CONFIG)
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{folder} holds a model of the family {kind!r}. Families that can be opened are "
+            f"{', '.join(sorted(FAMILIES))}."
+        )
+    if "quantization_config" in config:
+        raise ModelError(
+            f"The model in {folder} is quantised; its attention weights are no plain numbers. "
+            "Give the model it was made from."
+        )
+    weights = _weight_files(folder)
+    return ModelFiles(folder, config, weights, sum(map(_count_parameters, weights)))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no JSON object.")
+    return found
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    if (folder / INDEX).is_file():
+        named = _read_json(folder / INDEX).get("weight_map")
+        if not isinstance(named, dict) or not named:
+            raise ModelError(f"{folder / INDEX} names no weights.")
+        names = sorted(set(map(str, named.values())))
+        if strange := [name for name in names if Path(name).name != name]:
+            raise ModelError(f"{folder / INDEX} names {strange[0]!r}, which is not in the folder.")
+        files = tuple(folder / name for name in names)
+    else:
+        files = (folder / WEIGHTS,)
+    missing = [path for path in files if not path.is_file()]
+    if not missing:
+        return files
+    if any(any(folder.glob(pattern)) for pattern in PICKLES):
+        raise ModelError(
+            f"{folder} has its weights as pickles, which can run code when they are read. Convert "
+            "them with the model's own save_pretrained(folder, safe_serialization=True)."
+        )
+    raise ModelError(f"{folder} lacks its weights: there is no {missing[0].name}.")
+
+
+def _count_parameters(path: Path) -> int:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is no whole safetensors file ({error}); fetch it again."
+        ) from error
+
+
+@checked
+def load_model(
+    source: str | Path, *, device: str | None = None, dtype: str | None = None
+) -> PretrainedModel:
+    """Open a causal language model of ``transformers`` and check that it can be explained exactly.
+
+    Args:
+        source: A folder, or ``owner/name`` of a model on the Hugging Face hub, which is fetched
+            once where it is not on this machine yet.
+        device: For example ``cuda``; the CPU where None.
+        dtype: ``float32``, ``bfloat16`` or ``float64``; None takes float32 below a billion
+            parameters and bfloat16 above.
+
+    Raises:
+        ModelError: If it cannot be opened: the family, the weights, the memory, or
+            ``transformers`` itself.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise ModelError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
+    folder = Path(source) if Path(source).exists() else fetch_model(str(source))
+    files = read_model_files(folder)
+    precision = files.dtype(dtype)
+    _check_memory(files, precision)
+    tokenizer = _tokenizer_of(files)
+    module = _load_module(files, precision)
+    if device is not None:
+        module = module.to(device)
+    _check_finite(files, module)
+    has_text = not isinstance(tokenizer, TokenIds)
+    model = PretrainedModel(module, tokenizer=tokenizer, n_opening=1 if has_text else 0)
+    check_model(model)
+    return model
+
+
+def import_transformers() -> Any:
+    """Return the package ``transformers``.
+
+    Raises:
+        ModelError: If it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise ModelError(
+            "Hugging Face models need the package transformers. Install it with "
+            "pip install -r requirements-pretrained.txt."
+        ) from error
+    return transformers
+
+
+def fetch_model(name: str) -> Path:
+    """Return the folder of a model on the hub, fetching what is not on this machine yet.
+
+    Raises:
+        ModelError: If there is no such model, or the hub cannot be reached.
+    """
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(
+            f"{name!r} is neither a folder nor the owner/name of a model on the Hugging Face hub."
+        )
+    import_transformers()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        pass
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise ModelError(f"{name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it.")
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{name} cannot be fetched from the Hugging Face hub: {error}. Fetch its files "
+            "elsewhere and give their folder."
+        ) from error
+
+
+def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
+    needed, free = files.n_bytes(dtype) + WORKING_BYTES, psutil.virtual_memory().available
+    if needed > free:
+        raise ModelError(
+            f"The model has {files.n_parameters:,} parameters and needs {needed / 2**30:.1f} GiB "
+            f"in {str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free."
+        )
+
+
+def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
+    transformers = import_transformers()
+    try:
+        module, report = transformers.AutoModelForCausalLM.from_pretrained(
+            files.folder,
+            dtype=dtype,
+            attn_implementation="eager",
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # the library raises errors of many kinds
+        raise ModelError(f"transformers cannot open {files.folder}: {error}") from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if found := sorted(map(str, report.get(what) or ())):
+            raise ModelError(
+                f"The weights in {files.folder} do not fit their configuration: "
+                f"{what.removesuffix('_keys')} {', '.join(found[:3])}"
+                f"{' and more' if len(found) > 3 else ''}."
+            )
+    loaded: nn.Module = module
+    return loaded
+
+
+def _check_finite(files: ModelFiles, module: nn.Module) -> None:
+    for name, weight in module.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelError(
+                f"The weight {name} of {files.folder} has numbers that are not finite."
+            )
+
+
+def _tokenizer_of(files: ModelFiles) -> Tokenizer:
+    path = files.folder / TOKENIZER
+    if not path.is_file():
+        return TokenIds(int(files.config["vocab_size"]))
+    return HuggingFaceTokenizer(path)

@@ -1,0 +1,407 @@
+"""A Hugging Face language model behind the engine's protocol."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from circuitscope_core.config import ReadPoint
+from circuitscope_core.errors import ModelError, PromptError
+from circuitscope_core.language_model import (
+    EditMlp,
+    Frozen,
+    HeadSide,
+    MlpCall,
+    MlpPass,
+    MlpSite,
+    ModelShape,
+    NormMap,
+    Record,
+    apply_norm,
+)
+from circuitscope_core.pretrained.attention import HeadNorm, jacobian, seeing, use_own_attention
+from circuitscope_core.pretrained.families import family_of, part, weights_as
+from circuitscope_core.pretrained.norms import NormWeights, read_norm
+from circuitscope_core.pretrained.passes import (
+    FrozenParts,
+    LayerNorms,
+    LayerParts,
+    Suffix,
+    at_rows,
+    edited_or_run,
+    run_frozen_suffix,
+    run_layer,
+)
+from circuitscope_core.pretrained.taps import Call, TappedPass, Taps, first_output
+from circuitscope_core.tokenizer import TokenIds, Tokenizer
+
+HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
+"""Names of norms over queries and keys in attention modules."""
+ROWS_AT_ONCE = 16_384
+"""Rows of the unembedding that are turned into float32 together."""
+
+
+class PretrainedModel:
+    """A causal language model of ``transformers``, in memory, as the engine sees it.
+
+    The model itself runs the pass; taps record attention patterns and MLP outputs. The stream is
+    put together from these in float32 (float64 for a model in double precision), so that rows of a
+    graph add up whatever precision the model computes in.
+
+    Args:
+        module: A causal language model of a family in the table.
+        tokenizer: Turns text into the model's tokens; without one, prompts are token ids.
+        n_opening: Tokens that open every text. They are constants of a graph; 0 for a model
+            without such a token.
+
+    Raises:
+        ModelError: If the family is not in the table, or the model is not what the table says.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, tokenizer: Tokenizer | None = None, n_opening: int = 1
+    ) -> None:
+        self.module = module.eval()
+        self.config: Any = module.config
+        self.n_opening = n_opening
+        self.family = family_of(self.config)
+        self._layers = list(part(module, self.family.layers).children())
+        self._norms, self._final_norm = self._read_norms()
+        attention = [part(layer, self.family.attention) for layer in self._layers]
+        self._shows_queries = use_own_attention(module, attention[0])
+        self._taps = Taps(module, self.family)
+        for own in attention:
+            self._watch_head_norms(own)
+        self.tokenizer = tokenizer or TokenIds(self.shape.d_vocab)
+
+    def __repr__(self) -> str:
+        shape = self.shape
+        return (
+            f"PretrainedModel({self.config.model_type}, {shape.n_layers} layers, "
+            f"{shape.d_model} wide, {self.n_parameters:,} parameters)"
+        )
+
+    def _read_norms(self) -> tuple[tuple[LayerNorms, ...], NormWeights]:
+        family = self.family
+        names = (family.attention_norm, family.attention_post_norm, family.read_norm)
+        found = [LayerNorms(*(self._norm(layer, name) for name in names)) for layer in self._layers]
+        final = self._norm(self.module, family.final_norm)
+        assert final is not None
+        return tuple(found), final
+
+    def _norm(self, root: nn.Module, path: str | None) -> NormWeights | None:
+        width = self._embedding.shape[1]
+        return None if path is None else read_norm(part(root, path), width, self.dtype)
+
+    def _watch_head_norms(self, attention: nn.Module) -> None:
+        for name in HEAD_NORMS:
+            norm = getattr(attention, name, None)
+            if (
+                isinstance(norm, nn.Module)
+                and (weight := getattr(norm, "weight", None)) is not None
+            ):
+                HeadNorm(norm, read_norm(norm, len(weight), self.dtype))
+
+    @property
+    def _embedding(self) -> Tensor:
+        weight: Tensor = self.module.get_input_embeddings().weight  # type: ignore[operator]
+        return weight.detach()
+
+    @property
+    def _head(self) -> nn.Module:
+        head: nn.Module = self.module.get_output_embeddings()  # type: ignore[operator]
+        return head
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of records: float32, or float64 for a model in double precision."""
+        return torch.float64 if self.weight_dtype == torch.float64 else torch.float32
+
+    @property
+    def weight_dtype(self) -> torch.dtype:
+        """The precision of the weights, in which the model computes."""
+        return self._embedding.dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
+    def shape(self) -> ModelShape:
+        """Sizes of the model."""
+        return ModelShape(
+            n_layers=len(self._layers),
+            d_model=self._embedding.shape[1],
+            n_heads=self.config.num_attention_heads,
+            d_vocab=len(self._head_weight),
+            n_ctx=self.config.max_position_embeddings,
+            n_opening=self.n_opening,
+        )
+
+    def __call__(
+        self, token_ids: Int[Tensor, "batch n_pos"]
+    ) -> Float[Tensor, "batch n_pos d_vocab"]:
+        """Return the model's own logits, soft caps included."""
+        self._check(token_ids)
+        logits: Tensor = self.module(input_ids=token_ids, use_cache=False).logits
+        return logits.to(self.dtype)
+
+    def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:
+        """Return one sequence of token ids on the model's device."""
+        return torch.tensor([list(token_ids)], device=self._embedding.device)
+
+    def token_vectors(self, token_ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
+        """Return what each token adds to the first stream."""
+        vectors: Tensor = self.module.get_input_embeddings()(token_ids)  # type: ignore[operator]
+        return vectors.detach().to(self.dtype)
+
+    def unembedding(
+        self, token_ids: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
+        """Return the directions and biases of some tokens' logits, before a soft cap."""
+        return self._head_weight[token_ids].to(self.dtype), self._head_bias[token_ids]
+
+    @property
+    def _head_weight(self) -> Tensor:
+        """The unembedding as it is stored: ``[d_vocab, d_model]``."""
+        weight = self._head.weight
+        assert isinstance(weight, Tensor)
+        return weight.detach()
+
+    @cached_property
+    def _head_bias(self) -> Tensor:
+        bias: Tensor | None = getattr(self._head, "bias", None)
+        if bias is None:
+            return self._head_weight.new_zeros(len(self._head_weight), dtype=self.dtype)
+        return bias.detach().to(self.dtype)
+
+    @cached_property
+    def _mean_direction(self) -> Tensor:
+        return self._head_weight.mean(dim=0, dtype=self.dtype)
+
+    def mean_unembedding(self) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:
+        """Return the direction and bias of the mean of all logits."""
+        return self._mean_direction, self._head_bias.mean()
+
+    def logits_of(self, final: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
+        """Return logits of the final norm's output, before a soft cap."""
+        weight = self._head_weight
+        parts = weight.split(len(weight) if weight.dtype == self.dtype else ROWS_AT_ONCE)
+        logits = [F.linear(final, rows.to(self.dtype)) for rows in parts]
+        return torch.cat(logits, dim=-1) + self._head_bias
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Return logits as the model gives them, with its soft cap where it has one (Gemma-2).
+
+        Graphs explain logits before the cap: it is not linear, and changes no token's rank.
+        """
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _check(self, token_ids: Tensor) -> None:
+        n_pos, n_ctx = token_ids.shape[-1], self.shape.n_ctx
+        if not 0 < n_pos <= n_ctx:
+            raise PromptError(f"The input has {n_pos} tokens; give 1 to {n_ctx}.")
+
+    def _parts(self, number: int) -> LayerParts:
+        attention = part(self._layers[number], self.family.attention)
+        weights = weights_as(self.family.split(attention, self.config), self.dtype)
+        run_mlp = partial(self._run_mlp, number)
+        return LayerParts(number, weights, self._norms[number], self.family.parallel, run_mlp)
+
+    def _run(self, token_ids: Tensor, **changes: Any) -> TappedPass:
+        """Run the layers, and return what the taps saw."""
+        self._check(token_ids)
+        run = TappedPass(dtype=self.dtype, run_mlp=self._run_mlp, **changes)
+        with self._taps.recording(run):
+            self.module.base_model(input_ids=token_ids, use_cache=False)  # type: ignore[operator]
+        return run
+
+    def _run_mlp(self, number: int, read: Tensor) -> Tensor:
+        """Return an MLP's output, behind the norm that follows it, from rows of its input."""
+        layer, family = self._layers[number], self.family
+        rows = read.to(self.weight_dtype)
+        rows = rows if rows.ndim == 3 else rows.reshape(1, -1, rows.shape[-1])
+        with self._taps.recording(None):
+            out = first_output(part(layer, family.mlp)(rows))
+            if family.write_norm is not None:
+                out = part(layer, family.write_norm)(out)
+        return out.to(self.dtype).reshape(read.shape)
+
+    def record(
+        self,
+        token_ids: Int[Tensor, "batch n_pos"],
+        *,
+        edit_mlp: EditMlp | None = None,
+        embed_change: Float[Tensor, "batch n_pos d_model"] | None = None,
+        clean: Record | None = None,
+        frozen: Frozen = "norms",
+    ) -> Record:
+        """Run the model and keep all that the engine needs; see ``LanguageModel.record``.
+
+        Where patterns are frozen, nothing of the model but its MLPs has to run.
+        """
+        parts = FrozenParts.of(clean, frozen)
+        if parts.clean is not None:
+            vectors, positions = self.token_vectors(token_ids), parts.clean.position_vectors
+            patterns = [layer.pattern for layer in parts.clean.layers]
+            answers = [edited_or_run(edit_mlp)] * len(self._layers)
+        else:
+            run = self._run(token_ids, edit_mlp=edit_mlp, embed_change=embed_change)
+            vectors, positions = run.first_parts()
+            patterns = [run.patterns[number] for number in range(len(self._layers))]
+            answers = [given(run.outputs[number]) for number in range(len(self._layers))]
+        stream = vectors + positions
+        stream = stream if embed_change is None else stream + embed_change
+        streams, layers = [stream], []
+        for number, (pattern, answer) in enumerate(zip(patterns, answers, strict=True)):
+            layer, stream = run_layer(self._parts(number), stream, pattern, parts, answer)
+            layers.append(layer)
+            streams.append(stream)
+        norm = parts.final_norm(self._final_norm, stream)
+        final = apply_norm(norm, stream)
+        return Record(
+            token_ids=token_ids,
+            token_vectors=vectors,
+            position_vectors=positions,
+            layers=tuple(layers),
+            streams=tuple(streams),
+            final_norm=norm,
+            final=final,
+            logits=self.logits_of(final),
+            causal=True,
+        )
+
+    def run_suffix(
+        self,
+        clean: Record,
+        stream: Float[Tensor, "batch n_seen d_model"],
+        first_layer: int,
+        start: int,
+        *,
+        edit_mlp: EditMlp | None = None,
+        frozen: Frozen = "nothing",
+    ) -> Float[Tensor, "batch d_vocab"]:
+        """Return the next token's logits from a stream; see ``LanguageModel.run_suffix``."""
+        parts, suffix = FrozenParts.of(clean, frozen), Suffix(clean, stream, first_layer, start)
+        if parts.clean is not None:
+            layers = [self._parts(number) for number in range(len(self._layers))]
+            last = run_frozen_suffix(layers, suffix, parts, edited_or_run(edit_mlp))
+        elif first_layer == len(self._layers):
+            last = stream[:, -1:]
+        else:
+            last = self._run_layers_from(suffix, edit_mlp)[:, -1:]
+        norm = parts.final_norm(self._final_norm, last, last=True)
+        return self.logits_of(apply_norm(norm, last)[:, 0])
+
+    def _run_layers_from(self, suffix: Suffix, edit_mlp: EditMlp | None) -> Tensor:
+        """Return the stream after the model's own last layer, from a stream in the middle."""
+        clean, batch = suffix.clean, len(suffix.stream)
+        ids = clean.token_ids.reshape(1, -1).expand(batch, -1)
+        run = self._run(
+            ids,
+            edit_mlp=edit_mlp,
+            stream=suffix.whole,
+            first_layer=suffix.first_layer,
+            start=suffix.start,
+            left=tuple(
+                site.mlp_out.reshape(clean.n_pos, -1)[: suffix.start] for site in clean.sites
+            ),
+        )
+        assert run.last_stream is not None
+        return run.last_stream
+
+    def mlp_pass(
+        self, token_ids: Int[Tensor, "batch n_pos"], edit_mlp: EditMlp | None = None
+    ) -> MlpPass:
+        """Return every layer's MLP inputs and output, without the algebra's weights: fast."""
+        run = self._run(token_ids, edit_mlp=edit_mlp)
+        assert run.last_stream is not None
+        return MlpPass(run.sites, run.last_stream)
+
+    def logits_after(self, done: MlpPass) -> Float[Tensor, "batch n_pos d_vocab"]:
+        """Return the logits that follow what ``mlp_pass`` returned."""
+        return self.logits_of(self._final_norm.measure(done.stream).apply(done.stream))
+
+    def run_mlp(
+        self, clean: Record, layer: int, read: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "n_pos d_model"]:
+        """Return an MLP's output from its read point, denominators as in a pass."""
+        norm = clean.sequence().layers[layer].read_norm
+        mlp_in = apply_norm(norm, read) if read_point == "hook_resid_mid" else read
+        return self._run_mlp(layer, mlp_in)
+
+    def read_scales(
+        self, site: MlpSite, read_point: ReadPoint
+    ) -> Float[Tensor, "*batch n_pos 1"] | None:
+        """Return the denominators between the stream and a read point."""
+        norm = self._norms[site.layer].read_norm
+        if read_point == "hook_resid_mid" or norm is None:
+            return None
+        return norm.measure(site.resid_mid).scale
+
+    def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:
+        """Return the norm between the stream and a read point, its denominator taken as 1."""
+        norm = self._norms[layer].read_norm
+        return None if read_point == "hook_resid_mid" or norm is None else norm.unit()
+
+    def final_norm(self) -> NormMap | None:
+        """Return the norm before the unembedding, its denominator taken as 1."""
+        return self._final_norm.unit()
+
+    def head_reads(
+        self, clean: Record, layer: int, head: int, position: int, side: HeadSide
+    ) -> tuple[Float[Tensor, "d_head d_model"], Float[Tensor, " d_head"]]:
+        """Return what makes one head's query or key; see ``LanguageModel.head_reads``.
+
+        The family's own attention is asked, so rotary positions and norms of queries and keys are
+        in the directions, and a scale of scores that is not the usual one is in the query's.
+
+        Raises:
+            ModelError: If the family's attention does not show its queries and keys.
+        """
+        if not self._shows_queries:
+            raise ModelError(
+                f"Why a head attended cannot be said of {self.config.model_type} models: their "
+                "attention does not show its queries and keys."
+            )
+        one, stream = (
+            clean.sequence().layers[layer],
+            clean.streams[layer].reshape(1, clean.n_pos, -1),
+        )
+        reads = apply_norm(one.attention_norm, stream.detach())
+        with torch.enable_grad(), seeing() as seen:
+            asked = reads[0, position].to(self.weight_dtype).requires_grad_()
+            rows = reads.to(self.weight_dtype).clone()
+            rows[0, position] = asked
+            self._attention_call(clean, layer).run(rows)
+            values = seen.query if side == "query" else seen.key
+            assert values is not None
+            group = self.shape.n_heads // values.shape[1]
+            value = values[0, head // group, position]
+            if side == "query":
+                value = value * (seen.settings.get("scaling") or len(value) ** -0.5)
+                value = value * len(value) ** 0.5
+            directions = jacobian(value, asked).to(self.dtype)
+        norm = one.attention_norm
+        if norm is not None:
+            directions = at_rows(norm, torch.tensor([position])).back(directions)
+        return directions, value.detach().to(self.dtype) - directions @ stream[0, position]
+
+    def _attention_call(self, clean: Record, layer: int) -> Call:
+        """Return a layer's attention with all that the model calls it with besides the stream."""
+        whole = clean.streams[layer].reshape(1, clean.n_pos, -1)
+        ids = clean.token_ids.reshape(1, -1)
+        with torch.no_grad():
+            run = self._run(ids, stream=whole, first_layer=layer)
+        return run.calls[layer]
+
+
+def given(output: Tensor) -> Callable[[MlpCall], Tensor]:
+    """Return what gives an MLP's output where it is known."""
+    return lambda _: output

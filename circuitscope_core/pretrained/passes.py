@@ -1,0 +1,212 @@
+"""Passes that are put together from records: the stream as the sum of what is written to it.
+
+A layer's attention is a pattern and four weights, its norms are measured or frozen, its MLP output
+is given. So the parts of a record add up to its stream whatever precision the model computes in.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from circuitscope_core.language_model import (
+    EditMlp,
+    Frozen,
+    LayerRecord,
+    MlpCall,
+    NormMap,
+    Record,
+    apply_norm,
+)
+from circuitscope_core.pretrained.families import ValueWeights
+from circuitscope_core.pretrained.norms import NormWeights
+
+
+@dataclass(frozen=True)
+class LayerNorms:
+    """The norms of one layer; None where it has none."""
+
+    attention_norm: NormWeights | None
+    attention_post_norm: NormWeights | None
+    read_norm: NormWeights | None
+
+
+@dataclass(frozen=True)
+class LayerParts:
+    """One layer: its attention's linear part and its norms as numbers, its MLP as a function."""
+
+    number: int
+    weights: ValueWeights
+    norms: LayerNorms
+    parallel: bool
+    run_mlp: Callable[[Tensor], Tensor]
+    """From rows of the MLP's input to what is added to the stream."""
+
+    @property
+    def heads_per_value(self) -> int:
+        """Heads that read the same values."""
+        return len(self.weights.W_O) // len(self.weights.W_V)
+
+    def values(self, normed: Tensor) -> Tensor:
+        """Return every head's values ``[*batch, n_heads, n_pos, d_head]``."""
+        own = normed[..., None, :, :] @ self.weights.W_V + self.weights.b_V[:, None]
+        return own.repeat_interleave(self.heads_per_value, dim=-3)
+
+    def write(self, mixed: Tensor) -> Tensor:
+        """Return what heads add to the stream, from their mixed values."""
+        return (mixed @ self.weights.W_O).sum(dim=-3) + self.weights.b_O
+
+
+WhichNorm: TypeAlias = Literal["attention_norm", "attention_post_norm", "read_norm"]
+
+
+@dataclass(frozen=True)
+class FrozenParts:
+    """The parts of a clean pass that another takes over."""
+
+    clean: Record | None
+    norms: bool
+
+    @classmethod
+    def of(cls, clean: Record | None, frozen: Frozen) -> "FrozenParts":
+        """Return what is frozen: nothing where there is no clean pass."""
+        return cls(None if frozen == "nothing" else clean, frozen == "norms")
+
+    def norm(
+        self, layer: LayerParts, which: WhichNorm, x: Tensor, rows: Tensor | None = None
+    ) -> NormMap | None:
+        """Return a layer's norm on ``x``: measured, or with the clean pass's denominators.
+
+        Args:
+            layer: The layer.
+            which: The norm.
+            x: Its input.
+            rows: The positions of ``x``; None where they are all.
+        """
+        own: NormWeights | None = getattr(layer.norms, which)
+        if own is None:
+            return None
+        if self.clean is None or not self.norms:
+            return own.measure(x)
+        norm: NormMap | None = getattr(self.clean.layers[layer.number], which)
+        return norm if rows is None or norm is None else at_rows(norm, rows)
+
+    def final_norm(self, own: NormWeights, x: Tensor, *, last: bool = False) -> NormMap:
+        """Return the final norm, likewise; ``last`` for the last position alone."""
+        norm = self.clean.final_norm if self.clean and self.norms else None
+        if norm is None:
+            return own.measure(x)
+        return at_rows(norm, torch.tensor([-1], device=x.device)) if last else norm
+
+
+def at_rows(norm: NormMap, rows: Tensor) -> NormMap:
+    """Return a norm with the denominators of some positions, batch axes kept."""
+    return replace(norm, scale=norm.scale[..., rows, :])
+
+
+def run_layer(
+    parts: LayerParts,
+    stream: Tensor,
+    pattern: Tensor,
+    frozen: FrozenParts,
+    output: Callable[[MlpCall], Tensor],
+) -> tuple[LayerRecord, Tensor]:
+    """Return a layer's record and the stream after it.
+
+    Args:
+        parts: The layer.
+        stream: Before it, ``[batch, n_pos, d_model]``.
+        pattern: Of its attention.
+        frozen: The parts that are taken over from a clean pass.
+        output: Gives the MLP's output, behind the norm that follows it.
+    """
+    weights = parts.weights
+    before = frozen.norm(parts, "attention_norm", stream)
+    written = parts.write(pattern @ parts.values(apply_norm(before, stream)))
+    post = frozen.norm(parts, "attention_post_norm", written)
+    middle = stream + apply_norm(post, written)
+    source = stream if parts.parallel else middle
+    read_norm = frozen.norm(parts, "read_norm", source)
+    call = MlpCall(parts.number, source, apply_norm(read_norm, source), parts.run_mlp)
+    site = call.with_output(output(call))
+    record = LayerRecord(
+        pattern=pattern,
+        W_V=weights.W_V,
+        b_V=weights.b_V,
+        W_O=weights.W_O,
+        b_O=weights.b_O,
+        site=site,
+        attention_norm=before,
+        read_norm=read_norm,
+        attention_post_norm=post,
+        parallel=parts.parallel,
+    )
+    return record, middle + site.mlp_out
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """A stream in the middle of a pass, the positions left of it being those of a clean pass."""
+
+    clean: Record
+    stream: Tensor
+    """``[batch, n_pos - start, d_model]``, before ``first_layer``."""
+    first_layer: int
+    start: int
+
+    def left(self, layer: int) -> Tensor:
+        """Return the clean stream before a layer at the positions to the left."""
+        stream = self.clean.streams[layer]
+        return stream.reshape(1, self.clean.n_pos, -1)[:, : self.start]
+
+    @property
+    def whole(self) -> Tensor:
+        """The stream at all positions, ``[batch, n_pos, d_model]``."""
+        left = self.left(self.first_layer).expand(len(self.stream), -1, -1)
+        return torch.cat([left, self.stream], dim=1)
+
+
+def run_frozen_suffix(
+    layers: Sequence[LayerParts],
+    suffix: Suffix,
+    frozen: FrozenParts,
+    output: Callable[[MlpCall], Tensor],
+) -> Tensor:
+    """Return the last position's stream after the last layer, patterns being those of a clean pass.
+
+    Only positions that may have changed are computed, and in the last layer the last alone.
+    """
+    n_pos = suffix.clean.n_pos
+    for parts in layers[suffix.first_layer :]:
+        stream, start = suffix.stream, suffix.start
+        first = start if parts.number < len(layers) - 1 else n_pos - 1
+        rows = torch.arange(first, n_pos, device=stream.device)
+        pattern = suffix.clean.layers[parts.number].pattern[..., rows, :]
+        written = parts.write(pattern @ _values(parts, suffix, frozen))
+        post = frozen.norm(parts, "attention_post_norm", written, rows)
+        own = stream[:, first - start :]
+        middle = own + apply_norm(post, written)
+        source = own if parts.parallel else middle
+        mlp_in = apply_norm(frozen.norm(parts, "read_norm", source, rows), source)
+        call = MlpCall(parts.number, source, mlp_in, parts.run_mlp, rows)
+        suffix = Suffix(suffix.clean, middle + output(call), parts.number + 1, first)
+    return suffix.stream[:, -1:]
+
+
+def _values(parts: LayerParts, suffix: Suffix, frozen: FrozenParts) -> Tensor:
+    """Return all positions' values: those to the left as in the clean pass."""
+    stream, start = suffix.stream, suffix.start
+    every = torch.arange(suffix.clean.n_pos, device=stream.device)
+    norm = frozen.norm(parts, "attention_norm", stream, every[start:])
+    seen = parts.values(apply_norm(norm, stream))
+    own = suffix.clean.layers[parts.number].attention_norm
+    left_norm = None if own is None else at_rows(own, every[:start])
+    left = parts.values(apply_norm(left_norm, suffix.left(parts.number)))
+    return torch.cat([left.expand(len(seen), -1, -1, -1), seen], dim=-2)
+
+
+def edited_or_run(edit_mlp: EditMlp | None) -> Callable[[MlpCall], Tensor]:
+    """Return what gives an MLP's output: the edit, or the MLP."""
+    return edit_mlp or MlpCall.mlp_out

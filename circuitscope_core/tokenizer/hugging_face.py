@@ -1,0 +1,120 @@
+"""Tokenizers of Hugging Face models, from their ``tokenizer.json``."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from circuitscope_core.errors import BundleError
+from circuitscope_core.tokenizer.pieces import kind_of, piece_bytes, readable
+from circuitscope_core.tokenizer.protocol import SEPARATOR
+
+CONFIG = "tokenizer_config.json"
+USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
+"""Tokens that open texts where no configuration names one, the first that is there."""
+
+
+class HuggingFaceTokenizer:
+    """A tokenizer read from a Hugging Face ``tokenizer.json``.
+
+    Prompts are opened with the model's own token for it: the one that ``tokenizer_config.json``
+    beside the file names as beginning of a sequence, else a usual one, else any special token.
+
+    Args:
+        path: The file.
+        opener: The token to open prompts with instead.
+
+    Raises:
+        BundleError: If the file is missing or unreadable, or no token can open prompts.
+    """
+
+    def __init__(self, path: str | Path, opener: str | None = None) -> None:
+        from tokenizers import Tokenizer as FastTokenizer  # slow to import, and rarely needed
+
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise BundleError(f"{self.path} is not there; it must be a tokenizer.json file.")
+        # kept, since the folder that it lies in may be gone when a model is saved again
+        self._file = self.path.read_bytes()
+        try:
+            self._fast = FastTokenizer.from_buffer(self._file)
+            self._kind = kind_of(json.loads(self._file))
+        except Exception as error:  # the library raises bare Exception
+            raise BundleError(
+                f"{self.path} is not a Hugging Face tokenizer.json: {error}"
+            ) from error
+        self._fast.no_truncation()  # a file may ask for it, and text would be lost
+        self._fast.no_padding()
+        config = self.path.with_name(CONFIG)
+        self._config = config.read_bytes() if config.is_file() else None
+        self.opener = opener or self._find_opener()
+        found = self._fast.token_to_id(self.opener)
+        if found is None:
+            raise BundleError(f"{self.path} has no token {self.opener!r}; name one that it has.")
+        self.separator_id: int = found
+        self.d_vocab: int = self._fast.get_vocab_size(with_added_tokens=True)
+
+    def _find_opener(self) -> str:
+        settings = self._settings()
+        named = [_token_name(settings.get(entry)) for entry in ("eos_token", "cls_token")]
+        special = [str(token.content) for token in self._special.values()]
+        known = (_token_name(settings.get("bos_token")), *USUAL, *named, *special)
+        there = [name for name in known if name and self._fast.token_to_id(name) is not None]
+        if not there:
+            raise BundleError(
+                f"{self.path} has no special token to open prompts with; name one as opener."
+            )
+        return there[0]
+
+    def _settings(self) -> dict[str, Any]:
+        if self._config is None:
+            return {}
+        try:
+            found = json.loads(self._config)
+        except ValueError as error:
+            raise BundleError(f"{self.path.with_name(CONFIG)} cannot be read: {error}") from error
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def _special(self) -> dict[int, Any]:
+        added = self._fast.get_added_tokens_decoder()
+        return {token_id: token for token_id, token in added.items() if token.special}
+
+    def is_special(self, token_id: int) -> bool:
+        """Return whether a token stands for no text, as the one that opens prompts."""
+        return token_id in self._special
+
+    def save(self, path: Path) -> None:
+        """Write the file that this tokenizer was read from, and its opener beside it."""
+        path.write_bytes(self._file)
+        settings = json.dumps({"bos_token": self.opener})
+        path.with_name(CONFIG).write_text(settings, encoding="utf-8")
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of ``text``, special tokens not added."""
+        return list(self._fast.encode(text, add_special_tokens=False).ids)
+
+    def token_starts(self, text: str) -> list[int]:
+        """Return where in the text each of its tokens begins, in characters."""
+        offsets = self._fast.encode(text, add_special_tokens=False).offsets
+        return [start for start, _ in offsets]
+
+    def decode(self, token_ids: list[int]) -> str:
+        """Return the text, special tokens included."""
+        return str(self._fast.decode(token_ids, skip_special_tokens=False))
+
+    def token_text(self, token_id: int) -> str:
+        r"""Return one token as text; a part of a character as its bytes, ``\xe6\x9d``."""
+        piece = self._fast.id_to_token(token_id)
+        if piece is None:
+            return f"<{token_id}>"
+        if token_id in self._special:
+            return str(piece)
+        return readable(piece_bytes(piece, self._kind))
+
+
+def _token_name(entry: Any) -> str:
+    """Return the text of a token in a configuration, which may be an object with settings."""
+    if isinstance(entry, dict):
+        entry = entry.get("content")
+    return entry if isinstance(entry, str) else ""

@@ -1,0 +1,84 @@
+"""The check at load: mistakes in the table of families are found, and named."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import circuitscope_core as cs
+from circuitscope_core.pretrained import PretrainedModel, attention, check, families
+from tests.pretrained_families import CONFIGURATIONS, random_module
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_family_passes(name):
+    found = check.check_model(PretrainedModel(random_module(name, torch.float32)))
+    assert found.largest < 1e-4
+
+
+def model_with(monkeypatch, kind, **changes):
+    """Return a model whose line in the table of families is wrong."""
+    wrong = replace(families.FAMILIES[kind], **changes)
+    monkeypatch.setitem(families.FAMILIES, kind, wrong)
+    name = {"gemma2": "Gemma-2", "llama": "LLaMA-3", "gptj": "GPT-J", "phi": "Phi-2"}[kind]
+    return PretrainedModel(random_module(name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        ("llama", {"split": families.separate(value="k_proj")}, "MLP in layer 0"),
+        ("gptj", {"parallel": False}, "MLP in layer 0"),
+        ("gemma2", {"attention_post_norm": None}, "MLP in layer 0"),
+        ("gemma2", {"write_norm": None}, "MLP in layer 1"),
+        ("phi", {"final_norm": "model.layers.0.input_layernorm"}, "logits"),
+    ],
+)
+def test_a_wrong_line_of_the_table_is_found(monkeypatch, kind, changes, named):
+    model = model_with(monkeypatch, kind, **changes)
+    with pytest.raises(cs.ModelError, match=f"cannot be explained exactly.*{named}"):
+        check.check_model(model)
+
+
+def test_key_value_heads_in_another_order_are_found(monkeypatch):
+    own = families.separate()
+
+    def turned(attention, config):
+        weights = own(attention, config)
+        return replace(weights, W_V=weights.W_V.flip(0), b_V=weights.b_V.flip(0))
+
+    model = model_with(monkeypatch, "llama", split=turned)
+    with pytest.raises(cs.ModelError, match="cannot be explained exactly"):
+        check.check_model(model)
+
+
+def test_attention_that_sees_what_comes_later_is_found(monkeypatch):
+    from transformers.masking_utils import AttentionMaskInterface
+
+    model = PretrainedModel(random_module("Pythia"))
+    # the name is known to attention and not to masks: then there is none, and no word of it
+    monkeypatch.delitem(AttentionMaskInterface._global_mapping, attention.NAME)
+    with pytest.raises(cs.ModelError, match="logits of the model while it is recorded"):
+        check.check_model(model)
+
+
+def test_positions_that_depend_on_tokens_are_found():
+    model = PretrainedModel(random_module("GPT-2"))
+    own = model._taps._around_embedding
+
+    def half(run, call, number):
+        out = own(run, call, number)
+        run.embedded = run.embedded / 2
+        return out
+
+    embedding = model.module.get_input_embeddings()
+    model._taps._tap(embedding, half)
+    with pytest.raises(cs.ModelError, match="constant part of the first stream"):
+        check.check_model(model)
+
+
+def test_a_module_that_is_no_norm_is_refused(monkeypatch):
+    module = random_module("LLaMA-2")
+    monkeypatch.setattr(type(module.model.norm), "forward", lambda _, x: x.abs())
+    with pytest.raises(cs.ModelError, match="neither a LayerNorm nor an RMSNorm"):
+        PretrainedModel(module)
