@@ -23,6 +23,7 @@ from circuitscope_core.bundle import (
     copy_bundle,
     load_bundle,
     load_transcoder,
+    make_bundle,
     save_bundle,
     save_transcoder,
 )
@@ -106,6 +107,7 @@ from circuitscope_core.interventions import (
 from circuitscope_core.language_model import Compute, LanguageModel, ModelShape, Record
 from circuitscope_core.launch import TrainingRun, launch
 from circuitscope_core.pipeline import train
+from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import ReplacementModel
@@ -202,6 +204,7 @@ __all__ = [
     "ParquetSource",
     "PhaseFinished",
     "PhaseStarted",
+    "PretrainedModel",
     "Progress",
     "PromptError",
     "PromptPass",
@@ -260,8 +263,10 @@ __all__ = [
     "live_edges",
     "load_bundle",
     "load_graph",
+    "load_model",
     "load_program",
     "load_transcoder",
+    "make_bundle",
     "measure_circuit",
     "measure_faithfulness",
     "measure_global_weights",

@@ -47,7 +47,7 @@ with page_errors():
     with left:
         state = ask_for_prompt(get_state())
         offer_examples()
-        draw_reading(state.prompt, bundle.tokenizer, bundle.model.config.n_ctx)
+        draw_reading(state.prompt, bundle.tokenizer, bundle.model.shape.n_ctx)
         state = ask_for_settings(ask_for_target(state))
         ready = st.button("Build the graph", type="primary", key="prompt_build")
     with right:

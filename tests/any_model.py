@@ -81,6 +81,11 @@ class AnyModel:
         scale = (spread.square().mean(-1, keepdim=True) + 1e-6).sqrt()
         return NormMap(gain, bias if centred else None, centred, scale)
 
+    n_parameters = 0
+
+    def describe(self):
+        return {}
+
     def tokens(self, token_ids):
         return torch.tensor([list(token_ids)])
 

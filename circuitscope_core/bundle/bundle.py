@@ -16,13 +16,20 @@ from typing import Any
 from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
+from circuitscope_core.bundle.models import (
+    WEIGHTS,
+    is_reference,
+    load_recorded_model,
+    model_record,
+)
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
-from circuitscope_core.bundle.tensors import read_tensors
 from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
-from circuitscope_core.config import ModelConfig, TranscoderConfig
+from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
+from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.pretrained import PretrainedModel
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
@@ -54,12 +61,13 @@ class BundleMetadata:
 @one_line
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model with everything that is needed to trace and to read it."""
+    """A language model with everything that is needed to trace and to read it."""
 
-    model: Transformer
+    model: LanguageModel
     transcoder: CrossLayerTranscoder
     tokenizer: Tokenizer
-    feature_cards: FeatureCards
+    feature_cards: FeatureCards | None
+    """None where they were not collected; such a bundle can be traced and not saved."""
     metadata: BundleMetadata
     training_log: str = ""
     """Events of the training, one JSON object a line."""
@@ -70,6 +78,34 @@ class Bundle:
     def replacement(self) -> ReplacementModel:
         """The model with its transcoder, as attribution wants them."""
         return ReplacementModel(self.model, self.transcoder, self.tokenizer)
+
+
+@checked
+def make_bundle(
+    model: LanguageModel, transcoder: CrossLayerTranscoder, cards: FeatureCards | None = None
+) -> Bundle:
+    """Put a model and a transcoder together, so that prompts can be traced.
+
+    Args:
+        model: From ``load_model``, or any other.
+        transcoder: From ``load_transcoder``, trained on this model.
+        cards: Texts that the features respond to; without them features have numbers only.
+
+    Raises:
+        ConfigError: If the two do not fit together.
+
+    Example:
+        >>> import circuitscope_core as cs
+        >>> demo = cs.load_bundle("models/demo")
+        >>> bundle = cs.make_bundle(demo.model, demo.transcoder)
+        >>> bundle.feature_cards is None
+        True
+    """
+    own = getattr(model, "tokenizer", None)
+    tokenizer: Tokenizer = own or ReplacementModel(model, transcoder).tokenizer
+    ReplacementModel(model, transcoder, tokenizer)
+    name = str(model.describe().get("family", "model"))
+    return Bundle(model, transcoder, tokenizer, cards, BundleMetadata(name))
 
 
 @checked
@@ -84,21 +120,29 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         The bundle's folder, or its place in the stage.
 
     Raises:
-        BundleError: If ``path`` exists and is no bundle.
+        BundleError: If ``path`` exists and is no bundle, or the bundle has no feature cards.
+        ModelError: If the model is a Hugging Face one that is in memory only.
         StageError: If the stage cannot be written; an older bundle is then as it was.
     """
     if is_stage(path):
         with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
             upload_bundle(save_bundle(bundle, Path(local) / "bundle"), open_store(path))
         return Path(path)
+    cards = bundle.feature_cards
+    if cards is None:
+        raise BundleError(
+            "The bundle has no feature cards, and features could not be read without them. "
+            "Collect them before it is saved."
+        )
     folder = Path(path)
     partial = room_for_bundle(folder)
-    weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
-    save_file(weights, partial / "transformer.safetensors")
+    if isinstance(bundle.model, Transformer):
+        weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
+        save_file(weights, partial / WEIGHTS)
     save_transcoder(bundle.transcoder, partial / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
         bundle.tokenizer.save(partial / "tokenizer.json")
-    bundle.feature_cards.save(partial / "feature_cards.parquet")
+    cards.save(partial / "feature_cards.parquet")
     if bundle.global_weights:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
@@ -138,7 +182,7 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "name": bundle.metadata.name,
-        "model": bundle.model.config.to_json(),
+        "model": model_record(bundle.model),
         "transcoder": bundle.transcoder.config.to_json(),
         "training": dict(bundle.metadata.training),
         "corpus": dict(bundle.metadata.corpus),
@@ -166,7 +210,7 @@ def load_bundle(path: str | Path) -> Bundle:
     record = read_record(folder)
     verify_files(folder, record)
     try:
-        model = _load_model(folder, ModelConfig.from_json(record["model"]))
+        model = load_recorded_model(folder, record["model"])
         transcoder = load_transcoder(folder / "transcoder")
         declared = TranscoderConfig.from_json(record["transcoder"])
         if transcoder.config != declared:
@@ -175,6 +219,8 @@ def load_bundle(path: str | Path) -> Bundle:
         tokenizer: Tokenizer = ByteTokenizer()
         if tokenizer_file.is_file():
             tokenizer = HuggingFaceTokenizer(tokenizer_file)
+        elif isinstance(model, PretrainedModel):
+            tokenizer = model.tokenizer
         sizes = (transcoder.config.n_layers, transcoder.config.d_transcoder)
         cards = FeatureCards.load(folder / "feature_cards.parquet", *sizes)
         weights = None
@@ -233,8 +279,9 @@ def verify_files(folder: Path, record: Mapping[str, Any]) -> None:
         BundleError: If a needed file is not recorded, or one is missing, outside the bundle, or
             was changed.
     """
-    needed = {"transformer.safetensors", "feature_cards.parquet", "training_log.jsonl"}
-    needed.add("transcoder/config.yaml")
+    needed = {"feature_cards.parquet", "training_log.jsonl", "transcoder/config.yaml"}
+    if not is_reference(record["model"]):
+        needed.add(WEIGHTS)
     if unlisted := sorted(needed - set(record["files"])):
         raise BundleError(f"{folder / RECORD} records no hash of {unlisted[0]}.")
     inside = folder.resolve()
@@ -252,8 +299,3 @@ def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _load_model(folder: Path, config: ModelConfig) -> Transformer:
-    tensors = read_tensors(folder / "transformer.safetensors")
-    return Transformer.from_transformer_lens(tensors, config)

@@ -22,7 +22,7 @@ def bench_faithfulness(bundle: cs.Bundle, options: argparse.Namespace) -> int:
     """Measure on held-out prompts; progress goes to the error stream."""
     settings = bundle.metadata.training.get("corpus")
     config = cs.CorpusConfig() if settings is None else cs.CorpusConfig.from_json(settings)
-    n_tokens = min(N_TOKENS, bundle.model.config.n_ctx - 1)
+    n_tokens = min(N_TOKENS, bundle.model.shape.n_ctx - 1)
     prompts = held_out_prompts(options.source, options.prompts, bundle.tokenizer, config, n_tokens)
     for step in measure_faithfulness(bundle, prompts.token_ids):
         if isinstance(step, FaithfulnessReport):

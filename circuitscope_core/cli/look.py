@@ -55,8 +55,8 @@ def run_info(options: argparse.Namespace) -> int:
     bundle = cs.load_bundle(options.bundle)
     facts = {
         "name": bundle.metadata.name,
-        "model": bundle.model.config.to_json(),
-        "model_parameters": bundle.model.config.count_parameters(),
+        "model": bundle.model.describe(),
+        "model_parameters": bundle.model.n_parameters,
         "transcoder": bundle.transcoder.config.to_json(),
         "transcoder_parameters": bundle.transcoder.config.count_parameters(),
         "corpus": dict(bundle.metadata.corpus),

@@ -33,7 +33,7 @@ class HasCards(Protocol):
         """Turns the cards' token ids into text."""
 
     @property
-    def feature_cards(self) -> FeatureCards:
+    def feature_cards(self) -> FeatureCards | None:
         """What the features respond to."""
 
     @property

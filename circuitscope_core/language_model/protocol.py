@@ -1,7 +1,7 @@
 """The questions that the engine asks of a language model, whatever its family."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -26,6 +26,13 @@ class LanguageModel(Protocol):
     @property
     def shape(self) -> ModelShape:
         """Sizes of the model."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights; shared ones count once."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model's sizes and settings as plain values."""
 
     def __call__(self, token_ids: Tensor) -> Tensor:
         """Return the next token's logits ``[batch, n_pos, d_vocab]`` at every position."""

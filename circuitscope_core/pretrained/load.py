@@ -1,9 +1,10 @@
 """Hugging Face models from a folder or a hub: safetensors only, and nothing of theirs is run."""
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ def load_model(
     has_text = not isinstance(tokenizer, TokenIds)
     model = PretrainedModel(module, tokenizer=tokenizer, n_opening=1 if has_text else 0)
     check_model(model)
+    model.folder = folder
     return model
 
 
@@ -216,26 +218,52 @@ def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
 def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
     transformers = import_transformers()
     try:
-        module, report = transformers.AutoModelForCausalLM.from_pretrained(
-            files.folder,
-            dtype=dtype,
-            attn_implementation="eager",
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _quiet(transformers):
+            module, report = transformers.AutoModelForCausalLM.from_pretrained(
+                files.folder,
+                dtype=dtype,
+                attn_implementation="eager",
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except Exception as error:  # the library raises errors of many kinds
         raise ModelError(f"transformers cannot open {files.folder}: {error}") from error
-    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if found := sorted(map(str, report.get(what) or ())):
+    missing = set(map(str, report["missing_keys"]))
+    biases = {name for name in missing if name.endswith(".bias")}
+    with torch.no_grad():
+        for name in biases:  # a model that was trained without them
+            module.get_parameter(name).zero_()
+    unfit = {
+        "lack": missing - biases,
+        "hold unknown": set(map(str, report["unexpected_keys"])),
+        "have another size of": {str(key[0]) for key in report["mismatched_keys"]},
+    }
+    for what, names in unfit.items():
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(
-                f"The weights in {files.folder} do not fit their configuration: "
-                f"{what.removesuffix('_keys')} {', '.join(found[:3])}"
-                f"{' and more' if len(found) > 3 else ''}."
+                f"The weights in {files.folder} do not fit their configuration: they {what} "
+                f"{min(names)}{more}."
             )
     loaded: nn.Module = module
     return loaded
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep bars and reports of ``transformers`` off the terminal; errors say all that matters."""
+    logging = transformers.utils.logging
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def _check_finite(files: ModelFiles, module: nn.Module) -> None:

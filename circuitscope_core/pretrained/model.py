@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ from circuitscope_core.pretrained.passes import (
 from circuitscope_core.pretrained.taps import Call, TappedPass, Taps, first_output
 from circuitscope_core.tokenizer import TokenIds, Tokenizer
 
+KIND = "huggingface"
+"""The word for these models in a bundle's record."""
 HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
 """Names of norms over queries and keys in attention modules."""
 ROWS_AT_ONCE = 16_384
@@ -77,6 +80,8 @@ class PretrainedModel:
         for own in attention:
             self._watch_head_norms(own)
         self.tokenizer = tokenizer or TokenIds(self.shape.d_vocab)
+        self.folder: Path | None = None
+        """The folder that the model was read from; None for one that came from memory."""
 
     def __repr__(self) -> str:
         shape = self.shape
@@ -130,6 +135,10 @@ class PretrainedModel:
     def n_parameters(self) -> int:
         """Number of weights; tied ones count once."""
         return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model's family and sizes as plain values."""
+        return {"kind": KIND, "family": str(self.config.model_type), **vars(self.shape)}
 
     @property
     def shape(self) -> ModelShape:

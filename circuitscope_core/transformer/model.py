@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +81,15 @@ class Transformer(nn.Module):
             n_ctx=config.n_ctx,
             causal=config.causal,
         )
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights; shared ones count once."""
+        return self.config.count_parameters()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model's configuration as plain values."""
+        return self.config.to_json()
 
     def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:
         """Return one sequence of token ids on the model's device."""

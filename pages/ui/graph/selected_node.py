@@ -5,8 +5,7 @@ import streamlit as st
 import circuitscope_core as cs
 from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.errors import draw_error
-from pages.ui.shared.models import load_model
-from pages.ui.shared.notes import cards_of, write_notes
+from pages.ui.shared.notes import cards_of, own_cards_of, write_notes
 from pages.ui.shared.session import leave_graph
 from pages.ui.shared.tables import Columns, draw_table, number, words
 from pages.ui.shared.text import plain
@@ -109,7 +108,7 @@ def draw_trial(shown: Shown, layer: int, feature: int) -> None:
 def ask_for_label(shown: Shown, layer: int, feature: int) -> None:
     """Let the visitor name the feature, here and in every graph of this model."""
     card = cards_of(shown.tracing.model).card(layer, feature)
-    rule = load_model(shown.tracing.model).feature_cards.label(layer, feature)
+    rule = own_cards_of(shown.tracing.model).label(layer, feature)
     with st.form(f"graph_label_{layer}_{feature}", border=False):
         text = st.text_input("Label", card.label, max_chars=120)
         st.caption(

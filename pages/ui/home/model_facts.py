@@ -16,10 +16,10 @@ SHOWN = ("validation_loss", "replacement_agreement", "normalized_mse", "l0", "de
 
 def draw_model_facts(bundle: cs.Bundle) -> None:
     """Draw a model's sizes and how good it is."""
-    model, transcoder = bundle.model.config, bundle.transcoder.config
+    model, transcoder = bundle.model.shape, bundle.transcoder.config
     st.subheader(f"The model “{plain(bundle.metadata.name)}”")
     st.caption(
-        f"{model.n_layers} layers, {model.d_model} wide, {model.count_parameters():,} parameters, "
+        f"{model.n_layers} layers, {model.d_model} wide, {bundle.model.n_parameters:,} parameters, "
         f"reads up to {model.n_ctx} tokens. Its transcoder has "
         f"{transcoder.n_layers * transcoder.d_transcoder:,} features and "
         f"{transcoder.count_parameters():,} parameters."

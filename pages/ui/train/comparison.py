@@ -73,7 +73,7 @@ def figures(bundles: Mapping[str, cs.Bundle]) -> pd.DataFrame:
     columns = {}
     for name, bundle in bundles.items():
         metrics, seconds = bundle.metadata.metrics, bundle.metadata.seconds
-        column = {"Parameters": f"{bundle.model.config.count_parameters():,}"}
+        column = {"Parameters": f"{bundle.model.n_parameters:,}"}
         column |= {
             FIGURES[key].name: FIGURES[key].write(metrics[key]) if key in metrics else "–"
             for key in COMPARED
@@ -129,7 +129,7 @@ def _tokens_in_a_step(bundle: cs.Bundle, phase: Phase) -> int:
     """Return the tokens of one step of a phase; 0 if the settings do not name them."""
     sections = {
         "transcoder": ("transcoder_training", 1),
-        "language model": ("language_model_training", bundle.model.config.n_ctx),
+        "language model": ("language_model_training", bundle.model.shape.n_ctx),
     }
     section, tokens = sections[phase]
     try:

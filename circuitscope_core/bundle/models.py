@@ -1,0 +1,69 @@
+"""The model in a bundle: weights of its own, or a reference to a Hugging Face folder."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from circuitscope_core.bundle.tensors import read_tensors
+from circuitscope_core.config import ModelConfig
+from circuitscope_core.errors import BundleError
+from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.pretrained import PretrainedModel, load_model, read_model_files
+from circuitscope_core.transformer import Transformer
+
+WEIGHTS = "transformer.safetensors"
+KIND = "huggingface"
+
+
+def is_reference(record: Mapping[str, Any]) -> bool:
+    """Return whether a record names a Hugging Face model instead of settings of ours."""
+    return record.get("kind") == KIND
+
+
+def model_record(model: LanguageModel) -> dict[str, Any]:
+    """Return the part of a bundle's record that says which model it is.
+
+    Raises:
+        BundleError: If the model has no folder to refer to, or is of another kind.
+    """
+    if isinstance(model, Transformer):
+        return model.config.to_json()
+    if not isinstance(model, PretrainedModel):
+        raise BundleError(f"A {type(model).__name__} cannot be saved in a bundle.")
+    if model.folder is None:
+        raise BundleError(
+            "The model is in memory only, and a bundle refers to a folder. Save it with "
+            "save_pretrained(folder) and open it with load_model(folder)."
+        )
+    return {
+        **model.describe(),
+        "folder": str(model.folder.resolve()),
+        "dtype": str(model.weight_dtype).removeprefix("torch."),
+        "fingerprint": fingerprint(model.folder),
+    }
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of a model's configuration and of the names and sizes of its weights."""
+    files = read_model_files(folder)
+    found = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in files.weights:
+        found.update(f"{path.name} {path.stat().st_size}".encode())
+    return found.hexdigest()
+
+
+def load_recorded_model(bundle: Path, record: Mapping[str, Any]) -> LanguageModel:
+    """Open the model of a bundle.
+
+    Raises:
+        BundleError: If the weights are damaged, or the model referred to is another by now.
+        ModelError: If the model referred to cannot be opened.
+    """
+    if not is_reference(record):
+        config = ModelConfig.from_json(record)
+        return Transformer.from_transformer_lens(read_tensors(bundle / WEIGHTS), config)
+    folder = Path(str(record.get("folder")))
+    if fingerprint(folder) != record.get("fingerprint"):
+        raise BundleError(f"The model in {folder} is not the one that the bundle was made with.")
+    return load_model(folder, dtype=record.get("dtype"))
