@@ -21,7 +21,7 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(CANVAS) --silent run check
-	$(RUN) -m pytest -n 2 --dist loadfile --ignore tests/cluster
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 	$(RUN) -m pytest tests/cluster
 
 test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported

@@ -19,6 +19,10 @@ def add_trace(commands: Commands) -> None:
     parser = commands.add_parser("trace", help="build the attribution graph of a prompt")
     add_pictures(parser)
     add_bundle(parser)
+    parser.add_argument(
+        "--model", help="a Hugging Face model in place of a bundle: a folder, or owner/name"
+    )
+    parser.add_argument("--transcoder", type=Path, help="with --model: the transcoder's folder")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
     parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
@@ -46,7 +50,7 @@ def run_trace(options: argparse.Namespace) -> int:
     if options.prompts:
         return trace_many(options)
     started = time.perf_counter()
-    bundle = cs.load_bundle(options.bundle)
+    bundle = bundle_of(options)
     config = cs.TraceConfig(
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
@@ -73,10 +77,23 @@ def run_trace(options: argparse.Namespace) -> int:
     return 0
 
 
+def bundle_of(options: argparse.Namespace) -> cs.Bundle:
+    """Return the bundle that was asked for, or a Hugging Face model with its transcoder."""
+    if options.model is None:
+        if options.transcoder is not None:
+            raise ConfigError("--transcoder needs the model that it was trained on; add --model.")
+        return cs.load_bundle(options.bundle)
+    if options.transcoder is None:
+        raise ConfigError("--model needs a transcoder that was trained on it; add --transcoder.")
+    return cs.make_bundle(cs.load_model(options.model), cs.load_transcoder(options.transcoder))
+
+
 def trace_many(options: argparse.Namespace) -> int:
     """Trace each prompt of a file; the status tells whether all of them could be."""
     if options.out is None:
         raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+    if options.model is not None:
+        raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
     prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
     n_failed = 0

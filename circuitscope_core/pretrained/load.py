@@ -247,7 +247,7 @@ def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
                 f"The weights in {files.folder} do not fit their configuration: they {what} "
                 f"{min(names)}{more}."
             )
-    loaded: nn.Module = module
+    loaded: nn.Module = module.requires_grad_(requires_grad=False)
     return loaded
 
 

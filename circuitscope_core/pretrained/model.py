@@ -75,7 +75,8 @@ class PretrainedModel:
         self._layers = list(part(module, self.family.layers).children())
         self._norms, self._final_norm = self._read_norms()
         attention = [part(layer, self.family.attention) for layer in self._layers]
-        self._shows_queries = use_own_attention(module, attention[0])
+        self.shows_queries = use_own_attention(module, attention[0])
+        """Whether ``head_reads`` can be answered."""
         self._taps = Taps(module, self.family)
         for own in attention:
             self._watch_head_norms(own)
@@ -374,7 +375,7 @@ class PretrainedModel:
         Raises:
             ModelError: If the family's attention does not show its queries and keys.
         """
-        if not self._shows_queries:
+        if not self.shows_queries:
             raise ModelError(
                 f"Why a head attended cannot be said of {self.config.model_type} models: their "
                 "attention does not show its queries and keys."

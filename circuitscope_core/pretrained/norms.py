@@ -35,7 +35,7 @@ class NormWeights:
 
     def unit(self) -> NormMap:
         """Return the norm with its denominator taken as 1."""
-        return self.with_scale(self.gain.new_ones(1))
+        return self.with_scale(self.gain.new_ones(1, 1))
 
 
 def read_norm(module: nn.Module, d_model: int, dtype: torch.dtype) -> NormWeights:

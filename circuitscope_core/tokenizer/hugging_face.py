@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.errors import BundleError
-from circuitscope_core.tokenizer.pieces import kind_of, piece_bytes, readable
+from circuitscope_core.tokenizer.pieces import PieceKind, kind_of, piece_bytes, readable
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
 CONFIG = "tokenizer_config.json"
@@ -100,17 +100,27 @@ class HuggingFaceTokenizer:
         return [start for start, _ in offsets]
 
     def decode(self, token_ids: list[int]) -> str:
-        """Return the text, special tokens included."""
+        """Return the text, special tokens included.
+
+        The library leaves out the space that a text of SentencePiece tokens begins with, which is
+        wrong for one that goes on from another.
+        """
+        if self._kind in (PieceKind.BYTES, PieceKind.SENTENCE):
+            return b"".join(map(self._bytes, token_ids)).decode(errors="replace")
         return str(self._fast.decode(token_ids, skip_special_tokens=False))
+
+    def _bytes(self, token_id: int) -> bytes:
+        """Return the bytes of text that a token stands for; a special one's are its name."""
+        piece = self._fast.id_to_token(token_id)
+        if piece is None:
+            return f"<{token_id}>".encode()
+        if token_id in self._special:
+            return str(piece).encode()
+        return piece_bytes(piece, self._kind)
 
     def token_text(self, token_id: int) -> str:
         r"""Return one token as text; a part of a character as its bytes, ``\xe6\x9d``."""
-        piece = self._fast.id_to_token(token_id)
-        if piece is None:
-            return f"<{token_id}>"
-        if token_id in self._special:
-            return str(piece)
-        return readable(piece_bytes(piece, self._kind))
+        return readable(self._bytes(token_id))
 
 
 def _token_name(entry: Any) -> str:

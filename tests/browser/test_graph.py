@@ -74,7 +74,9 @@ def first_feature(frame):
 
 def point_of(frame, name):
     """Return where a node is on the screen."""
-    box = frame.locator(".cs-net").bounding_box()
+    net = frame.locator(".cs-net")
+    expect(net).to_have_count(1, timeout=WAIT)  # the canvas before it may still be going away
+    box = net.bounding_box()
     place = frame.evaluate("name => CircuitScope.view.place(name)", name)
     return box["x"] + place["x"], box["y"] + place["y"]
 
