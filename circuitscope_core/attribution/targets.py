@@ -91,7 +91,7 @@ def select_targets(
     Raises:
         GraphError: If a target is no single token, does not exist, or is given twice.
     """
-    probabilities = clean.logits.softmax(dim=0)
+    probabilities = clean.replacement.model.shape.probabilities(clean.logits)
     if targets is None:
         # ids that pad a vocabulary have no text
         named = probabilities[: clean.replacement.tokenizer.d_vocab]

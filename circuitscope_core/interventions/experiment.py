@@ -224,7 +224,8 @@ def sweep(
     sets = [
         (*fixed, *change_nodes(graph, last.nodes, last.how, strength)) for strength in strengths
     ]
-    after = intervene_many(clean, (), sets, mode=mode).logits_after.softmax(dim=1)
+    logits = intervene_many(clean, (), sets, mode=mode).logits_after
+    after = clean.replacement.model.shape.probabilities(logits)
     likely = list(dict.fromkeys(after.argmax(dim=1).tolist()))
     best = clean.logits.topk(3).indices.tolist()
     tokens = list(dict.fromkeys([*best, *likely]))[:6]

@@ -59,7 +59,7 @@ def continue_prompt(
     probabilities: list[float] = []
     while len(added) < n_tokens:
         results = intervene_many(clean, (), [interventions], mode=mode)
-        likely = results.logits_after[0].softmax(dim=0)
+        likely = replacement.model.shape.probabilities(results.logits_after[0])
         token = int(likely.argmax())
         if token == tokenizer.separator_id:
             break

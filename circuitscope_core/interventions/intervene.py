@@ -17,7 +17,7 @@ from circuitscope_core.interventions.changes import (
     deltas_of,
 )
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
-from circuitscope_core.language_model import Record
+from circuitscope_core.language_model import ModelShape, Record
 from circuitscope_core.prompt_pass import PromptPass, dense_pre_activations, run_prompt
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.values import one_line
@@ -39,16 +39,18 @@ class InterventionResult:
     resid_before: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
     """Residual stream after attention of each layer, and at the end."""
     resid_after: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
+    shape: ModelShape
+    """Sizes of the model, and the soft cap between its logits and its probabilities."""
 
     @property
     def probabilities_before(self) -> Float[Tensor, " d_vocab"]:
         """Next-token probabilities without the intervention."""
-        return self.logits_before[-1].softmax(dim=0)
+        return self.shape.probabilities(self.logits_before[-1])
 
     @property
     def probabilities_after(self) -> Float[Tensor, " d_vocab"]:
         """Next-token probabilities with it."""
-        return self.logits_after[-1].softmax(dim=0)
+        return self.shape.probabilities(self.logits_after[-1])
 
 
 @checked
@@ -117,6 +119,7 @@ def intervene_on(
         after,
         residual_streams(clean.record),
         residual_streams(changed),
+        clean.replacement.model.shape,
     )
 
 

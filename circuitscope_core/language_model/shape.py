@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -20,3 +23,17 @@ class ModelShape:
     n_opening: int = 1
     """Tokens that open each text, such as the separator. Features and errors there are constants:
     no node of a graph stands at the first ``n_opening`` positions."""
+    logit_cap: float | None = None
+    """Bound of a soft cap that the model puts on its logits (Gemma-2); None where it has none."""
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Return logits behind the soft cap: those that probabilities are made of.
+
+        Graphs explain the logits before it, since it is not linear; it changes no token's rank.
+        """
+        cap = self.logit_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the next token's probabilities, over the last axis of logits before a cap."""
+        return self.capped(logits).softmax(dim=-1)

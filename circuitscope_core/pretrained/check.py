@@ -68,9 +68,9 @@ def measure(model: PretrainedModel, seed: int = 0) -> SelfCheck:
     before, after = record.position_vectors, model.record(other).position_vectors
     size = record.streams[0].abs().max()
     return SelfCheck(
-        untouched=gap(model.capped(model.logits_after(done)), wanted),
+        untouched=gap(model.shape.capped(model.logits_after(done)), wanted),
         reads=reads,
-        logits=gap(model.capped(record.logits), wanted),
+        logits=gap(model.shape.capped(record.logits), wanted),
         positions=float((before - after).abs().max() / size),
     )
 

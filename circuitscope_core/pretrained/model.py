@@ -151,6 +151,7 @@ class PretrainedModel:
             d_vocab=len(self._head_weight),
             n_ctx=self.config.max_position_embeddings,
             n_opening=self.n_opening,
+            logit_cap=getattr(self.config, "final_logit_softcapping", None),
         )
 
     def __call__(
@@ -204,14 +205,6 @@ class PretrainedModel:
         parts = weight.split(len(weight) if weight.dtype == self.dtype else ROWS_AT_ONCE)
         logits = [F.linear(final, rows.to(self.dtype)) for rows in parts]
         return torch.cat(logits, dim=-1) + self._head_bias
-
-    def capped(self, logits: Tensor) -> Tensor:
-        """Return logits as the model gives them, with its soft cap where it has one (Gemma-2).
-
-        Graphs explain logits before the cap: it is not linear, and changes no token's rank.
-        """
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def _check(self, token_ids: Tensor) -> None:
         n_pos, n_ctx = token_ids.shape[-1], self.shape.n_ctx

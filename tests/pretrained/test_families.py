@@ -67,6 +67,8 @@ def test_rows_add_up_and_columns_are_interventions(model, kind):
     graph = cs.attribute(clean, IDS)
     assert graph.n_features > 50
     assert int(graph.features[:, 1].min()) == 1
+    own = model(model.tokens(IDS))[0, -1].detach().softmax(dim=0)[graph.logit_token_ids]
+    assert far(graph.logit_probabilities, own) < FLOAT32_NORM
     rows = graph.target_nodes
     size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()  # kept in float32
     got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]

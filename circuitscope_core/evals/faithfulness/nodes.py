@@ -77,7 +77,8 @@ def measure_effects(
     sets = [traced.ablation(node) for node in range(graph.n_features)]
     results = intervene_many(traced.clean, (), sets, mode="constrained")
     moved = (results.logits_after - results.logits_before) @ explained_directions(traced).T
-    by_bits = kl_bits(results.logits_before, results.logits_after)
+    capped = traced.clean.replacement.model.shape.capped
+    by_bits = kl_bits(capped(results.logits_before), capped(results.logits_after))
     return by_bits.float(), moved.abs() @ graph.logit_probabilities
 
 

@@ -57,7 +57,8 @@ def score_effects(file: GraphFile, bundle: Explainable) -> FileEffects:
     flow = file_flow(file)
     nodes = flow.circuit.rows_of(NodeKind.FEATURE).tolist()
     done = intervene_many(clean, "", [[_ablation(file, node)] for node in nodes])
-    before, after = done.logits_before.double(), done.logits_after.double()
+    capped = clean.replacement.model.shape.capped
+    before, after = capped(done.logits_before.double()), capped(done.logits_after.double())
     log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
     measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1)
     correlation = rank_correlation(flow.influence[nodes].double(), measured)
