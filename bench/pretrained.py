@@ -48,7 +48,9 @@ def main(folder: str, sizes: list[int]) -> None:
     """Print a line for each length of prompt."""
     started = time.perf_counter()
     model = cs.load_model(folder)
-    print(f"{model}: opened and checked in {time.perf_counter() - started:.1f} s, {peak_mb():.0f} MB")
+    print(
+        f"{model}: opened and checked in {time.perf_counter() - started:.1f} s, {peak_mb():.0f} MB"
+    )
     text = model.tokenizer.encode(f"{PROMPT} Mary. " * 8)
     for n_tokens in sizes:
         ids = [model.tokenizer.separator_id, *text[: n_tokens - 1]]

@@ -204,8 +204,8 @@ def fill_feature_rows(
             wanted = influence[:n_features].topk(step).indices.sort().values
         for nodes, rows in feature_rows(clean, sources, wanted):
             here = slice(n_done, n_done + len(nodes))
-            # there are no effects from features of the same layer or above
-            below = int(torch.searchsorted(layers, layers[nodes[0]]))
+            # there are no effects from features of the highest layer or above
+            below = int(torch.searchsorted(layers, layers[nodes[-1]]))
             effects[here, :below] = rows.effects[:, :below]
             effects[here, n_features:] = rows.effects[:, n_features:]
             bias[here] = rows.bias
@@ -223,7 +223,8 @@ def estimate_influence(
     effects: Float[Tensor, "n_kept n_columns"],
 ) -> Float[Tensor, " n_columns"]:
     """Return each source's influence over the paths whose rows are known so far."""
-    influence = chosen.probabilities.to(top.effects) @ normalize_rows(top.effects)
+    known = top.effects.to(effects.dtype)  # a model in double precision has a graph in single
+    influence = chosen.probabilities.to(known) @ normalize_rows(known)
     layers = clean.features[:, 0].cpu()[computed]
     for layer in range(clean.frozen.n_layers - 1, -1, -1):
         for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):
@@ -252,7 +253,10 @@ def assemble(
         others = torch.arange(n_all, top.effects.shape[1], device=kept.device)
         columns = torch.cat([kept, others])
         rows, top = (
-            Rows(part.effects[:, columns], part.bias + part.effects[:, :n_all] @ left_out)
+            Rows(
+                part.effects[:, columns],
+                part.bias + part.effects[:, :n_all] @ left_out.to(part.effects.dtype),
+            )
             for part in (rows, top)
         )
         rows = Rows(rows.effects[order], rows.bias[order])

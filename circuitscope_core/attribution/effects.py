@@ -1,12 +1,12 @@
 """Direct effects: gradients carried back through the frozen model, contracted with the sources.
 
 The frozen model is linear, so one pass back gives a target's effects from every source at once.
-Targets of one layer go back together; positions to the right of them are never visited. All
+Targets go back in batches; positions to the right of them are never visited. All
 sources at one position are slots of one matrix per layer, so that their effects are one matrix
 product, added up in place over the layers that a source writes to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ from circuitscope_core.attribution.sources import Sources
 from circuitscope_core.language_model import Spread, scatter
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.values import one_line
+
+LOWEST_JOINED = 2
+"""The lowest layer whose targets go back together with those of other layers."""
 
 
 @one_line
@@ -41,11 +44,110 @@ def feature_rows(
     layers = clean.features[targets, 0]
     d_model = clean.error_vectors.shape[2]
     at_once = clean.replacement.compute.rows_at_once(clean.n_pos, d_model)
-    for layer in layers.unique().tolist():
-        for nodes in targets[layers == layer].split(at_once):
-            vectors, biases = clean.vectors_of(nodes)
-            positions = clean.features[nodes, 1]
-            yield nodes, direction_rows(clean, sources, layer, positions, vectors, biases)
+    for nodes in targets.split(batch_sizes(layers, at_once)):
+        layer = int(clean.features[nodes[0], 0])
+        if layer < int(clean.features[nodes[-1], 0]):
+            yield nodes, rows_of_layers(clean, sources, nodes)
+            continue
+        vectors, biases = clean.vectors_of(nodes)
+        positions = clean.features[nodes, 1]
+        yield nodes, direction_rows(clean, sources, layer, positions, vectors, biases)
+
+
+def batch_sizes(layers: Int[Tensor, " n"], at_once: int) -> list[int]:
+    """Return how many targets go back together, batch by batch.
+
+    A batch is of one layer where that has targets enough; a few of each layer go together, since a
+    pass back takes nearly as long for five targets as for fifty. The lowest two layers, whose
+    tokens are looked at in another way, stay alone.
+
+    Args:
+        layers: Of the targets, rising.
+        at_once: Most targets of a batch.
+    """
+    sizes: list[int] = []
+    joined = 0
+    for layer, count in zip(
+        *(part.tolist() for part in layers.unique_consecutive(return_counts=True)), strict=True
+    ):
+        alone = layer < LOWEST_JOINED or count >= at_once // 2
+        if joined and (alone or joined + count > at_once):
+            sizes.append(joined)
+            joined = 0
+        if alone:
+            sizes += [min(at_once, count - start) for start in range(0, count, at_once)]
+        else:
+            joined += count
+    return [*sizes, joined] if joined else sizes
+
+
+def rows_of_layers(clean: PromptPass, sources: Sources, nodes: Int[Tensor, " n"]) -> Rows:
+    """Return the rows of feature nodes of several layers, in one pass back from the highest.
+
+    Args:
+        clean: The prompt's clean pass.
+        sources: From ``lay_out_sources``.
+        nodes: In graph order, none of the lowest two layers.
+    """
+    frozen, layers = clean.frozen, clean.features[nodes, 0]
+    n_seen = frozen.n_seen(clean.features[nodes, 1])
+    joining: dict[int, Tensor] = {}
+    biases = []
+    for layer in layers.unique().flip(0).tolist():
+        own = nodes[layers == layer]
+        vectors, own_biases = clean.vectors_of(own)
+        positions = clean.features[own, 1]
+        start = start_vectors(clean, layer, positions, vectors)
+        joining[layer] = scatter(start, positions, n_seen)
+        silent = clean.silenced.reads[layer, positions]
+        biases.append((vectors * silent).sum(dim=1) + own_biases)
+    effects = clean.activations.new_zeros(sources.n_rows, len(nodes))
+    carry_layers_back(clean, sources, joining, effects)
+    # columns and biases are from the highest layer down; the rows are wanted from the lowest up
+    counts = [len(part) for part in biases]
+    places = torch.arange(len(nodes), device=nodes.device).split(counts)
+    return collect_rows(sources, effects[:, torch.cat(places[::-1])], torch.cat(biases[::-1]))
+
+
+def carry_layers_back(
+    clean: PromptPass,
+    sources: Sources,
+    joining: Mapping[int, Float[Tensor, "n_seen d_model _"]],
+    effects: Float[Tensor, "n_rows n"],
+) -> None:
+    """Carry gradients of several layers' read points down together, and add up ``effects``.
+
+    Args:
+        clean: The prompt's clean pass.
+        sources: From ``lay_out_sources``.
+        joining: Gradients by the layer that they join at, from the highest down: there they are at
+            the stream that the layer's encoder reads.
+        effects: Added to; columns in the order of ``joining``.
+    """
+    frozen, highest = clean.frozen, max(joining)
+    gradient = joining[highest][:, :, :0]
+    for layer in range(highest, 0, -1):
+        if n_joined := gradient.shape[2]:
+            contract(sources, gradient, layer, sources.vectors[layer], effects[:, :n_joined])
+        skipped = back_through_skip(clean, layer, gradient)
+        before_attention = frozen.starts_before_attention(layer)
+        if skipped is not None and not before_attention:
+            gradient = gradient + skipped
+        if layer in joining and not before_attention:
+            gradient = torch.cat([gradient, joining[layer]], dim=2)
+        values = frozen.back_to_values(layer, gradient)
+        if layer == 1 and not before_attention:
+            contract(sources, values, 0, sources.values, effects)
+            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
+            break
+        frozen.back_from_values(layer, gradient, values)
+        if skipped is not None and before_attention:
+            gradient = gradient + skipped
+        if layer in joining and before_attention:
+            gradient = torch.cat([gradient, joining[layer]], dim=2)
+        if layer == 1:
+            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
+    contract(sources, gradient, 0, sources.vectors[0], effects)
 
 
 def direction_rows(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import circuitscope_core as cs
+from circuitscope_core.attribution import effects
 from circuitscope_core.attribution.sources import lay_out_sources
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.language_model import LanguageModel
@@ -106,3 +107,26 @@ def test_sources_that_write_to_their_own_layer_have_slots_there_alone():
     assert own.n_bytes < 0.4 * across.n_bytes
     n_slots = sum(block.shape[1] for block in own.vectors[deep - 1])
     assert n_slots < sum(block.shape[1] for block in across.vectors[deep - 1]) / 3
+
+
+@pytest.mark.parametrize(("structure", "kind"), with_all(variants(), KINDS))
+def test_layers_that_go_back_together_have_the_rows_of_each_alone(structure, kind, monkeypatch):
+    replacement = replacement_of(structure, kind, 7)
+    together = cs.attribute(replacement, IDS)
+    chosen = cs.attribute(replacement, IDS, max_feature_nodes=40)
+    monkeypatch.setattr(effects, "LOWEST_JOINED", 99)
+    alone = cs.attribute(replacement, IDS)
+    assert torch.equal(
+        chosen.features, cs.attribute(replacement, IDS, max_feature_nodes=40).features
+    )
+    largest = alone.adjacency.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
+    assert float(((together.adjacency - alone.adjacency) / largest).abs().max()) < 1e-5
+    assert torch.allclose(together.bias, alone.bias, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_hold_one_large_layer_or_several_small_ones():
+    layers = torch.tensor([0] * 3 + [1] * 2 + [2] * 3 + [3] * 4 + [4] * 9 + [5] * 25 + [6] * 2)
+    sizes = effects.batch_sizes(layers, 10)
+    assert sizes == [3, 2, 7, 9, 10, 10, 5, 2]
+    assert sum(sizes) == len(layers)
+    assert effects.batch_sizes(layers[:0], 10) == []
