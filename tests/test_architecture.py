@@ -28,6 +28,7 @@ ROOMS = [
     "corpus",
     "language_model",
     "transformer",
+    "pretrained",
     "feature_dictionary",
     "transcoder",
     "replacement",
@@ -143,7 +144,7 @@ def code_lines(path):
 
 def test_importing_the_core_loads_no_app_framework():
     # an installed snowpark registers the bare name "snowflake" in every interpreter
-    unwanted = ("streamlit", "snowflake.snowpark", "snowflake.connector")
+    unwanted = ("streamlit", "transformers", "snowflake.snowpark", "snowflake.connector")
     loaded = f"[name for name in {unwanted} if name in sys.modules]"
     code = f"import sys, circuitscope_core; assert not {loaded}, {loaded}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

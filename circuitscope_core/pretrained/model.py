@@ -26,14 +26,14 @@ from circuitscope_core.language_model import (
 )
 from circuitscope_core.pretrained.attention import HeadNorm, jacobian, seeing, use_own_attention
 from circuitscope_core.pretrained.families import family_of, part, weights_as
-from circuitscope_core.pretrained.norms import NormWeights, read_norm
+from circuitscope_core.pretrained.norms import read_norm
 from circuitscope_core.pretrained.passes import (
     FrozenParts,
-    LayerNorms,
     LayerParts,
     Suffix,
     at_rows,
     edited_or_run,
+    layer_norms,
     run_frozen_suffix,
     run_layer,
 )
@@ -73,7 +73,12 @@ class PretrainedModel:
         self.n_opening = n_opening
         self.family = family_of(self.config)
         self._layers = list(part(module, self.family.layers).children())
-        self._norms, self._final_norm = self._read_norms()
+        width = self._embedding.shape[1]
+        self._norms = tuple(
+            layer_norms(layer, self.family, width, self.dtype) for layer in self._layers
+        )
+        final = part(module, self.family.final_norm)
+        self._final_norm = read_norm(final, width, self.dtype)
         attention = [part(layer, self.family.attention) for layer in self._layers]
         self.shows_queries = use_own_attention(module, attention[0])
         """Whether ``head_reads`` can be answered."""
@@ -85,23 +90,8 @@ class PretrainedModel:
         """The folder that the model was read from; None for one that came from memory."""
 
     def __repr__(self) -> str:
-        shape = self.shape
-        return (
-            f"PretrainedModel({self.config.model_type}, {shape.n_layers} layers, "
-            f"{shape.d_model} wide, {self.n_parameters:,} parameters)"
-        )
-
-    def _read_norms(self) -> tuple[tuple[LayerNorms, ...], NormWeights]:
-        family = self.family
-        names = (family.attention_norm, family.attention_post_norm, family.read_norm)
-        found = [LayerNorms(*(self._norm(layer, name) for name in names)) for layer in self._layers]
-        final = self._norm(self.module, family.final_norm)
-        assert final is not None
-        return tuple(found), final
-
-    def _norm(self, root: nn.Module, path: str | None) -> NormWeights | None:
-        width = self._embedding.shape[1]
-        return None if path is None else read_norm(part(root, path), width, self.dtype)
+        n_layers, kind = len(self._layers), self.config.model_type
+        return f"PretrainedModel({kind}, {n_layers} layers, {self.n_parameters:,} parameters)"
 
     def _watch_head_norms(self, attention: nn.Module) -> None:
         for name in HEAD_NORMS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from circuitscope_core.language_model import (
     EditMlp,
@@ -20,8 +20,8 @@ from circuitscope_core.language_model import (
     Record,
     apply_norm,
 )
-from circuitscope_core.pretrained.families import ValueWeights
-from circuitscope_core.pretrained.norms import NormWeights
+from circuitscope_core.pretrained.families import Family, ValueWeights, part
+from circuitscope_core.pretrained.norms import NormWeights, read_norm
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ class LayerNorms:
     attention_norm: NormWeights | None
     attention_post_norm: NormWeights | None
     read_norm: NormWeights | None
+
+
+def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype) -> LayerNorms:
+    """Read the norms of a layer of a family, whose stream has a width."""
+    paths = (family.attention_norm, family.attention_post_norm, family.read_norm)
+    return LayerNorms(
+        *(None if path is None else read_norm(part(layer, path), width, dtype) for path in paths)
+    )
 
 
 @dataclass(frozen=True)
