@@ -104,7 +104,8 @@ def make_bundle(
     own = getattr(model, "tokenizer", None)
     tokenizer: Tokenizer = own or ReplacementModel(model, transcoder).tokenizer
     ReplacementModel(model, transcoder, tokenizer)
-    name = str(model.describe().get("family", "model"))
+    folder = model.folder if isinstance(model, PretrainedModel) else None
+    name = folder.name if folder else type(model).__name__
     return Bundle(model, transcoder, tokenizer, cards, BundleMetadata(name))
 
 
