@@ -29,7 +29,7 @@ from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
-from circuitscope_core.pretrained import PretrainedModel
+from circuitscope_core.pretrained import PretrainedModel, check_model
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
@@ -93,6 +93,7 @@ def make_bundle(
 
     Raises:
         ConfigError: If the two do not fit together.
+        ModelError: If a Hugging Face model that is in memory cannot be explained exactly.
 
     Example:
         >>> import circuitscope_core as cs
@@ -104,6 +105,8 @@ def make_bundle(
     own = getattr(model, "tokenizer", None)
     tokenizer: Tokenizer = own or ReplacementModel(model, transcoder).tokenizer
     ReplacementModel(model, transcoder, tokenizer)
+    if isinstance(model, PretrainedModel) and model.folder is None:
+        check_model(model)  # one from a folder was checked when it was opened
     folder = model.folder if isinstance(model, PretrainedModel) else None
     name = folder.name if folder else type(model).__name__
     return Bundle(model, transcoder, tokenizer, cards, BundleMetadata(name))

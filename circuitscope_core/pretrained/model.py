@@ -77,8 +77,7 @@ class PretrainedModel:
         self._norms = tuple(
             layer_norms(layer, self.family, width, self.dtype) for layer in self._layers
         )
-        final = part(module, self.family.final_norm)
-        self._final_norm = read_norm(final, width, self.dtype)
+        self._final_norm = read_norm(part(module, self.family.final_norm), width, self.dtype)
         attention = [part(layer, self.family.attention) for layer in self._layers]
         self.shows_queries = use_own_attention(module, attention[0])
         """Whether ``head_reads`` can be answered."""
@@ -88,10 +87,11 @@ class PretrainedModel:
         self.tokenizer = tokenizer or TokenIds(self.shape.d_vocab)
         self.folder: Path | None = None
         """The folder that the model was read from; None for one that came from memory."""
+        torch.no_grad()(self._run)(self.tokens([0]))  # shows the form that outputs come in
 
     def __repr__(self) -> str:
-        n_layers, kind = len(self._layers), self.config.model_type
-        return f"PretrainedModel({kind}, {n_layers} layers, {self.n_parameters:,} parameters)"
+        sizes = f"{len(self._layers)} layers, {self.n_parameters:,} parameters"
+        return f"PretrainedModel({self.config.model_type}, {sizes})"
 
     def _watch_head_norms(self, attention: nn.Module) -> None:
         for name in HEAD_NORMS:

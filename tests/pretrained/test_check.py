@@ -82,3 +82,21 @@ def test_a_module_that_is_no_norm_is_refused(monkeypatch):
     monkeypatch.setattr(type(module.model.norm), "forward", lambda _, x: x.abs())
     with pytest.raises(cs.ModelError, match="neither a LayerNorm nor an RMSNorm"):
         PretrainedModel(module)
+
+
+def test_a_model_in_memory_is_checked_when_a_bundle_is_made_of_it(monkeypatch):
+    config = cs.TranscoderConfig(3, 48, d_transcoder=8, cross_layer=False)
+    transcoder = cs.CrossLayerTranscoder(config)
+    bundle = cs.make_bundle(PretrainedModel(random_module("LLaMA-3", torch.float32)), transcoder)
+    assert bundle.feature_cards is None
+    model = model_with(monkeypatch, "llama", split=families.separate(value="k_proj"))
+    with pytest.raises(cs.ModelError, match="cannot be explained exactly"):
+        cs.make_bundle(model, transcoder)
+
+
+@torch.no_grad()
+def test_the_first_pass_of_a_model_may_be_an_edited_one():
+    model = PretrainedModel(random_module("GPT-OSS", torch.float32))
+    ids = model.tokens([1, 5, 9])
+    edited = model.mlp_pass(ids, lambda call: call.mlp_out())
+    assert check.gap(edited.stream, model.mlp_pass(ids).stream) < 1e-5
