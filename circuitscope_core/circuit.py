@@ -98,7 +98,7 @@ class Circuit:
     n_features: int | None = None
     """Features of the graph that was pruned; None where that is not known."""
     one_dictionary: bool = True
-    """Whether equal layers and numbers mean equal features: not so where two models meet."""
+    """False where the table has features of two models, whose numbers mean different features."""
 
     def __repr__(self) -> str:
         return f"Circuit({self.prompt!r}, {len(self):,} nodes, {len(self.edges):,} edges)"

@@ -30,7 +30,8 @@ def compared_circuit(
     ]
     texts = tuple(map(comparison.column_text, range(len(comparison.columns))))
     named = zip(nodes, found, labels, strict=True)
-    probabilities = torch.tensor([_probability(node) for node in nodes])
+    whole, number = comparison.edges.sources.new_tensor, comparison.a.node_influence.new_tensor
+    probabilities = number([_probability(node) for node in nodes])
     unknown = torch.full_like(probabilities, float("nan"))
     edges = comparison.edges
     return Circuit(
@@ -40,18 +41,18 @@ def compared_circuit(
         ids=tuple(
             f"{node.owner}_{node_id(comparison.graph_of(node), node.home.index)}" for node in nodes
         ),
-        index=torch.arange(len(nodes)),
-        kinds=torch.tensor([KINDS.index(node.kind) for node in nodes]),
-        layers=torch.tensor([node.layer for node in nodes]),
-        positions=torch.tensor([node.column for node in nodes]),
-        features=torch.tensor([node.feature for node in found]),
+        index=whole(range(len(nodes))),
+        kinds=whole([KINDS.index(node.kind) for node in nodes]),
+        layers=whole([node.layer for node in nodes]),
+        positions=whole([node.column for node in nodes]),
+        features=whole([node.feature for node in found]),
         labels=tuple(labels),
         names=tuple(node_name(own, texts[node.column], label) for node, own, label in named),
-        influence=torch.tensor([max(half.influence for half in node.halves) for node in nodes]),
+        influence=number([max(half.influence for half in node.halves) for node in nodes]),
         reached=unknown,
         activations=unknown,
         probabilities=probabilities,
-        worth=torch.tensor([max(half.worth for half in node.halves) for node in nodes]),
+        worth=number([max(half.worth for half in node.halves) for node in nodes]),
         dropped=torch.zeros_like(unknown),
         edges=CircuitEdges(edges.sources, edges.targets, edges.weight_changes, edges.changes),
         one_dictionary=comparison.same_features,

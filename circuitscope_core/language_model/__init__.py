@@ -13,6 +13,7 @@ from circuitscope_core.language_model.record import (
     Record,
     apply_norm,
     back_through_norm,
+    norm_at,
     through_norm,
 )
 from circuitscope_core.language_model.shape import ModelShape
@@ -35,6 +36,7 @@ __all__ = [
     "Spread",
     "apply_norm",
     "back_through_norm",
+    "norm_at",
     "scatter",
     "through_norm",
 ]

@@ -62,6 +62,14 @@ def back_through_norm(norm: NormMap | None, vectors: Tensor) -> Tensor:
     return vectors if norm is None else norm.back(vectors)
 
 
+def norm_at(norm: NormMap | None, rows: Tensor | list[int]) -> NormMap | None:
+    """Return a norm, where there is one, with the denominators of some positions; see ``at``.
+
+    Batch axes are kept.
+    """
+    return None if norm is None else replace(norm, scale=norm.scale[..., rows, :])
+
+
 @one_line
 @dataclass(frozen=True)
 class MlpSite:

@@ -3,10 +3,11 @@
 from circuitscope_core.pretrained.check import SelfCheck, check_model
 from circuitscope_core.pretrained.families import FAMILIES
 from circuitscope_core.pretrained.load import ModelFiles, load_model, read_model_files
-from circuitscope_core.pretrained.model import PretrainedModel
+from circuitscope_core.pretrained.model import KIND, PretrainedModel
 
 __all__ = [
     "FAMILIES",
+    "KIND",
     "ModelFiles",
     "PretrainedModel",
     "SelfCheck",

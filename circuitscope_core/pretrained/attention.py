@@ -32,7 +32,7 @@ class Seen:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def use_own_attention(module: nn.Module, attention: nn.Module) -> bool:
+def use_own_attention(module: Any, attention: nn.Module) -> bool:
     """Have a model call the registered function; False for a family that calls its own directly.
 
     Args:
@@ -43,12 +43,12 @@ def use_own_attention(module: nn.Module, attention: nn.Module) -> bool:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
     if not hasattr(sys.modules[type(attention).__module__], "eager_attention_forward"):
-        module.set_attn_implementation("eager")  # type: ignore[operator]
+        module.set_attn_implementation("eager")
         return False
     AttentionInterface.register(NAME, _attend)
     # without a mask function of this name there would be no mask, and no word of it
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
-    module.set_attn_implementation(NAME)  # type: ignore[operator]
+    module.set_attn_implementation(NAME)
     return True
 
 

@@ -52,7 +52,7 @@ class Family:
     write_norm: str | None = None
     """On the MLP's output, before it is added to the stream."""
     parallel: bool = False
-    """Whether the MLP reads the stream that attention reads."""
+    """True where attention and MLP both read the stream before the layer."""
 
 
 def matrix(module: nn.Module) -> tuple[Tensor, Tensor]:
@@ -84,18 +84,18 @@ def separate(value: str = "v_proj", output: str = "o_proj") -> Split:
     def split(attention: nn.Module, config: Any) -> ValueWeights:
         n_heads = config.num_attention_heads
         n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
-        W_V, b_V = by_head(*matrix(getattr(attention, value)), n_kv_heads)
-        return ValueWeights(W_V, b_V, *outputs(getattr(attention, output), n_heads))
+        W_V, b_V = by_head(*matrix(part(attention, value)), n_kv_heads)
+        return ValueWeights(W_V, b_V, *outputs(part(attention, output), n_heads))
 
     return split
 
 
 def thirds(attention: nn.Module, config: Any) -> ValueWeights:
     """Split GPT-2's fused projection: all queries, all keys, all values."""
-    weight, bias = matrix(getattr(attention, "c_attn"))  # noqa: B009
+    weight, bias = matrix(part(attention, "c_attn"))
     d_model, n_heads = config.n_embd, config.n_head
     W_V, b_V = by_head(weight[:, 2 * d_model :], bias[2 * d_model :], n_heads)
-    return ValueWeights(W_V, b_V, *outputs(getattr(attention, "c_proj"), n_heads))  # noqa: B009
+    return ValueWeights(W_V, b_V, *outputs(part(attention, "c_proj"), n_heads))
 
 
 def interleaved(attention: nn.Module, config: Any) -> ValueWeights:
@@ -103,16 +103,15 @@ def interleaved(attention: nn.Module, config: Any) -> ValueWeights:
 
     GPT-NeoX has a group for each head, Falcon one for each head, for eight heads, or for all.
     """
-    fused, dense = attention.query_key_value, attention.dense
-    assert isinstance(fused, nn.Module)
-    assert isinstance(dense, nn.Module)
-    weight, bias = matrix(fused)
+    weight, bias = matrix(part(attention, "query_key_value"))
     n_heads = config.num_attention_heads
     n_groups = _n_groups(config)
     d_head = weight.shape[1] // (n_heads + 2 * n_groups)
     shape = (n_groups, n_heads // n_groups + 2, d_head)
     W_V = weight.unflatten(1, shape)[:, :, -1].transpose(0, 1)
-    return ValueWeights(W_V, bias.unflatten(0, shape)[:, -1], *outputs(dense, n_heads))
+    return ValueWeights(
+        W_V, bias.unflatten(0, shape)[:, -1], *outputs(part(attention, "dense"), n_heads)
+    )
 
 
 def _n_groups(config: Any) -> int:
@@ -175,6 +174,19 @@ FAMILIES: dict[str, Family] = {
 """Families by the ``model_type`` of their configuration."""
 
 
+def check_family(kind: str) -> None:
+    """Refuse a family that is not in the table.
+
+    Raises:
+        ModelError: With the families that are.
+    """
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"Models of the family {kind!r} cannot be opened. Those that can are "
+            f"{', '.join(sorted(FAMILIES))}."
+        )
+
+
 def family_of(config: Any) -> Family:
     """Return the parts of the family that a configuration belongs to.
 
@@ -182,11 +194,7 @@ def family_of(config: Any) -> Family:
         ModelError: If the family is not in the table.
     """
     kind = str(config.model_type)
-    if kind not in FAMILIES:
-        raise ModelError(
-            f"Models of the family {kind!r} cannot be opened. Those that can are "
-            f"{', '.join(sorted(FAMILIES))}."
-        )
+    check_family(kind)
     family = FAMILIES[kind]
     if kind == "gpt_neox":
         return replace(family, parallel=bool(config.use_parallel_residual))

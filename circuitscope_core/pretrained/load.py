@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from torch import nn
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import ModelError
 from circuitscope_core.pretrained.check import check_model
-from circuitscope_core.pretrained.families import FAMILIES
+from circuitscope_core.pretrained.families import check_family
 from circuitscope_core.pretrained.model import PretrainedModel
-from circuitscope_core.tokenizer import HuggingFaceTokenizer, TokenIds, Tokenizer
+from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.values import one_line
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -38,14 +38,8 @@ class ModelFiles:
     """A folder with a model, as far as is known without reading a weight."""
 
     folder: Path
-    config: Mapping[str, Any]
     weights: tuple[Path, ...]
     n_parameters: int
-
-    @property
-    def family(self) -> str:
-        """The ``model_type`` of the configuration."""
-        return str(self.config["model_type"])
 
     def dtype(self, asked: str | None = None) -> torch.dtype:
         """Return the precision that the model is held in: float32 below a billion parameters."""
@@ -68,19 +62,14 @@ def read_model_files(folder: str | Path) -> ModelFiles:
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} has no {CONFIG}; give the folder of a Hugging Face model.")
     config = _read_json(folder / CONFIG)
-    kind = config.get("model_type")
-    if kind not in FAMILIES:
-        raise ModelError(
-            f"{folder} holds a model of the family {kind!r}. Families that can be opened are "
-            f"{', '.join(sorted(FAMILIES))}."
-        )
+    check_family(str(config.get("model_type")))
     if "quantization_config" in config:
         raise ModelError(
             f"The model in {folder} is quantised; its attention weights are no plain numbers. "
             "Give the model it was made from."
         )
     weights = _weight_files(folder)
-    return ModelFiles(folder, config, weights, sum(map(_count_parameters, weights)))
+    return ModelFiles(folder, weights, sum(map(_count_parameters, weights)))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -141,6 +130,7 @@ def load_model(
     Raises:
         ModelError: If it cannot be opened: the family, the weights, the memory, or
             ``transformers`` itself.
+        BundleError: If its tokenizer cannot be read.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
@@ -153,8 +143,7 @@ def load_model(
     if device is not None:
         module = module.to(device)
     _check_finite(files, module)
-    has_text = not isinstance(tokenizer, TokenIds)
-    model = PretrainedModel(module, tokenizer=tokenizer, n_opening=1 if has_text else 0)
+    model = PretrainedModel(module, tokenizer=tokenizer, n_opening=0 if tokenizer is None else 1)
     check_model(model)
     model.folder = folder
     return model
@@ -274,8 +263,6 @@ def _check_finite(files: ModelFiles, module: nn.Module) -> None:
             )
 
 
-def _tokenizer_of(files: ModelFiles) -> Tokenizer:
+def _tokenizer_of(files: ModelFiles) -> Tokenizer | None:
     path = files.folder / TOKENIZER
-    if not path.is_file():
-        return TokenIds(int(files.config["vocab_size"]))
-    return HuggingFaceTokenizer(path)
+    return HuggingFaceTokenizer(path) if path.is_file() else None

@@ -23,6 +23,8 @@ from circuitscope_core.language_model import (
     NormMap,
     Record,
     apply_norm,
+    back_through_norm,
+    norm_at,
 )
 from circuitscope_core.pretrained.attention import HeadNorm, jacobian, seeing, use_own_attention
 from circuitscope_core.pretrained.families import family_of, part, weights_as
@@ -31,7 +33,6 @@ from circuitscope_core.pretrained.passes import (
     FrozenParts,
     LayerParts,
     Suffix,
-    at_rows,
     edited_or_run,
     layer_norms,
     run_frozen_suffix,
@@ -68,7 +69,7 @@ class PretrainedModel:
     def __init__(
         self, module: nn.Module, *, tokenizer: Tokenizer | None = None, n_opening: int = 1
     ) -> None:
-        self.module = module.eval()
+        self.module: Any = module.eval()  # its methods are those of transformers
         self.config: Any = module.config
         self.n_opening = n_opening
         self.family = family_of(self.config)
@@ -80,7 +81,7 @@ class PretrainedModel:
         self._final_norm = read_norm(part(module, self.family.final_norm), width, self.dtype)
         attention = [part(layer, self.family.attention) for layer in self._layers]
         self.shows_queries = use_own_attention(module, attention[0])
-        """Whether ``head_reads`` can be answered."""
+        """True where ``head_reads`` can be asked: the family's attention shows its queries."""
         self._taps = Taps(module, self.family)
         for own in attention:
             self._watch_head_norms(own)
@@ -104,12 +105,12 @@ class PretrainedModel:
 
     @property
     def _embedding(self) -> Tensor:
-        weight: Tensor = self.module.get_input_embeddings().weight  # type: ignore[operator]
+        weight: Tensor = self.module.get_input_embeddings().weight
         return weight.detach()
 
     @property
     def _head(self) -> nn.Module:
-        head: nn.Module = self.module.get_output_embeddings()  # type: ignore[operator]
+        head: nn.Module = self.module.get_output_embeddings()
         return head
 
     @property
@@ -158,7 +159,7 @@ class PretrainedModel:
 
     def token_vectors(self, token_ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
         """Return what each token adds to the first stream."""
-        vectors: Tensor = self.module.get_input_embeddings()(token_ids)  # type: ignore[operator]
+        vectors: Tensor = self.module.get_input_embeddings()(token_ids)
         return vectors.detach().to(self.dtype)
 
     def unembedding(
@@ -212,7 +213,7 @@ class PretrainedModel:
         self._check(token_ids)
         run = TappedPass(dtype=self.dtype, run_mlp=self._run_mlp, **changes)
         with self._taps.recording(run):
-            self.module.base_model(input_ids=token_ids, use_cache=False)  # type: ignore[operator]
+            self.module.base_model(input_ids=token_ids, use_cache=False)
         return run
 
     def _run_mlp(self, number: int, read: Tensor) -> Tensor:
@@ -381,9 +382,7 @@ class PretrainedModel:
                 value = value * (seen.settings.get("scaling") or len(value) ** -0.5)
                 value = value * len(value) ** 0.5
             directions = jacobian(value, asked).to(self.dtype)
-        norm = one.attention_norm
-        if norm is not None:
-            directions = at_rows(norm, torch.tensor([position])).back(directions)
+        directions = back_through_norm(norm_at(one.attention_norm, [position]), directions)
         return directions, value.detach().to(self.dtype) - directions @ stream[0, position]
 
     def _attention_call(self, clean: Record, layer: int) -> Call:

@@ -5,7 +5,7 @@ is given. So the parts of a record add up to its stream whatever precision the m
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
@@ -19,6 +19,7 @@ from circuitscope_core.language_model import (
     NormMap,
     Record,
     apply_norm,
+    norm_at,
 )
 from circuitscope_core.pretrained.families import Family, ValueWeights, part
 from circuitscope_core.pretrained.norms import NormWeights, read_norm
@@ -99,19 +100,14 @@ class FrozenParts:
         if self.clean is None or not self.norms:
             return own.measure(x)
         norm: NormMap | None = getattr(self.clean.layers[layer.number], which)
-        return norm if rows is None or norm is None else at_rows(norm, rows)
+        return norm if rows is None else norm_at(norm, rows)
 
-    def final_norm(self, own: NormWeights, x: Tensor, *, last: bool = False) -> NormMap:
+    def final_norm(self, own: NormWeights, x: Tensor, *, last: bool = False) -> NormMap | None:
         """Return the final norm, likewise; ``last`` for the last position alone."""
         norm = self.clean.final_norm if self.clean and self.norms else None
         if norm is None:
             return own.measure(x)
-        return at_rows(norm, torch.tensor([-1], device=x.device)) if last else norm
-
-
-def at_rows(norm: NormMap, rows: Tensor) -> NormMap:
-    """Return a norm with the denominators of some positions, batch axes kept."""
-    return replace(norm, scale=norm.scale[..., rows, :])
+        return norm_at(norm, [-1]) if last else norm
 
 
 def run_layer(
@@ -209,8 +205,7 @@ def _values(parts: LayerParts, suffix: Suffix, frozen: FrozenParts) -> Tensor:
     every = torch.arange(suffix.clean.n_pos, device=stream.device)
     norm = frozen.norm(parts, "attention_norm", stream, every[start:])
     seen = parts.values(apply_norm(norm, stream))
-    own = suffix.clean.layers[parts.number].attention_norm
-    left_norm = None if own is None else at_rows(own, every[:start])
+    left_norm = norm_at(suffix.clean.layers[parts.number].attention_norm, every[:start])
     left = parts.values(apply_norm(left_norm, suffix.left(parts.number)))
     return torch.cat([left.expand(len(seen), -1, -1, -1), seen], dim=-2)
 

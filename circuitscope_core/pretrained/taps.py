@@ -118,12 +118,12 @@ def first_output(out: Any) -> Tensor:
 class Taps:
     """The taps of one model."""
 
-    def __init__(self, module: nn.Module, family: Family) -> None:
+    def __init__(self, module: Any, family: Family) -> None:
         self._now = threading.local()
         self._n_more: dict[str, int] = {}
         """How many outputs a kind of module gives beside the first, in a tuple."""
         self.layers = list(part(module, family.layers).children())
-        self._tap(module.get_input_embeddings(), self._around_embedding)  # type: ignore[operator]
+        self._tap(module.get_input_embeddings(), self._around_embedding)
         for number, layer in enumerate(self.layers):
             self._tap(layer, self._around_layer, number)
             self._tap(part(layer, family.attention), self._around_attention, number)

@@ -102,8 +102,7 @@ class HuggingFaceTokenizer:
     def decode(self, token_ids: list[int]) -> str:
         """Return the text, special tokens included.
 
-        The library leaves out the space that a text of SentencePiece tokens begins with, which is
-        wrong for one that goes on from another.
+        The library drops the space in front of SentencePiece tokens, and a continuation needs it.
         """
         if self._kind in (PieceKind.BYTES, PieceKind.SENTENCE):
             return b"".join(map(self._bytes, token_ids)).decode(errors="replace")

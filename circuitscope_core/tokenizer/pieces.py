@@ -1,8 +1,8 @@
 """The entries of a vocabulary as bytes: the three ways in which tokenizer files write them.
 
 Byte-level BPE (GPT-2, Llama 3, Qwen) has an alphabet for bytes, SentencePiece (Llama 2, Gemma,
-Mistral) marks spaces with ``▁`` and writes lone bytes as ``<0xE6>``, WordPiece (BERT) marks what
-goes on within a word with ``##``.
+Mistral) marks spaces with ``▁`` and writes lone bytes as ``<0xE6>``, WordPiece (BERT) marks
+parts of words after the first with ``##``.
 """
 
 import re

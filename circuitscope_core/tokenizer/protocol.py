@@ -7,7 +7,7 @@ SEPARATOR = "<|endoftext|>"
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """What the other rooms ask of a tokenizer."""
+    """A tokenizer, as far as the other rooms know it."""
 
     @property
     def d_vocab(self) -> int:

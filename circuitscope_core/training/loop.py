@@ -20,7 +20,7 @@ from circuitscope_core.training.workers import Workers
 
 
 class ResumableLoop(ABC):
-    """A training in steps that goes on from its checkpoint; ``events`` runs it.
+    """A training in steps, which begins at its checkpoint where there is one; ``events`` runs it.
 
     A training says how a step changes the weights, and which tensors its state is made of.
     """
@@ -61,7 +61,7 @@ class ResumableLoop(ABC):
 
     @property
     def report_due(self) -> bool:
-        """Whether the step that was just done is reported."""
+        """True where the last finished step has to be reported."""
         return self.pace.event_due(self.step) or self.step == self.n_steps
 
     def _begin(self) -> None:

@@ -1,7 +1,7 @@
 """A small pre-LN transformer with TransformerLens' parameter names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -23,6 +23,7 @@ from circuitscope_core.language_model import (
     NormMap,
     Record,
     apply_norm,
+    norm_at,
 )
 from circuitscope_core.transformer.components import Block, Embed, Norm, PosEmbed, Unembed
 
@@ -368,11 +369,6 @@ class Freeze:
 def run_site(call: MlpCall, edit_mlp: EditMlp | None) -> MlpSite:
     """Run an MLP, or the edit that stands in for it."""
     return call.with_output(edit_mlp(call) if edit_mlp else call.mlp_out())
-
-
-def norm_at(norm: NormMap | None, rows: Tensor | list[int]) -> NormMap | None:
-    """Return a norm with the denominators of some positions, batch axes kept."""
-    return None if norm is None else replace(norm, scale=norm.scale[..., rows, :])
 
 
 def check_state_dict(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

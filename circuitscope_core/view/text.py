@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from circuitscope_core.circuit import Circuit, node_name
+from circuitscope_core.circuit import Circuit, label_of, node_name
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.supernodes import Supernode, describe_members
-from circuitscope_core.tokenizer import Tokenizer, output_name, token_label
+from circuitscope_core.tokenizer import Tokenizer, token_label
 
 LONGEST_CHARACTER = 4
 """Bytes of one character in UTF-8."""
@@ -15,11 +15,7 @@ LONGEST_CHARACTER = 4
 def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
     """Return the words that a node of a graph is called by, kept by pruning or not."""
     node = graph.node(index)
-    if node.kind is NodeKind.LOGIT:
-        text = graph.logit_texts[index - graph.logit_nodes.start]
-        return output_name(text, is_token=node.feature >= 0)
-    label = cards.label(node.layer, node.feature) if cards and index < graph.n_features else ""
-    return node_name(node, graph.token_texts[node.position], label)
+    return node_name(node, graph.token_texts[node.position], label_of(graph, index, cards))
 
 
 def group_name(circuit: Circuit, group: Supernode) -> str:
