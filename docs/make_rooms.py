@@ -235,10 +235,13 @@ def place(rows: list[list[Item]], links: Links) -> dict[Item, float]:
 def colours(floor: int, n_floors: int) -> tuple[str, str]:
     """Return the tint of a floor's boxes and the colour of the lines that leave them."""
     hue = 0.38 + 0.5 * floor / max(1, n_floors - 1)
-    return tuple(  # type: ignore[return-value]
-        "#" + "".join(f"{round(255 * part):02X}" for part in colorsys.hls_to_rgb(hue, *tone))
-        for tone in ((0.92, 0.45), (0.50, 0.38))
-    )
+    return colour(hue, 0.92, 0.45), colour(hue, 0.50, 0.38)
+
+
+def colour(hue: float, lightness: float, saturation: float) -> str:
+    """Return a colour as SVG writes it."""
+    parts = colorsys.hls_to_rgb(hue, lightness, saturation)
+    return "#" + "".join(f"{round(255 * part):02X}" for part in parts)
 
 
 def draw_lines(rows: list[list[Item]], links: Links, places: dict[Item, float]) -> list[str]:

@@ -16,6 +16,6 @@ def write(line: str, stream: Any = None) -> None:
     out.flush()
 
 
-def add_bundle(parser: argparse.ArgumentParser) -> None:
+def add_bundle(parser: argparse._ActionsContainer) -> None:
     """Let a command name a bundle."""
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="folder of the bundle")

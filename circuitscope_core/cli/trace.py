@@ -18,8 +18,9 @@ def add_trace(commands: Commands) -> None:
     """Describe ``trace``."""
     parser = commands.add_parser("trace", help="build the attribution graph of a prompt")
     add_pictures(parser)
-    add_bundle(parser)
-    parser.add_argument(
+    traced = parser.add_mutually_exclusive_group()
+    add_bundle(traced)
+    traced.add_argument(
         "--model", help="a Hugging Face model in place of a bundle: a folder, or owner/name"
     )
     parser.add_argument("--transcoder", type=Path, help="with --model: the transcoder's folder")

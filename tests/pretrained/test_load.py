@@ -204,3 +204,15 @@ def test_rows_add_up_in_sixteen_bits(saved):
     size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()
     got = graph.adjacency[rows].sum(1) + graph.bias[rows]
     assert float(((got - graph.pre_activations[rows]).abs() / size).max()) < 1e-5
+
+
+def test_the_shell_takes_a_bundle_or_a_model_and_not_both(capsys):
+    from circuitscope_core.cli.main import main
+
+    with pytest.raises(SystemExit):
+        main(["trace", "--bundle", "models/demo", "--model", "somewhere"])
+    assert "not allowed with argument" in capsys.readouterr().err
+    assert main(["trace", "--model", "somewhere"]) == 1
+    assert "add --transcoder" in capsys.readouterr().err
+    assert main(["trace", "--transcoder", "somewhere"]) == 1
+    assert "add --model" in capsys.readouterr().err
