@@ -11,7 +11,10 @@ from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.errors import ConfigError
 
 ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
-WritePoint = Literal["mlp.hook_out", "hook_mlp_out"]
+WriteHook = Literal["mlp.hook_out", "hook_mlp_out"]
+WritePoint = Literal["added", "raw"]
+OtherNeurons = Literal["auto", "folded", "nodes"]
+"""The place of the neurons that are no nodes of a graph of a model's own neurons."""
 Likeness = Literal["role", "decoders"]
 """The property that makes features alike: their inputs and outputs in a graph, or the vectors that
 they write."""
@@ -142,7 +145,7 @@ class TranscoderConfig(_JsonConfig):
     d_transcoder: int = 2048
     """Features in each layer."""
     read_point: ReadPoint = "mlp.hook_in"
-    write_point: WritePoint = "mlp.hook_out"
+    write_point: WriteHook = "mlp.hook_out"
     cross_layer: bool = True
     """False: features write to their own layer only (per-layer transcoders)."""
     skip_connection: bool = False
@@ -325,10 +328,16 @@ class AttributionConfig(_JsonConfig):
     logit_probability: float = 0.95
     """Output tokens are taken, best first, until they have this probability together."""
     max_feature_nodes: int | None = None
-    """Most features to keep; None keeps all that are active."""
+    """Most features to keep; None keeps all that are active. Of a model's own neurons, how many
+    become nodes; None: 200."""
+    other_neurons: OtherNeurons = "auto"
+    """Of a model's own neurons, those that are no nodes: ``folded`` lets them through as they are,
+    ``nodes`` makes one node of them at each layer and position, ``auto`` folds beside 300 nodes at
+    most, since folding takes longer."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "max_logits", "logit_probability")
+        _require_one_of("other_neurons", self.other_neurons, ("auto", "folded", "nodes"))
         _require_fraction(self, "logit_probability")
         budget = self.max_feature_nodes
         _require(

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.config import ReadPoint
+from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.errors import GraphError
 
 
@@ -24,6 +24,12 @@ class DictionaryShape:
     own alone."""
     skip_connection: bool
     """True: a linear map carries what a layer reads past the features to its MLP output."""
+    write_point: WritePoint = "added"
+    """The place that features write to: the MLP's own output (``raw``), or what the layer adds to
+    the stream, behind the norm that some families have there (``added``)."""
+    exact: bool = False
+    """True: the features are the model's own neurons. They make MLP outputs without an error, and
+    nearly all are active, so that a graph's nodes are chosen for the target it explains."""
 
     def n_writes(self, layer: int) -> int:
         """Return how many layers a layer's features write to, their own first."""
@@ -83,8 +89,14 @@ class FeatureDictionary(Protocol):
     def output_bias(self, layer: int) -> Tensor:
         """Return the constant part ``[d_model]`` of a layer's reconstructed MLP output."""
 
-    def skip(self, layer: int, read: Tensor) -> Tensor:
-        """Return what goes past the features to the MLP output; 0 without skip connections."""
+    def skip(self, layer: int, read: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return what goes past the features to the MLP output; 0 without skip connections.
+
+        Args:
+            layer: The layer.
+            read: Its inputs, or changes of them: ``[*batch, n_rows, d_model]``.
+            rows: Their positions in the prompt; None where they are all.
+        """
 
     def back_through_skip(self, layer: int, gradient: Tensor) -> Tensor:
         """Carry gradients ``[n_pos, d_model, n]`` from the MLP output to the read point."""

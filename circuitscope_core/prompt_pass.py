@@ -156,7 +156,9 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) ->
         record = replacement.model.record(replacement.model.tokens(token_ids))
         inputs = record.inputs(features.shape.read_point)[:, 0]
         explained = replacement.explained(len(token_ids))
-        rows, values = active_features(features, inputs, explained)
+        # which of a model's neurons are nodes depends on what is explained: none is as yet
+        nodes = range(0) if features.shape.exact else explained
+        rows, values = active_features(features, inputs, nodes)
         errors = record.outputs()[:, 0] - reconstruct(features, rows, values, inputs)
         biases = torch.stack([features.output_bias(layer) for layer in range(len(inputs))])
         constants = biases[:, None].expand_as(errors).clone()

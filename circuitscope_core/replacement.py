@@ -33,6 +33,8 @@ class ReplacementModel:
     tokenizer: Tokenizer = TokenIds(0)  # noqa: RUF009  # a constant
 
     def __post_init__(self) -> None:
+        view = self.model.writing_at(self.transcoder.shape.write_point)
+        object.__setattr__(self, "model", view)
         for name in ("n_layers", "d_model"):
             ours = getattr(self.transcoder.shape, name)
             theirs = getattr(self.model.shape, name)

@@ -186,9 +186,10 @@ class CrossLayerTranscoder(nn.Module):
         return written
 
     def skip(
-        self, layer: int, x: Float[Tensor, "*batch d_model"]
+        self, layer: int, x: Float[Tensor, "*batch d_model"], rows: Tensor | None = None
     ) -> Float[Tensor, "*batch d_model"]:
         """Return what goes past the features to the layer's MLP output; 0 without ``W_skip``."""
+        del rows  # it is the same at every position
         if not self.config.skip_connection:
             return torch.zeros_like(x)
         skipped: Tensor = x @ self.W_skip[layer]

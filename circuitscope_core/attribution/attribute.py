@@ -1,7 +1,7 @@
 """``attribute``: the whole way from a prompt to its graph."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
+from circuitscope_core.attribution.neuron_choice import choose_nodes
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
@@ -56,6 +57,7 @@ def attribute(
     logit_probability: float = 0.95,
     max_feature_nodes: int | None = None,
     targets: Sequence[Target] | None = None,
+    against: str | Sequence[int] | None = None,
 ) -> AttributionGraph:
     """Build the exact attribution graph of a prompt's next token.
 
@@ -67,7 +69,10 @@ def attribute(
         max_feature_nodes: Keep only so many features, those with the most influence as estimated
             while their rows are computed; None keeps all.
         targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
-            ``Direction``; None: the likeliest tokens.
+            ``Direction``; None: the likeliest tokens; of a model's own neurons, the likeliest
+            token less the next likely one.
+        against: For a model's own neurons: a second prompt, which differs from the first in what
+            makes the answer. Those neurons become nodes whose difference favours the answer.
 
     Raises:
         ConfigError: If a setting lies outside its range.
@@ -79,7 +84,7 @@ def attribute(
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
     config = AttributionConfig(max_logits, logit_probability, max_feature_nodes)
-    *_, graph = attribution_steps(bundle, prompt, config, targets)
+    *_, graph = attribution_steps(bundle, prompt, config, targets, against)
     assert isinstance(graph, AttributionGraph)
     return graph
 
@@ -90,15 +95,26 @@ def attribution_steps(
     prompt: str | Sequence[int],
     config: AttributionConfig,
     targets: Sequence[Target] | None = None,
+    against: str | Sequence[int] | None = None,
 ) -> Iterator[AttributionProgress | AttributionPlan | AttributionGraph]:
     """Like ``attribute``, but yields progress, then a plan, then the graph.
 
     Stop asking to cancel.
     """
     yield AttributionProgress("Encode the features")
-    clean = run_prompt(bundle, prompt)
-    chosen = select_targets(clean, targets, config)
-    plan = plan_attribution(clean, len(chosen.layers), config.max_feature_nodes)
+    clean, choice = run_prompt(bundle, prompt), None
+    if clean.replacement.transcoder.shape.exact:
+        yield AttributionProgress("Choose the neurons")
+        nodes = choose_nodes(clean, targets, config, against)
+        clean, chosen, choice, budget = nodes.clean, nodes.targets, nodes.choice, None
+    elif against is None:
+        chosen, budget = select_targets(clean, targets, config), config.max_feature_nodes
+    else:
+        raise GraphError(
+            "A second prompt chooses among a model's own neurons; a graph with a transcoder has "
+            "all features that are active. Leave it out."
+        )
+    plan = plan_attribution(clean, len(chosen.layers), budget)
     check_memory(plan, clean.replacement.compute.free_bytes())
     yield plan
     step = f"Compute the direct effects on {plan.n_rows:,} features"
@@ -123,7 +139,7 @@ def attribution_steps(
     yield AttributionProgress("Put the graph together")
     with torch.no_grad():
         graph = assemble(clean, chosen, adjacency, kept, rows, top)
-    yield graph
+    yield replace(graph, choice=choice)
 
 
 def plan_attribution(
@@ -266,7 +282,9 @@ def assemble(
     pre_activations[:n_kept] = clean.pre_activations[kept]
     pre_activations[n_nodes - n_logits :] = target_values(clean, chosen)
     # a graph is a value of the host's, wherever its rows were computed
-    targets = GraphTargets(chosen.directions.cpu(), chosen.layers.cpu(), chosen.positions.cpu())
+    tokens = torch.stack([chosen.plus_token_ids, chosen.minus_token_ids], dim=1)
+    places = (chosen.layers.cpu(), chosen.positions.cpu(), tokens.cpu())
+    targets = GraphTargets(chosen.directions.cpu(), *places)
     return AttributionGraph(
         adjacency=adjacency,
         features=clean.features[kept].cpu(),

@@ -17,6 +17,7 @@ from circuitscope_core.attribution.effects import (
     scatter_targets,
     start_vectors,
 )
+from circuitscope_core.attribution.neuron_choice import with_nodes
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, Node, NodeKind
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
@@ -132,6 +133,8 @@ def pass_of(
             f"The pass is that of {clean.prompt!r}, the graph that of {graph.prompt!r}; give both "
             "of one prompt."
         )
+    if graph.choice is not None and not torch.equal(clean.features.cpu(), graph.features):
+        clean = with_nodes(clean, graph.features, folded=graph.choice.folded)
     return clean, graph.targets
 
 

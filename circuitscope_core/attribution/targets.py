@@ -61,6 +61,10 @@ class LogitTargets:
     layers: Int[Tensor, " n_logits"]
     """Where the direction reads: a layer's read point, or after the final norm for ``n_layers``."""
     positions: Int[Tensor, " n_logits"]
+    plus_token_ids: Int[Tensor, " n_logits"]
+    """The token itself, or the first of a difference; -1 for other targets."""
+    minus_token_ids: Int[Tensor, " n_logits"]
+    """The second token of a difference; -1 for other targets."""
     texts: tuple[str, ...]
 
 
@@ -74,6 +78,8 @@ class _Resolved:
     bias: Tensor
     text: str
     token_id: int = -1
+    minus: tuple[int, int] | None = None
+    """The two tokens of a difference."""
     layer: int = -1
     position: int = -1
 
@@ -119,6 +125,8 @@ def select_targets(
         biases=torch.stack([item.bias for item in found]),
         layers=index([item.layer if item.layer >= 0 else n_layers for item in found]),
         positions=index([item.position if item.layer >= 0 else last for item in found]),
+        plus_token_ids=index([item.minus[0] if item.minus else item.token_id for item in found]),
+        minus_token_ids=index([item.minus[1] if item.minus else -1 for item in found]),
         texts=tuple(item.text for item in found),
     )
 
@@ -154,7 +162,8 @@ def _resolve_difference(target: TokenDifference, clean: PromptPass) -> _Resolved
         raise GraphError("A difference needs two different tokens.")
     directions, biases = model.unembedding(clean.features.new_tensor([token, minus]))
     text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
-    return _Resolved((token, minus), directions[0] - directions[1], biases[0] - biases[1], text)
+    direction, bias = directions[0] - directions[1], biases[0] - biases[1]
+    return _Resolved((token, minus), direction, bias, text, minus=(token, minus))
 
 
 def _resolve_feature(target: FeatureTarget, clean: PromptPass) -> _Resolved:

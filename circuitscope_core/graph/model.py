@@ -69,6 +69,24 @@ class GraphTargets:
     layers: Int[Tensor, " n_logits"]
     """The layer whose read point that is; ``n_layers``: the final norm's output."""
     positions: Int[Tensor, " n_logits"]
+    tokens: Int[Tensor, "n_logits 2"] | None = None
+    """The token of each, and for a difference the one it is compared with; -1 where there is none.
+    None in graphs that were saved before this was."""
+
+
+@dataclass(frozen=True)
+class NeuronChoice:
+    """How the nodes of a graph of a model's own neurons were chosen."""
+
+    n_candidates: int
+    """Neurons, each at a position, with an effect on what is explained."""
+    share_of_squares: float
+    """Share of the sum of all their squared effects that the chosen ones have, 0 to 1."""
+    folded: bool
+    """True where other neurons are let through; False where they are one node of each layer and
+    position, in the places that errors of a transcoder have."""
+    against: tuple[int, ...] = ()
+    """Token ids of the second prompt whose activations were compared; empty without one."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,8 @@ class AttributionGraph:
     the graph. What the features left out give is then part of ``bias``."""
     targets: GraphTargets | None = None
     """None for graphs that were not made by ``attribute``."""
+    choice: NeuronChoice | None = None
+    """Of a model's own neurons; None where features are a transcoder's."""
 
     def __post_init__(self) -> None:
         if self.adjacency.shape != (self.n_nodes, self.n_nodes):

@@ -18,7 +18,7 @@ from torch import Tensor
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.graph.lazy_memory import lazy_zeros
-from circuitscope_core.graph.model import AttributionGraph, GraphTargets
+from circuitscope_core.graph.model import AttributionGraph, GraphTargets, NeuronChoice
 
 FORMAT = "circuitscope-graph"
 FORMAT_VERSION = 1
@@ -33,6 +33,8 @@ COLUMNS = (
     "pre_activations",
 )
 TARGETS = ("directions", "layers", "positions")
+TOKENS = "targets.tokens"
+"""Not in files that were written before targets knew their tokens."""
 
 
 def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
@@ -52,6 +54,8 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     }
     if graph.targets is not None:
         tensors |= {f"targets.{name}": getattr(graph.targets, name) for name in TARGETS}
+        if graph.targets.tokens is not None:
+            tensors[TOKENS] = graph.targets.tokens
     texts = {
         "version": FORMAT_VERSION,
         "prompt": graph.prompt,
@@ -59,6 +63,8 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
         "logit_texts": graph.logit_texts,
         "n_active_features": graph.n_active_features,
     }
+    if graph.choice is not None:
+        texts["choice"] = vars(graph.choice)
     partial = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,14 +97,15 @@ def load_graph(path: str | Path) -> AttributionGraph:
     except (OSError, SafetensorError, struct.error) as error:
         raise GraphFileError(f"The graph in {path} cannot be read: {error}") from error
     needed = {*COLUMNS, "edges.row_counts", "edges.sources", "edges.weights"}
-    given = {f"targets.{name}" for name in TARGETS} & set(tensors)
+    given = {*(f"targets.{name}" for name in TARGETS), TOKENS} & set(tensors)
     if missing := sorted(needed - set(tensors)):
         raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
     if unknown := sorted(set(tensors) - needed - given):
         raise GraphFileError(f"The graph in {path} has {unknown[0]}, which no graph has.")
     targets = None
     if given:
-        targets = GraphTargets(*(tensors[f"targets.{name}"] for name in TARGETS))
+        parts = {name: tensors[f"targets.{name}"] for name in TARGETS}
+        targets = GraphTargets(**parts, tokens=tensors.get(TOKENS))
     try:
         return AttributionGraph(
             adjacency=_adjacency(tensors),
@@ -108,9 +115,22 @@ def load_graph(path: str | Path) -> AttributionGraph:
             prompt=str(texts["prompt"]),
             n_active_features=int(texts["n_active_features"]),
             targets=targets,
+            choice=_choice(texts.get("choice")),
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise GraphFileError(f"The graph in {path} does not fit together: {error}") from error
+
+
+def _choice(record: dict[str, Any] | None) -> NeuronChoice | None:
+    """Return how neurons were chosen, where the features are a model's own."""
+    if record is None:
+        return None
+    return NeuronChoice(
+        n_candidates=int(record["n_candidates"]),
+        share_of_squares=float(record["share_of_squares"]),
+        folded=bool(record["folded"]),
+        against=tuple(map(int, record["against"])),
+    )
 
 
 def _texts(path: str | Path, header: str | None) -> dict[str, Any]:

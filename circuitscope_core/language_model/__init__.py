@@ -2,6 +2,7 @@
 
 from circuitscope_core.language_model.compute import Compute
 from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
+from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons
 from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel
 from circuitscope_core.language_model.record import (
     EditMlp,
@@ -26,7 +27,9 @@ __all__ = [
     "HeadSide",
     "LanguageModel",
     "LayerRecord",
+    "LinearNeurons",
     "MlpCall",
+    "MlpNeurons",
     "MlpPass",
     "MlpSite",
     "ModelShape",

@@ -5,7 +5,8 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
-from circuitscope_core.config import ReadPoint
+from circuitscope_core.config import ReadPoint, WritePoint
+from circuitscope_core.language_model.neurons import MlpNeurons
 from circuitscope_core.language_model.record import EditMlp, MlpPass, MlpSite, NormMap, Record
 from circuitscope_core.language_model.shape import ModelShape
 
@@ -33,6 +34,12 @@ class LanguageModel(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return the model's sizes and settings as plain values."""
+
+    def writing_at(self, write_point: WritePoint) -> "LanguageModel":
+        """Return the same model with MLP outputs recorded and edited at a write point."""
+
+    def neurons(self, layer: int) -> MlpNeurons:
+        """Return a layer's neurons."""
 
     def __call__(self, token_ids: Tensor) -> Tensor:
         """Return the next token's logits ``[batch, n_pos, d_vocab]`` at every position."""

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from circuitscope_core.errors import ModelError
+from circuitscope_core.language_model import MlpNeurons
+from circuitscope_core.pretrained.mlp_weights import clamped_experts, experts, gated, plain
+from circuitscope_core.pretrained.modules import matrix, part
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Family:
     split: Split
     attention: str = "self_attn"
     mlp: str = "mlp"
+    neurons: Callable[[nn.Module], MlpNeurons] = gated
+    """Takes a layer's MLP module."""
     attention_norm: str | None = "input_layernorm"
     """Before attention."""
     attention_post_norm: str | None = None
@@ -53,18 +58,6 @@ class Family:
     """On the MLP's output, before it is added to the stream."""
     parallel: bool = False
     """True where attention and MLP both read the stream before the layer."""
-
-
-def matrix(module: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return the weights ``[d_in, d_out]`` and biases ``[d_out]`` of a linear layer.
-
-    GPT-2's ``Conv1D`` stores them that way, ``nn.Linear`` transposed.
-    """
-    stored = module.weight
-    assert isinstance(stored, Tensor)
-    weight = stored.detach() if type(module).__name__ == "Conv1D" else stored.detach().T
-    bias: Tensor | None = getattr(module, "bias", None)
-    return weight, weight.new_zeros(weight.shape[1]) if bias is None else bias.detach()
 
 
 def by_head(weight: Tensor, bias: Tensor, n_heads: int) -> tuple[Tensor, Tensor]:
@@ -126,6 +119,7 @@ GPT = Family(
     final_norm="transformer.ln_f",
     split=thirds,
     attention="attn",
+    neurons=plain("c_fc", "c_proj"),
     attention_norm="ln_1",
     read_norm="ln_2",
 )
@@ -139,6 +133,7 @@ PHI = replace(
     LLAMA,
     final_norm="model.final_layernorm",
     split=separate(output="dense"),
+    neurons=plain("fc1", "fc2"),
     read_norm="input_layernorm",
     parallel=True,
 )
@@ -147,26 +142,34 @@ NEOX = Family(
     final_norm="gpt_neox.final_layer_norm",
     split=interleaved,
     attention="attention",
+    neurons=plain("dense_h_to_4h", "dense_4h_to_h"),
 )
 FALCON = Family(
     layers="transformer.h",
     final_norm="transformer.ln_f",
     split=interleaved,
     attention="self_attention",
+    neurons=plain("dense_h_to_4h", "dense_4h_to_h"),
 )
 FAMILIES: dict[str, Family] = {
     "gpt2": GPT,
-    "gptj": replace(GPT, split=separate(output="out_proj"), read_norm="ln_1", parallel=True),
+    "gptj": replace(
+        GPT,
+        split=separate(output="out_proj"),
+        neurons=plain("fc_in", "fc_out"),
+        read_norm="ln_1",
+        parallel=True,
+    ),
     "gpt_neox": NEOX,
     "falcon": FALCON,
     "phi": PHI,
     "llama": LLAMA,
     "mistral": LLAMA,
-    "mixtral": LLAMA,
+    "mixtral": replace(LLAMA, neurons=experts),
     "qwen2": LLAMA,
     "qwen3": LLAMA,
     "smollm3": LLAMA,
-    "gpt_oss": LLAMA,
+    "gpt_oss": replace(LLAMA, neurons=clamped_experts),
     "gemma2": SANDWICH,
     "gemma3_text": SANDWICH,
     "olmo2": replace(SANDWICH, attention_norm=None, read_norm=None),
@@ -209,24 +212,6 @@ def _falcon(config: Any, family: Family) -> Family:
         return replace(family, attention_norm="ln_attn", read_norm="ln_mlp", parallel=True)
     read_norm = "input_layernorm" if parallel else family.read_norm
     return replace(family, read_norm=read_norm, parallel=parallel)
-
-
-def part(root: nn.Module, path: str) -> nn.Module:
-    """Return the module at a path of names.
-
-    Raises:
-        ModelError: If there is none: the family's layout is another than the table says.
-    """
-    found: Any = root
-    for name in path.split("."):
-        found = getattr(found, name, None)
-        if found is None:
-            raise ModelError(
-                f"A {type(root).__name__} has no part {path!r}; this release of transformers lays "
-                "the family out in another way."
-            )
-    assert isinstance(found, nn.Module)
-    return found
 
 
 def weights_as(weights: ValueWeights, dtype: torch.dtype) -> ValueWeights:

@@ -1,6 +1,8 @@
 """A Hugging Face language model behind the engine's protocol."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -10,27 +12,28 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from circuitscope_core.config import ReadPoint
+from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.errors import ModelError, PromptError
 from circuitscope_core.language_model import (
     EditMlp,
     Frozen,
     HeadSide,
     MlpCall,
+    MlpNeurons,
     MlpPass,
     MlpSite,
     ModelShape,
     NormMap,
     Record,
     apply_norm,
-    back_through_norm,
-    norm_at,
 )
-from circuitscope_core.pretrained.attention import HeadNorm, jacobian, seeing, use_own_attention
-from circuitscope_core.pretrained.families import family_of, part, weights_as
+from circuitscope_core.pretrained.attention import HeadNorm, use_own_attention
+from circuitscope_core.pretrained.families import family_of, weights_as
+from circuitscope_core.pretrained.modules import part
 from circuitscope_core.pretrained.norms import read_norm
 from circuitscope_core.pretrained.passes import (
     FrozenParts,
+    LayerNorms,
     LayerParts,
     Suffix,
     edited_or_run,
@@ -38,7 +41,8 @@ from circuitscope_core.pretrained.passes import (
     run_frozen_suffix,
     run_layer,
 )
-from circuitscope_core.pretrained.taps import Call, TappedPass, Taps, first_output
+from circuitscope_core.pretrained.queries import AskedHead, read_head
+from circuitscope_core.pretrained.taps import TappedPass, Taps, first_output
 from circuitscope_core.tokenizer import TokenIds, Tokenizer
 
 KIND = "huggingface"
@@ -75,7 +79,9 @@ class PretrainedModel:
         self.family = family_of(self.config)
         self._layers = list(part(module, self.family.layers).children())
         width = self._embedding.shape[1]
-        self._norms = tuple(
+        self.write_point: WritePoint = "added"
+        """The place where MLP outputs are recorded and edited; see ``writing_at``."""
+        self._all_norms = tuple(
             layer_norms(layer, self.family, width, self.dtype) for layer in self._layers
         )
         self._final_norm = read_norm(part(module, self.family.final_norm), width, self.dtype)
@@ -89,6 +95,25 @@ class PretrainedModel:
         self.folder: Path | None = None
         """The folder that the model was read from; None for one that came from memory."""
         torch.no_grad()(self._run)(self.tokens([0]))  # shows the form that outputs come in
+
+    def writing_at(self, write_point: WritePoint) -> "PretrainedModel":
+        """Return the same model with MLP outputs recorded and edited at another place."""
+        if write_point == self.write_point or self.family.write_norm is None:
+            return self
+        view = copy(self)
+        view.write_point = write_point
+        return view
+
+    @property
+    def _norms(self) -> tuple[LayerNorms, ...]:
+        """Every layer's norms; one behind an MLP is part of it unless outputs are read raw."""
+        if self.write_point == "raw":
+            return self._all_norms
+        return tuple(replace(norms, write_norm=None) for norms in self._all_norms)
+
+    def neurons(self, layer: int) -> MlpNeurons:
+        """Return a layer's neurons."""
+        return self.family.neurons(part(self._layers[layer], self.family.mlp))
 
     def __repr__(self) -> str:
         sizes = f"{len(self._layers)} layers, {self.n_parameters:,} parameters"
@@ -211,19 +236,20 @@ class PretrainedModel:
     def _run(self, token_ids: Tensor, **changes: Any) -> TappedPass:
         """Run the layers, and return what the taps saw."""
         self._check(token_ids)
-        run = TappedPass(dtype=self.dtype, run_mlp=self._run_mlp, **changes)
+        places = {"run_mlp": self._run_mlp, "write_point": self.write_point}
+        run = TappedPass(dtype=self.dtype, **places, **changes)
         with self._taps.recording(run):
             self.module.base_model(input_ids=token_ids, use_cache=False)
         return run
 
     def _run_mlp(self, number: int, read: Tensor) -> Tensor:
-        """Return an MLP's output, behind the norm that follows it, from rows of its input."""
+        """Return an MLP's output at the write point, from rows of its input."""
         layer, family = self._layers[number], self.family
         rows = read.to(self.weight_dtype)
         rows = rows if rows.ndim == 3 else rows.reshape(1, -1, rows.shape[-1])
         with self._taps.recording(None):
             out = first_output(part(layer, family.mlp)(rows))
-            if family.write_norm is not None:
+            if family.write_norm is not None and self.write_point == "added":
                 out = part(layer, family.write_norm)(out)
         return out.to(self.dtype).reshape(read.shape)
 
@@ -364,34 +390,12 @@ class PretrainedModel:
                 f"Why a head attended cannot be said of {self.config.model_type} models: their "
                 "attention does not show its queries and keys."
             )
-        one, stream = (
-            clean.sequence().layers[layer],
-            clean.streams[layer].reshape(1, clean.n_pos, -1),
-        )
-        reads = apply_norm(one.attention_norm, stream.detach())
-        with torch.enable_grad(), seeing() as seen:
-            asked = reads[0, position].to(self.weight_dtype).requires_grad_()
-            rows = reads.to(self.weight_dtype).clone()
-            rows[0, position] = asked
-            self._attention_call(clean, layer).run(rows)
-            values = seen.query if side == "query" else seen.key
-            assert values is not None
-            group = self.shape.n_heads // values.shape[1]
-            value = values[0, head // group, position]
-            if side == "query":
-                value = value * (seen.settings.get("scaling") or len(value) ** -0.5)
-                value = value * len(value) ** 0.5
-            directions = jacobian(value, asked).to(self.dtype)
-        directions = back_through_norm(norm_at(one.attention_norm, [position]), directions)
-        return directions, value.detach().to(self.dtype) - directions @ stream[0, position]
-
-    def _attention_call(self, clean: Record, layer: int) -> Call:
-        """Return a layer's attention with all that the model calls it with besides the stream."""
         whole = clean.streams[layer].reshape(1, clean.n_pos, -1)
         ids = clean.token_ids.reshape(1, -1)
         with torch.no_grad():
             run = self._run(ids, stream=whole, first_layer=layer)
-        return run.calls[layer]
+        asked = AskedHead(layer, head, self.shape.n_heads, position, side)
+        return read_head(clean, run.calls[layer], asked, self.weight_dtype)
 
 
 def given(output: Tensor) -> Callable[[MlpCall], Tensor]:

@@ -21,7 +21,8 @@ from circuitscope_core.language_model import (
     apply_norm,
     norm_at,
 )
-from circuitscope_core.pretrained.families import Family, ValueWeights, part
+from circuitscope_core.pretrained.families import Family, ValueWeights
+from circuitscope_core.pretrained.modules import part
 from circuitscope_core.pretrained.norms import NormWeights, read_norm
 
 
@@ -32,11 +33,17 @@ class LayerNorms:
     attention_norm: NormWeights | None
     attention_post_norm: NormWeights | None
     read_norm: NormWeights | None
+    write_norm: NormWeights | None
 
 
 def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype) -> LayerNorms:
     """Read the norms of a layer of a family, whose stream has a width."""
-    paths = (family.attention_norm, family.attention_post_norm, family.read_norm)
+    paths = (
+        family.attention_norm,
+        family.attention_post_norm,
+        family.read_norm,
+        family.write_norm,
+    )
     return LayerNorms(
         *(None if path is None else read_norm(part(layer, path), width, dtype) for path in paths)
     )
@@ -51,7 +58,7 @@ class LayerParts:
     norms: LayerNorms
     parallel: bool
     run_mlp: Callable[[Tensor], Tensor]
-    """From rows of the MLP's input to what is added to the stream."""
+    """From rows of the MLP's input to its output at the write point."""
 
     @property
     def heads_per_value(self) -> int:
@@ -68,7 +75,9 @@ class LayerParts:
         return (mixed @ self.weights.W_O).sum(dim=-3) + self.weights.b_O
 
 
-WhichNorm: TypeAlias = Literal["attention_norm", "attention_post_norm", "read_norm"]
+WhichNorm: TypeAlias = Literal[
+    "attention_norm", "attention_post_norm", "read_norm", "write_norm"
+]
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def run_layer(
         stream: Before it, ``[batch, n_pos, d_model]``.
         pattern: Of its attention.
         frozen: The parts that are taken over from a clean pass.
-        output: Gives the MLP's output, behind the norm that follows it.
+        output: Gives the MLP's output at the write point.
     """
     weights = parts.weights
     before = frozen.norm(parts, "attention_norm", stream)
@@ -135,6 +144,7 @@ def run_layer(
     read_norm = frozen.norm(parts, "read_norm", source)
     call = MlpCall(parts.number, source, apply_norm(read_norm, source), parts.run_mlp)
     site = call.with_output(output(call))
+    write_norm = frozen.norm(parts, "write_norm", site.mlp_out)
     record = LayerRecord(
         pattern=pattern,
         W_V=weights.W_V,
@@ -145,9 +155,10 @@ def run_layer(
         attention_norm=before,
         read_norm=read_norm,
         attention_post_norm=post,
+        write_norm=write_norm,
         parallel=parts.parallel,
     )
-    return record, middle + site.mlp_out
+    return record, middle + apply_norm(write_norm, site.mlp_out)
 
 
 @dataclass(frozen=True)
@@ -195,7 +206,10 @@ def run_frozen_suffix(
         source = own if parts.parallel else middle
         mlp_in = apply_norm(frozen.norm(parts, "read_norm", source, rows), source)
         call = MlpCall(parts.number, source, mlp_in, parts.run_mlp, rows)
-        suffix = Suffix(suffix.clean, middle + output(call), parts.number + 1, first)
+        out = output(call)
+        write_norm = frozen.norm(parts, "write_norm", out, rows)
+        after = middle + apply_norm(write_norm, out)
+        suffix = Suffix(suffix.clean, after, parts.number + 1, first)
     return suffix.stream[:, -1:]
 
 

@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from circuitscope_core.config import WritePoint
 from circuitscope_core.errors import ModelError
 from circuitscope_core.language_model import EditMlp, MlpCall, MlpSite
-from circuitscope_core.pretrained.families import Family, part
+from circuitscope_core.pretrained.families import Family
+from circuitscope_core.pretrained.modules import part
 
 RunMlp: TypeAlias = Callable[[int, Tensor], Tensor]
-"""Runs a layer's MLP, and the norm behind it, on rows of its input."""
+"""Runs a layer's MLP, as far as the write point, on rows of its input."""
 
 
 @dataclass
@@ -31,6 +33,7 @@ class TappedPass:
 
     dtype: torch.dtype
     run_mlp: RunMlp
+    write_point: WritePoint = "added"
     edit_mlp: EditMlp | None = None
     embed_change: Tensor | None = None
     stream: Tensor | None = None
@@ -53,7 +56,7 @@ class TappedPass:
     inputs: dict[int, Tensor] = field(default_factory=dict)
     """Each MLP's input."""
     outputs: dict[int, Tensor] = field(default_factory=dict)
-    """Each layer's MLP output, behind the norm that follows it."""
+    """Each layer's MLP output at the write point."""
     calls: dict[int, "Call"] = field(default_factory=dict)
     """Each layer's attention, as the model called it."""
 
@@ -212,12 +215,16 @@ class Taps:
         return self._in_form("mlp", run.outputs[number].to(call.input.dtype, copy=True))
 
     def _around_normed_mlp(self, run: TappedPass, call: Call, number: int) -> Any:
-        """An MLP with a norm behind it: its output counts behind the norm."""
+        """An MLP with a norm behind it, where its output is read unless it is read raw."""
+        if run.write_point == "raw":
+            return self._around_mlp(run, call, number)
         read = run.inputs[number] = call.input.to(run.dtype, copy=True)
         run.sources.setdefault(number, read)
         return call.input if run.edit_mlp is not None else call.run()
 
     def _around_write_norm(self, run: TappedPass, call: Call, number: int) -> Any:
+        if run.write_point == "raw":
+            return call.run()
         out = call.run() if run.edit_mlp is None else run.edited(number).to(call.input.dtype)
         run.outputs[number] = out.to(run.dtype, copy=True)
         return out

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuitscope_core.config import ModelConfig
-from circuitscope_core.language_model import NormMap
+from circuitscope_core.language_model import MlpNeurons, NormMap
 
 
 class Embed(nn.Module):
@@ -196,13 +196,21 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., d_model]`` to ``[..., d_model]``."""
-        hidden = F.linear(x, self.W_in.T, self.b_in)
-        if self.activation == "relu":
-            hidden = F.relu(hidden)
-        else:
-            approximate = "tanh" if self.activation == "gelu_new" else "none"
-            hidden = F.gelu(hidden, approximate=approximate)
+        hidden = self.act(F.linear(x, self.W_in.T, self.b_in))
         return F.linear(hidden, self.W_out.T, self.b_out)
+
+    def act(self, hidden: Tensor) -> Tensor:
+        """Return activations of pre-activations."""
+        if self.activation == "relu":
+            return F.relu(hidden)
+        approximate = "tanh" if self.activation == "gelu_new" else "none"
+        return F.gelu(hidden, approximate=approximate)
+
+    def neurons(self) -> MlpNeurons:
+        """Return the hidden layer's neurons."""
+        return MlpNeurons(
+            self.W_in.detach(), self.b_in.detach(), self.W_out.detach(), self.act
+        )
 
 
 class Block(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from circuitscope_core.config import ModelConfig, ReadPoint
+from circuitscope_core.config import ModelConfig, ReadPoint, WritePoint
 from circuitscope_core.errors import BundleError, PromptError
 from circuitscope_core.language_model import (
     EditMlp,
@@ -17,6 +17,7 @@ from circuitscope_core.language_model import (
     HeadSide,
     LayerRecord,
     MlpCall,
+    MlpNeurons,
     MlpPass,
     MlpSite,
     ModelShape,
@@ -91,6 +92,15 @@ class Transformer(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Return the model's configuration as plain values."""
         return self.config.to_json()
+
+    def writing_at(self, write_point: WritePoint) -> "Transformer":
+        """Return the model itself: an MLP's output is what its layer adds."""
+        del write_point
+        return self
+
+    def neurons(self, layer: int) -> MlpNeurons:
+        """Return a layer's neurons."""
+        return self.block(layer).mlp.neurons()
 
     def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:
         """Return one sequence of token ids on the model's device."""

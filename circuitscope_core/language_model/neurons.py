@@ -1,0 +1,188 @@
+"""The neurons of an MLP as plain weights, and their activations as a linear read of its input."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitscope_core.values import one_line
+
+SMALL = 1e-10
+"""Inputs below this size are taken for 0 where a function is divided by its input."""
+NEAR_ZERO = 1e-4
+"""The input at which such a ratio is taken instead."""
+
+
+@one_line
+@dataclass(frozen=True)
+class MlpNeurons:
+    """One layer's neurons, those of all experts side by side.
+
+    A neuron's activation is ``act(x @ W_in + b_in)``, times ``scale(x @ W_up + b_up)`` where the
+    MLP is gated, times its expert's weight where there are experts. It adds its activation times a
+    row of ``W_out`` to the MLP's output.
+    """
+
+    W_in: Float[Tensor, "d_model n_neurons"]
+    b_in: Float[Tensor, " n_neurons"]
+    W_out: Float[Tensor, "n_neurons d_model"]
+    act: Callable[[Tensor], Tensor]
+    W_up: Float[Tensor, "d_model n_neurons"] | None = None
+    """None: no gate."""
+    b_up: Float[Tensor, " n_neurons"] | None = None
+    scale: Callable[[Tensor], Tensor] | None = None
+    """None: the up projection scales the activation as it is."""
+    route: Callable[[Tensor], Tensor] | None = None
+    """Returns how much each neuron's expert counts, ``[*batch, n_neurons]``, from the MLP's input;
+    None: all count fully."""
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.W_out)
+
+    def to(self, dtype: torch.dtype) -> "MlpNeurons":
+        """Return the same weights in another precision."""
+        names = ("W_in", "b_in", "W_out", "W_up", "b_up")
+        weights = {name: getattr(self, name) for name in names}
+        return replace(self, **{n: None if w is None else w.to(dtype) for n, w in weights.items()})
+
+    def projections(self, x: Float[Tensor, "*batch d_model"]) -> tuple[Tensor, Tensor | None]:
+        """Return what goes into ``act``, and what goes into ``scale`` where there is a gate."""
+        into = x @ self.W_in + self.b_in
+        return into, None if self.W_up is None or self.b_up is None else x @ self.W_up + self.b_up
+
+    def activations(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch n_neurons"]:
+        """Return the activations."""
+        into, up = self.projections(x)
+        acts = self.act(into)
+        acts = acts if up is None else acts * self.scaled(up)
+        return acts if self.route is None else acts * self.route(x)
+
+    def scaled(self, up: Tensor) -> Tensor:
+        """Return the factor that a gated neuron's second projection stands for."""
+        return up if self.scale is None else self.scale(up)
+
+    def at(self, numbers: Int[Tensor, " n"], x: Float[Tensor, "n d_model"]) -> "NeuronReads":
+        """Return some neurons' reads, each from its own input."""
+        into = (x * self.W_in[:, numbers].T).sum(dim=1) + self.b_in[numbers]
+        up = None
+        if self.W_up is not None and self.b_up is not None:
+            up = (x * self.W_up[:, numbers].T).sum(dim=1) + self.b_up[numbers]
+        shares = self.shares(into, up)
+        if self.route is not None:
+            rows = torch.arange(len(numbers), device=numbers.device)
+            shares = shares.times(self.route(x)[rows, numbers])
+        vectors = shares.into[:, None] * self.W_in[:, numbers].T
+        if shares.up is not None and self.W_up is not None:
+            vectors = vectors + shares.up[:, None] * self.W_up[:, numbers].T
+        acts = shares.activations(into, up)
+        return NeuronReads(vectors, acts - (vectors * x).sum(dim=1), acts)
+
+    def shares(self, into: Float[Tensor, "*n"], up: Float[Tensor, "*n"] | None) -> "Shares":
+        """Return activations as linear in the two projections, experts' weights aside.
+
+        Without a gate an activation is ``act(h) / h`` times ``h``. With one, the product of the
+        two sides is shared between them half and half, each side taken as linear with the other
+        constant: the rule of RelP (Jafari et al. 2025, arXiv 2508.21258). Either is exact for the
+        pass it is made from.
+        """
+        slope, at_zero = secant(self.act, into)
+        if up is None:
+            return Shares(slope, None, at_zero)
+        acts, half = slope * into + at_zero, self.scaled(up) / 2
+        if self.scale is None:
+            return Shares(slope * half, acts / 2, at_zero * half)
+        up_slope, up_at_zero = secant(self.scale, up)
+        return Shares(slope * half, up_slope * acts / 2, at_zero * half + up_at_zero * acts / 2)
+
+
+def secant(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the slope of the line from ``(0, f(0))`` to ``(x, f(x))``, and ``f(0)``.
+
+    Where ``x`` is 0 the slope is, nearly, that of ``f``.
+    """
+    zero = f(torch.zeros((), dtype=x.dtype, device=x.device))
+    safe = torch.where(x.abs() < SMALL, torch.full_like(x, NEAR_ZERO), x)
+    return (f(safe) - zero) / safe, zero
+
+
+@dataclass(frozen=True)
+class NeuronReads:
+    """Some neurons where they are: ``vectors @ input + biases`` is the activation."""
+
+    vectors: Float[Tensor, "n d_model"]
+    biases: Float[Tensor, " n"]
+    activations: Float[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Activations as ``into * (x @ W_in + b_in) + up * (x @ W_up + b_up) + constant``."""
+
+    into: Float[Tensor, "*n"]
+    up: Float[Tensor, "*n"] | None
+    constant: Float[Tensor, "*n"]
+
+    def times(self, factor: Tensor) -> "Shares":
+        """Return all parts multiplied by a factor."""
+        up = None if self.up is None else self.up * factor
+        return Shares(self.into * factor, up, self.constant * factor)
+
+    def activations(self, into: Tensor, up: Tensor | None) -> Float[Tensor, "*n"]:
+        """Return the sum of all parts."""
+        acts = self.into * into + self.constant
+        return acts if self.up is None or up is None else acts + self.up * up
+
+
+@one_line
+@dataclass(frozen=True)
+class LinearNeurons:
+    """One layer's neurons on one sequence, frozen: linear in the MLP's input at each position."""
+
+    neurons: MlpNeurons
+    activations: Float[Tensor, "n_pos n_neurons"]
+    shares: Shares
+
+    @classmethod
+    def of(cls, neurons: MlpNeurons, x: Float[Tensor, "n_pos d_model"]) -> "LinearNeurons":
+        """Freeze a layer's neurons at its MLP's inputs."""
+        own = neurons.to(x.dtype)
+        into, up = own.projections(x)
+        shares = own.shares(into, up)
+        if own.route is not None:
+            shares = shares.times(own.route(x))
+        return cls(neurons, shares.activations(into, up), shares)
+
+    def through(
+        self,
+        change: Float[Tensor, "*batch n_rows d_model"],
+        rows: Int[Tensor, " n_rows"] | slice = slice(None),
+    ) -> Float[Tensor, "*batch n_rows n_neurons"]:
+        """Return changes of activations that changes of the input at some positions make."""
+        own = self.neurons.to(change.dtype)
+        moved = (change @ own.W_in) * self.shares.into[rows]
+        if own.W_up is None or self.shares.up is None:
+            return moved
+        return moved.addcmul_(change @ own.W_up, self.shares.up[rows])
+
+    def back_to_activations(
+        self, gradient: Float[Tensor, "n_seen d_model n"]
+    ) -> Float[Tensor, "n_seen n_neurons n"]:
+        """Carry gradients at the MLP's output to all neurons' activations."""
+        W_out = self.neurons.W_out.to(gradient.dtype)
+        return torch.bmm(W_out.expand(len(gradient), -1, -1), gradient)
+
+    def back_to_input(
+        self, gradient: Float[Tensor, "n_seen n_neurons n"]
+    ) -> Float[Tensor, "n_seen d_model n"]:
+        """Carry gradients at activations to the MLP's input."""
+        own, n_seen = self.neurons.to(gradient.dtype), len(gradient)
+        W_in = own.W_in.expand(n_seen, -1, -1)
+        found = torch.bmm(W_in, gradient * self.shares.into[:n_seen, :, None])
+        if own.W_up is None or self.shares.up is None:
+            return found
+        W_up = own.W_up.expand(n_seen, -1, -1)
+        return found.baddbmm_(W_up, gradient * self.shares.up[:n_seen, :, None])

@@ -1,0 +1,102 @@
+"""The neurons of each kind of MLP module, as plain weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from circuitscope_core.errors import ModelError
+from circuitscope_core.language_model import MlpNeurons
+from circuitscope_core.pretrained.modules import matrix, part
+
+ACTIVATIONS = ("act_fn", "act", "activation", "activation_fn")
+"""Names that families give an MLP's activation function."""
+
+
+def plain(into: str, out: str) -> Callable[[nn.Module], MlpNeurons]:
+    """Return what reads an MLP of two linear layers with these names."""
+
+    def read(mlp: nn.Module) -> MlpNeurons:
+        W_in, b_in = matrix(part(mlp, into))
+        return MlpNeurons(W_in, b_in, matrix(part(mlp, out))[0], activation_of(mlp))
+
+    return read
+
+
+def gated(mlp: nn.Module) -> MlpNeurons:
+    """Read a gated MLP as Llama has it."""
+    W_in, b_in = matrix(part(mlp, "gate_proj"))
+    W_up, b_up = matrix(part(mlp, "up_proj"))
+    W_out, _ = matrix(part(mlp, "down_proj"))
+    return MlpNeurons(W_in, b_in, W_out, activation_of(mlp), W_up, b_up)
+
+
+def activation_of(mlp: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return an MLP's activation function.
+
+    Raises:
+        ModelError: If it has none under a name that is known.
+    """
+    found = next((getattr(mlp, name) for name in ACTIVATIONS if hasattr(mlp, name)), None)
+    if found is None:
+        raise ModelError(f"A {type(mlp).__name__} has no activation function that is known.")
+    function: Callable[[Tensor], Tensor] = found
+    return function
+
+
+def experts(mlp: nn.Module) -> MlpNeurons:
+    """Read a mixture of gated experts as Mixtral has it; a neuron's number counts on over them."""
+    own: Any = part(mlp, "experts")
+    W_in, W_up = own.gate_up_proj.detach().unflatten(1, (2, -1)).unbind(dim=1)
+    bias = W_in.new_zeros(W_in.shape[0] * W_in.shape[1])
+    return MlpNeurons(
+        W_in.flatten(0, 1).T,
+        bias,
+        own.down_proj.detach().mT.flatten(0, 1),
+        own.act_fn,
+        W_up.flatten(0, 1).T,
+        bias,
+        route=_routing(part(mlp, "gate"), own),
+    )
+
+
+def clamped_experts(mlp: nn.Module) -> MlpNeurons:
+    """Read a mixture of experts as GPT-OSS has it: both projections are clamped, the second + 1."""
+    own: Any = part(mlp, "experts")
+    alpha, limit = own.alpha, own.limit
+    W_in, W_up = own.gate_up_proj.detach().unflatten(2, (-1, 2)).unbind(dim=3)
+    b_in, b_up = own.gate_up_proj_bias.detach().unflatten(1, (-1, 2)).unbind(dim=2)
+
+    def act(gate: Tensor) -> Tensor:
+        gate = gate.clamp(max=limit)
+        return gate * torch.sigmoid(gate * alpha)
+
+    def scale(up: Tensor) -> Tensor:
+        return up.clamp(-limit, limit) + 1
+
+    return MlpNeurons(
+        W_in.transpose(0, 1).flatten(1),
+        b_in.flatten(),
+        own.down_proj.detach().flatten(0, 1),
+        act,
+        W_up.transpose(0, 1).flatten(1),
+        b_up.flatten(),
+        scale,
+        _routing(part(mlp, "router"), own),
+    )
+
+
+def _routing(router: nn.Module, own: Any) -> Callable[[Tensor], Tensor]:
+    """Return what says how much each neuron's expert counts."""
+    n_experts, each = own.num_experts, own.down_proj.numel() // own.num_experts
+    weight = next(router.parameters())
+    n_neurons = each // weight.shape[1]
+
+    def route(x: Tensor) -> Tensor:
+        _, scores, chosen = router(x.to(weight.dtype).reshape(-1, x.shape[-1]))
+        counts = scores.new_zeros(len(scores), n_experts).scatter_(1, chosen, scores)
+        every = counts.repeat_interleave(n_neurons, dim=1).to(x.dtype)
+        return every.reshape(*x.shape[:-1], every.shape[1])
+
+    return route
