@@ -85,7 +85,7 @@ class NeuronDictionary:
         self, layer: int, features: Int[Tensor, " n"], read: Float[Tensor, "n d_model"]
     ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
         """Return vectors and biases whose products with the inputs are the activations."""
-        reads = self.neurons(layer, read).at(features, read)
+        reads = self.model.neurons(layer).at(features, read)
         return reads.vectors, reads.biases
 
     def decoder_rows(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.interventions.changes import Change, Deltas, Intervention
+from circuitscope_core.interventions.neurons import SetNeurons
 from circuitscope_core.language_model import MlpCall
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.transcoder import nonzero_entries
@@ -33,7 +34,12 @@ def run_iterative_suffix(
         first_layer: The lowest changed layer of all sets; -1 where tokens change.
         start: The first position that changes.
     """
-    features, answers = clean.replacement.transcoder, deltas.outputs.clone()
+    features, model = clean.replacement.transcoder, clean.replacement.model
+    stream, layer = changed_stream(clean, deltas, first_layer, start)
+    if features.shape.exact:
+        edit = SetNeurons.of(clean, sets)
+        return model.run_suffix(clean.record, stream, layer, start, edit_mlp=edit)
+    answers = deltas.outputs.clone()
     read_point = features.shape.read_point
 
     def answer(call: MlpCall) -> Tensor:
@@ -44,8 +50,7 @@ def run_iterative_suffix(
         skipped = features.skip(layer, read - clean.inputs[layer, rows])
         return clean.outputs[layer, rows] + answers[:, layer, rows] + skipped
 
-    stream, layer = changed_stream(clean, deltas, first_layer, start)
-    return clean.replacement.model.run_suffix(clean.record, stream, layer, start, edit_mlp=answer)
+    return model.run_suffix(clean.record, stream, layer, start, edit_mlp=answer)
 
 
 def changed_stream(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention
@@ -14,7 +15,7 @@ from circuitscope_core.interventions.intervene import InterventionResult, Mode, 
 from circuitscope_core.interventions.many import intervene_many
 from circuitscope_core.interventions.nodes import How, change_nodes
 from circuitscope_core.interventions.prediction import predict_direct, predict_total
-from circuitscope_core.prompt_pass import PromptPass, run_prompt
+from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.tokenizer import token_label
 from circuitscope_core.values import one_line
@@ -194,7 +195,7 @@ def node_changes(
         features = [node for node in nodes if node < graph.n_features]
         if not features:
             continue
-        weights = graph.activations[features]
+        weights = graph.activations[features].abs()
         predicted = float((experiment.losses_predicted[features] * weights).sum() / weights.sum())
         measured = float((experiment.losses_measured[features] * weights).sum() / weights.sum())
         found[name] = NodeChange(-predicted, -measured)
@@ -269,7 +270,7 @@ def ablate(
     tokens = [token for token in graph.logit_token_ids.tolist() if token >= 0]
     if not tokens:
         raise GraphError("This graph explains no single token; build one for tokens to test it.")
-    clean, off = run_prompt(bundle, graph.token_ids.tolist()), change_nodes(graph, nodes)
+    (clean, _), off = pass_of(bundle, graph), change_nodes(graph, nodes)
     direct = intervene_on(clean, off, mode="direct")
     free = intervene_on(clean, off, mode="constrained")
     change = direct.logits_after[-1] - direct.logits_before[-1]

@@ -16,6 +16,7 @@ from circuitscope_core.interventions.changes import (
     check_changes,
     deltas_of,
 )
+from circuitscope_core.interventions.neurons import linear_activations
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
 from circuitscope_core.language_model import ModelShape, Record
 from circuitscope_core.prompt_pass import PromptPass, dense_pre_activations, run_prompt
@@ -72,7 +73,7 @@ def intervene(
     * ``constrained``: up to ``constrained_layer`` MLP outputs are clamped to their clean value plus
       the change; above it the model's own MLPs and norms run on, with patterns frozen.
     * ``iterative``: nothing is frozen; features are encoded again on the changed stream, and the
-      clean reconstruction errors are added.
+      clean reconstruction errors are added. A model's own neurons are set while it runs.
 
     Args:
         bundle: A bundle or a replacement model.
@@ -109,7 +110,10 @@ def intervene_on(
         else:
             last = last_clamped_layer(clean, changes, mode, constrained_layer)
             changed = run_clamped(clean, deltas, last, freeze_norms=mode == "direct")
-        after = dense_pre_activations(clean.replacement, changed)[0].detach()
+        if mode == "direct" and clean.replacement.transcoder.shape.exact:
+            after = linear_activations(clean, changed)
+        else:
+            after = dense_pre_activations(clean.replacement, changed)[0].detach()
     return InterventionResult(
         mode,
         clean.token_ids,

@@ -138,6 +138,8 @@ def _run_suffix(
         stream,
         layer,
         start,
-        edit_mlp=ClampedMlp(clean, deltas.outputs, batch[0].last_clamped),
+        edit_mlp=ClampedMlp(
+            clean, deltas.outputs, batch[0].last_clamped, direct=freeze_norms
+        ),
         frozen="norms" if freeze_norms else "patterns",
     )

@@ -56,7 +56,9 @@ def predict_total(
         if not len(rows):
             continue
         changes[rows] = -(graph.adjacency[rows] @ total)
-        lost = (-changes[rows] / graph.activations[rows]).clamp(max=1)
+        lost = -changes[rows] / graph.activations[rows]
+        if graph.choice is None:  # a transcoder's feature cannot fall below 0, a neuron can
+            lost = lost.clamp(max=1)
         if thresholds is not None:
             lost[graph.activations[rows] + changes[rows] <= thresholds[rows]] = 1
         total[rows] = torch.where(held[rows], losses[rows], lost)

@@ -12,6 +12,7 @@ from circuitscope_core.interventions.changes import (
     ErrorIntervention,
     Intervention,
 )
+from circuitscope_core.interventions.neurons import SetNeurons
 from circuitscope_core.language_model import MlpCall, Record
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import StreamingDecoder
@@ -26,7 +27,7 @@ def run_clamped(
     """
     return clean.replacement.model.record(
         repeated(clean, len(deltas.embedded)),
-        edit_mlp=ClampedMlp(clean, deltas.outputs, last_layer),
+        edit_mlp=ClampedMlp(clean, deltas.outputs, last_layer, direct=freeze_norms),
         embed_change=deltas.embedded,
         clean=clean.record,
         frozen="norms" if freeze_norms else "patterns",
@@ -40,6 +41,9 @@ class ClampedMlp:
     clean: PromptPass
     changes: Float[Tensor, "batch n_layers n_pos d_model"]
     last_layer: int
+    direct: bool = True
+    """False where later layers run on: then nothing goes past a model's own neurons, whose MLPs
+    are clamped as a whole."""
 
     def __call__(self, call: MlpCall) -> Tensor:
         """Return the output; above the last clamped layer it is the MLP's own."""
@@ -48,10 +52,11 @@ class ClampedMlp:
         features, layer = self.clean.replacement.transcoder, call.layer
         rows = slice(None) if call.positions is None else call.positions
         out = self.clean.outputs[layer, rows] + self.changes[:, layer, rows]
-        if not features.shape.skip_connection:
+        skips = features.shape.skip_connection and (self.direct or not features.shape.exact)
+        if not skips:
             return out
         moved = call.read(features.shape.read_point) - self.clean.inputs[layer, rows]
-        return out + features.skip(layer, moved)
+        return out + features.skip(layer, moved, call.positions)
 
 
 def run_iterative(
@@ -73,6 +78,14 @@ def run_iterative(
         added: Added to MLP outputs besides.
     """
     features = clean.replacement.transcoder
+    if features.shape.exact:
+        return clean.replacement.model.record(
+            repeated(clean, len(sets)),
+            edit_mlp=SetNeurons.of(clean, sets, added),
+            embed_change=deltas.embedded,
+            clean=clean.record if freeze_patterns else None,
+            frozen="patterns",
+        )
     errors = _scaled_errors(clean, sets)
     if added is not None:
         errors = errors + added

@@ -67,17 +67,18 @@ class MlpNeurons:
 
     def at(self, numbers: Int[Tensor, " n"], x: Float[Tensor, "n d_model"]) -> "NeuronReads":
         """Return some neurons' reads, each from its own input."""
-        into = (x * self.W_in[:, numbers].T).sum(dim=1) + self.b_in[numbers]
-        up = None
+        rows = self.W_in[:, numbers].T.to(x.dtype)
+        into = (x * rows).sum(dim=1) + self.b_in[numbers].to(x.dtype)
+        up, up_rows = None, torch.zeros_like(rows)
         if self.W_up is not None and self.b_up is not None:
-            up = (x * self.W_up[:, numbers].T).sum(dim=1) + self.b_up[numbers]
+            up_rows = self.W_up[:, numbers].T.to(x.dtype)
+            up = (x * up_rows).sum(dim=1) + self.b_up[numbers].to(x.dtype)
         shares = self.shares(into, up)
         if self.route is not None:
-            rows = torch.arange(len(numbers), device=numbers.device)
-            shares = shares.times(self.route(x)[rows, numbers])
-        vectors = shares.into[:, None] * self.W_in[:, numbers].T
-        if shares.up is not None and self.W_up is not None:
-            vectors = vectors + shares.up[:, None] * self.W_up[:, numbers].T
+            shares = shares.times(self.route(x).gather(1, numbers[:, None])[:, 0])
+        vectors = shares.into[:, None] * rows
+        if shares.up is not None:
+            vectors = vectors + shares.up[:, None] * up_rows
         acts = shares.activations(into, up)
         return NeuronReads(vectors, acts - (vectors * x).sum(dim=1), acts)
 

@@ -245,7 +245,7 @@ class PretrainedModel:
     def _run_mlp(self, number: int, read: Tensor) -> Tensor:
         """Return an MLP's output at the write point, from rows of its input."""
         layer, family = self._layers[number], self.family
-        rows = read.to(self.weight_dtype)
+        rows = read.to(self.weight_dtype).contiguous()  # GPT-2 views its input
         rows = rows if rows.ndim == 3 else rows.reshape(1, -1, rows.shape[-1])
         with self._taps.recording(None):
             out = first_output(part(layer, family.mlp)(rows))
