@@ -96,6 +96,7 @@ from circuitscope_core.interventions import (
     InterventionResult,
     ManyResults,
     Mode,
+    PatchingCurve,
     TokenIntervention,
     change_nodes,
     continue_prompt,
@@ -103,6 +104,7 @@ from circuitscope_core.interventions import (
     intervene_many,
     predict_direct,
     predict_total,
+    verify_by_patching,
 )
 from circuitscope_core.language_model import Compute, LanguageModel, ModelShape, Record
 from circuitscope_core.launch import TrainingRun, launch
@@ -202,6 +204,7 @@ __all__ = [
     "NodeKind",
     "NotesError",
     "ParquetSource",
+    "PatchingCurve",
     "PhaseFinished",
     "PhaseStarted",
     "PretrainedModel",
@@ -286,5 +289,6 @@ __all__ = [
     "trace_graph",
     "trace_steps",
     "train",
+    "verify_by_patching",
     "virtual_weights",
 ]

@@ -97,6 +97,8 @@ class Circuit:
     """The thresholds of pruning; None where they are not known."""
     n_features: int | None = None
     """Features of the graph that was pruned; None where that is not known."""
+    neurons: bool = False
+    """True where features are neurons of the model itself, and errors the other neurons."""
     one_dictionary: bool = True
     """False where the table has features of two models, whose numbers mean different features."""
 
@@ -163,7 +165,7 @@ class Circuit:
         labels, names = list(self.labels), list(self.names)
         for row in self.rows_of(NodeKind.FEATURE).tolist():
             node = self.node(row)
-            labels[row] = cards.label(node.layer, node.feature)
+            labels[row] = cards.label(node.layer, node.feature, float(self.activations[row]))
             names[row] = labels[row] or names[row]
         return replace(self, labels=tuple(labels), names=tuple(names))
 
@@ -237,7 +239,8 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
     for node, index in zip(nodes, kept.tolist(), strict=True):
         label = label_of(graph, index, cards)
         labels.append(label)
-        names.append(node_name(node, graph.token_texts[node.position], label))
+        text = graph.token_texts[node.position]
+        names.append(node_name(node, text, label, neurons=graph.choice is not None))
     missing = graph.bias.new_full((len(kept),), float("nan"))
     activations, probabilities = missing.clone(), missing.clone()
     worth = torch.zeros_like(missing)
@@ -279,6 +282,7 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
         edges=CircuitEdges.of(sources, targets, weights, len(kept)),
         config=pruned.config,
         n_features=graph.n_features,
+        neurons=graph.choice is not None,
     )
 
 
@@ -293,17 +297,18 @@ def label_of(graph: AttributionGraph, index: int, cards: FeatureCards | None) ->
         rank: int = index - graph.logit_nodes.start
         return graph.logit_texts[rank]
     if node.kind is NodeKind.FEATURE and cards is not None:
-        return cards.label(node.layer, node.feature)
+        return cards.label(node.layer, node.feature, float(graph.activations[index]))
     return ""
 
 
-def node_name(node: Node, token_text: str, label: str) -> str:
+def node_name(node: Node, token_text: str, label: str, *, neurons: bool = False) -> str:
     """Return the words that a node is called by.
 
     Args:
         node: The node.
         token_text: Text of the token that it stands at.
         label: Of a feature, empty where it has none; the text of an output.
+        neurons: True where features are neurons of the model itself.
     """
     if node.kind is NodeKind.LOGIT:
         return output_name(label, is_token=node.feature >= 0)
@@ -311,17 +316,20 @@ def node_name(node: Node, token_text: str, label: str) -> str:
     if node.kind is NodeKind.TOKEN:
         return f"“{token}”"
     if node.kind is NodeKind.ERROR:
-        return f"error at “{token}”"
-    return label or f"feature {node.feature}"
+        return f"{'other neurons' if neurons else 'error'} at “{token}”"
+    return label or f"{'neuron' if neurons else 'feature'} {node.feature}"
 
 
-def place_of(node: Node, token_text: str, place: str | None = None) -> str:
+def place_of(
+    node: Node, token_text: str, place: str | None = None, *, neurons: bool = False
+) -> str:
     """Return where a node is.
 
     Args:
         node: The node.
         token_text: Text of the token that it stands at.
         place: Which token that is; by its position where None.
+        neurons: True where features are neurons of the model itself.
     """
     if node.kind is NodeKind.LOGIT:
         return "output"
@@ -329,8 +337,11 @@ def place_of(node: Node, token_text: str, place: str | None = None) -> str:
         return f"token {node.position} of the prompt"
     at = f"at “{token_label(token_text)}”, {place or f'token {node.position}'}"
     if node.kind is NodeKind.ERROR:
-        return f"layer {node.layer}, {at}: what the transcoder leaves unexplained"
-    return f"layer {node.layer}, feature {node.feature}, {at}"
+        rest = (
+            "all neurons that are no nodes" if neurons else "what the transcoder leaves unexplained"
+        )
+        return f"layer {node.layer}, {at}: {rest}"
+    return f"layer {node.layer}, {'neuron' if neurons else 'feature'} {node.feature}, {at}"
 
 
 def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:

@@ -1,7 +1,7 @@
 """The questions that the engine asks of the features behind a graph."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -57,6 +57,13 @@ class FeatureDictionary(Protocol):
     @property
     def shape(self) -> DictionaryShape:
         """Sizes, and where features read and write."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the sizes and settings as plain values."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights besides the model's own."""
 
     def active(self, layer: int, read: Tensor) -> ActiveFeatures:
         """Return one layer's active features on inputs ``[n, d_model]``, token by token."""

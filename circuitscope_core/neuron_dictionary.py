@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,9 +25,9 @@ class FoldedLayer:
 class NeuronDictionary:
     """The neurons of a model's MLPs, as features that make MLP outputs without an error.
 
-    A neuron's activation may be of either sign, and nearly all are active; ``neuron_choice`` takes the
-    nodes of a graph. It reads the MLP's input with a vector that depends on the input: see
-    ``MlpNeurons.shares``.
+    A neuron's activation may be of either sign, and nearly all are active; which become nodes of a
+    graph depends on what it explains. It reads the MLP's input with a vector that depends on that
+    input: see ``MlpNeurons.shares``.
     """
 
     model: LanguageModel
@@ -59,6 +60,15 @@ class NeuronDictionary:
             exact=True,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """Return the sizes as plain values."""
+        return {"kind": "neurons", **vars(self.shape)}
+
+    @property
+    def n_parameters(self) -> int:
+        """No weights: neurons are the model's own."""
+        return 0
+
     def neurons(self, layer: int, like: Tensor) -> MlpNeurons:
         """Return a layer's neurons in the precision of a tensor."""
         return self.model.neurons(layer).to(like.dtype)
@@ -88,9 +98,7 @@ class NeuronDictionary:
         reads = self.model.neurons(layer).at(features, read)
         return reads.vectors, reads.biases
 
-    def decoder_rows(
-        self, layer: int, features: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n 1 d_model"]:
+    def decoder_rows(self, layer: int, features: Int[Tensor, " n"]) -> Float[Tensor, "n 1 d_model"]:
         """Return what neurons add to the MLP's output for each unit of activation."""
         rows = self.model.neurons(layer).W_out[features]
         return rows.to(self._dtype)[:, None]

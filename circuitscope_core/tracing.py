@@ -10,9 +10,11 @@ from circuitscope_core.attribution import (
     Target,
     attribution_steps,
 )
+from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.circuit import Circuit, circuit_of
 from circuitscope_core.config import TraceConfig
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.feature_cards.lens import lens_cards
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
@@ -31,6 +33,8 @@ class Trace:
     supernodes: Supernodes
     """The suggested groups."""
     scores: GraphScores
+    cards: FeatureCards | None = None
+    """The cards that features are named by; None where there are none."""
 
     @property
     def graph(self) -> AttributionGraph:
@@ -51,6 +55,7 @@ def trace(
     prompt: str | Sequence[int],
     config: TraceConfig = TraceConfig(),  # noqa: B008  # a frozen value
     targets: Sequence[Target] | None = None,
+    against: str | Sequence[int] | None = None,
 ) -> Trace:
     """Build a prompt's graph, prune it, group similar features and score it.
 
@@ -59,6 +64,8 @@ def trace(
         prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
         config: How much is explained, kept and grouped.
         targets: As for ``attribute``; None: the likeliest tokens.
+        against: For a model's own neurons: a second prompt, which differs from the first in what
+            makes the answer; see ``attribution_steps``.
 
     Raises:
         PromptError: If the prompt is empty, too long, or has unknown ids.
@@ -69,7 +76,7 @@ def trace(
         >>> trace = cs.trace(cs.load_bundle("models/demo"), "The National Digital Group (N")
         >>> path = cs.strongest_paths(trace, 1)[0]
     """
-    *_, found = trace_steps(bundle, prompt, config, targets)
+    *_, found = trace_steps(bundle, prompt, config, targets, against)
     assert isinstance(found, Trace)
     return found
 
@@ -80,12 +87,13 @@ def trace_steps(
     prompt: str | Sequence[int],
     config: TraceConfig,
     targets: Sequence[Target] | None = None,
+    against: str | Sequence[int] | None = None,
 ) -> Iterator[AttributionProgress | AttributionPlan | Trace]:
     """Like ``trace``, but yields progress and the graph's plan, then the trace.
 
     Stop asking to cancel.
     """
-    for event in attribution_steps(bundle, prompt, config.attribution, targets):
+    for event in attribution_steps(bundle, prompt, config.attribution, targets, against):
         if isinstance(event, AttributionGraph):
             yield AttributionProgress("Prune the graph and group similar features")
             yield trace_graph(bundle, event, config)
@@ -107,12 +115,16 @@ def trace_graph(
         bundle: The bundle or replacement model that the graph was made with, or its prompt's pass.
         graph: From ``attribute``.
         config: How much is kept and grouped.
-        cards: Give the features their labels; the bundle's where None.
+        cards: Give the features their labels; the bundle's where None. A model's own neurons are
+            named by the tokens that they raise where there are no cards at all.
     """
     given = bundle.replacement if isinstance(bundle, PromptPass) else bundle
     if cards is None and not isinstance(given, ReplacementModel):
         cards = getattr(given, "feature_cards", None)
     pruned = prune_graph(graph, config.prune.node_threshold, config.prune.edge_threshold)
+    if cards is None and graph.choice is not None:
+        kept = pruned.kept_nodes[pruned.kept_nodes < graph.n_features]
+        cards = lens_cards(pass_of(bundle, graph)[0], graph.features[kept])
     circuit = circuit_of(pruned, cards)
     grouping = config.grouping
     groups = cluster_features(
@@ -122,4 +134,4 @@ def trace_graph(
         likeness=grouping.likeness,
         across_positions=grouping.across_positions,
     )
-    return Trace(config, pruned, circuit, groups, graph_scores(graph))
+    return Trace(config, pruned, circuit, groups, graph_scores(graph), cards)

@@ -134,6 +134,15 @@ class CrossLayerTranscoder(nn.Module):
             skip_connection=config.skip_connection,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration as plain values."""
+        return self.config.to_json()
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        return self.config.count_parameters()
+
     @property
     def threshold(self) -> Float[Tensor, "n_layers d_transcoder"]:
         """Pre-activation that a feature must exceed."""

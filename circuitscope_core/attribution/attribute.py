@@ -57,7 +57,6 @@ def attribute(
     logit_probability: float = 0.95,
     max_feature_nodes: int | None = None,
     targets: Sequence[Target] | None = None,
-    against: str | Sequence[int] | None = None,
 ) -> AttributionGraph:
     """Build the exact attribution graph of a prompt's next token.
 
@@ -71,8 +70,6 @@ def attribute(
         targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
             ``Direction``; None: the likeliest tokens; of a model's own neurons, the likeliest
             token less the next likely one.
-        against: For a model's own neurons: a second prompt, which differs from the first in what
-            makes the answer. Those neurons become nodes whose difference favours the answer.
 
     Raises:
         ConfigError: If a setting lies outside its range.
@@ -84,7 +81,7 @@ def attribute(
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
     config = AttributionConfig(max_logits, logit_probability, max_feature_nodes)
-    *_, graph = attribution_steps(bundle, prompt, config, targets, against)
+    *_, graph = attribution_steps(bundle, prompt, config, targets)
     assert isinstance(graph, AttributionGraph)
     return graph
 
@@ -100,6 +97,17 @@ def attribution_steps(
     """Like ``attribute``, but yields progress, then a plan, then the graph.
 
     Stop asking to cancel.
+
+    Args:
+        bundle: As for ``attribute``.
+        prompt: As for ``attribute``.
+        config: How much is explained.
+        targets: As for ``attribute``.
+        against: For a model's own neurons: a second prompt, which differs from the first in what
+            makes the answer. Those neurons become nodes whose difference favours the answer.
+
+    Raises:
+        GraphError: As ``attribute``; also if a second prompt is given for a transcoder.
     """
     yield AttributionProgress("Encode the features")
     clean, choice = run_prompt(bundle, prompt), None

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuitscope_core.attribution.contrast import Contrast, align
 from circuitscope_core.attribution.targets import (
     LogitTargets,
     Target,
@@ -20,14 +21,12 @@ from circuitscope_core.attribution.targets import (
     select_targets,
 )
 from circuitscope_core.config import AttributionConfig
-from circuitscope_core.language_model import LinearNeurons, scatter
-from circuitscope_core.attribution.contrast import Contrast, align
-from circuitscope_core.neuron_dictionary import FoldedLayer, NeuronDictionary
 from circuitscope_core.graph import NeuronChoice
+from circuitscope_core.language_model import LinearNeurons, scatter
+from circuitscope_core.neuron_dictionary import FoldedLayer, NeuronDictionary
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.values import one_line
-
 
 DEFAULT_NEURONS = 200
 """Nodes of a graph where none are asked for."""
@@ -105,7 +104,8 @@ class NeuronEffects:
     coefficients: Float[Tensor, "n_layers n_pos n_neurons"]
     """Effect for each unit of activation, over all paths; 0 at opening positions."""
     effects: Float[Tensor, "n_layers n_pos n_neurons"]
-    """Times the activation; where there is a second prompt, times how much it is above that."""
+    """Times the activation; where there is a second prompt, times how much it is above that. 0 for
+    neurons that are silent."""
 
     @cached_property
     def n_candidates(self) -> int:
@@ -151,9 +151,9 @@ def measure_effects(
     coefficients = carry_through_neurons(clean, linear, chosen)
     coefficients[:, : clean.explained.start] = 0
     acts = torch.stack([layer.activations for layer in linear])
-    if contrast is not None:
-        acts = acts - contrast.activations(acts)
-    return NeuronEffects(linear, coefficients, coefficients * acts)
+    more = acts if contrast is None else acts - contrast.activations(acts)
+    # a neuron that gives nothing here, such as one of an expert not asked, is no node of this graph
+    return NeuronEffects(linear, coefficients, coefficients * more * (acts != 0))
 
 
 def carry_through_neurons(
@@ -242,9 +242,7 @@ def with_nodes(
     else:
         errors = _written_by(linear, others)
         constants = left - errors
-    replacement = ReplacementModel(
-        clean.replacement.model, features, clean.replacement.tokenizer
-    )
+    replacement = ReplacementModel(clean.replacement.model, features, clean.replacement.tokenizer)
     return replace(
         clean,
         replacement=replacement,
@@ -267,9 +265,7 @@ def _written_by(
     )
 
 
-def in_graph_order(
-    nodes: Int[Tensor, "n 3"], shape: tuple[int, ...]
-) -> Int[Tensor, "n 3"]:
+def in_graph_order(nodes: Int[Tensor, "n 3"], shape: tuple[int, ...]) -> Int[Tensor, "n 3"]:
     """Return neurons by rising layer, position and number, as a graph has its features."""
     _, n_pos, n_neurons = shape
     layers, positions, numbers = nodes.T

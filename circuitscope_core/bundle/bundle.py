@@ -27,13 +27,14 @@ from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_tra
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.neuron_dictionary import NeuronDictionary
 from circuitscope_core.pretrained import PretrainedModel, check_model
-from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
-from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.values import one_line
 
@@ -64,7 +65,8 @@ class Bundle:
     """A language model with everything that is needed to trace and to read it."""
 
     model: LanguageModel
-    transcoder: CrossLayerTranscoder
+    transcoder: FeatureDictionary
+    """The features: a transcoder's, or the model's own neurons."""
     tokenizer: Tokenizer
     feature_cards: FeatureCards | None
     """None where they were not collected; such a bundle can be traced and not saved."""
@@ -82,13 +84,16 @@ class Bundle:
 
 @checked
 def make_bundle(
-    model: LanguageModel, transcoder: CrossLayerTranscoder, cards: FeatureCards | None = None
+    model: LanguageModel,
+    transcoder: FeatureDictionary | None = None,
+    cards: FeatureCards | None = None,
 ) -> Bundle:
-    """Put a model and a transcoder together, so that prompts can be traced.
+    """Put a model and its features together, so that prompts can be traced.
 
     Args:
         model: From ``load_model``, or any other.
-        transcoder: From ``load_transcoder``, trained on this model.
+        transcoder: From ``load_transcoder``, trained on this model; None takes the model's own
+            neurons as features.
         cards: Texts that the features respond to; without them features have numbers only.
 
     Raises:
@@ -103,13 +108,14 @@ def make_bundle(
         True
     """
     own = getattr(model, "tokenizer", None)
-    tokenizer: Tokenizer = own or ReplacementModel(model, transcoder).tokenizer
-    ReplacementModel(model, transcoder, tokenizer)
+    features = NeuronDictionary(model) if transcoder is None else transcoder
+    tokenizer: Tokenizer = own or ReplacementModel(model, features).tokenizer
+    ReplacementModel(model, features, tokenizer)
     if isinstance(model, PretrainedModel) and model.folder is None:
         check_model(model)  # one from a folder was checked when it was opened
     folder = model.folder if isinstance(model, PretrainedModel) else None
     name = folder.name if folder else type(model).__name__
-    return Bundle(model, transcoder, tokenizer, cards, BundleMetadata(name))
+    return Bundle(model, features, tokenizer, cards, BundleMetadata(name))
 
 
 @checked
@@ -143,7 +149,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     if isinstance(bundle.model, Transformer):
         weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
         save_file(weights, partial / WEIGHTS)
-    save_transcoder(bundle.transcoder, partial / "transcoder")
+    save_transcoder(transcoder_of(bundle.replacement), partial / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
         bundle.tokenizer.save(partial / "tokenizer.json")
     cards.save(partial / "feature_cards.parquet")
@@ -187,7 +193,7 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "name": bundle.metadata.name,
         "model": model_record(bundle.model),
-        "transcoder": bundle.transcoder.config.to_json(),
+        "transcoder": transcoder_of(bundle.replacement).config.to_json(),
         "training": dict(bundle.metadata.training),
         "corpus": dict(bundle.metadata.corpus),
         "metrics": dict(bundle.metadata.metrics),

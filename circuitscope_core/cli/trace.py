@@ -23,9 +23,17 @@ def add_trace(commands: Commands) -> None:
     traced.add_argument(
         "--model", help="a Hugging Face model in place of a bundle: a folder, or owner/name"
     )
-    parser.add_argument("--transcoder", type=Path, help="with --model: the transcoder's folder")
+    parser.add_argument(
+        "--transcoder",
+        type=Path,
+        help="with --model: the transcoder's folder; without it the model's own neurons are traced",
+    )
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
+    parser.add_argument("--minus", help="explain why the target and not this token")
+    parser.add_argument(
+        "--against", help="without a transcoder: a second prompt, which leads to another answer"
+    )
     parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
     parser.add_argument("--node-threshold", type=float, default=0.8)
     parser.add_argument("--edge-threshold", type=float, default=0.98)
@@ -56,16 +64,18 @@ def run_trace(options: argparse.Namespace) -> int:
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
     )
-    for event in cs.trace_steps(bundle, options.prompt, config, options.target):
+    parts = (options.prompt, config, targets_of(options), options.against)
+    for event in cs.trace_steps(bundle, *parts):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             size = f"{event.n_bytes / 1e6:,.0f} MB"
-            write(f"{event.n_active:,} features are active; the graph takes about {size}.")
+            is_ = "neurons were chosen" if bundle.transcoder.shape.exact else "features are active"
+            write(f"{event.n_active:,} {is_}; the graph takes about {size}.")
         if isinstance(event, cs.Trace):
             found = event
     paths = cs.strongest_paths(found, options.paths)
     if options.html or options.svg:
-        parts = (bundle.tokenizer, bundle.feature_cards, found.supernodes, bundle.global_weights)
-        write_pictures(options, layout_graph(found, *parts))
+        shown = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
+        write_pictures(options, layout_graph(found, *shown))
     if options.graph:
         cs.export_graph(found, options.graph, supernodes=found.supernodes)
     if options.save:
@@ -84,9 +94,20 @@ def bundle_of(options: argparse.Namespace) -> cs.Bundle:
         if options.transcoder is not None:
             raise ConfigError("--transcoder needs the model that it was trained on; add --model.")
         return cs.load_bundle(options.bundle)
+    model = cs.load_model(options.model)
     if options.transcoder is None:
-        raise ConfigError("--model needs a transcoder that was trained on it; add --transcoder.")
-    return cs.make_bundle(cs.load_model(options.model), cs.load_transcoder(options.transcoder))
+        return cs.make_bundle(model)
+    return cs.make_bundle(model, cs.load_transcoder(options.transcoder))
+
+
+def targets_of(options: argparse.Namespace) -> list[Any] | None:
+    """Return what is to be explained; None for the likeliest tokens."""
+    if options.minus is None:
+        targets: list[Any] | None = options.target
+        return targets
+    if not options.target or len(options.target) != 1:
+        raise ConfigError("--minus compares one token with another; give that one as --target.")
+    return [cs.TokenDifference(options.target[0], options.minus)]
 
 
 def trace_many(options: argparse.Namespace) -> int:
@@ -142,7 +163,7 @@ def describe_traced(done: cs.PromptTraced) -> str:
 
 def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
     """Return a trace's figures as plain data."""
-    graph, pruned, scores = found.graph, found.pruned, found.scores
+    graph, pruned = found.graph, found.pruned
     prediction = [
         {"token": text, "probability": round(float(probability), 6)}
         for text, probability in zip(graph.logit_texts, graph.logit_probabilities, strict=True)
@@ -150,7 +171,7 @@ def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
     return {
         "prompt": graph.prompt,
         "prediction": prediction,
-        "scores": vars(scores),
+        **how_good(found),
         "nodes": {
             "features": graph.n_features,
             "active_features": graph.n_active_features,
@@ -165,9 +186,15 @@ def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def how_good(found: cs.Trace) -> dict[str, Any]:
+    """Return the scores of a graph, or how its neurons were chosen, of which scores say nothing."""
+    choice = found.graph.choice
+    return {"scores": vars(found.scores)} if choice is None else {"neurons": vars(choice)}
+
+
 def describe_trace(summary: dict[str, Any]) -> str:
     """Return the same as text."""
-    nodes, edges, scores = summary["nodes"], summary["edges"], summary["scores"]
+    nodes, edges = summary["nodes"], summary["edges"]
     likely = ", ".join(
         f"“{item['token']}” {item['probability']:.1%}" for item in summary["prediction"][:5]
     )
@@ -176,12 +203,26 @@ def describe_trace(summary: dict[str, Any]) -> str:
         f"Prompt      {summary['prompt']!r}",
         f"Next token  {likely}",
         f"Nodes       {nodes['kept']:,} kept of {all_nodes:,} "
-        f"({nodes['features']:,} active features)",
+        f"({nodes['features']:,} {'neurons' if 'neurons' in summary else 'active features'})",
         f"Edges       {edges['kept']:,} kept of {edges['all']:,}",
-        f"Scores      replacement {scores['replacement']:.3f}, "
-        f"completeness {scores['completeness']:.3f}",
+        describe_quality(summary),
         "Strongest paths",
         *(f"  {path}" for path in summary["paths"]),
         f"({summary['seconds']:.2f} s)",
     ]
     return "\n".join(lines)
+
+
+def describe_quality(summary: dict[str, Any]) -> str:
+    """Return the line about a graph's scores, or about the choice of its neurons."""
+    if "neurons" in summary:
+        choice, n_nodes = summary["neurons"], summary["nodes"]["features"]
+        return (
+            f"Neurons     {n_nodes:,} of {choice['n_candidates']:,} that have an effect, "
+            f"{choice['share_of_squares']:.0%} of the squared effects"
+        )
+    scores = summary["scores"]
+    return (
+        f"Scores      replacement {scores['replacement']:.3f}, "
+        f"completeness {scores['completeness']:.3f}"
+    )

@@ -27,6 +27,8 @@ FEATURE_TYPES = {
     NodeKind.TOKEN: "embedding",
     NodeKind.LOGIT: "logit",
 }
+NEURON_TYPE = "mlp neuron"
+"""In place of a transcoder's feature, where features are neurons of the model itself."""
 BANDS = {
     "top": "Top Activations",
     "middle": "Subsample Interval 1",
@@ -164,7 +166,7 @@ def _node(circuit: Circuit, row: int) -> dict[str, Any]:
         "feature": _feature_number(node),
         "layer": _layer_name(node),
         "ctx_idx": node.position,
-        "feature_type": FEATURE_TYPES[node.kind],
+        "feature_type": _type_of(circuit, node),
         "clerp": label,
         "influence": None if reached != reached else reached,
         "activation": None if activation != activation else activation,
@@ -174,6 +176,11 @@ def _node(circuit: Circuit, row: int) -> dict[str, Any]:
         "run_idx": 0,
         "reverse_ctx_idx": 0,
     }
+
+
+def _type_of(circuit: Circuit, node: Node) -> str:
+    is_neuron = circuit.neurons and node.kind is NodeKind.FEATURE
+    return NEURON_TYPE if is_neuron else FEATURE_TYPES[node.kind]
 
 
 def _feature_number(node: Node) -> int:

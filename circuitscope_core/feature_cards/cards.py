@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ class FeatureCard:
     bottom_tokens: tuple[int, ...]
     """Token ids whose logits they lower most, strongest first."""
     examples: tuple[Example, ...]
+    label_below: str = ""
+    """Of a neuron, which can be active below 0: its label where it is. Empty for features."""
+    min_activation: float = 0.0
+    """The lowest activation; below 0 for neurons alone."""
     by_hand: bool = False
     """Whether a person wrote the label."""
 
@@ -88,12 +93,19 @@ SCHEMA = pa.schema(
         ("top_tokens", pa.list_(pa.int32())),
         ("bottom_tokens", pa.list_(pa.int32())),
         ("examples", pa.list_(_EXAMPLE_TYPE)),
+        # not in files that were written before neurons had cards
+        ("label_below", pa.string()),
+        ("min_activation", pa.float32()),
     ]
 )
 
 
 class FeatureCards(Sequence[FeatureCard]):
-    """All cards of a transcoder, ordered by layer and feature; rows become objects on demand."""
+    """Cards of features, ordered by layer and feature; rows become objects on demand.
+
+    A transcoder has a card of each feature. Of a large dictionary only some have one; a feature
+    without is given an empty card.
+    """
 
     def __init__(
         self,
@@ -105,9 +117,15 @@ class FeatureCards(Sequence[FeatureCard]):
         self._d_transcoder = d_transcoder
         self._labels = dict(labels or {})
 
+    @cached_property
+    def _rows(self) -> Mapping[tuple[int, int], int]:
+        """The row of each layer and feature."""
+        layers, features = (self._table[name].to_pylist() for name in ("layer", "feature"))
+        return {place: row for row, place in enumerate(zip(layers, features, strict=True))}
+
     @classmethod
     def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
-        """Collect cards that are ordered by layer and feature, none missing."""
+        """Collect cards that are ordered by layer and feature."""
         rows = [
             {**_columns_of(card), "examples": [vars(item) for item in card.examples]}
             for card in cards
@@ -162,28 +180,42 @@ class FeatureCards(Sequence[FeatureCard]):
 
     def card(self, layer: int, feature: int) -> FeatureCard:
         """Return one feature's card."""
-        card = self[layer * self._d_transcoder + feature]
+        row = self._rows.get((layer, feature))
+        if row is None:
+            own = self._labels.get((layer, feature), "")
+            return replace(empty_card(layer, feature), label=own, by_hand=bool(own))
+        card = self[row]
         assert isinstance(card, FeatureCard)
         return card
 
-    def label(self, layer: int, feature: int) -> str:
-        """Return one feature's label, without the rest of its card."""
+    def _field(self, name: str, layer: int, feature: int) -> Any:
+        """Return one field of a card, without the rest; None where there is no card."""
+        row = self._rows.get((layer, feature))
+        return None if row is None else self._table[name][row].as_py()
+
+    def label(self, layer: int, feature: int, activation: float = 1.0) -> str:
+        """Return one feature's label; for a neuron that is active below 0 the one of that side."""
         if (layer, feature) in self._labels:
             return self._labels[layer, feature]
-        return str(self._table["label"][layer * self._d_transcoder + feature].as_py())
+        side = "label_below" if activation < 0 else "label"
+        return str(self._field(side, layer, feature) or "")
 
     def frequency(self, layer: int, feature: int) -> float:
         """Return the share of tokens on which a feature fires, without the rest of its card."""
-        return float(self._table["frequency"][layer * self._d_transcoder + feature].as_py())
+        return float(self._field("frequency", layer, feature) or 0)
 
     def percentile(self, layer: int, feature: int, activation: float) -> float:
         """Return what ``FeatureCard.percentile`` does, without the rest of the card."""
-        quantiles = self._table["quantiles"][layer * self._d_transcoder + feature].as_py()
-        return _share_below(quantiles, activation)
+        return _share_below(self._field("quantiles", layer, feature) or (), activation)
 
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
         return list(self._table.column(name).to_pylist())
+
+
+def empty_card(layer: int, feature: int) -> FeatureCard:
+    """Return the card of a feature of which nothing is known."""
+    return FeatureCard(layer, feature, "", 0.0, 0.0, (), (), (), (), ())
 
 
 def _share_below(quantiles: Sequence[float], activation: float) -> float:
@@ -206,6 +238,7 @@ def _card_from_row(row: dict[str, Any]) -> FeatureCard:
         for item in row["examples"]
     )
     lists = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
+    added = {"label_below": row["label_below"] or "", "min_activation": row["min_activation"] or 0}
     return FeatureCard(
-        **{**row, **{name: tuple(row[name]) for name in lists}, "examples": examples}
+        **{**row, **{name: tuple(row[name]) for name in lists}, **added, "examples": examples}
     )

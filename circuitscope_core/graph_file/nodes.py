@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from circuitscope_core.export.graph_json import FEATURE_TYPES
+from circuitscope_core.export.graph_json import FEATURE_TYPES, NEURON_TYPE
 from circuitscope_core.graph import Node, NodeKind
 from circuitscope_core.graph_file.model import FileNode
 from circuitscope_core.graph_file.problems import MISSING, Problems
 
-KINDS = {name: kind for kind, name in FEATURE_TYPES.items()}
+KINDS = {name: kind for kind, name in FEATURE_TYPES.items()} | {NEURON_TYPE: NodeKind.FEATURE}
 TOKEN_LAYER = "E"
 MAX_LAYERS = 512
 LARGEST_NUMBER = 2**63

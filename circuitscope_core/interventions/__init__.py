@@ -28,6 +28,7 @@ from circuitscope_core.interventions.intervene import (
 )
 from circuitscope_core.interventions.many import ManyResults, intervene_many
 from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.patching import PatchingCurve, verify_by_patching
 from circuitscope_core.interventions.prediction import (
     PredictedChanges,
     predict_direct,
@@ -48,6 +49,7 @@ __all__ = [
     "Mode",
     "NodeChange",
     "OutputRow",
+    "PatchingCurve",
     "PredictedChanges",
     "Sweep",
     "TokenIntervention",
@@ -63,4 +65,5 @@ __all__ = [
     "predict_total",
     "run_experiment",
     "sweep",
+    "verify_by_patching",
 ]

@@ -138,8 +138,6 @@ def _run_suffix(
         stream,
         layer,
         start,
-        edit_mlp=ClampedMlp(
-            clean, deltas.outputs, batch[0].last_clamped, direct=freeze_norms
-        ),
+        edit_mlp=ClampedMlp(clean, deltas.outputs, batch[0].last_clamped, direct=freeze_norms),
         frozen="norms" if freeze_norms else "patterns",
     )

@@ -45,9 +45,14 @@ class MlpNeurons:
 
     def to(self, dtype: torch.dtype) -> "MlpNeurons":
         """Return the same weights in another precision."""
-        names = ("W_in", "b_in", "W_out", "W_up", "b_up")
-        weights = {name: getattr(self, name) for name in names}
-        return replace(self, **{n: None if w is None else w.to(dtype) for n, w in weights.items()})
+        return replace(
+            self,
+            W_in=self.W_in.to(dtype),
+            b_in=self.b_in.to(dtype),
+            W_out=self.W_out.to(dtype),
+            W_up=None if self.W_up is None else self.W_up.to(dtype),
+            b_up=None if self.b_up is None else self.b_up.to(dtype),
+        )
 
     def projections(self, x: Float[Tensor, "*batch d_model"]) -> tuple[Tensor, Tensor | None]:
         """Return what goes into ``act``, and what goes into ``scale`` where there is a gate."""
@@ -107,7 +112,7 @@ def secant(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """
     zero = f(torch.zeros((), dtype=x.dtype, device=x.device))
     safe = torch.where(x.abs() < SMALL, torch.full_like(x, NEAR_ZERO), x)
-    return (f(safe) - zero) / safe, zero
+    return (f(safe) - zero) / safe, zero.expand_as(x)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _routing(router: nn.Module, own: Any) -> Callable[[Tensor], Tensor]:
     def route(x: Tensor) -> Tensor:
         _, scores, chosen = router(x.to(weight.dtype).reshape(-1, x.shape[-1]))
         counts = scores.new_zeros(len(scores), n_experts).scatter_(1, chosen, scores)
-        every = counts.repeat_interleave(n_neurons, dim=1).to(x.dtype)
+        every: Tensor = counts.repeat_interleave(n_neurons, dim=1).to(x.dtype)
         return every.reshape(*x.shape[:-1], every.shape[1])
 
     return route

@@ -236,8 +236,7 @@ class PretrainedModel:
     def _run(self, token_ids: Tensor, **changes: Any) -> TappedPass:
         """Run the layers, and return what the taps saw."""
         self._check(token_ids)
-        places = {"run_mlp": self._run_mlp, "write_point": self.write_point}
-        run = TappedPass(dtype=self.dtype, **places, **changes)
+        run = TappedPass(self.dtype, self._run_mlp, self.write_point, **changes)
         with self._taps.recording(run):
             self.module.base_model(input_ids=token_ids, use_cache=False)
         return run

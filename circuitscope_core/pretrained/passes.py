@@ -75,9 +75,7 @@ class LayerParts:
         return (mixed @ self.weights.W_O).sum(dim=-3) + self.weights.b_O
 
 
-WhichNorm: TypeAlias = Literal[
-    "attention_norm", "attention_post_norm", "read_norm", "write_norm"
-]
+WhichNorm: TypeAlias = Literal["attention_norm", "attention_post_norm", "read_norm", "write_norm"]
 
 
 @dataclass(frozen=True)

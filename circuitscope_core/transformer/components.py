@@ -208,9 +208,7 @@ class Mlp(nn.Module):
 
     def neurons(self) -> MlpNeurons:
         """Return the hidden layer's neurons."""
-        return MlpNeurons(
-            self.W_in.detach(), self.b_in.detach(), self.W_out.detach(), self.act
-        )
+        return MlpNeurons(self.W_in.detach(), self.b_in.detach(), self.W_out.detach(), self.act)
 
 
 class Block(nn.Module):

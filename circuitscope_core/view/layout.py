@@ -177,7 +177,9 @@ def edges_of(edges: CircuitEdges) -> Edges:
 def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[NodeView]:
     """Describe every node of a circuit; places come later."""
     texts = circuit.token_texts
-    details = [place_of(node, texts[node.position]) for node in circuit.nodes]
+    details = [
+        place_of(node, texts[node.position], neurons=circuit.neurons) for node in circuit.nodes
+    ]
     columns = (
         circuit.ids,
         circuit.nodes,

@@ -15,7 +15,12 @@ LONGEST_CHARACTER = 4
 def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
     """Return the words that a node of a graph is called by, kept by pruning or not."""
     node = graph.node(index)
-    return node_name(node, graph.token_texts[node.position], label_of(graph, index, cards))
+    return node_name(
+        node,
+        graph.token_texts[node.position],
+        label_of(graph, index, cards),
+        neurons=graph.choice is not None,
+    )
 
 
 def group_name(circuit: Circuit, group: Supernode) -> str:

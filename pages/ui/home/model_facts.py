@@ -16,13 +16,19 @@ SHOWN = ("validation_loss", "replacement_agreement", "normalized_mse", "l0", "de
 
 def draw_model_facts(bundle: cs.Bundle) -> None:
     """Draw a model's sizes and how good it is."""
-    model, transcoder = bundle.model.shape, bundle.transcoder.config
+    model, features = bundle.model.shape, bundle.transcoder.shape
+    n_features = f"{features.n_layers * features.n_features:,}"
+    if features.exact:
+        has = f"It has no transcoder: graphs are made of its own {n_features} neurons."
+    else:
+        has = (
+            f"Its transcoder has {n_features} features and {bundle.transcoder.n_parameters:,} "
+            "parameters."
+        )
     st.subheader(f"The model “{plain(bundle.metadata.name)}”")
     st.caption(
         f"{model.n_layers} layers, {model.d_model} wide, {bundle.model.n_parameters:,} parameters, "
-        f"reads up to {model.n_ctx} tokens. Its transcoder has "
-        f"{transcoder.n_layers * transcoder.d_transcoder:,} features and "
-        f"{transcoder.count_parameters():,} parameters."
+        f"reads up to {model.n_ctx} tokens. {has}"
     )
     metrics = bundle.metadata.metrics
     known = [name for name in SHOWN if name in metrics]

@@ -1,0 +1,155 @@
+"""Graphs of a model's own neurons: rows add up to activations, edits are exact in every family."""
+
+import pytest
+import torch
+
+import circuitscope_core as cs
+from circuitscope_core.attribution.edges import pass_of
+from circuitscope_core.attribution.neuron_choice import measure_effects
+from circuitscope_core.attribution.targets import select_targets
+from circuitscope_core.config import AttributionConfig
+from circuitscope_core.neuron_dictionary import NeuronDictionary
+from circuitscope_core.pretrained import PretrainedModel
+from circuitscope_core.prompt_pass import run_prompt
+from tests.pretrained_families import CONFIGURATIONS, random_module
+
+IDS = [3, 7, 1, 30, 12, 5, 5, 21, 9, 64, 90, 2, 44, 17]
+OTHER = [3, 7, 1, 31, 12, 5, 5, 21, 9, 64, 90, 2, 44, 17]
+N_NODES = 60
+FLOAT32_NORM = 1e-5
+"""Families like Llama compute norms in float32 even in a model in double precision."""
+OUT = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h")
+"""Modules whose input is the neurons' activations."""
+
+
+@pytest.fixture(scope="module", params=CONFIGURATIONS)
+def model(request):
+    return PretrainedModel(random_module(request.param))
+
+
+def graph_of(model, other_neurons):
+    replacement = cs.ReplacementModel(model, NeuronDictionary(model))
+    config = AttributionConfig(max_feature_nodes=N_NODES, other_neurons=other_neurons)
+    *_, graph = cs.attribution_steps(replacement, IDS, config)
+    return pass_of(replacement, graph)[0], graph
+
+
+def gaps(graph):
+    """Return how far each row is from its node's value, as a share of its absolute input."""
+    rows = graph.target_nodes
+    size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()
+    got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]
+    return (got - graph.pre_activations[rows]).abs() / size
+
+
+@pytest.mark.parametrize("other_neurons", ["folded", "nodes"])
+def test_rows_add_up_to_activations_and_columns_are_interventions(model, other_neurons):
+    clean, graph = graph_of(model, other_neurons)
+    assert graph.n_features == N_NODES
+    assert graph.choice.folded == (other_neurons == "folded")
+    assert int(graph.features[:, 1].min()) >= 1  # the opening position is a constant
+    if model.neurons(0).W_up is not None:  # GELU alone hardly goes below 0
+        assert bool((graph.activations < 0).any())
+    assert float(gaps(graph).max()) < 1e-6  # kept in float32
+    layers, positions, numbers = graph.features.T
+    own = clean.dense_activations[layers, positions, numbers]
+    assert torch.allclose(own.float(), graph.pre_activations[:N_NODES].float(), rtol=1e-5)
+    errors = graph.adjacency[:, graph.error_nodes]
+    assert bool((errors == 0).all()) == graph.choice.folded
+    largest = float(graph.adjacency[graph.target_nodes].abs().max())
+    rest = [] if graph.choice.folded else [graph.index_of_error(1, 4)]
+    for node in [*range(0, N_NODES, 13), graph.index_of_token(2), *rest]:
+        result = cs.intervene(clean, IDS, cs.change_nodes(graph, [node]), mode="direct")
+        lost = result.pre_activations_before - result.pre_activations_after
+        column = graph.adjacency[:N_NODES, node].double()
+        assert float((lost[layers, positions, numbers] - column).abs().max()) < 1e-5 * largest
+        logits = (result.logits_before - result.logits_after)[-1]
+        token, minus = graph.targets.tokens[0].tolist()
+        moved = float(logits[token] - logits[minus])
+        assert moved == pytest.approx(float(graph.adjacency[-1, node]), abs=1e-5 * largest)
+
+
+def test_effects_over_all_paths_of_a_folded_graph_are_those_of_one_pass_back(model):
+    clean, graph = graph_of(model, "folded")
+    tokens = [cs.TokenDifference(*graph.targets.tokens[0].tolist())]
+    chosen = select_targets(clean, tokens, AttributionConfig())
+    found = measure_effects(clean, chosen)
+    edges = graph.adjacency.double().clone()
+    edges[:N_NODES] /= graph.activations[:, None]  # as shares of what each neuron then gives on
+    identity = torch.eye(len(edges), dtype=torch.float64)
+    totals = torch.linalg.inv(identity - edges)[-1, :N_NODES]
+    wanted = found.effects[tuple(graph.features.T)]
+    assert torch.allclose(totals, wanted, atol=1e-6 * float(wanted.abs().max()))
+    # the nodes are the neurons with the largest effects
+    others = found.effects.flatten().topk(N_NODES).values
+    assert torch.allclose(wanted.sort(descending=True).values, others)
+    assert graph.choice.n_candidates == int((found.effects != 0).sum())
+    share = float(wanted.square().sum() / found.effects.square().sum())
+    assert graph.choice.share_of_squares == pytest.approx(share)
+
+
+@torch.no_grad()
+def test_a_neuron_that_is_set_is_the_models_own(model):
+    replacement = cs.ReplacementModel(model, NeuronDictionary(model))
+    changes = [cs.Intervention(0, 4, 3, 2.0), cs.Intervention(1, 6, 11, -1.5)]
+    given = cs.intervene(replacement, IDS, changes, mode="iterative").logits_after
+    hidden = {
+        layer: module
+        for layer, own in enumerate(model._layers)
+        for name, module in own.named_modules()
+        if name.rpartition(".")[2] in OUT and "att" not in name
+    }
+    if not hidden:
+        return  # experts have no module of their own; the test below covers them
+    hooks = []
+    for change in changes:
+
+        def put(_, args, change=change):
+            (acts,) = args
+            rows = acts.reshape(1, len(IDS), -1).clone()
+            rows[0, change.position, change.feature] = change.value
+            return rows.reshape(acts.shape)
+
+        hooks.append(hidden[change.layer].register_forward_pre_hook(put))
+    wanted = model(model.tokens(IDS))[0]
+    for hook in hooks:
+        hook.remove()
+    clean = model(model.tokens(IDS))[0]
+    assert float((wanted - clean).abs().max()) > 1e-3
+    far = (model.shape.capped(given) - wanted).abs().max()
+    assert float(far / wanted.abs().max()) < FLOAT32_NORM
+
+
+def test_many_sets_at_once_do_what_each_does_alone(model):
+    clean, graph = graph_of(model, "nodes")
+    sets = [cs.change_nodes(graph, [node], "scale", 0.3) for node in (0, 9, 30, 59)]
+    sets.append(cs.change_nodes(graph, list(range(0, 60, 5))))
+    sets.append(cs.change_nodes(graph, [graph.index_of_error(2, 5), 3]))
+    for mode in ("direct", "constrained", "iterative"):
+        many = cs.intervene_many(clean, IDS, sets, mode=mode).logits_after
+        for row, changes in zip(many, sets, strict=True):
+            alone = cs.intervene(clean, IDS, changes, mode=mode).logits_after[-1]
+            assert float((row - alone).abs().max() / alone.abs().max()) < FLOAT32_NORM, mode
+
+
+def test_a_second_prompt_chooses_what_differs_and_patching_it_is_an_intervention(model):
+    replacement = cs.ReplacementModel(model, NeuronDictionary(model))
+    config = AttributionConfig(max_feature_nodes=N_NODES)
+    *_, graph = cs.attribution_steps(replacement, IDS, config, None, OTHER)
+    assert graph.choice.against == tuple(OTHER)
+    assert int(graph.features[:, 1].min()) >= 3  # nothing differs on the left of the other token
+    assert float(gaps(graph).max()) < 1e-6
+    curve = cs.verify_by_patching(replacement, graph, sizes=[1, 10])
+    assert curve.sizes == (1, 10, N_NODES)
+    token, minus = graph.targets.tokens[0].tolist()
+    clean, other = run_prompt(replacement, IDS), run_prompt(replacement, OTHER)
+    assert curve.clean == pytest.approx(float(clean.logits[token] - clean.logits[minus]))
+    assert curve.other == pytest.approx(float(other.logits[token] - other.logits[minus]))
+    patches = [
+        cs.Intervention(*place, float(other.dense_activations[tuple(place)]))
+        for place in graph.features.tolist()
+    ]
+    logits = cs.intervene(clean, IDS, patches, mode="iterative").logits_after[-1]
+    wanted = float(logits[token] - logits[minus])
+    assert curve.patched[-1] == pytest.approx(wanted, abs=1e-5 * float(logits.abs().max()))
+    assert abs(curve.left[-1] - 1) > abs(curve.left_by_chance[-1] - 1)
