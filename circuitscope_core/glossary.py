@@ -36,6 +36,12 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             "{:.4f}",
             "Share of the MLP outputs' variance that the features leave unexplained; 0 is perfect.",
         ),
+        "share_of_squares": Figure(
+            "Squared effects",
+            "{:.0%}",
+            "Share of the sum of all neurons' squared effects that the chosen ones have. Effects "
+            "have a long tail that cancels; a high share says that the large ones are shown.",
+        ),
         "dead": Figure(
             "Dead features",
             "{:.1%}",

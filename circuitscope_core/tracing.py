@@ -122,9 +122,10 @@ def trace_graph(
     if cards is None and not isinstance(given, ReplacementModel):
         cards = getattr(given, "feature_cards", None)
     pruned = prune_graph(graph, config.prune.node_threshold, config.prune.edge_threshold)
-    if cards is None and graph.choice is not None:
+    if not cards and graph.choice is not None:
         kept = pruned.kept_nodes[pruned.kept_nodes < graph.n_features]
-        cards = lens_cards(pass_of(bundle, graph)[0], graph.features[kept])
+        by_hand = dict(cards.labels) if cards is not None else {}
+        cards = lens_cards(pass_of(bundle, graph)[0], graph.features[kept]).with_labels(by_hand)
     circuit = circuit_of(pruned, cards)
     grouping = config.grouping
     groups = cluster_features(

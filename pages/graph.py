@@ -7,6 +7,7 @@ from pages.ui.graph.canvas import draw_canvas
 from pages.ui.graph.downloads import draw_downloads
 from pages.ui.graph.feature_table import draw_features
 from pages.ui.graph.open_file import draw_opened, draw_opener, opened_file
+from pages.ui.graph.patching import draw_patching
 from pages.ui.graph.saved_views import draw_older_notes
 from pages.ui.graph.scores import draw_details, draw_scores, draw_target
 from pages.ui.graph.thresholds import ask_for_thresholds
@@ -28,6 +29,7 @@ def draw_graph_of_prompt() -> None:
     draw_older_notes(state.model)
     draw_target(state)
     draw_canvas(shown, state)
+    draw_patching(shown)
     draw_scores(shown)
     draw_details(shown)
     draw_features(shown)

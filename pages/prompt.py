@@ -13,6 +13,7 @@ from pages.ui.prompt.form import (
     draw_reading,
     offer_examples,
 )
+from pages.ui.prompt.second_prompt import ask_for_second_prompt, draw_second_prediction
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.page import begin_page, page_errors
@@ -29,8 +30,9 @@ def build(state: State) -> None:
         shown = show(tracing_of(state), state, on_step=StepReport())
         seconds = time.perf_counter() - started
         graph = shown.pruned.graph
+        nodes = "active features" if graph.choice is None else "neurons"
         st.write(
-            f"{graph.n_features:,} active features, {graph.n_edges:,} exact direct effects; "
+            f"{graph.n_features:,} {nodes}, {graph.n_edges:,} exact direct effects; "
             f"{shown.pruned.n_nodes:,} of {graph.n_nodes:,} nodes kept."
         )
         status.update(
@@ -48,11 +50,16 @@ with page_errors():
         state = ask_for_prompt(get_state())
         offer_examples()
         draw_reading(state.prompt, bundle.tokenizer, bundle.model.shape.n_ctx)
-        state = ask_for_settings(ask_for_target(state))
+        state = ask_for_target(state)
+        if bundle.transcoder.shape.exact:
+            state = ask_for_second_prompt(state, bundle)
+        state = ask_for_settings(state)
         ready = st.button("Build the graph", type="primary", key="prompt_build")
     with right:
         st.subheader("Most likely next")
         draw_prediction(key, state.prompt)
+        if bundle.transcoder.shape.exact:
+            draw_second_prediction(key, state)
     if ready:
         with left:
             check_target(state)

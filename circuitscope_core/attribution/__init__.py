@@ -6,7 +6,7 @@ from circuitscope_core.attribution.attribute import (
     attribute,
     attribution_steps,
 )
-from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge
+from circuitscope_core.attribution.edges import EdgeExplanation, EdgePath, explain_edge, pass_of
 from circuitscope_core.attribution.heads import (
     AttentionExplanation,
     AttentionPair,
@@ -50,4 +50,5 @@ __all__ = [
     "explain_head",
     "explain_link",
     "find_token",
+    "pass_of",
 ]

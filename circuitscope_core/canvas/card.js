@@ -16,6 +16,16 @@ const BANDS = {
   low: 'Lowest third of its range',
 }
 const HISTOGRAM = { width: 300, height: 36, ticks: 12 }
+const FEATURE_NAMES = {
+  promoted: 'Raises',
+  suppressed: 'Lowers',
+  noExamples: 'No example texts travel with this model.',
+}
+const NEURON_NAMES = {
+  promoted: 'Raises where it is active above 0',
+  suppressed: 'Raises where it is active below 0',
+  noExamples: 'By what it writes itself. No example texts were collected.',
+}
 const BY_HAND = 'A person wrote this label'
 const BY_RULE =
   'Label made by rule, from what its strongest examples share and the token it raises most'
@@ -37,9 +47,14 @@ function cardOf(node, { data }) {
 export function factsOf(node, state) {
   const card = cardOf(node, state)
   /** @type {NodeFact[]} */
-  const rare = card && node.kind === 'feature' ? [['Fires on', rarity(card.frequency)]] : []
+  const rare = card?.histogram.length && node.kind === 'feature' ? rarityFacts(card) : []
   if (node.side) return [...(node.side_facts || []), ...rare]
   return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...influenceFacts(node)]
+}
+
+/** @param {Card} card @returns {NodeFact[]} */
+function rarityFacts(card) {
+  return [['Fires on', rarity(card.frequency)]]
 }
 
 /** @param {GraphNode} node @returns {NodeFact[]} */
@@ -97,15 +112,16 @@ export function fillCard(parent, node, state, { kinds, n }) {
     el('div', 'cs-section', `Its strongest member: ${card.label || card.title}`, parent)
   }
   drawHistogram(parent, card, node.activation)
-  fillTokens(parent, 'Raises', card.promoted)
-  fillTokens(parent, 'Lowers', card.suppressed)
+  const names = state.data.neurons ? NEURON_NAMES : FEATURE_NAMES
+  fillTokens(parent, names.promoted, card.promoted)
+  fillTokens(parent, names.suppressed, card.suppressed)
   for (const kind of kinds) {
     const examples = card.examples.filter((example) => example.kind === kind).slice(0, n)
     if (examples.length) el('div', 'cs-section', BANDS[kind], parent)
     for (const example of examples) fillExample(parent, example, card)
   }
   if (!card.examples.length) {
-    el('div', 'cs-note', 'No example texts travel with this model.', parent)
+    el('div', 'cs-note', names.noExamples, parent)
   }
 }
 

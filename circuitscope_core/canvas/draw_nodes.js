@@ -18,6 +18,7 @@ import {
 import { linkColor, textOn } from './theme.js'
 
 const LARGER = 1.25 // a linked or selected glyph
+const INNER = 0.5 // radius of the dot in a neuron that is active above 0, against the glyph's
 const LEAST_SIGN = 0.02 // weaker links get no sign
 const LEAST_ERROR = 0.01
 const LEAST_CHANGE = 0.005
@@ -67,6 +68,10 @@ function drawGlyph(ctx, node, marks, { theme, dark }) {
   }
   strokeWith(ctx, marks.focused ? theme.focus : theme.ink, lineWidthOf(marks, 0.8))
   if (marks.link !== null) drawSign(ctx, node, marks.link, dark)
+  else if (node.filled) {
+    outline(ctx, node.kind, { ...circle, r: INNER * circle.r })
+    fillWith(ctx, theme.ink)
+  }
   drawErrorShare(ctx, node, theme)
 }
 

@@ -8,17 +8,25 @@ const SHAPES = {
   circle: 'M7 2 A5 5 0 0 1 7 12 A5 5 0 0 1 7 2 Z',
   square: 'M2 2 H12 V12 H2 Z',
   diamond: 'M7 1 L13 7 L7 13 L1 7 Z',
+  dot: 'M7 4.5 A2.5 2.5 0 0 1 7 9.5 A2.5 2.5 0 0 1 7 4.5 Z',
   leftHalf: 'M7 2 A5 5 0 0 0 7 12 Z',
   rightHalf: 'M7 2 A5 5 0 0 1 7 12 Z',
 }
 const GESTURES = 'click, then scroll to zoom · drag to move · Ctrl-click pins · arrow keys travel'
 
-/** @param {Element} legend @param {boolean} dark @param {boolean} compared */
-export function fillLegend(legend, dark, compared) {
+/**
+ * @param {Element} legend
+ * @param {boolean} dark
+ * @param {{compared?: boolean, neurons?: boolean}} data The graph that is shown.
+ */
+export function fillLegend(legend, dark, { compared = false, neurons = false }) {
   legend.replaceChildren()
-  fillGlyph(legend, 'feature', SHAPES.circle)
+  if (neurons) {
+    fillGlyph(legend, 'neuron above 0', SHAPES.circle, SHAPES.dot)
+    fillGlyph(legend, 'below 0', SHAPES.circle)
+  } else fillGlyph(legend, 'feature', SHAPES.circle)
   fillGlyph(legend, 'token, output', SHAPES.square)
-  fillGlyph(legend, 'error', SHAPES.diamond)
+  fillGlyph(legend, neurons ? 'other neurons' : 'error', SHAPES.diamond)
   if (compared) {
     fillGlyph(legend, 'kept only in A', SHAPES.circle, SHAPES.leftHalf)
     fillGlyph(legend, 'kept only in B', SHAPES.circle, SHAPES.rightHalf)

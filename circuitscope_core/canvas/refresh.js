@@ -32,7 +32,7 @@ export function refresh(canvas, before, viewport) {
   /** @param {(keyof State)[]} names */
   const changed = (names) => names.some((name) => state[name] !== before[name])
   ui.box.dataset.theme = state.dark ? 'dark' : 'light'
-  if (changed(IN_LEGEND)) fillLegend(ui.legend, state.dark, Boolean(state.data.compared))
+  if (changed(IN_LEGEND)) fillLegend(ui.legend, state.dark, state.data)
   if (changed(IN_TOOLBAR)) markToolbar(canvas)
   if (changed(['picture'])) {
     hideCard(canvas)

@@ -27,6 +27,8 @@ export interface GraphNode extends Point {
   card: string | null
   members: string[]
   side?: '' | 'a' | 'b' | 'both'
+  /** A neuron that is active above 0. */
+  filled?: boolean
   side_facts?: [name: string, value: string][]
 }
 
@@ -115,6 +117,8 @@ export interface GraphData {
   paths: GraphPath[]
   facts: Fact[]
   compared?: boolean
+  /** Features are neurons of the model itself, and errors the other neurons. */
+  neurons?: boolean
 }
 
 export interface Filter {

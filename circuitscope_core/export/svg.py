@@ -271,6 +271,11 @@ def _shape(node: NodeView, paint: str) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}" {paint}/>'
 
 
+def _dot(node: NodeView, theme: Theme) -> str:
+    """Return the dot in a neuron that is active above 0."""
+    return f'<circle cx="{node.x:.1f}" cy="{node.y:.1f}" r="{RADIUS / 2:g}" fill="{theme["ink"]}"/>'
+
+
 def _inside(node: NodeView, theme: Theme, link: float | None, *, dark: bool) -> str:
     """Return a tile's name, or the sign of a glyph's link."""
     ink = theme["ink"] if link is None else text_on(_color(link, dark=dark))
@@ -279,7 +284,9 @@ def _inside(node: NodeView, theme: Theme, link: float | None, *, dark: bool) -> 
             f'<text x="{node.x:.1f}" y="{node.y + 3.6:.1f}" font-size="10.5" text-anchor="middle" '
             f'fill="{ink}">{_text(_shorten(node.label, LONGEST_TILE))}</text>'
         )
-    if link is None or abs(link) < 0.02:
+    if link is None:
+        return _dot(node, theme) if node.filled else ""
+    if abs(link) < 0.02:
         return ""
     upright = f"M{node.x:.1f} {node.y - 2.2:.1f}v4.4" if link > 0 else ""
     return (

@@ -34,6 +34,7 @@ from circuitscope_core.interventions.prediction import (
     predict_direct,
     predict_total,
 )
+from circuitscope_core.interventions.slopes import predict_alone
 
 __all__ = [
     "AblationRow",
@@ -61,6 +62,7 @@ __all__ = [
     "intervene_many",
     "intervene_on",
     "node_changes",
+    "predict_alone",
     "predict_direct",
     "predict_total",
     "run_experiment",

@@ -9,17 +9,16 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, place_of
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
-from circuitscope_core.glossary import FIGURES
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.pruning import PrunedGraph, graph_scores
+from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernode, Supernodes, collapse_graph, describe_members
-from circuitscope_core.tokenizer import Tokenizer, output_name, token_label
+from circuitscope_core.tokenizer import Tokenizer, token_label
 from circuitscope_core.view.cards import Partners, card_key, card_view
+from circuitscope_core.view.facts import facts_of
 from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.model import (
     CardView,
     EdgeView,
-    Fact,
     GraphView,
     NodeView,
     PathView,
@@ -37,12 +36,6 @@ N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
 MAX_LISTED_EDGES = 300_000
 """More cannot be sent to a browser; the weakest shares are then in no list either, and counted."""
-GROUPED_BY = {
-    "role": "Groups of features that are alike in their inputs and outputs in this graph.",
-    "decoders": "Groups of features that write the same way.",
-    None: "Groups made by hand.",
-}
-"""The meaning of supernodes, by the property that they were suggested by."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
 
@@ -99,6 +92,7 @@ def layout_graph(
         cards=card_views(circuit, tokenizer, cards, weights) if cards else {},
         paths=path_views(circuit),
         facts=facts_of(pruned, supernodes) if isinstance(pruned, PrunedGraph) else (),
+        neurons=circuit.neurons,
     )
 
 
@@ -216,6 +210,7 @@ def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[Node
                 dropped=dropped,
                 error_share=errors,
                 card=card_key(node.layer, node.feature) if is_card else None,
+                filled=circuit.neurons and activation is not None and activation > 0,
             )
         )
     return views
@@ -282,42 +277,3 @@ def cards_of_features(
         card_key(*feature): card_view(cards.card(*feature), tokenizer, n_of_kind, partners)
         for feature in sorted(used)
     }
-
-
-def _score(key: str, value: float) -> Fact:
-    figure = FIGURES[key]
-    return Fact(figure.name, figure.write(value), figure.meaning)
-
-
-def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
-    """Return the numbers that say how far to trust the picture."""
-    graph = pruned.graph
-    scores = graph_scores(graph)
-    is_token = int(graph.logit_token_ids[0]) >= 0
-    best = output_name(graph.logit_texts[0], is_token=is_token)
-    probability = float(graph.logit_probabilities[0]) if is_token else None
-    meaning = "What the graph explains."
-    if probability is not None:
-        best = f"{best} {probability:.1%}"
-        meaning = "The first output node and its probability in the model."
-    facts = [
-        Fact("Output", best, meaning),
-        _score("replacement_score", scores.replacement),
-        _score("completeness_score", scores.completeness),
-        Fact(
-            "Nodes kept",
-            f"{pruned.n_nodes:,} of {graph.n_nodes:,}",
-            f"Those that carry {pruned.config.node_threshold:.0%} of the influence; tokens and "
-            "outputs always stay.",
-        ),
-        Fact(
-            "Edges kept",
-            f"{pruned.n_edges:,} of {graph.n_edges:,}",
-            f"Those that carry {pruned.config.edge_threshold:.0%} of the influence on edges.",
-        ),
-    ]
-    if supernodes:
-        n_grouped = sum(len(group.members) for group in supernodes.merged)
-        value = f"{len(supernodes.merged)} of {n_grouped} features" if n_grouped else "none"
-        facts.append(Fact("Supernodes", value, GROUPED_BY[supernodes.likeness]))
-    return tuple(facts)

@@ -9,8 +9,8 @@ from circuitscope_core.values import one_line
 
 SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
-ONLY_COMPARED = ("side", "side_facts", "compared")
-"""Fields that say nothing where no two graphs are compared, and are left out of the data there."""
+SELDOM = ("side", "side_facts", "compared", "neurons", "filled")
+"""Fields that say nothing in most drawings, and are left out of the data there."""
 
 
 def plain(value: Any) -> Any:
@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
         return [value.source, value.target, plain(value.weight), plain(value.share)]
     if hasattr(value, "__dataclass_fields__"):
         named = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {name: plain(part) for name, part in named if part or name not in ONLY_COMPARED}
+        return {name: plain(part) for name, part in named if part or name not in SELDOM}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -60,6 +60,8 @@ class NodeView:
     """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
     side_facts: tuple[tuple[str, str], ...] = ()
     """Where two graphs are compared, names and values of what it is in each."""
+    filled: bool = False
+    """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class GraphView:
     facts: tuple[Fact, ...]
     compared: bool = False
     """Whether it shows two graphs on shared axes."""
+    neurons: bool = False
+    """Whether features are neurons of the model itself, and errors the other neurons."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data, equal for equal inputs."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt
 from circuitscope_core.interventions.changes import deltas_of
+from circuitscope_core.interventions.slopes import slope_effects
 from circuitscope_core.language_model import MlpCall, Record
 
 
@@ -14,27 +15,9 @@ def gradient_effects(
 ) -> Float[Tensor, "n n_features"]:
     """Return each feature's activation times the slope of weighted sums of the next logits.
 
-    The slope is that of the real model, attention and norms included, by what the feature writes to
-    its own layer's MLP output: the later MLPs answer themselves, as they do when it is ablated.
+    See ``slope_effects``.
     """
-    clean, graph = traced.clean, traced.graph
-    model, transcoder = clean.replacement.model, clean.replacement.transcoder
-    outputs = torch.zeros_like(clean.error_vectors, requires_grad=True)
-    with torch.enable_grad():
-        record = model.record(
-            graph.token_ids[None], edit_mlp=lambda call: call.mlp_out() + outputs[call.layer]
-        )
-        wanted = directions @ record.logits[0, -1]
-        slopes = [torch.autograd.grad(w, outputs, retain_graph=True)[0] for w in wanted]
-    layers, positions, numbers = graph.features.T
-    own = torch.cat(
-        [
-            transcoder.decoder_rows(layer, numbers[layers == layer])[:, 0]
-            for layer in range(graph.n_layers)
-        ]
-    )
-    written = own * graph.activations[:, None]
-    return torch.stack([(slope[layers, positions] * written).sum(dim=1) for slope in slopes])
+    return slope_effects(traced.clean, traced.graph, directions)
 
 
 def explained_directions(traced: TracedPrompt) -> Float[Tensor, "n_logits d_vocab"]:

@@ -18,7 +18,7 @@ from circuitscope_core.interventions import (
 )
 from pages.ui.shared.models import load_model
 from pages.ui.shared.state import Step
-from pages.ui.shared.tracing import Shown, members_of, pass_of, recent_views
+from pages.ui.shared.tracing import Shown, members_of, pass_of_graph, recent_views
 
 STRENGTHS = tuple(step / 2 for step in range(-4, 9))
 """Factors of a sweep, from twice the opposite to four times as strong."""
@@ -66,7 +66,7 @@ def outcome_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Outcome
     graph = shown.pruned.graph
 
     def compute() -> Outcome:
-        experiment = run_experiment(graph, pass_of(shown.tracing), handles, mode)
+        experiment = run_experiment(graph, pass_of_graph(shown), handles, mode)
         pictures = (shown.view.full, shown.view.groups or shown.view.full)
         names = {node.id for picture in pictures for node in picture.nodes}
         members = {name: members_of(shown, name) for name in sorted(names)}
@@ -87,7 +87,7 @@ def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
 
     def compute() -> Sweep:
         swept = (*others, Handle(last.nodes, how, 0.0))
-        return sweep(graph, pass_of(shown.tracing), swept, strengths, mode)
+        return sweep(graph, pass_of_graph(shown), swept, strengths, mode)
 
     return recent_views().get(("sweep", shown.tracing, handles, mode), compute)
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from circuitscope_core.glossary import FIGURES
+from circuitscope_core.view.facts import trust_in
 from pages.ui.shared.session import leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import Shown, scores_of_pinned
@@ -24,17 +25,16 @@ def draw_target(state: State) -> None:
 
 def draw_scores(shown: Shown) -> None:
     """Draw the graph's scores and sizes."""
-    scores, pruned = shown.scores, shown.pruned
+    pruned = shown.pruned
     graph = pruned.graph
     one, two, three, four = st.columns(4)
-    for place, figure, value in (
-        (one, FIGURES["replacement_score"], scores.replacement),
-        (two, FIGURES["completeness_score"], scores.completeness),
-    ):
-        place.metric(figure.name, figure.write(value))
-        place.caption(figure.meaning)
+    for place, fact in zip((one, two), trust_in(graph), strict=True):
+        place.metric(fact.name, fact.value)
+        place.caption(fact.meaning)
     three.metric("Nodes kept", f"{pruned.n_nodes:,}")
     features = f"{graph.n_active_features:,} features are active on the prompt"
+    if graph.choice is not None:
+        features = f"{graph.n_features:,} neurons"
     if graph.n_active_features > graph.n_features:
         features = (
             f"the {graph.n_features:,} most influential features of {graph.n_active_features:,}"
@@ -58,8 +58,8 @@ def draw_details(shown: Shown) -> None:
 
 def draw_pinned_scores(shown: Shown, state: State) -> None:
     """Draw the scores of the pinned part alone."""
-    if not state.pinned:
-        return
+    if not state.pinned or shown.pruned.graph.choice is not None:
+        return  # of neurons these scores say nothing
     scores = scores_of_pinned(shown, state.pinned)
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
     for place, figure, value in (

@@ -3,15 +3,25 @@
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.feature_cards import Trial
 from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.notes import cards_of, own_cards_of, write_notes
-from pages.ui.shared.session import leave_graph
+from pages.ui.shared.session import get_state, leave_graph
 from pages.ui.shared.tables import Columns, draw_table, number, words
 from pages.ui.shared.text import plain
-from pages.ui.shared.tracing import Shown, name_feature, similar_to, switch_off, try_on
+from pages.ui.shared.tracing import (
+    Shown,
+    effects_alone,
+    members_of,
+    name_feature,
+    similar_to,
+    switch_off,
+    try_on,
+)
 
 PARTS = ("Switch it off", "Similar features", "Try on your text", "Label")
+NEURON_PARTS = ("Switch it off", "Try on your text", "Label")
 
 
 def draw_selected(shown: Shown, selected: str) -> None:
@@ -22,9 +32,11 @@ def draw_selected(shown: Shown, selected: str) -> None:
         return
     layer, _, feature = map(int, name.split("."))
     with st.container(border=True):
-        label = cards_of(shown.tracing.model).label(layer, feature)
+        if shown.pruned.graph.choice is not None:
+            draw_neuron(shown, layer, feature)
+            return
         st.subheader(f"Feature {feature} of layer {layer}")
-        st.text(label)
+        st.text(cards_of(shown.tracing.model).label(layer, feature))
         off, similar, trial, naming = st.tabs(PARTS)
         with off:
             draw_ablation(shown, selected)
@@ -35,6 +47,34 @@ def draw_selected(shown: Shown, selected: str) -> None:
             draw_trial(shown, layer, feature)
         with naming:
             ask_for_label(shown, layer, feature)
+
+
+def draw_neuron(shown: Shown, layer: int, number: int) -> None:
+    """Draw the tabs about a neuron of the model itself."""
+    st.subheader(f"Neuron {number} of layer {layer}")
+    off, trial, naming = st.tabs(NEURON_PARTS)
+    with off:
+        draw_alone(shown)
+        draw_ablation(shown, get_state().selected)
+        offer_explanation(name_feature(shown, get_state().selected))
+    with trial:
+        draw_trial(shown, layer, number)
+    with naming:
+        ask_for_label(shown, layer, number)
+
+
+def draw_alone(shown: Shown) -> None:
+    """Say how much the answer loses without the selected neuron alone."""
+    (node,) = members_of(shown, get_state().selected)
+    try:
+        effect = float(effects_alone(shown)[node])
+    except cs.CircuitScopeError:
+        return  # the target is no token
+    target = plain(shown.pruned.graph.logit_texts[0])
+    st.caption(
+        f"If only this neuron were removed, “{target}” would lose about {effect:+.3f}, by the "
+        "slope of the whole model with attention and gates free to move."
+    )
 
 
 def offer_explanation(name: str) -> None:
@@ -96,6 +136,9 @@ def draw_trial(shown: Shown, layer: int, feature: int) -> None:
     except cs.CircuitScopeError as error:
         draw_error(error)
         return
+    if shown.pruned.graph.choice is not None:
+        draw_neuron_trial(trial)
+        return
     most = cards_of(shown.tracing.model).card(layer, feature).max_activation
     draw_tokens(list(trial.tokens), list(trial.activations), most, key="graph_trial_tokens")
     fired = sum(value > 0 for value in trial.activations)
@@ -103,6 +146,18 @@ def draw_trial(shown: Shown, layer: int, feature: int) -> None:
         f"It fires on {fired} of {len(trial.tokens)} tokens, at most with "
         f"{max(trial.activations):.2f}; over the corpus its strongest was {most:.2f}."
     )
+
+
+def draw_neuron_trial(trial: Trial) -> None:
+    """Draw a neuron's activations on a text, those above and those below 0."""
+    sides = (
+        ("Above 0", [max(0.0, value) for value in trial.activations]),
+        ("Below 0", [max(0.0, -value) for value in trial.activations]),
+    )
+    most = max(max(heat) for _, heat in sides)
+    for name, heat in sides:
+        st.caption(f"{name}: at most {max(heat):.2f}")
+        draw_tokens(list(trial.tokens), heat, most, key=f"graph_trial_{name[:5]}")
 
 
 def ask_for_label(shown: Shown, layer: int, feature: int) -> None:

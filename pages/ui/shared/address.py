@@ -20,6 +20,7 @@ IN_ADDRESS = {
     "tokens": "tokens",
     "minus": "minus",
     "feature": "feature",
+    "against": "against",
     "logits": "max_logits",
     "probability": "logit_probability",
     "budget": "max_features",

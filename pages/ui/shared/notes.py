@@ -50,6 +50,7 @@ def cards_of(key: ModelKey) -> cs.FeatureCards:
 
 def own_cards_of(key: ModelKey) -> cs.FeatureCards:
     """Return a model's feature cards with the labels that rules gave."""
-    cards = load_model(key).feature_cards
-    assert cards is not None, "every saved bundle has cards"
-    return cards
+    bundle = load_model(key)
+    if bundle.feature_cards is not None:
+        return bundle.feature_cards
+    return cs.FeatureCards.of([], bundle.transcoder.shape.n_features)

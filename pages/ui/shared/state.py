@@ -41,6 +41,8 @@ class State:
     """The token to compare with, if the target is a difference."""
     feature: str = ""
     """Layer, token and number of a feature, with dots between, where the target is a feature."""
+    against: str = ""
+    """The second prompt that a model's own neurons are chosen against; empty for none."""
     max_logits: int = DEFAULTS.attribution.max_logits
     logit_probability: float = DEFAULTS.attribution.logit_probability
     max_features: int = 0

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
+import torch
 
 import circuitscope_core as cs
 from circuitscope_core.attribution import (
@@ -15,6 +16,9 @@ from circuitscope_core.attribution import (
     LinkExplanation,
     explain_head,
     explain_link,
+)
+from circuitscope_core.attribution import (
+    pass_of as nodes_of_pass,
 )
 from circuitscope_core.circuit import node_indices
 from circuitscope_core.feature_cards import SimilarFeature, Trial, similar_features, try_feature
@@ -38,6 +42,8 @@ class Tracing:
     prompt: str
     targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
     config: cs.AttributionConfig
+    against: str | None = None
+    """The second prompt that a model's own neurons are chosen against."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,10 @@ def recent_views() -> Recent:
 def tracing_of(state: State) -> Tracing:
     """Return the tracing that a state asks for."""
     key = model_key(state.model)
-    targets = targets_of(state, load_model(key).tokenizer)
-    return Tracing(key, state.prompt, targets, attribution_of(state))
+    bundle = load_model(key)
+    targets = targets_of(state, bundle.tokenizer)
+    against = state.against if bundle.transcoder.shape.exact else ""
+    return Tracing(key, state.prompt, targets, attribution_of(state), against or None)
 
 
 def pass_of(tracing: Tracing) -> cs.PromptPass:
@@ -118,11 +126,20 @@ def pass_of(tracing: Tracing) -> cs.PromptPass:
     )
 
 
+def pass_of_graph(shown: "Shown") -> cs.PromptPass:
+    """Return the pass of a graph's prompt, in which its neurons are the nodes."""
+    graph = shown.pruned.graph
+    if graph.choice is None:
+        return pass_of(shown.tracing)
+    key = ("nodes", shown.tracing)
+    return recent_graphs().get(key, lambda: nodes_of_pass(pass_of(shown.tracing), graph)[0])
+
+
 def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
     """Build a prompt's graph, or return it where it was built before."""
 
     def build() -> cs.AttributionGraph:
-        parts = (tracing.config, tracing.targets)
+        parts = (tracing.config, tracing.targets, tracing.against)
         for item in cs.attribution_steps(pass_of(tracing), tracing.prompt, *parts):
             if isinstance(item, cs.AttributionGraph):
                 return item
@@ -151,7 +168,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         if own is not None:
             found = replace(found, supernodes=to_supernodes(found.pruned, own))
         bundle = load_model(tracing.model)
-        parts = (bundle.tokenizer, cards, found.supernodes, bundle.global_weights)
+        parts = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
         view = layout_graph(found, *parts)
         return Shown(tracing, found, view, view.to_text())
 
@@ -167,6 +184,13 @@ def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
         return ablate(pass_of(shown.tracing), graph, nodes)
 
     return recent_views().get(("off", shown.tracing, nodes), compute) if nodes else ()
+
+
+def effects_alone(shown: Shown) -> torch.Tensor:
+    """Return how much the answer loses without each neuron alone."""
+    graph = shown.pruned.graph
+    key = ("alone", shown.tracing)
+    return recent_views().get(key, lambda: cs.predict_alone(pass_of(shown.tracing), graph))
 
 
 def scores_of_pinned(shown: Shown, pinned: tuple[str, ...]) -> cs.GraphScores:
@@ -209,7 +233,7 @@ def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> 
     """Return why a head attends from an edge's target to its source."""
     graph = shown.pruned.graph
     key, query = (int(graph.node_positions[members_of(shown, name)[0]]) for name in edge)
-    cards = cards_of(shown.tracing.model)
+    cards = shown.trace.cards or cards_of(shown.tracing.model)
 
     def compute() -> HeadExplanation:
         return explain_head(pass_of(shown.tracing), graph, head, (query, key), cards)
@@ -228,7 +252,7 @@ def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
     partners = members_of(shown, selected) if selected else ()
     rows = feature_rows(
         shown.pruned,
-        cards_of(shown.tracing.model),
+        shown.trace.cards,
         every=every,
         partner=partners[0] if len(partners) == 1 else None,
     )
