@@ -245,14 +245,12 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
     activations, probabilities = missing.clone(), missing.clone()
     worth = torch.zeros_like(missing)
     is_feature = kept < graph.n_features
-    activations[is_feature] = graph.activations[kept[is_feature]]
+    activations[is_feature] = graph.activations[kept[is_feature]].to(missing)
     is_output = kept >= graph.logit_nodes.start
     ranks = kept[is_output] - graph.logit_nodes.start
-    worth[is_output] = graph.logit_probabilities[ranks]
+    worth[is_output] = graph.logit_probabilities[ranks].to(missing)
     tokens = graph.logit_token_ids[ranks] >= 0
-    probabilities[is_output] = torch.where(
-        tokens, graph.logit_probabilities[ranks], missing[is_output]
-    )
+    probabilities[is_output] = torch.where(tokens, worth[is_output], missing[is_output])
     targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
     effects = pruned.kept_effects
     weights = effects[targets, sources]
@@ -344,15 +342,17 @@ def place_of(
     return f"layer {node.layer}, {'neuron' if neurons else 'feature'} {node.feature}, {at}"
 
 
-def describe_nodes(nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int) -> str:
-    """Name nodes by their layers and tokens."""
+def describe_nodes(
+    nodes: Sequence[Node], token_texts: Sequence[str], n_layers: int, word: str = "feature"
+) -> str:
+    """Name nodes by their layers and tokens; ``word`` is what a feature is called."""
     layers = sorted({node.layer for node in nodes})
     positions = sorted({node.position for node in nodes})
     names = [_row_name(layer, n_layers) for layer in (layers[0], layers[-1])]
     where = "-".join(dict.fromkeys(names))
     tokens = ", ".join(token_texts[position] for position in positions[:3])
     more = " …" if len(positions) > 3 else ""
-    kind = "feature" if all(node.kind is NodeKind.FEATURE for node in nodes) else "node"
+    kind = word if all(node.kind is NodeKind.FEATURE for node in nodes) else "node"
     count = f"{len(nodes)} {kind}s" if len(nodes) > 1 else kind
     return f"{count} at “{tokens}{more}” ({where})"
 

@@ -257,7 +257,8 @@ def cluster_features(
 def describe_members(circuit: Circuit, members: Sequence[int]) -> str:
     """Name a group by its layers and tokens, for want of a better name."""
     nodes = [circuit.node(circuit.row_of[member]) for member in members]
-    return describe_nodes(nodes, circuit.token_texts, circuit.n_layers)
+    word = "neuron" if circuit.neurons else "feature"
+    return describe_nodes(nodes, circuit.token_texts, circuit.n_layers, word)
 
 
 @checked

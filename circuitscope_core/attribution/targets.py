@@ -13,7 +13,7 @@ from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
 from circuitscope_core.prompt_pass import PromptPass
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, token_label
 from circuitscope_core.values import one_line
 
 
@@ -161,7 +161,7 @@ def _resolve_difference(target: TokenDifference, clean: PromptPass) -> _Resolved
     if token == minus:
         raise GraphError("A difference needs two different tokens.")
     directions, biases = model.unembedding(clean.features.new_tensor([token, minus]))
-    text = f"{tokenizer.token_text(token)} − {tokenizer.token_text(minus)}"
+    text = " − ".join(token_label(tokenizer.token_text(item)) for item in (token, minus))
     direction, bias = directions[0] - directions[1], biases[0] - biases[1]
     return _Resolved((token, minus), direction, bias, text, minus=(token, minus))
 
@@ -173,7 +173,8 @@ def _resolve_feature(target: FeatureTarget, clean: PromptPass) -> _Resolved:
     (vector,), (bias,) = features.encoder_vectors(
         layer, clean.features.new_tensor([feature]), clean.inputs[layer, position][None]
     )
-    text = f"L{layer} feature {feature} at “{clean.token_texts[position]}”"
+    kind = "neuron" if features.shape.exact else "feature"
+    text = f"L{layer} {kind} {feature} at “{token_label(clean.token_texts[position])}”"
     return _Resolved(place, vector, bias, text, layer=layer, position=position)
 
 

@@ -31,7 +31,7 @@ from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.neuron_dictionary import NeuronDictionary
-from circuitscope_core.pretrained import PretrainedModel, check_model
+from circuitscope_core.pretrained import PretrainedModel, check_model, check_neurons
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
@@ -113,6 +113,8 @@ def make_bundle(
     ReplacementModel(model, features, tokenizer)
     if isinstance(model, PretrainedModel) and model.folder is None:
         check_model(model)  # one from a folder was checked when it was opened
+    if isinstance(model, PretrainedModel) and transcoder is None:
+        check_neurons(model)
     folder = model.folder if isinstance(model, PretrainedModel) else None
     name = folder.name if folder else type(model).__name__
     return Bundle(model, features, tokenizer, cards, BundleMetadata(name))

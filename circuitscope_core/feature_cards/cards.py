@@ -238,7 +238,10 @@ def _card_from_row(row: dict[str, Any]) -> FeatureCard:
         for item in row["examples"]
     )
     lists = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
-    added = {"label_below": row["label_below"] or "", "min_activation": row["min_activation"] or 0}
+    added = {
+        "label_below": row["label_below"] or "",
+        "min_activation": row["min_activation"] or 0.0,
+    }
     return FeatureCard(
         **{**row, **{name: tuple(row[name]) for name in lists}, **added, "examples": examples}
     )

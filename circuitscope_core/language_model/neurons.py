@@ -28,6 +28,8 @@ class MlpNeurons:
     W_in: Float[Tensor, "d_model n_neurons"]
     b_in: Float[Tensor, " n_neurons"]
     W_out: Float[Tensor, "n_neurons d_model"]
+    b_out: Float[Tensor, "n_experts d_model"]
+    """Added to the output by each expert; one row where there are none."""
     act: Callable[[Tensor], Tensor]
     W_up: Float[Tensor, "d_model n_neurons"] | None = None
     """None: no gate."""
@@ -35,8 +37,8 @@ class MlpNeurons:
     scale: Callable[[Tensor], Tensor] | None = None
     """None: the up projection scales the activation as it is."""
     route: Callable[[Tensor], Tensor] | None = None
-    """Returns how much each neuron's expert counts, ``[*batch, n_neurons]``, from the MLP's input;
-    None: all count fully."""
+    """Returns how much each expert counts, ``[*batch, n_experts]``, from the MLP's input; None:
+    there are none, and all neurons count fully."""
 
     @property
     def n_neurons(self) -> int:
@@ -50,6 +52,7 @@ class MlpNeurons:
             W_in=self.W_in.to(dtype),
             b_in=self.b_in.to(dtype),
             W_out=self.W_out.to(dtype),
+            b_out=self.b_out.to(dtype),
             W_up=None if self.W_up is None else self.W_up.to(dtype),
             b_up=None if self.b_up is None else self.b_up.to(dtype),
         )
@@ -64,7 +67,20 @@ class MlpNeurons:
         into, up = self.projections(x)
         acts = self.act(into)
         acts = acts if up is None else acts * self.scaled(up)
-        return acts if self.route is None else acts * self.route(x)
+        weights = self.weights(x)
+        return acts if weights is None else acts * weights
+
+    def weights(self, x: Float[Tensor, "*batch d_model"]) -> Tensor | None:
+        """Return how much each neuron's expert counts, ``[*batch, n_neurons]``; None for fully."""
+        if self.route is None:
+            return None
+        return self.route(x).repeat_interleave(self.n_neurons // len(self.b_out), dim=-1)
+
+    def constant(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """Return what the MLP's output has besides what neurons write."""
+        if self.route is None:
+            return self.b_out[0].expand_as(x)
+        return self.route(x) @ self.b_out
 
     def scaled(self, up: Tensor) -> Tensor:
         """Return the factor that a gated neuron's second projection stands for."""
@@ -79,8 +95,9 @@ class MlpNeurons:
             up_rows = self.W_up[:, numbers].T.to(x.dtype)
             up = (x * up_rows).sum(dim=1) + self.b_up[numbers].to(x.dtype)
         shares = self.shares(into, up)
-        if self.route is not None:
-            shares = shares.times(self.route(x).gather(1, numbers[:, None])[:, 0])
+        weights = self.weights(x)
+        if weights is not None:
+            shares = shares.times(weights.gather(1, numbers[:, None])[:, 0])
         vectors = shares.into[:, None] * rows
         if shares.up is not None:
             vectors = vectors + shares.up[:, None] * up_rows
@@ -158,8 +175,9 @@ class LinearNeurons:
         own = neurons.to(x.dtype)
         into, up = own.projections(x)
         shares = own.shares(into, up)
-        if own.route is not None:
-            shares = shares.times(own.route(x))
+        weights = own.weights(x)
+        if weights is not None:
+            shares = shares.times(weights)
         return cls(neurons, shares.activations(into, up), shares)
 
     def through(

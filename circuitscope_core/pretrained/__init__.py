@@ -1,6 +1,6 @@
 """Hugging Face models: any family of the table, in memory or from a folder."""
 
-from circuitscope_core.pretrained.check import SelfCheck, check_model
+from circuitscope_core.pretrained.check import SelfCheck, check_model, check_neurons
 from circuitscope_core.pretrained.families import FAMILIES
 from circuitscope_core.pretrained.load import ModelFiles, load_model, read_model_files
 from circuitscope_core.pretrained.model import KIND, PretrainedModel
@@ -12,6 +12,7 @@ __all__ = [
     "PretrainedModel",
     "SelfCheck",
     "check_model",
+    "check_neurons",
     "load_model",
     "read_model_files",
 ]

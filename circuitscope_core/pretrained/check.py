@@ -1,5 +1,6 @@
 """The check that a model goes through before it is used: its records are its own pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,19 +36,18 @@ class SelfCheck:
         """The largest of all gaps."""
         return max(self.untouched, *self.reads, self.logits, self.positions)
 
-    def fault(self, allowed: float) -> tuple[str, float] | None:
-        """Return the first part that is too far off, and how far; None where none is.
+    @property
+    def parts(self) -> dict[str, float]:
+        """Each gap by what it is in.
 
         The parts come in the order of the pass, since one that is wrong makes all later ones wrong.
         """
-        parts = {
+        return {
             "the logits of the model while it is recorded": self.untouched,
             "the constant part of the first stream": self.positions,
             **{f"the input of the MLP in layer {n}": far for n, far in enumerate(self.reads)},
             "the logits put together from the record": self.logits,
         }
-        # NaN is no gap that is allowed
-        return next((item for item in parts.items() if not item[1] <= allowed), None)
 
 
 @torch.no_grad()
@@ -75,6 +75,49 @@ def measure(model: PretrainedModel, seed: int = 0) -> SelfCheck:
     )
 
 
+@torch.no_grad()
+def check_neurons(model: PretrainedModel, seed: int = 0) -> None:
+    """Refuse a model whose neurons do not make its MLP outputs.
+
+    Raises:
+        ModelError: If they do not; the message names the first such layer.
+    """
+    view, generator = model.writing_at("raw"), torch.Generator().manual_seed(seed)
+    n_pos, d_vocab = min(N_TOKENS, model.shape.n_ctx), model.shape.d_vocab
+    ids = model.tokens(torch.randint(d_vocab, (n_pos,), generator=generator).tolist())
+    record, allowed = view.record(ids), allowed_gap(model)
+    worst = gap(view.shape.capped(record.logits), untouched_logits(model, ids))
+    places = {"the logits put together from the record": worst}
+    for site in record.sites:
+        neurons = view.neurons(site.layer).to(model.dtype)
+        made = neurons.activations(site.mlp_in) @ neurons.W_out + neurons.constant(site.mlp_in)
+        places[f"the MLP output that neurons make in layer {site.layer}"] = gap(made, site.mlp_out)
+    refuse_gaps(model, places, allowed)
+
+
+def allowed_gap(model: PretrainedModel) -> float:
+    """Return the gap that is put down to the precision that a model computes in."""
+    is_half = model.weight_dtype not in LARGEST_GAP
+    return LARGEST_GAP_OF_HALF if is_half else LARGEST_GAP[model.weight_dtype]
+
+
+def refuse_gaps(model: PretrainedModel, gaps: Mapping[str, float], allowed: float) -> None:
+    """Refuse a model of which one part, by its name, is too far off.
+
+    Raises:
+        ModelError: Naming the first such part.
+    """
+    # NaN is no gap that is allowed
+    fault = next((item for item in gaps.items() if not item[1] <= allowed), None)
+    if fault is not None:
+        name, far = fault
+        raise ModelError(
+            f"This {model.config.model_type} model cannot be explained exactly: there is a gap of "
+            f"{far:.2g} of its size between {name} and the model's own, and {allowed:g} is "
+            "allowed. Its layers are built in another way than the table of families says."
+        )
+
+
 def untouched_logits(model: PretrainedModel, ids: Tensor) -> Tensor:
     """Return the logits of the model with an attention of the family's own."""
     module: Any = model.module
@@ -99,13 +142,5 @@ def check_model(model: PretrainedModel) -> SelfCheck:
         ModelError: If they are not the same pass; the message names the worst part.
     """
     found = measure(model)
-    is_half = model.weight_dtype not in LARGEST_GAP
-    allowed = LARGEST_GAP_OF_HALF if is_half else LARGEST_GAP[model.weight_dtype]
-    if fault := found.fault(allowed):
-        name, far = fault
-        raise ModelError(
-            f"This {model.config.model_type} model cannot be explained exactly: there is a gap of "
-            f"{far:.2g} of its size between {name} and the model's own, and {allowed:g} is "
-            "allowed. Its layers are built in another way than the table of families says."
-        )
+    refuse_gaps(model, found.parts, allowed_gap(model))
     return found

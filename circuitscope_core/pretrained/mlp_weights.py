@@ -18,8 +18,8 @@ def plain(into: str, out: str) -> Callable[[nn.Module], MlpNeurons]:
     """Return what reads an MLP of two linear layers with these names."""
 
     def read(mlp: nn.Module) -> MlpNeurons:
-        W_in, b_in = matrix(part(mlp, into))
-        return MlpNeurons(W_in, b_in, matrix(part(mlp, out))[0], activation_of(mlp))
+        W_out, b_out = matrix(part(mlp, out))
+        return MlpNeurons(*matrix(part(mlp, into)), W_out, b_out[None], activation_of(mlp))
 
     return read
 
@@ -28,8 +28,8 @@ def gated(mlp: nn.Module) -> MlpNeurons:
     """Read a gated MLP as Llama has it."""
     W_in, b_in = matrix(part(mlp, "gate_proj"))
     W_up, b_up = matrix(part(mlp, "up_proj"))
-    W_out, _ = matrix(part(mlp, "down_proj"))
-    return MlpNeurons(W_in, b_in, W_out, activation_of(mlp), W_up, b_up)
+    W_out, b_out = matrix(part(mlp, "down_proj"))
+    return MlpNeurons(W_in, b_in, W_out, b_out[None], activation_of(mlp), W_up, b_up)
 
 
 def activation_of(mlp: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -54,10 +54,11 @@ def experts(mlp: nn.Module) -> MlpNeurons:
         W_in.flatten(0, 1).T,
         bias,
         own.down_proj.detach().mT.flatten(0, 1),
+        W_in.new_zeros(len(W_in), W_in.shape[2]),
         own.act_fn,
         W_up.flatten(0, 1).T,
         bias,
-        route=_routing(part(mlp, "gate"), own),
+        route=_routing(part(mlp, "gate"), len(W_in)),
     )
 
 
@@ -79,24 +80,22 @@ def clamped_experts(mlp: nn.Module) -> MlpNeurons:
         W_in.transpose(0, 1).flatten(1),
         b_in.flatten(),
         own.down_proj.detach().flatten(0, 1),
+        own.down_proj_bias.detach(),
         act,
         W_up.transpose(0, 1).flatten(1),
         b_up.flatten(),
         scale,
-        _routing(part(mlp, "router"), own),
+        _routing(part(mlp, "router"), len(b_in)),
     )
 
 
-def _routing(router: nn.Module, own: Any) -> Callable[[Tensor], Tensor]:
-    """Return what says how much each neuron's expert counts."""
-    n_experts, each = own.num_experts, own.down_proj.numel() // own.num_experts
+def _routing(router: nn.Module, n_experts: int) -> Callable[[Tensor], Tensor]:
+    """Return what says how much each expert counts."""
     weight = next(router.parameters())
-    n_neurons = each // weight.shape[1]
 
     def route(x: Tensor) -> Tensor:
         _, scores, chosen = router(x.to(weight.dtype).reshape(-1, x.shape[-1]))
-        counts = scores.new_zeros(len(scores), n_experts).scatter_(1, chosen, scores)
-        every: Tensor = counts.repeat_interleave(n_neurons, dim=1).to(x.dtype)
-        return every.reshape(*x.shape[:-1], every.shape[1])
+        counts: Tensor = scores.new_zeros(len(scores), n_experts).scatter_(1, chosen, scores)
+        return counts.to(x.dtype).reshape(*x.shape[:-1], n_experts)
 
     return route

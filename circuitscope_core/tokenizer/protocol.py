@@ -40,4 +40,4 @@ def token_label(text: str) -> str:
 
 def output_name(text: str, *, is_token: bool) -> str:
     """Return the words for an output: a token in quotes, or whatever else is explained."""
-    return f"“{show(text)}”" if is_token else show(text)
+    return f"“{show(text)}”" if is_token else text.replace("\n", "⏎")

@@ -208,7 +208,13 @@ class Mlp(nn.Module):
 
     def neurons(self) -> MlpNeurons:
         """Return the hidden layer's neurons."""
-        return MlpNeurons(self.W_in.detach(), self.b_in.detach(), self.W_out.detach(), self.act)
+        return MlpNeurons(
+            W_in=self.W_in.detach(),
+            b_in=self.b_in.detach(),
+            W_out=self.W_out.detach(),
+            b_out=self.b_out.detach()[None],
+            act=self.act,
+        )
 
 
 class Block(nn.Module):

@@ -1,7 +1,7 @@
 """Where nodes go: token columns and layer rows, each as large as its fullest cell."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from circuitscope_core.view.model import Band
@@ -34,6 +34,16 @@ class Spacing:
     """Layer rows are stretched until height / width reaches this."""
 
 
+DEEP = 14
+"""Rows from which on a picture is that of a deep model."""
+DEEP_ROW = 34.0
+"""The least height of a deep model's row that holds a node."""
+EMPTY_ROW = 7.0
+"""The height of a deep model's row that holds none: a stripe, which still shows the depth."""
+WIDEST = 8.0
+"""A deep model's columns are widened by this factor at most."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """Positions of the items, in their order, and the bands they lie in."""
@@ -58,13 +68,15 @@ def arrange(
         for cell, members in group_by_cell(items).items()
     }
     widths = [spacing.least_column] * len(column_labels)
-    heights = [spacing.least_row] * len(row_labels)
+    heights = least_heights({row for row, _ in lines}, len(row_labels), spacing)
     for (row, column), cell_lines in lines.items():
         widest = max(sum(items[item].width for item in line) for line in cell_lines)
         widths[column] = max(widths[column], widest + spacing.padding)
         heights[row] = max(heights[row], (len(cell_lines) + 1) * spacing.line_height)
+    if len(row_labels) >= DEEP:
+        widths = widen(widths, sum(heights), spacing)
     columns = stack(widths, column_labels)
-    rows = stack(stretch(heights, sum(widths), spacing), row_labels)
+    rows = stack(stretch(heights, sum(widths), spacing), named_rows(heights, row_labels))
     positions: list[tuple[float, float]] = [(0.0, 0.0)] * len(items)
     for (row, column), cell_lines in lines.items():
         middle = (rows[row].start + rows[row].end) / 2
@@ -75,6 +87,30 @@ def arrange(
                 positions[item] = (right - items[item].width / 2, y)
                 right -= items[item].width
     return Grid(tuple(positions), rows, columns)
+
+
+def least_heights(used: Collection[int], n_rows: int, spacing: Spacing) -> list[float]:
+    """Return the least height of every row: a deep model's rows are lower, empty ones stripes.
+
+    The rows of outputs and tokens are as in any model.
+    """
+    if n_rows < DEEP:
+        return [spacing.least_row] * n_rows
+    inner = [DEEP_ROW if row in used else EMPTY_ROW for row in range(1, n_rows - 1)]
+    return [spacing.least_row, *inner, spacing.least_row]
+
+
+def named_rows(heights: Sequence[float], labels: Sequence[str]) -> list[str]:
+    """Return the rows' labels; stripes have none, since it would not fit."""
+    return [
+        "" if height <= EMPTY_ROW else label for height, label in zip(heights, labels, strict=True)
+    ]
+
+
+def widen(widths: Sequence[float], height: float, spacing: Spacing) -> list[float]:
+    """Return columns of a picture that is not much higher than wide."""
+    factor = min(WIDEST, max(1.0, height / spacing.proportion / sum(widths)))
+    return [width * factor for width in widths]
 
 
 def arrange_compactly(
@@ -139,10 +175,14 @@ def spread(
     width = max(spacing.longest_line, spacing.least_column * len(column_labels))
     columns = stack([width / len(column_labels)] * len(column_labels), column_labels)
     lines_of_row = [take_turns(items, row, width) for row in range(len(row_labels))]
+    least = least_heights(
+        {row for row, lines in enumerate(lines_of_row) if lines[0]}, len(row_labels), spacing
+    )
     heights = [
-        max(spacing.least_row, (len(lines) + 1) * spacing.line_height) for lines in lines_of_row
+        max(low, (len(lines) + 1) * spacing.line_height) if lines[0] else low
+        for low, lines in zip(least, lines_of_row, strict=True)
     ]
-    rows = stack(stretch(heights, width, spacing), row_labels)
+    rows = stack(stretch(heights, width, spacing), named_rows(heights, row_labels))
     positions: list[tuple[float, float]] = [(0.0, 0.0)] * len(items)
     for row, lines in zip(rows, lines_of_row, strict=True):
         step = (row.end - row.start) / (len(lines) + 1)

@@ -1,5 +1,7 @@
 """Graphs of a model's own neurons: rows add up to activations, edits are exact in every family."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -153,3 +155,26 @@ def test_a_second_prompt_chooses_what_differs_and_patching_it_is_an_intervention
     wanted = float(logits[token] - logits[minus])
     assert curve.patched[-1] == pytest.approx(wanted, abs=1e-5 * float(logits.abs().max()))
     assert abs(curve.left[-1] - 1) > abs(curve.left_by_chance[-1] - 1)
+
+
+def test_neurons_make_the_mlp_outputs_and_a_bundle_needs_nothing_else(model):
+    bundle = cs.make_bundle(model)
+    assert bundle.transcoder.shape.exact
+    found = cs.trace(bundle, IDS)
+    assert found.graph.choice is not None
+    assert len(found.circuit) > 10
+
+
+def test_neurons_that_do_not_make_the_output_are_refused_with_their_layer(monkeypatch):
+    model = PretrainedModel(random_module("LLaMA-2"))
+    own = PretrainedModel.neurons
+
+    def swapped(self, layer):
+        neurons = own(self, layer)
+        if layer == 1:  # the gate for the other projection: an easy mistake
+            return replace(neurons, W_in=neurons.W_up, W_up=neurons.W_in)
+        return neurons
+
+    monkeypatch.setattr(PretrainedModel, "neurons", swapped)
+    with pytest.raises(cs.ModelError, match="MLP output that neurons make in layer 1"):
+        cs.make_bundle(model)
