@@ -31,6 +31,7 @@ ROOMS = [
     "pretrained",
     "feature_dictionary",
     "transcoder",
+    "neuron_dictionary",
     "replacement",
     "prompt_pass",
     "training",

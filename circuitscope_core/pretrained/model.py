@@ -1,6 +1,6 @@
 """A Hugging Face language model behind the engine's protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,7 +18,6 @@ from circuitscope_core.language_model import (
     EditMlp,
     Frozen,
     HeadSide,
-    MlpCall,
     MlpNeurons,
     MlpPass,
     MlpSite,
@@ -37,6 +36,7 @@ from circuitscope_core.pretrained.passes import (
     LayerParts,
     Suffix,
     edited_or_run,
+    given,
     layer_norms,
     run_frozen_suffix,
     run_layer,
@@ -395,8 +395,3 @@ class PretrainedModel:
             run = self._run(ids, stream=whole, first_layer=layer)
         asked = AskedHead(layer, head, self.shape.n_heads, position, side)
         return read_head(clean, run.calls[layer], asked, self.weight_dtype)
-
-
-def given(output: Tensor) -> Callable[[MlpCall], Tensor]:
-    """Return what gives an MLP's output where it is known."""
-    return lambda _: output
