@@ -5,13 +5,26 @@ A config is a value: two equal configs are interchangeable, so a config is also 
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.errors import ConfigError
 
-ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
-WritePoint = Literal["mlp.hook_out", "hook_mlp_out"]
+ReadPoint = Literal["mid", "unit", "in", "pre"]
+"""The place that features read: the stream that the MLP's norm reads (``mid``), the same normalised
+without gain and bias (``unit``), the MLP's input behind both (``in``), or the stream before the
+layer and its attention (``pre``)."""
+WritePoint = Literal["added", "raw"]
+"""The place that features write to: what a layer's MLP adds to the stream, behind the norm that
+some families have there (``added``), or the MLP's own output (``raw``)."""
+FORMER_POINTS = {
+    "mlp.hook_in": "in",
+    "hook_resid_mid": "mid",
+    "ln2.hook_normalized": "in",
+    "mlp.hook_out": "added",
+    "hook_mlp_out": "added",
+}
+"""Names that settings saved by earlier releases have for the same points."""
 Likeness = Literal["role", "decoders"]
 """The property that makes features alike: their inputs and outputs in a graph, or the vectors that
 they write."""
@@ -141,8 +154,8 @@ class TranscoderConfig(_JsonConfig):
     d_model: int = 96
     d_transcoder: int = 2048
     """Features in each layer."""
-    read_point: ReadPoint = "mlp.hook_in"
-    write_point: WritePoint = "mlp.hook_out"
+    read_point: ReadPoint = "in"
+    write_point: WritePoint = "added"
     cross_layer: bool = True
     """False: features write to their own layer only (per-layer transcoders)."""
     skip_connection: bool = False
@@ -150,9 +163,18 @@ class TranscoderConfig(_JsonConfig):
 
     def __post_init__(self) -> None:
         _require_positive(self, "n_layers", "d_model", "d_transcoder")
-        points = ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized")
-        _require_one_of("read_point", self.read_point, points)
-        _require_one_of("write_point", self.write_point, ("mlp.hook_out", "hook_mlp_out"))
+        _require_one_of("read_point", self.read_point, get_args(ReadPoint))
+        _require_one_of("write_point", self.write_point, get_args(WritePoint))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TranscoderConfig":
+        """Build the config from plain data, which may name its points as earlier releases did."""
+        points = {
+            name: FORMER_POINTS.get(str(data[name]), data[name])
+            for name in ("read_point", "write_point")
+            if name in data
+        }
+        return super().from_json({**data, **points})
 
     def count_parameters(self) -> int:
         """Count encoder, decoder, bias, threshold and skip parameters."""

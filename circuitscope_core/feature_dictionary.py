@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.config import ReadPoint
+from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.errors import GraphError
 
 
@@ -24,6 +24,7 @@ class DictionaryShape:
     own alone."""
     skip_connection: bool
     """True: a linear map carries what a layer reads past the features to its MLP output."""
+    write_point: WritePoint = "added"
 
     def n_writes(self, layer: int) -> int:
         """Return how many layers a layer's features write to, their own first."""

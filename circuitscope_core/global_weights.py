@@ -25,7 +25,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import BundleError
-from circuitscope_core.language_model import back_through_norm
+from circuitscope_core.language_model import back_through_norm, norm_before
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.values import one_line
 
@@ -190,9 +190,10 @@ def record_sample(
             shape = (len(read), transcoder.shape.n_features)
             places = (active.tokens.cpu().numpy(), active.features.cpu().numpy())
             layers[layer].append(csr_array((active.values.cpu().numpy(), places), shape=shape))
-            scales = model.read_scales(site, read_point)
+            norm = norm_before(site.norm, read_point)
             # with no norm to read through, every token counts as 1
-            inverse[layer] += len(read) if scales is None else (1 / scales[:, opening:]).sum().cpu()
+            counted = len(read) if norm is None else (1 / norm.scale[:, opening:]).sum().cpu()
+            inverse[layer] += counted
         yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
     sample = tuple(vstack(pieces, format="csr") for pieces in layers)
     n_tokens = max(1, sample[0].shape[0])

@@ -132,6 +132,7 @@ class CrossLayerTranscoder(nn.Module):
             read_point=config.read_point,
             cross_layer=config.cross_layer,
             skip_connection=config.skip_connection,
+            write_point=config.write_point,
         )
 
     @property

@@ -21,10 +21,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from circuitscope_core.bundle.tensors import TensorRows, read_tensors
-from circuitscope_core.config import TranscoderConfig
+from circuitscope_core.config import FORMER_POINTS, TranscoderConfig
 from circuitscope_core.errors import BundleError
 from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders
 
+INPUT_HOOKS = {
+    "mid": "hook_resid_mid",
+    "unit": "ln2.hook_normalized",
+    "in": "mlp.hook_in",
+    "pre": "hook_resid_pre",
+}
+OUTPUT_HOOKS = {"added": "hook_mlp_out", "raw": "mlp.hook_out"}
 LayerTensors = Mapping[str, Tensor | None]
 """One layer's weights by our names: W_enc, b_enc, b_dec, threshold, W_dec ``[F, n, d]``, W_skip."""
 
@@ -49,8 +56,10 @@ def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> Non
     record = {
         "model_kind": "cross_layer_transcoder" if config.cross_layer else "transcoder_set",
         "model_name": "circuitscope",
-        "feature_input_hook": config.read_point,
-        "feature_output_hook": config.write_point,
+        "feature_input_hook": INPUT_HOOKS[config.read_point],
+        "feature_output_hook": OUTPUT_HOOKS[config.write_point],
+        "read_point": config.read_point,
+        "write_point": config.write_point,
     }
     (target / "config.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
 
@@ -112,8 +121,8 @@ def load_transcoder(folder: str | Path, *, lazy_decoders: bool = False) -> Cross
         n_layers=n_layers,
         d_model=W_enc.shape[1],
         d_transcoder=W_enc.shape[0],
-        read_point=record.get("feature_input_hook", "hook_resid_mid"),
-        write_point=record.get("feature_output_hook", "hook_mlp_out"),
+        read_point=FORMER_POINTS[record.get("feature_input_hook", "hook_resid_mid")],
+        write_point=FORMER_POINTS[record.get("feature_output_hook", "hook_mlp_out")],
         cross_layer=cross_layer,
         skip_connection=first_layer["W_skip"] is not None,
     )

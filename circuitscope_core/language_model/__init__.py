@@ -14,6 +14,7 @@ from circuitscope_core.language_model.record import (
     apply_norm,
     back_through_norm,
     norm_at,
+    norm_before,
     through_norm,
 )
 from circuitscope_core.language_model.shape import ModelShape
@@ -37,6 +38,7 @@ __all__ = [
     "apply_norm",
     "back_through_norm",
     "norm_at",
+    "norm_before",
     "scatter",
     "through_norm",
 ]

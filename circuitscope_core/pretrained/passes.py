@@ -133,7 +133,8 @@ def run_layer(
     middle = stream + apply_norm(post, written)
     source = stream if parts.parallel else middle
     read_norm = frozen.norm(parts, "read_norm", source)
-    call = MlpCall(parts.number, source, apply_norm(read_norm, source), parts.run_mlp)
+    inputs = (parts.number, source, apply_norm(read_norm, source))
+    call = MlpCall(*inputs, parts.run_mlp, resid_pre=stream, norm=read_norm)
     site = call.with_output(output(call))
     record = LayerRecord(
         pattern=pattern,
@@ -143,7 +144,6 @@ def run_layer(
         b_O=weights.b_O,
         site=site,
         attention_norm=before,
-        read_norm=read_norm,
         attention_post_norm=post,
         parallel=parts.parallel,
     )
@@ -193,8 +193,9 @@ def run_frozen_suffix(
         own = stream[:, first - start :]
         middle = own + apply_norm(post, written)
         source = own if parts.parallel else middle
-        mlp_in = apply_norm(frozen.norm(parts, "read_norm", source, rows), source)
-        call = MlpCall(parts.number, source, mlp_in, parts.run_mlp, rows)
+        norm = frozen.norm(parts, "read_norm", source, rows)
+        inputs = (parts.number, source, apply_norm(norm, source))
+        call = MlpCall(*inputs, parts.run_mlp, rows, resid_pre=own, norm=norm)
         suffix = Suffix(suffix.clean, middle + output(call), parts.number + 1, first)
     return suffix.stream[:, -1:]
 

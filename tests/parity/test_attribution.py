@@ -32,13 +32,13 @@ KINDS = [
         ("rotary", "learned"),
         ("LN", None),
         (True, False),
-        ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"),
+        ("in", "mid", "unit", "pre"),
     )
 ] + [
     {"model": {"positions": "learned", "causal": causal}}
     | {"transcoder": {"read_point": read_point, "cross_layer": cross, "skip_connection": True}}
     for causal, cross, read_point in itertools.product(
-        (True, False), (True, False), ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized")
+        (True, False), (True, False), ("in", "mid", "unit", "pre")
     )
 ]
 

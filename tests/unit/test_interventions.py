@@ -23,7 +23,9 @@ KINDS = (
     {},
     {"transcoder": {"cross_layer": False}},
     {"transcoder": {"skip_connection": True}},
-    {"transcoder": {"read_point": "hook_resid_mid"}},
+    {"transcoder": {"read_point": "mid"}},
+    {"transcoder": {"read_point": "unit"}},
+    {"transcoder": {"read_point": "pre"}},
     {"model": {"normalization": None}},
     {"model": {"causal": False, "positions": "learned"}},
 )
