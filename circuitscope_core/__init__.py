@@ -22,10 +22,8 @@ from circuitscope_core.bundle import (
     BundleMetadata,
     copy_bundle,
     load_bundle,
-    load_transcoder,
     make_bundle,
     save_bundle,
-    save_transcoder,
 )
 from circuitscope_core.circuit import Circuit
 from circuitscope_core.comparison import Comparison, compare_graphs, compared_circuit
@@ -133,6 +131,7 @@ from circuitscope_core.training.events import (
     WorkersNews,
 )
 from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transcoder_formats import load_transcoder, save_transcoder
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.version import __version__ as __version__
 from circuitscope_core.view import GraphView, layout_graph

@@ -17,6 +17,9 @@ layer and its attention (``pre``)."""
 WritePoint = Literal["added", "raw"]
 """The place that features write to: what a layer's MLP adds to the stream, behind the norm that
 some families have there (``added``), or the MLP's own output (``raw``)."""
+Activation = Literal["jump_relu", "topk", "topk_relu"]
+"""The features that are active: those above their threshold; or the ``k`` with the largest
+pre-activations of each token, whatever these are, or as far as they are above 0 (``topk_relu``)."""
 FORMER_POINTS = {
     "mlp.hook_in": "in",
     "hook_resid_mid": "mid",
@@ -160,11 +163,22 @@ class TranscoderConfig(_JsonConfig):
     """False: features write to their own layer only (per-layer transcoders)."""
     skip_connection: bool = False
     """True: what a layer reads also goes to its MLP output through one matrix of weights."""
+    activation: Activation = "jump_relu"
+    k: int | None = None
+    """Active features of each token and layer, where the activation is a top-k."""
 
     def __post_init__(self) -> None:
         _require_positive(self, "n_layers", "d_model", "d_transcoder")
         _require_one_of("read_point", self.read_point, get_args(ReadPoint))
         _require_one_of("write_point", self.write_point, get_args(WritePoint))
+        _require_one_of("activation", self.activation, get_args(Activation))
+        if self.activation == "jump_relu":
+            _require(self.k is None, f"k is {self.k}; a JumpReLU has none, so leave it out.")
+        else:
+            _require(
+                self.k is not None and 0 < self.k <= self.d_transcoder,
+                f"k is {self.k}; {self.activation} needs a k from 1 to {self.d_transcoder}.",
+            )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TranscoderConfig":
@@ -336,6 +350,11 @@ class TrainConfig(_JsonConfig):
                 ours == theirs,
                 f"transcoder.{name} is {ours} and model.{name} is {theirs}; they must be equal.",
             )
+        _require(
+            self.transcoder.activation == "jump_relu",
+            f"transcoder.activation is {self.transcoder.activation!r}; transcoders that are "
+            "trained here have jump_relu.",
+        )
 
 
 @dataclass(frozen=True)

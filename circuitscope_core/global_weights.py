@@ -26,7 +26,11 @@ from torch import Tensor
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import BundleError
 from circuitscope_core.language_model import back_through_norm, norm_before
-from circuitscope_core.replacement import ReplacementModel, transcoder_of
+from circuitscope_core.replacement import (
+    ReplacementModel,
+    thresholded_transcoder_of,
+    transcoder_of,
+)
 from circuitscope_core.values import one_line
 
 WINDOWS_AT_ONCE = 16
@@ -151,7 +155,11 @@ def measure_global_weights(
     The activations of the sample are kept without their zeros, and one pair of layers is summed at
     a time: memory grows with the sample and with the square of a layer's features, not of all;
     time with the sample and the square of L0.
+
+    Raises:
+        ConfigError: If the features have no thresholds of their own.
     """
+    thresholded_transcoder_of(replacement)
     sample: Sample | None = None
     for item in record_sample(replacement, windows):
         if isinstance(item, float):

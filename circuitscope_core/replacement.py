@@ -41,6 +41,13 @@ class ReplacementModel:
                     f"The transcoder's {name} is {ours} and the model's {theirs}; "
                     "use a transcoder trained on this model."
                 )
+        normalizes = getattr(self.model, "normalizes_mlp_outputs", False)
+        if normalizes and self.transcoder.shape.write_point == "raw":
+            raise ConfigError(
+                "The transcoder writes raw MLP outputs, and this model normalises them before they "
+                "are added to the stream, where they are recorded. Use a transcoder that writes at "
+                "the write point 'added'."
+            )
         d_vocab = self.model.shape.d_vocab
         if not self.tokenizer.d_vocab:
             object.__setattr__(self, "tokenizer", TokenIds(d_vocab))
@@ -116,6 +123,22 @@ def transcoder_of(replacement: ReplacementModel) -> CrossLayerTranscoder:
             "transcoder only."
         )
     return replacement.transcoder
+
+
+def thresholded_transcoder_of(replacement: ReplacementModel) -> CrossLayerTranscoder:
+    """Return the transcoder, where its features are active above thresholds of their own.
+
+    Raises:
+        ConfigError: If it is a top-k, or the features are another kind of dictionary.
+    """
+    transcoder = transcoder_of(replacement)
+    if transcoder.config.activation != "jump_relu":
+        raise ConfigError(
+            f"The transcoder's activation is {transcoder.config.activation!r}: which features are "
+            "active depends on all others. This measure is defined for features with thresholds "
+            "of their own; use a JumpReLU or ReLU transcoder."
+        )
+    return transcoder
 
 
 class StreamingDecoder:

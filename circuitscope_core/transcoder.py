@@ -98,7 +98,7 @@ class LazyDecoders(nn.Module):
 
 
 class CrossLayerTranscoder(nn.Module):
-    """Encoder, JumpReLU and decoders of all layers.
+    """Encoder, JumpReLU or top-k, and decoders of all layers.
 
     ``W_enc`` ``[n_layers, d_transcoder, d_model]``; ``W_dec[i]`` ``[d_transcoder, n_writes,
     d_model]`` with ``n_writes = n_layers - i``, or 1 for per-layer transcoders. ``W_skip``
@@ -150,15 +150,29 @@ class CrossLayerTranscoder(nn.Module):
     def encode(
         self, layer: int, x: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_transcoder"]:
-        """Return one layer's feature activations, 0 where the threshold is not exceeded."""
-        pre_acts = self.pre_activations(layer, x)
-        acts: Tensor = pre_acts * (pre_acts > self.threshold[layer])
-        return acts
+        """Return one layer's feature activations, 0 where a feature is not active."""
+        return self.activate(layer, self.pre_activations(layer, x))
+
+    def activate(
+        self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
+    ) -> Float[Tensor, "*batch d_transcoder"]:
+        """Return activations of all of a layer's pre-activations."""
+        return pre_acts * self._is_active(layer, pre_acts)
+
+    def _is_active(
+        self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
+    ) -> Bool[Tensor, "*batch d_transcoder"]:
+        """Return which features are active, given all of a layer's pre-activations."""
+        if self.config.k is None:
+            return pre_acts > self.threshold[layer]
+        largest = pre_acts.topk(self.config.k, dim=-1).indices
+        among = torch.zeros_like(pre_acts, dtype=torch.bool).scatter(-1, largest, value=True)
+        return among if self.config.activation == "topk" else among & (pre_acts > 0)
 
     def active(self, layer: int, x: Float[Tensor, "n d_model"]) -> ActiveFeatures:
         """Return what ``encode`` does, without the zeros and in a third of the time."""
         pre_acts = self.pre_activations(layer, x)
-        tokens, features = nonzero_entries(pre_acts > self.threshold[layer])
+        tokens, features = nonzero_entries(self._is_active(layer, pre_acts))
         return ActiveFeatures(tokens, features, pre_acts[tokens, features])
 
     def encoder_vectors(
@@ -169,7 +183,12 @@ class CrossLayerTranscoder(nn.Module):
         return self.W_enc[layer, features].detach(), self.b_enc[layer, features].detach()
 
     def thresholds(self, features: Int[Tensor, "n columns"]) -> Float[Tensor, " n"]:
-        """Return each feature's threshold, given layer and number as first and last column."""
+        """Return each feature's threshold, given layer and number as first and last column.
+
+        Minus infinity for a top-k without a ReLU: the value of an active feature has no bound.
+        """
+        if self.config.activation == "topk":
+            return self.b_enc.new_full((len(features),), -torch.inf)
         return self.log_threshold[features[:, 0], features[:, -1]].exp().detach()
 
     def output_bias(self, layer: int) -> Float[Tensor, " d_model"]:

@@ -31,6 +31,7 @@ ROOMS = [
     "pretrained",
     "feature_dictionary",
     "transcoder",
+    "transcoder_formats",
     "replacement",
     "prompt_pass",
     "training",

@@ -128,6 +128,11 @@ class PretrainedModel:
         """Number of weights; tied ones count once."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
+    @property
+    def normalizes_mlp_outputs(self) -> bool:
+        """Whether a norm lies between an MLP's own output and what is added to the stream."""
+        return self.family.write_norm is not None
+
     def describe(self) -> dict[str, Any]:
         """Return the model's family and sizes as plain values."""
         return {"kind": KIND, "family": str(self.config.model_type), **vars(self.shape)}
