@@ -108,6 +108,7 @@ from circuitscope_core.pipeline import train
 from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
+from circuitscope_core.read_point_fit import ReadPointFit, check_read_point
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SkillPrompt, exam
 from circuitscope_core.supernodes import (
@@ -210,6 +211,7 @@ __all__ = [
     "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
+    "ReadPointFit",
     "Record",
     "ReplacementModel",
     "ScoreError",
@@ -237,6 +239,7 @@ __all__ = [
     "attribute_many",
     "attribution_steps",
     "change_nodes",
+    "check_read_point",
     "cluster_features",
     "collapse_graph",
     "compare_graphs",

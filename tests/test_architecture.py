@@ -33,6 +33,7 @@ ROOMS = [
     "transcoder",
     "transcoder_formats",
     "replacement",
+    "read_point_fit",
     "prompt_pass",
     "training",
     "feature_cards",
