@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,12 +172,19 @@ def open_npz(path: Path) -> WeightFile:
     """
 
     def read(name: str) -> Tensor:
-        with _npz_errors(path), np.load(path, allow_pickle=False) as file:
-            return torch.from_numpy(file[name])
+        with _open_archive(path) as archive:
+            return torch.from_numpy(archive[name])
 
-    with _npz_errors(path), np.load(path, allow_pickle=False) as file:
-        names = frozenset(file.files)
+    with _open_archive(path) as archive:
+        names = frozenset(archive.files)
     return WeightFile(path, names, read, lambda name: _place_in_npz(path, name))
+
+
+@contextlib.contextmanager
+def _open_archive(path: Path) -> Iterator[Any]:
+    # NumPy leaves a file open that is no archive, if it opened it itself
+    with _npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        yield archive
 
 
 @contextlib.contextmanager
