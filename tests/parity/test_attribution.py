@@ -41,6 +41,10 @@ KINDS = [
         (True, False), (True, False), ("in", "mid", "unit", "pre")
     )
 ]
+KINDS += [
+    {"transcoder": {"activation": activation, "k": 4, "read_point": read_point}}
+    for activation, read_point in itertools.product(("topk", "topk_relu"), ("in", "pre"))
+]
 
 
 def assert_rows_add_up(graph):

@@ -26,6 +26,8 @@ KINDS = (
     {"transcoder": {"read_point": "mid"}},
     {"transcoder": {"read_point": "unit"}},
     {"transcoder": {"read_point": "pre"}},
+    {"transcoder": {"activation": "topk", "k": 3}},
+    {"transcoder": {"activation": "topk_relu", "k": 8}},
     {"model": {"normalization": None}},
     {"model": {"causal": False, "positions": "learned"}},
 )
