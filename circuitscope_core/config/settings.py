@@ -1,110 +1,25 @@
-"""Settings: frozen dataclasses that check themselves.
+"""All settings but a transcoder's, with their defaults and limits."""
 
-A config is a value: two equal configs are interchangeable, so a config is also a cache key.
-"""
+from dataclasses import dataclass, field
+from typing import Literal
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from circuitscope_core.config.base import (
+    JsonConfig,
+    require,
+    require_fraction,
+    require_one_of,
+    require_positive,
+)
+from circuitscope_core.config.transcoder import TranscoderConfig
 
-from circuitscope_core.arguments import CheckedFields
-from circuitscope_core.errors import ConfigError
-
-ReadPoint = Literal["mid", "unit", "in", "pre"]
-"""The place that features read: the stream that the MLP's norm reads (``mid``), the same normalised
-without gain and bias (``unit``), the MLP's input behind both (``in``), or the stream before the
-layer and its attention (``pre``)."""
-WritePoint = Literal["added", "raw"]
-"""The place that features write to: what a layer's MLP adds to the stream, behind the norm that
-some families have there (``added``), or the MLP's own output (``raw``)."""
-Activation = Literal["jump_relu", "topk", "topk_relu"]
-"""The features that are active: those above their threshold; or the ``k`` with the largest
-pre-activations of each token, whatever these are, or as far as they are above 0 (``topk_relu``)."""
-FORMER_POINTS = {
-    "mlp.hook_in": "in",
-    "hook_resid_mid": "mid",
-    "ln2.hook_normalized": "in",
-    "mlp.hook_out": "added",
-    "hook_mlp_out": "added",
-}
-"""Names that settings saved by earlier releases have for the same points."""
 Likeness = Literal["role", "decoders"]
 """The property that makes features alike: their inputs and outputs in a graph, or the vectors that
 they write."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
-ConfigT = TypeVar("ConfigT", bound="_JsonConfig")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(value > 0, f"{name} is {value}; it must be above 0.")
-
-
-def _require_fraction(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(0 <= value <= 1, f"{name} is {value}; it must be from 0 to 1.")
-
-
-def _require_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    choices = ", ".join(repr(item) for item in allowed)
-    _require(value in allowed, f"{name} is {value!r}; it must be one of {choices}.")
-
-
-def _require_type(name: str, value: object, hint: Any) -> None:
-    """Refuse JSON of the wrong type before it is compared with a number."""
-    allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(hint)
-    if allowed is None:
-        if isinstance(hint, type) and is_dataclass(hint):
-            _require(isinstance(value, hint), f"{name} is {value!r}; it must be an object.")
-        return  # literals check themselves
-    right = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
-    _require(right, f"{name} is {value!r}; it must be of type {hint.__name__}.")
-
-
-class _JsonConfig(CheckedFields):
-    """``to_json`` and ``from_json`` for the frozen dataclasses below."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that ``from_json`` turns back into an equal config."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]  # only dataclasses inherit
-
-    @classmethod
-    def from_json(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
-        """Build the config from plain data.
-
-        Raises:
-            ConfigError: If a field is unknown or missing, or a value is outside its range.
-        """
-        known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - set(known)):
-            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; remove it.")
-        hints = get_type_hints(cls)
-        values = {}
-        for name, item in known.items():
-            if name not in data:
-                if item.default is MISSING and item.default_factory is MISSING:
-                    raise ConfigError(f"{cls.__name__} lacks the field {name!r}; add it.")
-                continue
-            hint = hints[name]
-            nested = is_dataclass(hint) and isinstance(data[name], Mapping)
-            values[name] = hint.from_json(data[name]) if nested else data[name]
-            _require_type(f"{cls.__name__}.{name}", values[name], hint)
-            if hint is float:  # JSON may write 2.0 as 2
-                values[name] = float(values[name])
-        return cls(**values)
-
-
 @dataclass(frozen=True)
-class ModelConfig(_JsonConfig):
+class ModelConfig(JsonConfig):
     """Sizes and kind of a pre-LN transformer, in TransformerLens' terms."""
 
     n_layers: int = 3
@@ -127,12 +42,12 @@ class ModelConfig(_JsonConfig):
 
     def __post_init__(self) -> None:
         sizes = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx", "d_vocab")
-        _require_positive(self, *sizes, "ln_eps", "rotary_base")
-        _require_one_of("activation", self.activation, ("gelu", "gelu_new", "relu"))
-        _require_one_of("normalization", self.normalization, ("LN", None))
-        _require_one_of("positions", self.positions, ("rotary", "learned"))
+        require_positive(self, *sizes, "ln_eps", "rotary_base")
+        require_one_of("activation", self.activation, ("gelu", "gelu_new", "relu"))
+        require_one_of("normalization", self.normalization, ("LN", None))
+        require_one_of("positions", self.positions, ("rotary", "learned"))
         if self.positions == "rotary":
-            _require(
+            require(
                 self.d_head % 2 == 0,
                 f"d_head is {self.d_head}; rotary positions need an even d_head.",
             )
@@ -150,58 +65,7 @@ class ModelConfig(_JsonConfig):
 
 
 @dataclass(frozen=True)
-class TranscoderConfig(_JsonConfig):
-    """Sizes and places of a cross-layer transcoder (CLT)."""
-
-    n_layers: int = 3
-    d_model: int = 96
-    d_transcoder: int = 2048
-    """Features in each layer."""
-    read_point: ReadPoint = "in"
-    write_point: WritePoint = "added"
-    cross_layer: bool = True
-    """False: features write to their own layer only (per-layer transcoders)."""
-    skip_connection: bool = False
-    """True: what a layer reads also goes to its MLP output through one matrix of weights."""
-    activation: Activation = "jump_relu"
-    k: int | None = None
-    """Active features of each token and layer, where the activation is a top-k."""
-
-    def __post_init__(self) -> None:
-        _require_positive(self, "n_layers", "d_model", "d_transcoder")
-        _require_one_of("read_point", self.read_point, get_args(ReadPoint))
-        _require_one_of("write_point", self.write_point, get_args(WritePoint))
-        _require_one_of("activation", self.activation, get_args(Activation))
-        if self.activation == "jump_relu":
-            _require(self.k is None, f"k is {self.k}; a JumpReLU has none, so leave it out.")
-        else:
-            _require(
-                self.k is not None and 0 < self.k <= self.d_transcoder,
-                f"k is {self.k}; {self.activation} needs a k from 1 to {self.d_transcoder}.",
-            )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TranscoderConfig":
-        """Build the config from plain data, which may name its points as earlier releases did."""
-        points = {
-            name: FORMER_POINTS.get(str(data[name]), data[name])
-            for name in ("read_point", "write_point")
-            if name in data
-        }
-        return super().from_json({**data, **points})
-
-    def count_parameters(self) -> int:
-        """Count encoder, decoder, bias, threshold and skip parameters."""
-        layers = self.n_layers
-        writes = layers * (layers + 1) // 2 if self.cross_layer else layers
-        encoder = layers * self.d_transcoder * (self.d_model + 2)
-        skips = layers * self.d_model**2 if self.skip_connection else 0
-        decoder = writes * self.d_transcoder * self.d_model
-        return encoder + decoder + layers * self.d_model + skips
-
-
-@dataclass(frozen=True)
-class CorpusConfig(_JsonConfig):
+class CorpusConfig(JsonConfig):
     """How documents become training and held-out tokens."""
 
     text_column: str = "text"
@@ -215,20 +79,20 @@ class CorpusConfig(_JsonConfig):
     """Share of the training tokens that the skill generators write."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "validation_every", "max_document_bytes", "max_tokens")
-        _require(
+        require_positive(self, "validation_every", "max_document_bytes", "max_tokens")
+        require(
             self.validation_every >= 2,
             f"validation_every is {self.validation_every}; at 1 nothing is left to train on.",
         )
-        _require(
+        require(
             0 <= self.skill_share < 1,
             f"skill_share is {self.skill_share}; it must be from 0 to below 1.",
         )
-        _require(bool(self.text_column), "text_column is empty; name the column with the text.")
+        require(bool(self.text_column), "text_column is empty; name the column with the text.")
 
 
 @dataclass(frozen=True)
-class LanguageModelTraining(_JsonConfig):
+class LanguageModelTraining(JsonConfig):
     """How the transformer is trained."""
 
     n_tokens: int = 18_500_000
@@ -248,18 +112,18 @@ class LanguageModelTraining(_JsonConfig):
     """Share of the steps at the end over which both rates fall linearly to 0."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
-        _require_fraction(self, "short_share", "decay_fraction")
-        _require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
-        _require(
+        require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
+        require_fraction(self, "short_share", "decay_fraction")
+        require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
+        require(
             self.muon_weight_decay >= 0,
             f"muon_weight_decay is {self.muon_weight_decay}; use 0 or more.",
         )
-        _require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
+        require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
 
 
 @dataclass(frozen=True)
-class TranscoderTraining(_JsonConfig):
+class TranscoderTraining(JsonConfig):
     """How the transcoder is trained."""
 
     n_tokens: int = 4_000_000
@@ -293,22 +157,22 @@ class TranscoderTraining(_JsonConfig):
     decay_fraction: float = 0.4
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
-        _require_positive(self, "learning_rate")
-        _require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
-        _require_fraction(self, "threshold_rate_factor")
-        _require_fraction(self, "decay_fraction")
-        _require(
+        require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
+        require_positive(self, "learning_rate")
+        require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
+        require_fraction(self, "threshold_rate_factor")
+        require_fraction(self, "decay_fraction")
+        require(
             0 < self.initial_rate < 1,
             f"initial_rate is {self.initial_rate}; it must be between 0 and 1.",
         )
         for name in ("target_l0", "sparsity_coefficient", "preactivation_coefficient"):
             value = getattr(self, name)
-            _require(value >= 0, f"{name} is {value}; it must be 0 or more.")
+            require(value >= 0, f"{name} is {value}; it must be 0 or more.")
 
 
 @dataclass(frozen=True)
-class FeatureCardConfig(_JsonConfig):
+class FeatureCardConfig(JsonConfig):
     """What is collected about each feature."""
 
     n_tokens: int = 1_000_000
@@ -322,12 +186,12 @@ class FeatureCardConfig(_JsonConfig):
     """``open``: only text that may be passed on; ``none``: no text travels with the model."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "n_top_examples", "n_interval_examples", "context")
-        _require_one_of("excerpts", self.excerpts, ("all", "open", "none"))
+        require_positive(self, "n_tokens", "n_top_examples", "n_interval_examples", "context")
+        require_one_of("excerpts", self.excerpts, ("all", "open", "none"))
 
 
 @dataclass(frozen=True)
-class TrainConfig(_JsonConfig):
+class TrainConfig(JsonConfig):
     """Everything that decides a training, its seed included."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -343,14 +207,14 @@ class TrainConfig(_JsonConfig):
     """Steps between two progress events."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "checkpoint_seconds", "event_steps")
+        require_positive(self, "checkpoint_seconds", "event_steps")
         for name in ("n_layers", "d_model"):
             ours, theirs = getattr(self.transcoder, name), getattr(self.model, name)
-            _require(
+            require(
                 ours == theirs,
                 f"transcoder.{name} is {ours} and model.{name} is {theirs}; they must be equal.",
             )
-        _require(
+        require(
             self.transcoder.activation == "jump_relu",
             f"transcoder.activation is {self.transcoder.activation!r}; transcoders that are "
             "trained here have jump_relu.",
@@ -358,7 +222,7 @@ class TrainConfig(_JsonConfig):
 
 
 @dataclass(frozen=True)
-class AttributionConfig(_JsonConfig):
+class AttributionConfig(JsonConfig):
     """How much of a prediction a graph explains."""
 
     max_logits: int = 10
@@ -369,17 +233,17 @@ class AttributionConfig(_JsonConfig):
     """Most features to keep; None keeps all that are active."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "max_logits", "logit_probability")
-        _require_fraction(self, "logit_probability")
+        require_positive(self, "max_logits", "logit_probability")
+        require_fraction(self, "logit_probability")
         budget = self.max_feature_nodes
-        _require(
+        require(
             budget is None or budget >= 0,
             f"max_feature_nodes is {budget}; it must be 0 or more, or None for all.",
         )
 
 
 @dataclass(frozen=True)
-class PruneConfig(_JsonConfig):
+class PruneConfig(JsonConfig):
     """How much of a graph is kept."""
 
     node_threshold: float = 0.8
@@ -388,11 +252,11 @@ class PruneConfig(_JsonConfig):
     """Share of the edge influence to keep."""
 
     def __post_init__(self) -> None:
-        _require_fraction(self, "node_threshold", "edge_threshold")
+        require_fraction(self, "node_threshold", "edge_threshold")
 
 
 @dataclass(frozen=True)
-class GroupingConfig(_JsonConfig):
+class GroupingConfig(JsonConfig):
     """How similar features are grouped."""
 
     similarity_threshold: float = 0.7
@@ -403,15 +267,15 @@ class GroupingConfig(_JsonConfig):
     """True also groups features at different tokens."""
 
     def __post_init__(self) -> None:
-        _require_one_of("likeness", self.likeness, ("role", "decoders"))
-        _require(
+        require_one_of("likeness", self.likeness, ("role", "decoders"))
+        require(
             -1 <= self.similarity_threshold <= 1,
             f"similarity_threshold is {self.similarity_threshold}; it must be from -1 to 1.",
         )
 
 
 @dataclass(frozen=True)
-class TraceConfig(_JsonConfig):
+class TraceConfig(JsonConfig):
     """How much of a prediction is explained, kept and grouped: one set of defaults for all."""
 
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
