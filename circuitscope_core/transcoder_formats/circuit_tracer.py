@@ -151,8 +151,8 @@ def points_of(settings: Mapping[str, Any], path: Path) -> Points:
         require(settings, "read_point", get_args(ReadPoint), path, _choice(INPUT_HOOKS))
         require(settings, "write_point", get_args(WritePoint), path, _choice(OUTPUT_HOOKS))
         return Points(settings["read_point"], settings["write_point"])
-    read = settings.get("feature_input_hook", "hook_resid_mid")
-    write = settings.get("feature_output_hook", "hook_mlp_out")
+    read = str(settings.get("feature_input_hook", "hook_resid_mid"))
+    write = str(settings.get("feature_output_hook", "hook_mlp_out"))
     if settings.get("model_name") == OURS and {read, write} <= set(FORMER_POINTS):
         return Points(FORMER_POINTS[read], FORMER_POINTS[write])  # type: ignore[arg-type]
     return lens_points(read, write, settings.get("model_name"), path)

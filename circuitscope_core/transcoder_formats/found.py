@@ -33,7 +33,10 @@ class Decoders:
         return shape, lambda features: self._used(read(features))
 
     def _used(self, decoders: Tensor) -> Tensor:
-        return decoders[:, None] if decoders.ndim == 2 else decoders[:, self.first :]
+        if decoders.ndim == 2:
+            return decoders[:, None]
+        # a part is copied, or every use of it would be
+        return decoders[:, self.first :].contiguous() if self.first else decoders
 
 
 @dataclass(frozen=True)

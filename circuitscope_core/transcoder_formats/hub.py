@@ -54,14 +54,14 @@ def fetch_folder(source: str) -> Path:
     address = parse_address(source)
     inside = f"{address.path}/" if address.path else ""
     patterns = [f"{inside}{pattern}" for pattern in WANTED]
-    whole = _offline_first(
+    return _offline_first(
         source,
         "snapshot_download",
+        address.path,
         repo_id=address.repository,
         allow_patterns=patterns,
         revision=address.revision,
     )
-    return whole / address.path
 
 
 def fetch_file(source: str) -> Path:
@@ -76,13 +76,22 @@ def fetch_file(source: str) -> Path:
     return _offline_first(
         source,
         "hf_hub_download",
+        "",
         repo_id=address.repository,
         filename=address.path,
         revision=address.revision,
     )
 
 
-def _offline_first(source: str, function: str, **wanted: Any) -> Path:
+def _offline_first(source: str, function: str, inside: str, **wanted: Any) -> Path:
+    """Return what a function of huggingface_hub gives, asked for on this machine first.
+
+    Args:
+        source: For messages.
+        function: Its name.
+        inside: A path in what it gives; another part of it may be on this machine alone.
+        wanted: Its arguments.
+    """
     try:
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -94,7 +103,9 @@ def _offline_first(source: str, function: str, **wanted: Any) -> Path:
         ) from error
     fetch = getattr(huggingface_hub, function)
     try:
-        return Path(fetch(**wanted, local_files_only=True))
+        found = Path(fetch(**wanted, local_files_only=True)) / inside
+        if found.exists():
+            return found
     except (LocalEntryNotFoundError, ValueError):
         pass
     if os.environ.get("HF_HUB_OFFLINE") == "1":
@@ -102,7 +113,7 @@ def _offline_first(source: str, function: str, **wanted: Any) -> Path:
             f"{source} is not on this machine, and HF_HUB_OFFLINE forbids fetching it."
         )
     try:
-        return Path(fetch(**wanted))
+        return Path(fetch(**wanted)) / inside
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise BundleError(
             f"{source} cannot be fetched from the Hugging Face hub: {error}. Fetch its files "

@@ -89,8 +89,9 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     require(settings, "finetuning_scaling_factor", NONE, path, advice)
     advice = "Only activations of the stream's width can be read; it must be none."
     require(settings, "reshape_activations", NONE, path, advice)
-    require(settings, "hook_head_index", (None,), path, advice)
-    require(settings, "hook_head_index_out", (None,), path, advice)
+    for place in _places(settings):
+        require(place, "hook_head_index", (None,), path, advice)
+        require(place, "hook_head_index_out", (None,), path, advice)
     advice = "Only relu is known beside the architectures' own thresholds."
     require(settings, "activation_fn", (None, "relu"), path, advice)
     require(settings, "activation_fn_str", (None, "relu"), path, advice)
@@ -98,13 +99,17 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _hooks(settings: Mapping[str, Any]) -> tuple[object, object, object]:
-    """Return input hook, output hook and model, from where the release keeps them."""
+def _places(settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return where releases keep what a coder was trained on: from 6 on, and before."""
     metadata = settings.get("metadata")
-    places = (metadata if isinstance(metadata, Mapping) else {}, settings)
+    return metadata if isinstance(metadata, Mapping) else {}, settings
+
+
+def _hooks(settings: Mapping[str, Any]) -> tuple[object, object, object]:
+    """Return input hook, output hook and model."""
 
     def first(*names: str) -> object:
-        found = (place.get(name) for place in places for name in names)
+        found = (place.get(name) for place in _places(settings) for name in names)
         return next((value for value in found if value is not None), None)
 
     return first("hook_name", "hook_point"), first("hook_name_out"), first("model_name")

@@ -125,14 +125,8 @@ class Transformer(nn.Module):
         for layer in range(self.config.n_layers):
             block = self.block(layer)
             mid = resid + block.attn(block.ln1(resid))
-            call = MlpCall(
-                layer,
-                mid,
-                block.ln2(mid),
-                block.mlp,
-                resid_pre=resid,
-                norm=block.ln2.measure(mid),
-            )
+            mlp_in, norm = block.ln2.run(mid)
+            call = MlpCall(layer, mid, mlp_in, block.mlp, resid_pre=resid, norm=norm)
             site = run_site(call, edit_mlp)
             sites.append(site)
             resid = mid + site.mlp_out

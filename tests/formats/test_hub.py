@@ -50,6 +50,13 @@ def test_a_folder_of_the_hub_is_a_transcoder(answer, tmp_path, here):
     assert found.asked == (asked if here else [*asked, ("google/some-set", False, "main")])
 
 
+def test_another_part_of_a_repository_on_this_machine_is_not_enough(answer):
+    found = answer(here=True)
+    with pytest.raises(cs.BundleError, match="is not there; give a transcoder's folder"):
+        cs.load_transcoder("hf://google/some-set/transcoder_all")
+    assert [local for _, local, _ in found.asked] == [True, False]
+
+
 def test_a_list_of_files_is_fetched_file_by_file(answer, tmp_path):
     found = answer(here=True)
     layouts.gemma_scope_1(tmp_path)

@@ -49,6 +49,7 @@ SETTINGS = [
     (layouts.sae_lens, {"finetuning_scaling_factor": True}, r"scaling_factor is True. Fold"),
     (layouts.sae_lens, {"reshape_activations": "hook_z"}, r"reshape_activations is 'hook_z'"),
     (layouts.sae_lens, {"hook_head_index": 3}, r"hook_head_index is 3"),
+    (layouts.sae_lens, {"metadata": {"hook_head_index": 0}}, r"hook_head_index is 0"),
     (layouts.sae_lens, {"architecture": "standard"}, r"architecture is 'standard'.*transcoder"),
     (layouts.sae_lens, {"activation_fn": "topk"}, r"activation_fn is 'topk'. Only relu"),
     (layouts.sae_lens, {"activation_fn_kwargs": {"k": 3}}, r"activation_fn_kwargs is \{'k': 3\}"),
