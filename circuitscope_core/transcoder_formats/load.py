@@ -121,9 +121,8 @@ def assemble(
         transcoder.W_dec = LazyDecoders(readers, config.d_transcoder)
     else:  # they are most of a transcoder: they stay mapped from their files
         for number, weights in enumerate(layers):
-            wanted = transcoder.W_dec[number]
-            decoders = weights.W_dec.whole()[:, : wanted.shape[1]]
-            state[f"W_dec.{number}"] = _check("W_dec", number, wanted.shape, decoders)
+            wanted, decoders = transcoder.W_dec[number].shape, weights.W_dec.whole()
+            state[f"W_dec.{number}"] = _check("W_dec", number, wanted, decoders)
     transcoder.load_state_dict(state, assign=True)
     return transcoder
 
@@ -131,11 +130,9 @@ def assemble(
 def _lazy(
     weights: LayerWeights, transcoder: CrossLayerTranscoder, layer: int
 ) -> Callable[[Tensor], Tensor]:
-    wanted = transcoder.W_dec[layer].shape
     shape, read = weights.W_dec.rows()
-    used = torch.empty(shape, device="meta")[:, : wanted[1]]
-    _check("W_dec", layer, wanted, used)
-    return lambda features: read(features)[:, : wanted[1]]
+    _check("W_dec", layer, transcoder.W_dec[layer].shape, torch.empty(shape, device="meta"))
+    return read
 
 
 def _checked(
@@ -170,6 +167,6 @@ def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
     if value.shape != wanted:
         raise BundleError(
             f"The transcoder's {name}_{layer} is of shape {tuple(value.shape)}; "
-            f"the first layer calls for {tuple(wanted)}."
+            f"the first layer and the number of layers call for {tuple(wanted)}."
         )
     return value

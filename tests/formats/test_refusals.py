@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import circuitscope_core as cs
 from circuitscope_core.transcoder_formats.hub import parse_address
 from tests.formats import layouts
-from tests.samples import tiny_model
+from tests.samples import tiny_model, tiny_transcoder
 
 SCALE = {"scaling_factor": torch.ones(1)}
 
@@ -150,6 +150,15 @@ def test_layers_that_read_at_different_places_are_refused(tmp_path):
         layouts.write_json(record, tmp_path / "blocks.1" / "cfg.json")
         with pytest.raises(cs.BundleError, match="read and write at different places"):
             cs.load_transcoder(tmp_path)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_cross_layer_set_that_lacks_its_last_layer_is_refused(tmp_path, lazy):
+    cs.save_transcoder(tiny_transcoder(n_layers=3), tmp_path)
+    for name in ("W_enc_2.safetensors", "W_dec_2.safetensors"):
+        (tmp_path / name).unlink()
+    with pytest.raises(cs.BundleError, match=r"W_dec_0 is of shape \(12, 3, 8\).*\(12, 2, 8\)"):
+        cs.load_transcoder(tmp_path, lazy_decoders=lazy)
 
 
 def test_two_layouts_in_one_folder_are_refused(tmp_path):
