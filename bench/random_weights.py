@@ -68,8 +68,8 @@ def make_weights(sizes, folder):
             n_layers=n_layers,
             d_model=d_model,
             d_transcoder=sizes.d_transcoder,
-            read_point="hook_resid_mid",
-            write_point="hook_mlp_out",
+            read_point="mid",
+            write_point="added",
         )
     ).requires_grad_(False)
     for decoders in transcoder.W_dec:

@@ -22,10 +22,8 @@ from circuitscope_core.bundle import (
     BundleMetadata,
     copy_bundle,
     load_bundle,
-    load_transcoder,
     make_bundle,
     save_bundle,
-    save_transcoder,
 )
 from circuitscope_core.circuit import Circuit
 from circuitscope_core.comparison import Comparison, compare_graphs, compared_circuit
@@ -113,6 +111,7 @@ from circuitscope_core.pipeline import train
 from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
+from circuitscope_core.read_point_fit import ReadPointFit, check_read_point
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.skills import SkillPrompt, exam
 from circuitscope_core.supernodes import (
@@ -136,6 +135,7 @@ from circuitscope_core.training.events import (
     WorkersNews,
 )
 from circuitscope_core.transcoder import CrossLayerTranscoder
+from circuitscope_core.transcoder_formats import load_transcoder, save_transcoder
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.version import __version__ as __version__
 from circuitscope_core.view import GraphView, layout_graph
@@ -215,6 +215,7 @@ __all__ = [
     "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
+    "ReadPointFit",
     "Record",
     "ReplacementModel",
     "ScoreError",
@@ -242,6 +243,7 @@ __all__ = [
     "attribute_many",
     "attribution_steps",
     "change_nodes",
+    "check_read_point",
     "cluster_features",
     "collapse_graph",
     "compare_graphs",

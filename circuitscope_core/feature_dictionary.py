@@ -74,6 +74,9 @@ class FeatureDictionary(Protocol):
     def encode(self, layer: int, read: Tensor) -> Tensor:
         """Return all of a layer's activations ``[*batch, n_features]``, mostly 0."""
 
+    def activate(self, layer: int, pre_activations: Tensor) -> Tensor:
+        """Return activations of all of a layer's pre-activations ``[*batch, n_features]``."""
+
     def encoder_vectors(self, layer: int, features: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
         """Return the vectors ``[n, d_model]`` and biases ``[n]`` that features read with.
 
@@ -110,6 +113,8 @@ class FeatureDictionary(Protocol):
 
     def thresholds(self, features: Tensor) -> Tensor:
         """Return the pre-activation at or below which each feature gives nothing.
+
+        Minus infinity where nothing of the kind switches a feature off.
 
         Args:
             features: Layer and number of each, in the first and last of its columns.

@@ -25,8 +25,12 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import BundleError
-from circuitscope_core.language_model import back_through_norm
-from circuitscope_core.replacement import ReplacementModel, transcoder_of
+from circuitscope_core.language_model import back_through_norm, norm_before
+from circuitscope_core.replacement import (
+    ReplacementModel,
+    thresholded_transcoder_of,
+    transcoder_of,
+)
 from circuitscope_core.values import one_line
 
 WINDOWS_AT_ONCE = 16
@@ -151,7 +155,11 @@ def measure_global_weights(
     The activations of the sample are kept without their zeros, and one pair of layers is summed at
     a time: memory grows with the sample and with the square of a layer's features, not of all;
     time with the sample and the square of L0.
+
+    Raises:
+        ConfigError: If the features have no thresholds of their own.
     """
+    thresholded_transcoder_of(replacement)
     sample: Sample | None = None
     for item in record_sample(replacement, windows):
         if isinstance(item, float):
@@ -190,9 +198,10 @@ def record_sample(
             shape = (len(read), transcoder.shape.n_features)
             places = (active.tokens.cpu().numpy(), active.features.cpu().numpy())
             layers[layer].append(csr_array((active.values.cpu().numpy(), places), shape=shape))
-            scales = model.read_scales(site, read_point)
+            norm = norm_before(site.norm, read_point)
             # with no norm to read through, every token counts as 1
-            inverse[layer] += len(read) if scales is None else (1 / scales[:, opening:]).sum().cpu()
+            counted = len(read) if norm is None else (1 / norm.scale[:, opening:]).sum().cpu()
+            inverse[layer] += counted
         yield min(1.0, (first + WINDOWS_AT_ONCE) / len(windows))
     sample = tuple(vstack(pieces, format="csr") for pieces in layers)
     n_tokens = max(1, sample[0].shape[0])

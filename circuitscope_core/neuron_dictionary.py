@@ -53,7 +53,7 @@ class NeuronDictionary:
             n_layers=sizes.n_layers,
             d_model=sizes.d_model,
             n_features=self.model.neurons(0).n_neurons,
-            read_point="mlp.hook_in",
+            read_point="in",
             cross_layer=False,
             skip_connection=bool(self.folded),
             write_point="raw",
@@ -90,6 +90,13 @@ class NeuronDictionary:
     ) -> Float[Tensor, "*batch n_neurons"]:
         """Return a layer's activations."""
         return self.neurons(layer, read).activations(read).detach()
+
+    def activate(
+        self, layer: int, pre_activations: Float[Tensor, "*batch n_neurons"]
+    ) -> Float[Tensor, "*batch n_neurons"]:
+        """Return the same: a neuron's activation is what its row adds up to."""
+        del layer
+        return pre_activations
 
     def encoder_vectors(
         self, layer: int, features: Int[Tensor, " n"], read: Float[Tensor, "n d_model"]

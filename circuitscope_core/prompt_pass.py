@@ -75,7 +75,8 @@ class PromptPass:
     @cached_property
     def frozen(self) -> FrozenModel:
         """The pass with patterns and denominators as constants."""
-        return FrozenModel(self.record.sequence())
+        read_point = self.replacement.transcoder.shape.read_point
+        return FrozenModel(self.record.sequence(), read_point)
 
     @cached_property
     def inputs(self) -> Float[Tensor, "n_layers n_pos d_model"]:
@@ -96,7 +97,7 @@ class PromptPass:
             return self.constant_outputs[layer] + features.skip(layer, read)
 
         with torch.no_grad():
-            return self.frozen.run_silenced(write, features.shape.read_point)
+            return self.frozen.run_silenced(write)
 
     @cached_property
     def dense_pre_activations(self) -> Float[Tensor, "n_layers n_pos d_transcoder"]:

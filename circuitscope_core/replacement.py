@@ -120,6 +120,22 @@ def transcoder_of(replacement: ReplacementModel) -> CrossLayerTranscoder:
     return replacement.transcoder
 
 
+def thresholded_transcoder_of(replacement: ReplacementModel) -> CrossLayerTranscoder:
+    """Return the transcoder, where its features are active above thresholds of their own.
+
+    Raises:
+        ConfigError: If it is a top-k, or the features are another kind of dictionary.
+    """
+    transcoder = transcoder_of(replacement)
+    if transcoder.config.activation != "jump_relu":
+        raise ConfigError(
+            f"The transcoder's activation is {transcoder.config.activation!r}: which features are "
+            "active depends on all others. This measure is defined for features with thresholds "
+            "of their own; use a JumpReLU or ReLU transcoder."
+        )
+    return transcoder
+
+
 class StreamingDecoder:
     """MLP outputs from activations that come layer by layer, each writing on to later layers."""
 

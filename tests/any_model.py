@@ -154,7 +154,12 @@ class AnyModel:
         read_norm = before.read_norm if before else self.measure(norms[2], source)
         mlp_in = apply_norm(read_norm, source)
         call = MlpCall(
-            number, source, mlp_in, lambda x: torch.tanh(x @ weights["W_in"]) @ weights["W_out"]
+            number,
+            source,
+            mlp_in,
+            lambda x: torch.tanh(x @ weights["W_in"]) @ weights["W_out"],
+            resid_pre=stream,
+            norm=read_norm,
         )
         site = call.with_output(edit_mlp(call) if edit_mlp else call.mlp_out())
         write = None
@@ -165,7 +170,6 @@ class AnyModel:
             **parts,
             site=site,
             attention_norm=attention_norm,
-            read_norm=read_norm,
             attention_post_norm=post,
             write_norm=write,
             parallel=structure.parallel,
@@ -178,7 +182,7 @@ class AnyModel:
     def run_suffix(self, clean, stream, first_layer, start, *, edit_mlp=None, frozen="nothing"):
         raise NotImplementedError
 
-    logits_after = run_mlp = read_scales = read_norm = final_norm = head_reads = run_suffix
+    logits_after = run_mlp = read_norm = final_norm = head_reads = run_suffix
 
 
 def attend(layer, stream):

@@ -183,7 +183,7 @@ def _follow_up(clean: PromptPass, node: Node) -> _Source:
         before.append(stream)
         middle = frozen.through_attention(layer, stream)
         source = stream if frozen.starts_before_attention(layer) else middle
-        read = frozen.through_read_point(layer, source, features.shape.read_point)
+        read = frozen.through_read_point(layer, source)
         stream = middle + frozen.through_write_point(layer, features.skip(layer, read), every)
         stream[node.position] += written[layer]
     return _Source(node.position, node.layer, written, token, torch.stack(before))

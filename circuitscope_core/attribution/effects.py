@@ -212,8 +212,7 @@ def start_vectors(
     """Carry vectors from a layer's read point, or the final norm's output, to the stream."""
     if layer == clean.frozen.n_layers:
         return clean.frozen.back_from_final_norm(vectors, positions)
-    read_point = clean.replacement.transcoder.shape.read_point
-    return clean.frozen.back_from_read_point(layer, vectors, positions, read_point)
+    return clean.frozen.back_from_read_point(layer, vectors, positions)
 
 
 def scatter_targets(
@@ -349,5 +348,4 @@ def back_through_skip(
     written = frozen.back_from_write_point(layer, gradient)
     vectors = features.back_through_skip(layer, written).mT
     positions = torch.arange(len(gradient), device=gradient.device)[:, None]
-    read_point = features.shape.read_point
-    return frozen.back_from_read_point(layer, vectors, positions, read_point).mT
+    return frozen.back_from_read_point(layer, vectors, positions).mT

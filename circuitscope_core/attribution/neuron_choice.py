@@ -186,10 +186,7 @@ def _from_read_point(
     clean: PromptPass, layer: int, gradient: Float[Tensor, "n_pos d_model 1"]
 ) -> Float[Tensor, "n_pos d_model 1"]:
     positions = torch.arange(len(gradient), device=gradient.device)
-    read_point = clean.replacement.transcoder.shape.read_point
-    return clean.frozen.back_from_read_point(layer, gradient[..., 0], positions, read_point)[
-        ..., None
-    ]
+    return clean.frozen.back_from_read_point(layer, gradient[..., 0], positions)[..., None]
 
 
 def _joining(
@@ -203,8 +200,7 @@ def _joining(
     if layer == frozen.n_layers:
         vectors = frozen.back_from_final_norm(vectors, positions)
     else:
-        read_point = clean.replacement.transcoder.shape.read_point
-        vectors = frozen.back_from_read_point(layer, vectors, positions, read_point)
+        vectors = frozen.back_from_read_point(layer, vectors, positions)
     return scatter(vectors, positions, clean.n_pos).sum(dim=2, keepdim=True)
 
 

@@ -212,7 +212,7 @@ def _carry_up_tokens(clean: PromptPass) -> Iterator[Tensor]:
     lowest = before if frozen.starts_before_attention(0) else after
     yield lowest.permute(1, 2, 0).contiguous()
     if frozen.n_layers > 1:
-        read = frozen.through_read_point(0, lowest, features.shape.read_point)
+        read = frozen.through_read_point(0, lowest)
         skipped = features.skip(0, read)
         skipped = frozen.through_write_point(0, skipped, places)
         middle = after + skipped

@@ -9,7 +9,6 @@ from circuitscope_core.bundle.bundle import (
 )
 from circuitscope_core.bundle.copying import copy_bundle
 from circuitscope_core.bundle.stages import download_bundle, list_bundles, upload_bundle
-from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 
 __all__ = [
     "Bundle",
@@ -18,9 +17,7 @@ __all__ = [
     "download_bundle",
     "list_bundles",
     "load_bundle",
-    "load_transcoder",
     "make_bundle",
     "save_bundle",
-    "save_transcoder",
     "upload_bundle",
 ]

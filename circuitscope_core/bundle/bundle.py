@@ -23,7 +23,6 @@ from circuitscope_core.bundle.models import (
     model_record,
 )
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
-from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
 from circuitscope_core.feature_cards import FeatureCards
@@ -35,6 +34,7 @@ from circuitscope_core.pretrained import PretrainedModel, check_model, check_neu
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
+from circuitscope_core.transcoder_formats import load_transcoder, save_transcoder
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.values import one_line
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from circuitscope_core.bundle.tensors import read_tensors
 from circuitscope_core.config import ModelConfig
 from circuitscope_core.errors import BundleError
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pretrained import KIND, PretrainedModel, load_model, read_model_files
+from circuitscope_core.transcoder_formats import read_tensors
 from circuitscope_core.transformer import Transformer
 
 WEIGHTS = "transformer.safetensors"

@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import circuitscope_core as cs
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
+from circuitscope_core.config import ReadPoint
 from circuitscope_core.errors import ConfigError, PromptError
 from circuitscope_core.view import layout_graph
 
@@ -25,8 +26,13 @@ def add_trace(commands: Commands) -> None:
     )
     parser.add_argument(
         "--transcoder",
-        type=Path,
-        help="with --model: the transcoder's folder; without it the model's own neurons are traced",
+        help="with --model: its folder, or hf://owner/name; without it the graph is of "
+        "the model's own neurons",
+    )
+    parser.add_argument(
+        "--read-point",
+        choices=get_args(ReadPoint),
+        help="with --transcoder: where its features read, if its files have the wrong word for it",
     )
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
@@ -60,6 +66,27 @@ def run_trace(options: argparse.Namespace) -> int:
         return trace_many(options)
     started = time.perf_counter()
     bundle = bundle_of(options)
+    fit = None if options.transcoder is None else read_point_fit(bundle, options)
+    found = traced(bundle, options)
+    paths = cs.strongest_paths(found, options.paths)
+    if options.html or options.svg:
+        shown = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
+        write_pictures(options, layout_graph(found, *shown))
+    if options.graph:
+        cs.export_graph(found, options.graph, supernodes=found.supernodes)
+    if options.save:
+        found.graph.save(options.save)
+    summary = summarize(found, [path.text for path in paths])
+    summary |= {} if fit is None else {"read_point": fit}
+    summary["seconds"] = round(time.perf_counter() - started, 3)
+    write(json.dumps(summary) if options.json else describe_trace(summary))
+    if options.graph and not options.json:
+        write(f"Wrote {options.graph}")
+    return 0
+
+
+def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
+    """Return the prompt's trace; says what it will take before it begins."""
     config = cs.TraceConfig(
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
@@ -72,20 +99,16 @@ def run_trace(options: argparse.Namespace) -> int:
             write(f"{event.n_active:,} {is_}; the graph takes about {size}.")
         if isinstance(event, cs.Trace):
             found = event
-    paths = cs.strongest_paths(found, options.paths)
-    if options.html or options.svg:
-        shown = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
-        write_pictures(options, layout_graph(found, *shown))
-    if options.graph:
-        cs.export_graph(found, options.graph, supernodes=found.supernodes)
-    if options.save:
-        found.graph.save(options.save)
-    summary = summarize(found, [path.text for path in paths])
-    summary["seconds"] = round(time.perf_counter() - started, 3)
-    write(json.dumps(summary) if options.json else describe_trace(summary))
-    if options.graph and not options.json:
-        write(f"Wrote {options.graph}")
-    return 0
+    return found
+
+
+def read_point_fit(bundle: cs.Bundle, options: argparse.Namespace) -> dict[str, Any]:
+    """Return how well the transcoder fits at each read point; says so if another is far better."""
+    fit = cs.check_read_point(bundle)
+    if fit.better is not None and not options.json:
+        write(fit.describe())
+    shares = {point: round(share, 4) for point, share in fit.explained.items()}
+    return {"own": fit.read_point, "explained": shares, "better": fit.better}
 
 
 def bundle_of(options: argparse.Namespace) -> cs.Bundle:
@@ -93,11 +116,16 @@ def bundle_of(options: argparse.Namespace) -> cs.Bundle:
     if options.model is None:
         if options.transcoder is not None:
             raise ConfigError("--transcoder needs the model that it was trained on; add --model.")
+        if options.read_point is not None:
+            raise ConfigError("--read-point needs a transcoder; add --model and --transcoder.")
         return cs.load_bundle(options.bundle)
     model = cs.load_model(options.model)
     if options.transcoder is None:
+        if options.read_point is not None:
+            raise ConfigError("--read-point needs a transcoder; add --transcoder.")
         return cs.make_bundle(model)
-    return cs.make_bundle(model, cs.load_transcoder(options.transcoder))
+    transcoder = cs.load_transcoder(options.transcoder, read_point=options.read_point)
+    return cs.make_bundle(model, transcoder)
 
 
 def targets_of(options: argparse.Namespace) -> list[Any] | None:

@@ -90,7 +90,9 @@ def run_experiment(
             -changes[: graph.n_features] / graph.activations,
         )
     else:
-        predicted = predict_total(graph, taken)
+        # at 0 features are silent, as far as a graph can tell, unless they have no ReLU
+        thresholds = clean.replacement.transcoder.thresholds(graph.features).clamp(max=0)
+        predicted = predict_total(graph, taken, thresholds)
         changes, losses = predicted.changes, predicted.losses[: graph.n_features]
     measured = measured_losses(graph, clean, result, taken[: graph.n_features])
     return Experiment(_output_rows(graph, clean, result, changes), losses, measured)
@@ -139,11 +141,12 @@ def measured_losses(
     there is the pre-activation's change.
     """
     layers, positions, numbers = graph.features.T
-    after = result.pre_activations_after[layers, positions, numbers]
     if result.mode != "direct":
-        thresholds = clean.replacement.transcoder.thresholds(graph.features)
-        after = after * (after > thresholds)
+        activate, given = clean.replacement.transcoder.activate, result.pre_activations_after
+        acts = torch.stack([activate(layer, values) for layer, values in enumerate(given)])
+        after = acts[layers, positions, numbers]
     else:
+        after = result.pre_activations_after[layers, positions, numbers]
         before = result.pre_activations_before[layers, positions, numbers]
         after = graph.activations + after - before
     lost = 1 - after / graph.activations

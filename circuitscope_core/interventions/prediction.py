@@ -45,9 +45,14 @@ def predict_total(
     Args:
         graph: The graph.
         losses: Share of each source's effect that is taken away by hand; below 0 it grows.
-        thresholds: Of each feature node; 0 where None.
+        thresholds: Of each feature node; 0 where None. Minus infinity, as of a top-k without a
+            ReLU, for a feature that is linear whatever happens; which features are among the k
+            largest is held as it is.
     """
     total = losses.clone()
+    limits = torch.zeros_like(graph.activations) if thresholds is None else thresholds
+    if thresholds is None and graph.choice is not None:
+        limits = limits - torch.inf  # nothing switches a neuron off
     held = losses != 0
     changes = torch.zeros_like(losses)
     layers = graph.node_layers
@@ -57,10 +62,7 @@ def predict_total(
             continue
         changes[rows] = -(graph.adjacency[rows] @ total)
         lost = -changes[rows] / graph.activations[rows]
-        if graph.choice is None:  # a transcoder's feature cannot fall below 0, a neuron can
-            lost = lost.clamp(max=1)
-        if thresholds is not None:
-            lost[graph.activations[rows] + changes[rows] <= thresholds[rows]] = 1
+        lost[graph.activations[rows] + changes[rows] <= limits[rows]] = 1
         total[rows] = torch.where(held[rows], losses[rows], lost)
     outputs = graph.every_node[graph.logit_nodes]
     changes[outputs] = -(graph.adjacency[outputs] @ total)

@@ -15,6 +15,7 @@ from circuitscope_core.language_model.record import (
     apply_norm,
     back_through_norm,
     norm_at,
+    norm_before,
     through_norm,
 )
 from circuitscope_core.language_model.shape import ModelShape
@@ -40,6 +41,7 @@ __all__ = [
     "apply_norm",
     "back_through_norm",
     "norm_at",
+    "norm_before",
     "scatter",
     "through_norm",
 ]

@@ -46,6 +46,8 @@ class FrozenModel:
 
     record: Record
     """The record of one sequence, without batch axes; see ``Record.sequence``."""
+    read_point: ReadPoint
+    """The place that encoders read."""
 
     @property
     def n_layers(self) -> int:
@@ -78,7 +80,9 @@ class FrozenModel:
 
     def starts_before_attention(self, layer: int) -> bool:
         """Return whether a layer's encoder reads the stream that its attention reads."""
-        return layer < self.n_layers and self.record.layers[layer].parallel
+        if layer == self.n_layers:
+            return False
+        return self.read_point == "pre" or self.record.layers[layer].parallel
 
     def back_from_query(
         self, layer: int, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
@@ -185,20 +189,19 @@ class FrozenModel:
         return spread
 
     def through_read_point(
-        self, layer: int, change: Float[Tensor, "*n n_pos d_model"], read_point: ReadPoint
+        self, layer: int, change: Float[Tensor, "*n n_pos d_model"]
     ) -> Float[Tensor, "*n n_pos d_model"]:
-        """Carry changes of the stream that an MLP reads to a read point, biases aside."""
-        return through_norm(self.record.layers[layer].norm_before_read(read_point), change)
+        """Carry changes of the stream that an encoder starts from to its read point, biases aside.
+
+        It starts from the stream before or after attention; see ``starts_before_attention``.
+        """
+        return through_norm(self.record.layers[layer].norm_before_read(self.read_point), change)
 
     def back_from_read_point(
-        self,
-        layer: int,
-        vectors: Float[Tensor, "*n d_model"],
-        positions: Tensor,
-        read_point: ReadPoint,
+        self, layer: int, vectors: Float[Tensor, "*n d_model"], positions: Tensor
     ) -> Float[Tensor, "*n d_model"]:
-        """Carry vectors, one at each position given, from a read point to the stream."""
-        norm = self.record.layers[layer].norm_before_read(read_point)
+        """Carry vectors, one at each position given, from the read point to that stream."""
+        norm = self.record.layers[layer].norm_before_read(self.read_point)
         return back_through_norm(_at(norm, positions), vectors)
 
     def through_write_point(
@@ -223,9 +226,7 @@ class FrozenModel:
         """Carry vectors, each at its position, back through the final norm."""
         return back_through_norm(_at(self.record.final_norm, positions), vectors)
 
-    def run_silenced(
-        self, write: Callable[[int, Tensor], Tensor], read_point: ReadPoint
-    ) -> SilencedPass:
+    def run_silenced(self, write: Callable[[int, Tensor], Tensor]) -> SilencedPass:
         """Run the frozen model with every node at 0: the streams that constants alone make.
 
         The product of a target's vector with what it then reads is the constant part of its value,
@@ -234,15 +235,14 @@ class FrozenModel:
         Args:
             write: Returns a layer's constant output at its write point, ``[n_pos, d_model]``, given
                 the layer and what its encoder reads.
-            read_point: The encoders' read point.
         """
         stream = self.record.position_vectors
         streams, reads = [], []
         for number, layer in enumerate(self.record.layers):
             streams.append(stream)
             middle = stream + layer.attend(stream)
-            norm = layer.norm_before_read(read_point)
-            reads.append(apply_norm(norm, stream if layer.parallel else middle))
+            source = stream if self.starts_before_attention(number) else middle
+            reads.append(apply_norm(layer.norm_before_read(self.read_point), source))
             stream = middle + apply_norm(layer.write_norm, write(number, reads[-1]))
         final = apply_norm(self.record.final_norm, stream)
         return SilencedPass(torch.stack(streams), torch.stack(reads), final)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.language_model.neurons import MlpNeurons
-from circuitscope_core.language_model.record import EditMlp, MlpPass, MlpSite, NormMap, Record
+from circuitscope_core.language_model.record import EditMlp, MlpPass, NormMap, Record
 from circuitscope_core.language_model.shape import ModelShape
 
 HeadSide: TypeAlias = Literal["query", "key"]
@@ -110,13 +110,8 @@ class LanguageModel(Protocol):
     def run_mlp(self, clean: Record, layer: int, read: Tensor, read_point: ReadPoint) -> Tensor:
         """Return an MLP's output from its read point, ``[n_pos, d_model]``.
 
-        Denominators of the norm between the two, where there is one, are those of the pass.
-        """
-
-    def read_scales(self, site: MlpSite, read_point: ReadPoint) -> Tensor | None:
-        """Return the denominators ``[*batch, n_pos, 1]`` between the stream and a read point.
-
-        None where no norm lies between the two.
+        Denominators of the norm between the two, where there is one, are those of the pass, and so
+        is what attention adds in between.
         """
 
     def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:

@@ -1,7 +1,7 @@
 """One forward pass as plain tensors: all that the frozen algebra needs, and no module."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -46,6 +46,14 @@ class NormMap:
         """Return the same norm at some positions of one sequence."""
         return replace(self, scale=self.scale[positions])
 
+    def plain(self) -> "NormMap":
+        """Return the same norm with gain 1 and no bias."""
+        return replace(self, gain=torch.ones_like(self.gain), bias=None)
+
+    def scaled(self, unit: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_model"]:
+        """Return the norm's output, given what ``plain`` gives."""
+        return unit * self.gain if self.bias is None else unit * self.gain + self.bias
+
 
 def through_norm(norm: NormMap | None, change: Tensor) -> Tensor:
     """Carry changes through a norm, or through none."""
@@ -70,10 +78,16 @@ def norm_at(norm: NormMap | None, rows: Tensor | list[int]) -> NormMap | None:
     return None if norm is None else replace(norm, scale=norm.scale[..., rows, :])
 
 
-@one_line
+def norm_before(norm: NormMap | None, read_point: ReadPoint) -> NormMap | None:
+    """Return the part of an MLP's norm that lies between the stream and a read point."""
+    if norm is None or read_point in ("mid", "pre"):
+        return None
+    return norm.plain() if read_point == "unit" else norm
+
+
 @dataclass(frozen=True)
-class MlpSite:
-    """The tensors at one layer's MLP: where a transcoder reads, and the MLP's output."""
+class MlpInputs:
+    """The tensors that a transcoder may read at one layer's MLP."""
 
     layer: int
     resid_mid: Float[Tensor, "*batch n_pos d_model"]
@@ -81,14 +95,40 @@ class MlpSite:
     attention and MLP are parallel."""
     mlp_in: Float[Tensor, "*batch n_pos d_model"]
     """The norm's output, the MLP's input."""
-    mlp_out: Float[Tensor, "*batch n_pos d_model"]
+    resid_pre: Float[Tensor, "*batch n_pos d_model"] = field(kw_only=True)
+    """Residual stream before the layer; ``resid_mid`` itself where attention and MLP are
+    parallel."""
+    norm: NormMap | None = field(kw_only=True)
+    """From ``resid_mid`` to ``mlp_in``."""
 
     def read(self, read_point: ReadPoint) -> Float[Tensor, "*batch n_pos d_model"]:
-        """Return the tensor at a read point, named as in TransformerLens.
+        """Return the tensor at a read point."""
+        if read_point == "unit":
+            return apply_norm(norm_before(self.norm, read_point), self.resid_mid)
+        points = {"mid": self.resid_mid, "in": self.mlp_in, "pre": self.resid_pre}
+        return points[read_point]
 
-        ``ln2.hook_normalized`` lies behind LN2's gain and bias there: it is the MLP's input.
+    def mlp_in_from(
+        self, read: Float[Tensor, "*batch n_pos d_model"], read_point: ReadPoint
+    ) -> Float[Tensor, "*batch n_pos d_model"]:
+        """Return the MLP's input that another value at a read point makes.
+
+        Denominators are those of the pass, and so is what attention adds in between.
         """
-        return self.resid_mid if read_point == "hook_resid_mid" else self.mlp_in
+        if read_point == "in":
+            return read
+        if read_point == "unit":
+            return read if self.norm is None else self.norm.scaled(read)
+        added = self.resid_mid - self.resid_pre if read_point == "pre" else 0
+        return apply_norm(self.norm, read + added)
+
+
+@one_line
+@dataclass(frozen=True)
+class MlpSite(MlpInputs):
+    """The tensors at one layer's MLP: where a transcoder reads, and the MLP's output."""
+
+    mlp_out: Float[Tensor, "*batch n_pos d_model"]
 
 
 @dataclass(frozen=True)
@@ -102,20 +142,13 @@ class MlpPass:
 
 
 @dataclass(frozen=True)
-class MlpCall:
+class MlpCall(MlpInputs):
     """One layer's MLP before it runs: the input of an edit, which may run it or not."""
 
-    layer: int
-    resid_mid: Float[Tensor, "*batch n_pos d_model"]
-    mlp_in: Float[Tensor, "*batch n_pos d_model"]
     run: Callable[[Tensor], Tensor]
     """The MLP, from any rows of ``mlp_in`` to its output there."""
     positions: Int[Tensor, " n_pos"] | None = None
     """Positions of the rows; None where they are all of the sequence's."""
-
-    def read(self, read_point: ReadPoint) -> Float[Tensor, "*batch n_pos d_model"]:
-        """Return the tensor at a read point; see ``MlpSite.read``."""
-        return self.resid_mid if read_point == "hook_resid_mid" else self.mlp_in
 
     def mlp_out(self) -> Float[Tensor, "*batch n_pos d_model"]:
         """Run the MLP on all rows."""
@@ -123,7 +156,8 @@ class MlpCall:
 
     def with_output(self, mlp_out: Tensor) -> MlpSite:
         """Return the site with an output, the MLP's own or another."""
-        return MlpSite(self.layer, self.resid_mid, self.mlp_in, mlp_out)
+        inputs = (self.layer, self.resid_mid, self.mlp_in)
+        return MlpSite(*inputs, mlp_out, resid_pre=self.resid_pre, norm=self.norm)
 
 
 EditMlp = Callable[[MlpCall], Tensor]
@@ -149,17 +183,20 @@ class LayerRecord:
     b_O: Float[Tensor, " d_model"]
     site: MlpSite
     attention_norm: NormMap | None
-    read_norm: NormMap | None
-    """From the stream to the MLP's input."""
     attention_post_norm: NormMap | None = None
     """On attention's output, before it is added to the stream."""
     write_norm: NormMap | None = None
     """On the output that a transcoder replaces, before it is added to the stream."""
     parallel: bool = False
 
+    @property
+    def read_norm(self) -> NormMap | None:
+        """From the stream to the MLP's input."""
+        return self.site.norm
+
     def norm_before_read(self, read_point: ReadPoint) -> NormMap | None:
         """Return the norm between the stream and a read point."""
-        return None if read_point == "hook_resid_mid" else self.read_norm
+        return norm_before(self.read_norm, read_point)
 
     @property
     def heads_per_value(self) -> int:
@@ -231,13 +268,18 @@ class Record:
 
         def one_layer(layer: LayerRecord) -> LayerRecord:
             site = layer.site
-            parts = (one(site.resid_mid), one(site.mlp_in), one(site.mlp_out))
             return replace(
                 layer,
                 pattern=one(layer.pattern),
-                site=MlpSite(site.layer, *parts),
+                site=replace(
+                    site,
+                    resid_mid=one(site.resid_mid),
+                    mlp_in=one(site.mlp_in),
+                    mlp_out=one(site.mlp_out),
+                    resid_pre=one(site.resid_pre),
+                    norm=one_norm(site.norm),
+                ),
                 attention_norm=one_norm(layer.attention_norm),
-                read_norm=one_norm(layer.read_norm),
                 attention_post_norm=one_norm(layer.attention_post_norm),
                 write_norm=one_norm(layer.write_norm),
             )

@@ -20,11 +20,11 @@ from circuitscope_core.language_model import (
     HeadSide,
     MlpNeurons,
     MlpPass,
-    MlpSite,
     ModelShape,
     NormMap,
     Record,
     apply_norm,
+    norm_before,
 )
 from circuitscope_core.pretrained.attention import HeadNorm, use_own_attention
 from circuitscope_core.pretrained.families import family_of, weights_as
@@ -236,10 +236,15 @@ class PretrainedModel:
     def _run(self, token_ids: Tensor, **changes: Any) -> TappedPass:
         """Run the layers, and return what the taps saw."""
         self._check(token_ids)
-        run = TappedPass(self.dtype, self._run_mlp, self.write_point, **changes)
+        run = TappedPass(self.dtype, self._run_mlp, self._read_norm_on, self.write_point, **changes)
         with self._taps.recording(run):
             self.module.base_model(input_ids=token_ids, use_cache=False)
         return run
+
+    def _read_norm_on(self, number: int, source: Tensor) -> NormMap | None:
+        """Return the norm before an MLP with the denominators that it has on a stream."""
+        norm = self._norms[number].read_norm
+        return None if norm is None else norm.measure(source)
 
     def _run_mlp(self, number: int, read: Tensor) -> Tensor:
         """Return an MLP's output at the write point, from rows of its input."""
@@ -351,23 +356,13 @@ class PretrainedModel:
         self, clean: Record, layer: int, read: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
     ) -> Float[Tensor, "n_pos d_model"]:
         """Return an MLP's output from its read point, denominators as in a pass."""
-        norm = clean.sequence().layers[layer].read_norm
-        mlp_in = apply_norm(norm, read) if read_point == "hook_resid_mid" else read
-        return self._run_mlp(layer, mlp_in)
-
-    def read_scales(
-        self, site: MlpSite, read_point: ReadPoint
-    ) -> Float[Tensor, "*batch n_pos 1"] | None:
-        """Return the denominators between the stream and a read point."""
-        norm = self._norms[site.layer].read_norm
-        if read_point == "hook_resid_mid" or norm is None:
-            return None
-        return norm.measure(site.resid_mid).scale
+        site = clean.sequence().sites[layer]
+        return self._run_mlp(layer, site.mlp_in_from(read, read_point))
 
     def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:
         """Return the norm between the stream and a read point, its denominator taken as 1."""
         norm = self._norms[layer].read_norm
-        return None if read_point == "hook_resid_mid" or norm is None else norm.unit()
+        return None if norm is None else norm_before(norm.unit(), read_point)
 
     def final_norm(self) -> NormMap | None:
         """Return the norm before the unembedding, its denominator taken as 1."""

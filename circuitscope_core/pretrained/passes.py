@@ -140,7 +140,8 @@ def run_layer(
     middle = stream + apply_norm(post, written)
     source = stream if parts.parallel else middle
     read_norm = frozen.norm(parts, "read_norm", source)
-    call = MlpCall(parts.number, source, apply_norm(read_norm, source), parts.run_mlp)
+    inputs = (parts.number, source, apply_norm(read_norm, source))
+    call = MlpCall(*inputs, parts.run_mlp, resid_pre=stream, norm=read_norm)
     site = call.with_output(output(call))
     write_norm = frozen.norm(parts, "write_norm", site.mlp_out)
     record = LayerRecord(
@@ -151,7 +152,6 @@ def run_layer(
         b_O=weights.b_O,
         site=site,
         attention_norm=before,
-        read_norm=read_norm,
         attention_post_norm=post,
         write_norm=write_norm,
         parallel=parts.parallel,
@@ -202,8 +202,9 @@ def run_frozen_suffix(
         own = stream[:, first - start :]
         middle = own + apply_norm(post, written)
         source = own if parts.parallel else middle
-        mlp_in = apply_norm(frozen.norm(parts, "read_norm", source, rows), source)
-        call = MlpCall(parts.number, source, mlp_in, parts.run_mlp, rows)
+        norm = frozen.norm(parts, "read_norm", source, rows)
+        inputs = (parts.number, source, apply_norm(norm, source))
+        call = MlpCall(*inputs, parts.run_mlp, rows, resid_pre=own, norm=norm)
         out = output(call)
         write_norm = frozen.norm(parts, "write_norm", out, rows)
         after = middle + apply_norm(write_norm, out)

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from circuitscope_core.config import WritePoint
 from circuitscope_core.errors import ModelError
-from circuitscope_core.language_model import EditMlp, MlpCall, MlpSite
+from circuitscope_core.language_model import EditMlp, MlpCall, MlpSite, NormMap
 from circuitscope_core.pretrained.families import Family
 from circuitscope_core.pretrained.modules import part
 
 RunMlp: TypeAlias = Callable[[int, Tensor], Tensor]
 """Runs a layer's MLP, as far as the write point, on rows of its input."""
+MeasureNorm: TypeAlias = Callable[[int, Tensor], NormMap | None]
+"""Measures the norm before a layer's MLP on the stream that it reads."""
 
 
 @dataclass
@@ -33,6 +35,7 @@ class TappedPass:
 
     dtype: torch.dtype
     run_mlp: RunMlp
+    measure_norm: MeasureNorm
     write_point: WritePoint = "added"
     edit_mlp: EditMlp | None = None
     embed_change: Tensor | None = None
@@ -51,6 +54,8 @@ class TappedPass:
     last_stream: Tensor | None = None
     """The stream after the last layer."""
     patterns: dict[int, Tensor] = field(default_factory=dict)
+    streams: dict[int, Tensor] = field(default_factory=dict)
+    """The stream before each layer."""
     sources: dict[int, Tensor] = field(default_factory=dict)
     """The stream that each MLP's norm reads."""
     inputs: dict[int, Tensor] = field(default_factory=dict)
@@ -64,9 +69,19 @@ class TappedPass:
     def sites(self) -> tuple[MlpSite, ...]:
         """Every layer's MLP inputs and output."""
         return tuple(
-            MlpSite(number, self.sources[number], read, self.outputs[number])
-            for number, read in self.inputs.items()
+            MlpSite(number, source, read, self.outputs[number], resid_pre=before, norm=norm)
+            for number in self.inputs
+            for source, read, before, norm in (self.around(number),)
         )
+
+    def around(
+        self, number: int, seen: slice = slice(None)
+    ) -> tuple[Tensor, Tensor, Tensor, NormMap | None]:
+        """Return source, input and stream before of a layer's MLP, and its norm, at positions."""
+        source, read, before = (
+            part[number][:, seen] for part in (self.sources, self.inputs, self.streams)
+        )
+        return source, read, before, self.measure_norm(number, source)
 
     def first_parts(self) -> tuple[Tensor, Tensor]:
         """Return each token's part of the first stream, and the constant part of it."""
@@ -77,10 +92,10 @@ class TappedPass:
     def edited(self, number: int) -> Tensor:
         """Return what the edit puts in place of an MLP's output, at all positions."""
         assert self.edit_mlp is not None
-        source, read = self.sources[number], self.inputs[number]
-        seen = slice(self.start, None)
-        rows = torch.arange(self.start, read.shape[1], device=read.device) if self.start else None
-        call = MlpCall(number, source[:, seen], read[:, seen], partial(self.run_mlp, number), rows)
+        source, read, before, norm = self.around(number, slice(self.start, None))
+        end, run = self.start + read.shape[1], partial(self.run_mlp, number)
+        rows = torch.arange(self.start, end, device=read.device) if self.start else None
+        call = MlpCall(number, source, read, run, rows, resid_pre=before, norm=norm)
         answer = self.edit_mlp(call)
         if not self.start:
             return answer
@@ -181,6 +196,7 @@ class Taps:
             run.first_stream = stream.to(run.dtype, copy=True)
             if run.embed_change is not None:
                 stream = stream + run.embed_change.to(stream.dtype)
+        run.streams[number] = stream.to(run.dtype, copy=True)
         out = call.run(stream)
         self._remember("layer", out)
         if number + 1 == len(self.layers):

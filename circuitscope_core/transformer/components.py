@@ -54,6 +54,15 @@ class Norm(nn.Module):
             return x
         return F.layer_norm(x, (x.shape[-1],), self.w, self.b, self.eps)
 
+    def run(self, x: Tensor) -> tuple[Tensor, NormMap | None]:
+        """Normalise in one fused step, and return the norm with its denominators as well."""
+        if not self.enabled:
+            return x, None
+        normalized, _, inverse = torch.native_layer_norm(
+            x, (x.shape[-1],), self.w, self.b, self.eps
+        )
+        return normalized, self.frozen(1 / inverse)
+
     def scale(self, x: Tensor) -> Tensor:
         """Return the denominator ``[..., 1]``."""
         return (x.var(dim=-1, keepdim=True, unbiased=False) + self.eps).sqrt()

@@ -25,6 +25,7 @@ from circuitscope_core.language_model import (
     Record,
     apply_norm,
     norm_at,
+    norm_before,
 )
 from circuitscope_core.transformer.components import Block, Embed, Norm, PosEmbed, Unembed
 
@@ -133,10 +134,12 @@ class Transformer(nn.Module):
         resid = self.embed_tokens(token_ids)
         for layer in range(self.config.n_layers):
             block = self.block(layer)
-            resid = resid + block.attn(block.ln1(resid))
-            site = run_site(MlpCall(layer, resid, block.ln2(resid), block.mlp), edit_mlp)
+            mid = resid + block.attn(block.ln1(resid))
+            mlp_in, norm = block.ln2.run(mid)
+            call = MlpCall(layer, mid, mlp_in, block.mlp, resid_pre=resid, norm=norm)
+            site = run_site(call, edit_mlp)
             sites.append(site)
-            resid = resid + site.mlp_out
+            resid = mid + site.mlp_out
         return MlpPass(tuple(sites), resid)
 
     def logits_after(self, done: MlpPass) -> Float[Tensor, "batch n_pos d_vocab"]:
@@ -192,15 +195,16 @@ class Transformer(nn.Module):
             attn_in = apply_norm(norm, resid)
             pattern = freeze.pattern(layer)
             pattern = block.attn.pattern(attn_in) if pattern is None else pattern
-            resid = resid + block.attn.mix(attn_in, pattern)
-            read_norm = freeze.norm(layer, "read_norm") or block.ln2.measure(resid)
-            call = MlpCall(layer, resid, apply_norm(read_norm, resid), block.mlp)
+            middle = resid + block.attn.mix(attn_in, pattern)
+            read_norm = freeze.norm(layer, "read_norm") or block.ln2.measure(middle)
+            inputs = (layer, middle, apply_norm(read_norm, middle))
+            call = MlpCall(*inputs, block.mlp, resid_pre=resid, norm=read_norm)
             site = run_site(call, edit_mlp)
-            resid = resid + site.mlp_out
+            resid = middle + site.mlp_out
             streams.append(resid)
             attn = block.attn
             weights = (attn.W_V.detach(), attn.b_V.detach(), attn.W_O.detach(), attn.b_O.detach())
-            layers.append(LayerRecord(pattern, *weights, site, norm, read_norm))
+            layers.append(LayerRecord(pattern, *weights, site, norm))
         final_norm = freeze.final_norm or self.ln_final.measure(resid)
         final = apply_norm(final_norm, resid)
         return Record(
@@ -232,13 +236,12 @@ class Transformer(nn.Module):
             first = start if layer < n_layers - 1 else n_pos - 1
             rows = torch.arange(first, n_pos, device=stream.device)
             block = self.block(layer)
-            middle = stream[:, first - start :] + self._attend_rows(
-                clean, layer, stream, rows, frozen
-            )
+            own = stream[:, first - start :]
+            middle = own + self._attend_rows(clean, layer, stream, rows, frozen)
             norm = freeze.norm(layer, "read_norm")
             read_norm = block.ln2.measure(middle) if norm is None else norm_at(norm, rows)
             mlp_in = apply_norm(read_norm, middle)
-            call = MlpCall(layer, middle, mlp_in, block.mlp, rows)
+            call = MlpCall(layer, middle, mlp_in, block.mlp, rows, resid_pre=own, norm=read_norm)
             stream = middle + (edit_mlp(call) if edit_mlp else call.mlp_out())
             start = first
         last = stream[:, -1:]
@@ -276,24 +279,13 @@ class Transformer(nn.Module):
         self, clean: Record, layer: int, read: Float[Tensor, "n_pos d_model"], read_point: ReadPoint
     ) -> Float[Tensor, "n_pos d_model"]:
         """Return an MLP's output from its read point, denominators as in a pass."""
-        norm = clean.sequence().layers[layer].read_norm
-        mlp_in = apply_norm(norm, read) if read_point == "hook_resid_mid" else read
-        out: Tensor = self.block(layer).mlp(mlp_in)
+        site = clean.sequence().sites[layer]
+        out: Tensor = self.block(layer).mlp(site.mlp_in_from(read, read_point))
         return out
-
-    def read_scales(
-        self, site: MlpSite, read_point: ReadPoint
-    ) -> Float[Tensor, "*batch n_pos 1"] | None:
-        """Return the denominators between the stream and a read point."""
-        norm = self.block(site.layer).ln2
-        if read_point == "hook_resid_mid" or not norm.enabled:
-            return None
-        return norm.scale(site.resid_mid)
 
     def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:
         """Return the norm between the stream and a read point, its denominator taken as 1."""
-        norm = self.block(layer).ln2
-        return None if read_point == "hook_resid_mid" else norm.unit()
+        return norm_before(self.block(layer).ln2.unit(), read_point)
 
     def final_norm(self) -> NormMap | None:
         """Return the norm before the unembedding, its denominator taken as 1."""

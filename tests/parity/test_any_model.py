@@ -16,8 +16,10 @@ IDS = [3, 7, 1, 30, 12, 5, 5, 21, 9]
 KINDS = [
     {},
     {"cross_layer": False},
-    {"skip_connection": True, "read_point": "hook_resid_mid"},
+    {"skip_connection": True, "read_point": "mid"},
     {"cross_layer": False, "skip_connection": True},
+    {"skip_connection": True, "read_point": "unit"},
+    {"cross_layer": False, "skip_connection": True, "read_point": "pre"},
 ]
 
 

@@ -32,14 +32,18 @@ KINDS = [
         ("rotary", "learned"),
         ("LN", None),
         (True, False),
-        ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"),
+        ("in", "mid", "unit", "pre"),
     )
 ] + [
     {"model": {"positions": "learned", "causal": causal}}
     | {"transcoder": {"read_point": read_point, "cross_layer": cross, "skip_connection": True}}
     for causal, cross, read_point in itertools.product(
-        (True, False), (True, False), ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized")
+        (True, False), (True, False), ("in", "mid", "unit", "pre")
     )
+]
+KINDS += [
+    {"transcoder": {"activation": activation, "k": 4, "read_point": read_point}}
+    for activation, read_point in itertools.product(("topk", "topk_relu"), ("in", "pre"))
 ]
 
 

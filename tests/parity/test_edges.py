@@ -15,7 +15,9 @@ from tests.samples import PROMPT, make_graph, tiny_replacement
 KINDS = [
     {},
     {"model": {"positions": "learned", "causal": False}},
-    {"model": {"normalization": None}, "transcoder": {"read_point": "hook_resid_mid"}},
+    {"model": {"normalization": None}, "transcoder": {"read_point": "mid"}},
+    {"transcoder": {"read_point": "unit"}},
+    {"transcoder": {"read_point": "pre", "skip_connection": True}},
     {"transcoder": {"cross_layer": False, "skip_connection": True}},
 ]
 

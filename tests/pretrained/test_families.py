@@ -18,8 +18,11 @@ HIDE_QUERIES = {"falcon", "gptj"}
 """Families whose attention calls its own function; GPT-J only in older releases."""
 KINDS = {
     "per-layer": {"cross_layer": False},
-    "cross-layer": {"read_point": "hook_resid_mid"},
+    "cross-layer": {"read_point": "mid"},
     "skip": {"cross_layer": False, "skip_connection": True},
+    "unit": {"read_point": "unit", "cross_layer": False, "skip_connection": True},
+    "pre": {"read_point": "pre", "skip_connection": True},
+    "raw": {"write_point": "raw"},
 }
 
 

@@ -213,6 +213,60 @@ def test_the_shell_takes_a_bundle_or_a_model_and_not_both(capsys):
         main(["trace", "--bundle", "models/demo", "--model", "somewhere"])
     assert "not allowed with argument" in capsys.readouterr().err
     assert main(["trace", "--model", "somewhere"]) == 1
-    assert "add --transcoder" in capsys.readouterr().err
+    assert "neither a folder nor" in capsys.readouterr().err
+    assert main(["trace", "--minus", "a"]) == 1
+    assert "give that one as --target" in capsys.readouterr().err
+    assert main(["trace", "--against", "another prompt"]) == 1
+    assert "A second prompt chooses among a model's own neurons" in capsys.readouterr().err
     assert main(["trace", "--transcoder", "somewhere"]) == 1
     assert "add --model" in capsys.readouterr().err
+
+
+def test_the_shell_traces_a_models_own_neurons(saved, capsys):
+    from circuitscope_core.cli.main import main
+
+    words = ["--prompt", " the cats", "--against", " the dogs", "--json"]
+    assert main(["trace", "--model", str(saved), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 100 < found["nodes"]["features"] <= 200
+    assert found["neurons"]["n_candidates"] > 200
+    assert "scores" not in found
+
+
+@pytest.fixture(scope="module")
+def linear_transcoder(saved, tmp_path_factory):
+    """A transcoder that does its work past the features: the best linear map from the MLP input."""
+    model = cs.load_model(saved)
+    ids = model.tokens([1, *torch.randint(3, 60, (60,)).tolist()])
+    n_layers, d_model = model.shape.n_layers, model.shape.d_model
+    sizes = {"d_transcoder": 4, "cross_layer": False, "skip_connection": True}
+    transcoder = cs.CrossLayerTranscoder(cs.TranscoderConfig(n_layers, d_model, **sizes))
+    transcoder.requires_grad_(False)
+    with torch.no_grad():
+        for site in model.mlp_pass(ids).sites:
+            rows = torch.cat([site.mlp_in[0], torch.ones(ids.shape[1], 1)], dim=1)
+            fitted = torch.linalg.lstsq(rows, site.mlp_out[0], driver="gelsd").solution
+            transcoder.W_skip[site.layer] = fitted[:-1]
+            transcoder.b_dec[site.layer] = fitted[-1]
+    folder = tmp_path_factory.mktemp("transcoders") / "linear"
+    cs.save_transcoder(transcoder, folder)
+    return folder
+
+
+def test_the_shell_says_where_a_transcoder_fits_far_better(saved, linear_transcoder, capsys):
+    from circuitscope_core.cli.main import main
+
+    command = ["trace", "--model", str(saved), "--transcoder", str(linear_transcoder)]
+    command += ["--prompt", " the cats the cats"]
+    assert main(command) == 0
+    assert "variance of MLP outputs" not in capsys.readouterr().out
+    assert main([*command, "--read-point", "mid"]) == 0
+    said = capsys.readouterr().out
+    assert "at its read point 'mid' and" in said
+    assert "Load it with the read point 'in'" in said
+    assert main([*command, "--read-point", "mid", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["read_point"]
+    assert (found["own"], found["better"]) == ("mid", "in")
+    assert found["explained"]["in"] > found["explained"]["mid"]
+    assert main(["trace", "--read-point", "mid"]) == 1
+    assert "--read-point needs a transcoder" in capsys.readouterr().err

@@ -11,7 +11,9 @@ KINDS = (
     {},
     {"transcoder": {"cross_layer": False}},
     {"transcoder": {"skip_connection": True}},
-    {"transcoder": {"read_point": "hook_resid_mid"}},
+    {"transcoder": {"read_point": "mid"}},
+    {"transcoder": {"read_point": "unit"}},
+    {"transcoder": {"read_point": "pre"}},
     {"model": {"normalization": None}},
 )
 
@@ -30,7 +32,7 @@ def oracle_replacement(seed=0, n_layers=3, **model):
         seed, n_layers=n_layers, d_mlp=16, activation="relu", **{"normalization": None, **model}
     )
     config = cs.TranscoderConfig(
-        n_layers=n_layers, d_model=8, d_transcoder=16, cross_layer=False, read_point="mlp.hook_in"
+        n_layers=n_layers, d_model=8, d_transcoder=16, cross_layer=False, read_point="in"
     )
     transcoder = CrossLayerTranscoder(config).requires_grad_(False)
     transcoder.log_threshold.fill_(-1e3)

@@ -54,7 +54,7 @@ def folder(tmp_path):
     [
         {},
         {"model": {"positions": "learned", "tied_embeddings": True}},
-        {"model": {"normalization": None}, "transcoder": {"read_point": "hook_resid_mid"}},
+        {"model": {"normalization": None}, "transcoder": {"read_point": "mid"}},
         {"n_layers": 3, "transcoder": {"cross_layer": False}},
     ],
     ids=str,
@@ -179,8 +179,8 @@ def test_per_layer_sets_hold_their_skip_weights_transposed(tmp_path):
     torch.testing.assert_close(acts, torch.relu(x @ tensors["W_enc"].T + tensors["b_enc"]))
     expected = acts @ tensors["W_dec"] + tensors["b_dec"] + x @ tensors["W_skip"].T
     torch.testing.assert_close(transcoder.decode(acts, x), expected)
-    assert transcoder.config.read_point == "hook_resid_mid"
-    assert transcoder.config.write_point == "hook_mlp_out"
+    assert transcoder.config.read_point == "mid"
+    assert transcoder.config.write_point == "added"
     with pytest.raises(cs.ConfigError, match="decodes with its inputs"):
         transcoder.decode(acts)
 

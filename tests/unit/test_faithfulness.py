@@ -279,9 +279,13 @@ def test_jacobians_are_those_of_autograd(kind):
         site, block = clean.record.sites[layer], replacement.model.block(layer)
         norm = clean.frozen.record.layers[layer].read_norm
 
-        def mlp(x, block=block, norm=norm):
-            if read_point == "hook_resid_mid" and norm is not None:
-                x = (x - x.mean()) / norm.scale[4] * block.ln2.w + block.ln2.b
+        def mlp(x, site=site, block=block, norm=norm):
+            if read_point == "pre":
+                x = x + (site.resid_mid - site.resid_pre)[0, 4]
+            if read_point in ("mid", "pre") and norm is not None:
+                x = (x - x.mean()) / norm.scale[4]
+            if read_point != "in" and norm is not None:
+                x = x * block.ln2.w + block.ln2.b
             return block.mlp(x)
 
         def features(x, layer=layer):

@@ -47,7 +47,7 @@ def acts(replacement, windows):
     """Dense, straight from the definition: ``[n_layers, n_windows, n_pos, d_transcoder]``."""
     transcoder = replacement.transcoder
     sites = replacement.model.mlp_pass(windows).sites
-    dense = [transcoder.encode(n, site.read("mlp.hook_in")) for n, site in enumerate(sites)]
+    dense = [transcoder.encode(n, site.read("in")) for n, site in enumerate(sites)]
     return torch.stack(dense).detach() * (torch.arange(windows.shape[1]) > 0)[:, None]
 
 

@@ -14,7 +14,9 @@ from tests.samples import tiny_replacement
 KINDS = [
     {},
     {"model": {"normalization": None}},
-    {"transcoder": {"read_point": "hook_resid_mid"}},
+    {"transcoder": {"read_point": "mid"}},
+    {"transcoder": {"read_point": "unit"}},
+    {"transcoder": {"read_point": "pre"}},
     {"transcoder": {"cross_layer": False}},
 ]
 
@@ -51,8 +53,8 @@ def by_hand(replacement, windows, source, target):
             inverse += 1 / float(read_norm.scale[0, position]) if read_norm else 1.0
     encoder = transcoder.W_enc[target_layer, t]
     norm = model.block(target_layer).ln2
-    if transcoder.config.read_point != "hook_resid_mid" and norm.enabled:
-        encoder = encoder * norm.w
+    if transcoder.config.read_point in ("in", "unit") and norm.enabled:
+        encoder = encoder * norm.w if transcoder.config.read_point == "in" else encoder
         encoder = (encoder - encoder.mean()) * inverse / n
     written = transcoder.W_dec[source_layer][s, : target_layer - source_layer].sum(dim=0)
     virtual = float(encoder @ written)

@@ -23,7 +23,11 @@ KINDS = (
     {},
     {"transcoder": {"cross_layer": False}},
     {"transcoder": {"skip_connection": True}},
-    {"transcoder": {"read_point": "hook_resid_mid"}},
+    {"transcoder": {"read_point": "mid"}},
+    {"transcoder": {"read_point": "unit"}},
+    {"transcoder": {"read_point": "pre"}},
+    {"transcoder": {"activation": "topk", "k": 3}},
+    {"transcoder": {"activation": "topk_relu", "k": 8}},
     {"model": {"normalization": None}},
     {"model": {"causal": False, "positions": "learned"}},
 )

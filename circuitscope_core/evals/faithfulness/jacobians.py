@@ -19,7 +19,7 @@ def measure_jacobians(
 ) -> dict[tuple[str, str], float]:
     """Return cosines of Jacobians, layer by layer and through all layers.
 
-    * A layer: the Jacobian of its MLP at its read point (``hook_resid_mid`` with LN2's denominator
+    * A layer: the Jacobian of its MLP at its read point (the norm's denominator being
       frozen) against that of the features' part in their own layer, active ones alone; each taken
       as one vector. Mean over all tokens but the separator.
     * The whole: the change of the last MLP output for a small random push of the stream before the

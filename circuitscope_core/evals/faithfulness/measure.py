@@ -25,7 +25,11 @@ from circuitscope_core.evals.faithfulness.report import (
 from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt, shuffle_decoders, trace
 from circuitscope_core.prompt_pass import run_prompt
-from circuitscope_core.replacement import Explainable, replacement_of
+from circuitscope_core.replacement import (
+    Explainable,
+    replacement_of,
+    thresholded_transcoder_of,
+)
 
 Kind = TypeVar("Kind")
 
@@ -54,11 +58,13 @@ def measure_faithfulness(
         seed: Decides the sampled features, the shuffle and the intervals.
 
     Raises:
+        ConfigError: If the features have no thresholds of their own.
         PromptError: If there is no prompt, or one is empty, too long, or has unknown ids.
     """
     if not prompts:
         raise PromptError("There is no prompt to measure on; give at least one.")
     replacement = replacement_of(bundle)
+    thresholded_transcoder_of(replacement)
     control = shuffle_decoders(replacement, seed)
     values: dict[tuple[str, str], list[float]] = {}
     for number, prompt in enumerate(prompts):

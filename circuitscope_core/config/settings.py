@@ -1,18 +1,17 @@
-"""Settings: frozen dataclasses that check themselves.
+"""All settings but a transcoder's, with their defaults and limits."""
 
-A config is a value: two equal configs are interchangeable, so a config is also a cache key.
-"""
+from dataclasses import dataclass, field
+from typing import Literal
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_type_hints
+from circuitscope_core.config.base import (
+    JsonConfig,
+    require,
+    require_fraction,
+    require_one_of,
+    require_positive,
+)
+from circuitscope_core.config.transcoder import TranscoderConfig
 
-from circuitscope_core.arguments import CheckedFields
-from circuitscope_core.errors import ConfigError
-
-ReadPoint = Literal["mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized"]
-WriteHook = Literal["mlp.hook_out", "hook_mlp_out"]
-WritePoint = Literal["added", "raw"]
 OtherNeurons = Literal["auto", "folded", "nodes"]
 """The place of the neurons that are no nodes of a graph of a model's own neurons."""
 Likeness = Literal["role", "decoders"]
@@ -21,77 +20,8 @@ they write."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
-ConfigT = TypeVar("ConfigT", bound="_JsonConfig")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(value > 0, f"{name} is {value}; it must be above 0.")
-
-
-def _require_fraction(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(0 <= value <= 1, f"{name} is {value}; it must be from 0 to 1.")
-
-
-def _require_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    choices = ", ".join(repr(item) for item in allowed)
-    _require(value in allowed, f"{name} is {value!r}; it must be one of {choices}.")
-
-
-def _require_type(name: str, value: object, hint: Any) -> None:
-    """Refuse JSON of the wrong type before it is compared with a number."""
-    allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(hint)
-    if allowed is None:
-        if isinstance(hint, type) and is_dataclass(hint):
-            _require(isinstance(value, hint), f"{name} is {value!r}; it must be an object.")
-        return  # literals check themselves
-    right = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
-    _require(right, f"{name} is {value!r}; it must be of type {hint.__name__}.")
-
-
-class _JsonConfig(CheckedFields):
-    """``to_json`` and ``from_json`` for the frozen dataclasses below."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that ``from_json`` turns back into an equal config."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]  # only dataclasses inherit
-
-    @classmethod
-    def from_json(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
-        """Build the config from plain data.
-
-        Raises:
-            ConfigError: If a field is unknown or missing, or a value is outside its range.
-        """
-        known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - set(known)):
-            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; remove it.")
-        hints = get_type_hints(cls)
-        values = {}
-        for name, item in known.items():
-            if name not in data:
-                if item.default is MISSING and item.default_factory is MISSING:
-                    raise ConfigError(f"{cls.__name__} lacks the field {name!r}; add it.")
-                continue
-            hint = hints[name]
-            nested = is_dataclass(hint) and isinstance(data[name], Mapping)
-            values[name] = hint.from_json(data[name]) if nested else data[name]
-            _require_type(f"{cls.__name__}.{name}", values[name], hint)
-            if hint is float:  # JSON may write 2.0 as 2
-                values[name] = float(values[name])
-        return cls(**values)
-
-
 @dataclass(frozen=True)
-class ModelConfig(_JsonConfig):
+class ModelConfig(JsonConfig):
     """Sizes and kind of a pre-LN transformer, in TransformerLens' terms."""
 
     n_layers: int = 3
@@ -114,12 +44,12 @@ class ModelConfig(_JsonConfig):
 
     def __post_init__(self) -> None:
         sizes = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx", "d_vocab")
-        _require_positive(self, *sizes, "ln_eps", "rotary_base")
-        _require_one_of("activation", self.activation, ("gelu", "gelu_new", "relu"))
-        _require_one_of("normalization", self.normalization, ("LN", None))
-        _require_one_of("positions", self.positions, ("rotary", "learned"))
+        require_positive(self, *sizes, "ln_eps", "rotary_base")
+        require_one_of("activation", self.activation, ("gelu", "gelu_new", "relu"))
+        require_one_of("normalization", self.normalization, ("LN", None))
+        require_one_of("positions", self.positions, ("rotary", "learned"))
         if self.positions == "rotary":
-            _require(
+            require(
                 self.d_head % 2 == 0,
                 f"d_head is {self.d_head}; rotary positions need an even d_head.",
             )
@@ -137,38 +67,7 @@ class ModelConfig(_JsonConfig):
 
 
 @dataclass(frozen=True)
-class TranscoderConfig(_JsonConfig):
-    """Sizes and places of a cross-layer transcoder (CLT)."""
-
-    n_layers: int = 3
-    d_model: int = 96
-    d_transcoder: int = 2048
-    """Features in each layer."""
-    read_point: ReadPoint = "mlp.hook_in"
-    write_point: WriteHook = "mlp.hook_out"
-    cross_layer: bool = True
-    """False: features write to their own layer only (per-layer transcoders)."""
-    skip_connection: bool = False
-    """True: what a layer reads also goes to its MLP output through one matrix of weights."""
-
-    def __post_init__(self) -> None:
-        _require_positive(self, "n_layers", "d_model", "d_transcoder")
-        points = ("mlp.hook_in", "hook_resid_mid", "ln2.hook_normalized")
-        _require_one_of("read_point", self.read_point, points)
-        _require_one_of("write_point", self.write_point, ("mlp.hook_out", "hook_mlp_out"))
-
-    def count_parameters(self) -> int:
-        """Count encoder, decoder, bias, threshold and skip parameters."""
-        layers = self.n_layers
-        writes = layers * (layers + 1) // 2 if self.cross_layer else layers
-        encoder = layers * self.d_transcoder * (self.d_model + 2)
-        skips = layers * self.d_model**2 if self.skip_connection else 0
-        decoder = writes * self.d_transcoder * self.d_model
-        return encoder + decoder + layers * self.d_model + skips
-
-
-@dataclass(frozen=True)
-class CorpusConfig(_JsonConfig):
+class CorpusConfig(JsonConfig):
     """How documents become training and held-out tokens."""
 
     text_column: str = "text"
@@ -182,20 +81,20 @@ class CorpusConfig(_JsonConfig):
     """Share of the training tokens that the skill generators write."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "validation_every", "max_document_bytes", "max_tokens")
-        _require(
+        require_positive(self, "validation_every", "max_document_bytes", "max_tokens")
+        require(
             self.validation_every >= 2,
             f"validation_every is {self.validation_every}; at 1 nothing is left to train on.",
         )
-        _require(
+        require(
             0 <= self.skill_share < 1,
             f"skill_share is {self.skill_share}; it must be from 0 to below 1.",
         )
-        _require(bool(self.text_column), "text_column is empty; name the column with the text.")
+        require(bool(self.text_column), "text_column is empty; name the column with the text.")
 
 
 @dataclass(frozen=True)
-class LanguageModelTraining(_JsonConfig):
+class LanguageModelTraining(JsonConfig):
     """How the transformer is trained."""
 
     n_tokens: int = 18_500_000
@@ -215,18 +114,18 @@ class LanguageModelTraining(_JsonConfig):
     """Share of the steps at the end over which both rates fall linearly to 0."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
-        _require_fraction(self, "short_share", "decay_fraction")
-        _require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
-        _require(
+        require_positive(self, "n_tokens", "batch_size", "learning_rate", "muon_learning_rate")
+        require_fraction(self, "short_share", "decay_fraction")
+        require_one_of("matrix_optimizer", self.matrix_optimizer, ("muon", "adamw"))
+        require(
             self.muon_weight_decay >= 0,
             f"muon_weight_decay is {self.muon_weight_decay}; use 0 or more.",
         )
-        _require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
+        require(self.warmup_steps >= 0, f"warmup_steps is {self.warmup_steps}; use 0 or more.")
 
 
 @dataclass(frozen=True)
-class TranscoderTraining(_JsonConfig):
+class TranscoderTraining(JsonConfig):
     """How the transcoder is trained."""
 
     n_tokens: int = 4_000_000
@@ -260,22 +159,22 @@ class TranscoderTraining(_JsonConfig):
     decay_fraction: float = 0.4
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
-        _require_positive(self, "learning_rate")
-        _require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
-        _require_fraction(self, "threshold_rate_factor")
-        _require_fraction(self, "decay_fraction")
-        _require(
+        require_positive(self, "n_tokens", "batch_size", "buffer_sequences", "buffer_passes")
+        require_positive(self, "learning_rate")
+        require_positive(self, "tanh_scale", "bandwidth", "initial_threshold")
+        require_fraction(self, "threshold_rate_factor")
+        require_fraction(self, "decay_fraction")
+        require(
             0 < self.initial_rate < 1,
             f"initial_rate is {self.initial_rate}; it must be between 0 and 1.",
         )
         for name in ("target_l0", "sparsity_coefficient", "preactivation_coefficient"):
             value = getattr(self, name)
-            _require(value >= 0, f"{name} is {value}; it must be 0 or more.")
+            require(value >= 0, f"{name} is {value}; it must be 0 or more.")
 
 
 @dataclass(frozen=True)
-class FeatureCardConfig(_JsonConfig):
+class FeatureCardConfig(JsonConfig):
     """What is collected about each feature."""
 
     n_tokens: int = 1_000_000
@@ -289,12 +188,12 @@ class FeatureCardConfig(_JsonConfig):
     """``open``: only text that may be passed on; ``none``: no text travels with the model."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "n_tokens", "n_top_examples", "n_interval_examples", "context")
-        _require_one_of("excerpts", self.excerpts, ("all", "open", "none"))
+        require_positive(self, "n_tokens", "n_top_examples", "n_interval_examples", "context")
+        require_one_of("excerpts", self.excerpts, ("all", "open", "none"))
 
 
 @dataclass(frozen=True)
-class TrainConfig(_JsonConfig):
+class TrainConfig(JsonConfig):
     """Everything that decides a training, its seed included."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -310,17 +209,22 @@ class TrainConfig(_JsonConfig):
     """Steps between two progress events."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "checkpoint_seconds", "event_steps")
+        require_positive(self, "checkpoint_seconds", "event_steps")
         for name in ("n_layers", "d_model"):
             ours, theirs = getattr(self.transcoder, name), getattr(self.model, name)
-            _require(
+            require(
                 ours == theirs,
                 f"transcoder.{name} is {ours} and model.{name} is {theirs}; they must be equal.",
             )
+        require(
+            self.transcoder.activation == "jump_relu",
+            f"transcoder.activation is {self.transcoder.activation!r}; transcoders that are "
+            "trained here have jump_relu.",
+        )
 
 
 @dataclass(frozen=True)
-class AttributionConfig(_JsonConfig):
+class AttributionConfig(JsonConfig):
     """How much of a prediction a graph explains."""
 
     max_logits: int = 10
@@ -336,18 +240,18 @@ class AttributionConfig(_JsonConfig):
     most, since folding takes longer."""
 
     def __post_init__(self) -> None:
-        _require_positive(self, "max_logits", "logit_probability")
-        _require_one_of("other_neurons", self.other_neurons, ("auto", "folded", "nodes"))
-        _require_fraction(self, "logit_probability")
+        require_positive(self, "max_logits", "logit_probability")
+        require_one_of("other_neurons", self.other_neurons, ("auto", "folded", "nodes"))
+        require_fraction(self, "logit_probability")
         budget = self.max_feature_nodes
-        _require(
+        require(
             budget is None or budget >= 0,
             f"max_feature_nodes is {budget}; it must be 0 or more, or None for all.",
         )
 
 
 @dataclass(frozen=True)
-class PruneConfig(_JsonConfig):
+class PruneConfig(JsonConfig):
     """How much of a graph is kept."""
 
     node_threshold: float = 0.8
@@ -356,11 +260,11 @@ class PruneConfig(_JsonConfig):
     """Share of the edge influence to keep."""
 
     def __post_init__(self) -> None:
-        _require_fraction(self, "node_threshold", "edge_threshold")
+        require_fraction(self, "node_threshold", "edge_threshold")
 
 
 @dataclass(frozen=True)
-class GroupingConfig(_JsonConfig):
+class GroupingConfig(JsonConfig):
     """How similar features are grouped."""
 
     similarity_threshold: float = 0.7
@@ -371,15 +275,15 @@ class GroupingConfig(_JsonConfig):
     """True also groups features at different tokens."""
 
     def __post_init__(self) -> None:
-        _require_one_of("likeness", self.likeness, ("role", "decoders"))
-        _require(
+        require_one_of("likeness", self.likeness, ("role", "decoders"))
+        require(
             -1 <= self.similarity_threshold <= 1,
             f"similarity_threshold is {self.similarity_threshold}; it must be from -1 to 1.",
         )
 
 
 @dataclass(frozen=True)
-class TraceConfig(_JsonConfig):
+class TraceConfig(JsonConfig):
     """How much of a prediction is explained, kept and grouped: one set of defaults for all."""
 
     attribution: AttributionConfig = field(default_factory=AttributionConfig)

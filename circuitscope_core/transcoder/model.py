@@ -21,12 +21,6 @@ from circuitscope_core.config import TranscoderConfig, TranscoderTraining
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.feature_dictionary import ActiveFeatures, DictionaryShape
 
-INITIAL_TOKENS = 8192
-"""Tokens, about, on which the first ``b_enc`` is set."""
-
-CONSTANT = 1e-12
-"""Outputs that vary by a smaller share of their mean square are one constant, and rounding."""
-
 
 class _JumpReLU(torch.autograd.Function):
     """``h`` where it exceeds the threshold, else 0; straight-through gradient for the threshold.
@@ -98,7 +92,7 @@ class LazyDecoders(nn.Module):
 
 
 class CrossLayerTranscoder(nn.Module):
-    """Encoder, JumpReLU and decoders of all layers.
+    """Encoder, JumpReLU or top-k, and decoders of all layers.
 
     ``W_enc`` ``[n_layers, d_transcoder, d_model]``; ``W_dec[i]`` ``[d_transcoder, n_writes,
     d_model]`` with ``n_writes = n_layers - i``, or 1 for per-layer transcoders. ``W_skip``
@@ -132,6 +126,7 @@ class CrossLayerTranscoder(nn.Module):
             read_point=config.read_point,
             cross_layer=config.cross_layer,
             skip_connection=config.skip_connection,
+            write_point=config.write_point,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -158,15 +153,29 @@ class CrossLayerTranscoder(nn.Module):
     def encode(
         self, layer: int, x: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_transcoder"]:
-        """Return one layer's feature activations, 0 where the threshold is not exceeded."""
-        pre_acts = self.pre_activations(layer, x)
-        acts: Tensor = pre_acts * (pre_acts > self.threshold[layer])
-        return acts
+        """Return one layer's feature activations, 0 where a feature is not active."""
+        return self.activate(layer, self.pre_activations(layer, x))
+
+    def activate(
+        self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
+    ) -> Float[Tensor, "*batch d_transcoder"]:
+        """Return activations of all of a layer's pre-activations."""
+        return pre_acts * self._is_active(layer, pre_acts)
+
+    def _is_active(
+        self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
+    ) -> Bool[Tensor, "*batch d_transcoder"]:
+        """Return which features are active, given all of a layer's pre-activations."""
+        if self.config.k is None:
+            return pre_acts > self.threshold[layer]
+        largest = pre_acts.topk(self.config.k, dim=-1).indices
+        among = torch.zeros_like(pre_acts, dtype=torch.bool).scatter(-1, largest, value=True)
+        return among if self.config.activation == "topk" else among & (pre_acts > 0)
 
     def active(self, layer: int, x: Float[Tensor, "n d_model"]) -> ActiveFeatures:
         """Return what ``encode`` does, without the zeros and in a third of the time."""
         pre_acts = self.pre_activations(layer, x)
-        tokens, features = nonzero_entries(pre_acts > self.threshold[layer])
+        tokens, features = nonzero_entries(self._is_active(layer, pre_acts))
         return ActiveFeatures(tokens, features, pre_acts[tokens, features])
 
     def encoder_vectors(
@@ -177,7 +186,12 @@ class CrossLayerTranscoder(nn.Module):
         return self.W_enc[layer, features].detach(), self.b_enc[layer, features].detach()
 
     def thresholds(self, features: Int[Tensor, "n columns"]) -> Float[Tensor, " n"]:
-        """Return each feature's threshold, given layer and number as first and last column."""
+        """Return each feature's threshold, given layer and number as first and last column.
+
+        Minus infinity for a top-k without a ReLU: the value of an active feature has no bound.
+        """
+        if self.config.activation == "topk":
+            return self.b_enc.new_full((len(features),), -torch.inf)
         return self.log_threshold[features[:, 0], features[:, -1]].exp().detach()
 
     def output_bias(self, layer: int) -> Float[Tensor, " d_model"]:
@@ -319,81 +333,3 @@ def transcoder_loss(
     total = total + settings.preactivation_coefficient * preactivation
     l0 = n_active / (batch * n_layers)
     return TranscoderLoss(total, reconstruction, sparsity, preactivation, l0, torch.stack(fired))
-
-
-@dataclass(frozen=True)
-class ActivationScales:
-    """Fixed numbers that bring inputs and targets to a mean squared norm of ``d_model``."""
-
-    inputs: Float[Tensor, " n_layers"]
-    targets: Float[Tensor, " n_layers"]
-    target_means: Float[Tensor, "n_layers d_model"]
-    """Mean MLP output; the first ``b_dec``, and taken away before the target's norm is measured."""
-
-
-def measure_scales(
-    inputs: Float[Tensor, "n_layers n d_model"], targets: Float[Tensor, "n_layers n d_model"]
-) -> ActivationScales:
-    """Measure the scales on many batches of activations."""
-    d_model = inputs.shape[-1]
-    means = targets.mean(dim=1)
-    spread = (targets - means[:, None]).square().sum(dim=2).mean(dim=1)
-    size = inputs.square().sum(dim=2).mean(dim=1)
-    tiny = torch.finfo(inputs.dtype).tiny
-    # an MLP that always writes the same leaves only rounding to scale: it stays as it is
-    rounding = CONSTANT * targets.square().sum(dim=2).mean(dim=1)
-    varies = spread > rounding.clamp(min=tiny)
-    target_scales = torch.where(varies, (d_model / spread.clamp(min=tiny)).sqrt(), 1.0)
-    return ActivationScales((d_model / size.clamp(min=tiny)).sqrt(), target_scales, means)
-
-
-def fold_scales(transcoder: CrossLayerTranscoder, scales: ActivationScales) -> CrossLayerTranscoder:
-    """Return the same transcoder for activations that are not scaled."""
-    folded = CrossLayerTranscoder(transcoder.config)
-    with torch.no_grad():
-        folded.W_enc.copy_(transcoder.W_enc * scales.inputs[:, None, None])
-        folded.b_enc.copy_(transcoder.b_enc)
-        folded.b_dec.copy_(transcoder.b_dec / scales.targets[:, None])
-        folded.log_threshold.copy_(transcoder.log_threshold)
-        for layer, decoders in enumerate(transcoder.W_dec):
-            target_scales = scales.targets[layer : layer + decoders.shape[1]]
-            folded.W_dec[layer].copy_(decoders / target_scales[None, :, None])
-        if transcoder.config.skip_connection:
-            factors = scales.inputs / scales.targets
-            folded.W_skip.copy_(transcoder.W_skip * factors[:, None, None])
-    return folded
-
-
-def initialize(
-    transcoder: CrossLayerTranscoder,
-    inputs: Float[Tensor, "n_layers n d_model"],
-    scales: ActivationScales,
-    settings: TranscoderTraining,
-    generator: torch.Generator,
-) -> None:
-    """Set a new transcoder's weights from a sample of scaled inputs, in place.
-
-    Encoder rows are random directions of norm 1, decoders small random vectors, ``b_dec`` is the
-    mean output, and ``b_enc`` makes every feature fire on the chosen share of tokens.
-    """
-    stride = max(1, inputs.shape[1] // INITIAL_TOKENS)
-    with torch.no_grad():
-        shape = transcoder.W_enc.shape
-        rows = torch.randn(shape, generator=generator, device=generator.device)
-        transcoder.W_enc.copy_(rows / rows.norm(dim=-1, keepdim=True))
-        transcoder.log_threshold.fill_(settings.initial_threshold).log_()
-        transcoder.b_dec.copy_(scales.target_means * scales.targets[:, None])
-        for layer, decoders in enumerate(transcoder.W_dec):
-            noise = torch.randn(decoders.shape, generator=generator, device=generator.device)
-            noise = noise.to(decoders)
-            bound = (transcoder.config.d_model * transcoder.config.n_layers) ** -0.5
-            decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)
-            pre_acts = inputs[layer, ::stride] @ transcoder.W_enc[layer].T
-            cut = quantiles(pre_acts, 1 - settings.initial_rate)
-            transcoder.b_enc[layer].copy_(settings.initial_threshold - cut)
-
-
-def quantiles(values: Float[Tensor, "n columns"], share: float) -> Float[Tensor, " columns"]:
-    """Return each column's value below which ``share`` of its entries lie."""
-    rank = min(int(share * len(values)), len(values) - 1)
-    return values.T.contiguous().kthvalue(rank + 1, dim=1).values

@@ -1,0 +1,46 @@
+"""Settings: frozen dataclasses that check themselves.
+
+A config is a value: two equal configs are interchangeable, so a config is also a cache key.
+"""
+
+from circuitscope_core.config.settings import (
+    AttributionConfig,
+    CorpusConfig,
+    ExcerptPolicy,
+    FeatureCardConfig,
+    GroupingConfig,
+    LanguageModelTraining,
+    Likeness,
+    ModelConfig,
+    PruneConfig,
+    TraceConfig,
+    TrainConfig,
+    TranscoderTraining,
+)
+from circuitscope_core.config.transcoder import (
+    FORMER_POINTS,
+    Activation,
+    ReadPoint,
+    TranscoderConfig,
+    WritePoint,
+)
+
+__all__ = [
+    "FORMER_POINTS",
+    "Activation",
+    "AttributionConfig",
+    "CorpusConfig",
+    "ExcerptPolicy",
+    "FeatureCardConfig",
+    "GroupingConfig",
+    "LanguageModelTraining",
+    "Likeness",
+    "ModelConfig",
+    "PruneConfig",
+    "ReadPoint",
+    "TraceConfig",
+    "TrainConfig",
+    "TranscoderConfig",
+    "TranscoderTraining",
+    "WritePoint",
+]

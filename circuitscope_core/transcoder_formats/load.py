@@ -1,0 +1,172 @@
+"""``load_transcoder``: a transcoder from disk, whatever the layout."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from circuitscope_core.arguments import checked
+from circuitscope_core.config import ReadPoint, TranscoderConfig, WritePoint
+from circuitscope_core.errors import BundleError
+from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders
+from circuitscope_core.transcoder_formats import (
+    circuit_tracer,
+    gemma_scope,
+    index,
+    sae_lens,
+    sparsify,
+)
+from circuitscope_core.transcoder_formats.found import FoundTranscoder, LayerWeights, Points
+from circuitscope_core.transcoder_formats.hub import fetch_folder, is_address
+
+PICKLES = ("*.pt", "*.pth", "*.bin", "*.ckpt")
+LAYOUTS: tuple[Callable[[Path], FoundTranscoder | None], ...] = (
+    index.find,
+    circuit_tracer.find,
+    gemma_scope.find_first,
+    gemma_scope.find_second,
+    sae_lens.find,
+    sparsify.find,
+)
+
+
+@checked
+def load_transcoder(
+    source: str | Path,
+    *,
+    lazy_decoders: bool = False,
+    read_point: ReadPoint | None = None,
+    write_point: WritePoint | None = None,
+) -> CrossLayerTranscoder:
+    """Read a transcoder in any of the layouts that ``docs/pretrained.md`` lists.
+
+    Args:
+        source: A folder, or ``hf://owner/name[/sub/folder][@revision]`` on the Hugging Face hub,
+            which is fetched once where it is not on this machine yet.
+        lazy_decoders: Leave the decoders on disk and read those of active features when a prompt
+            needs them: for transcoders that are large against the memory. They cannot be trained.
+        read_point: The place that features read, where the files' own word for it is wrong or
+            means two things, as TransformerLens' ``ln2.hook_normalized`` does: without it, that is
+            ``unit`` for models that are named as a family with RMSNorm, and ``in`` for others.
+        write_point: The place that features write to, likewise.
+
+    Raises:
+        BundleError: If files are missing, damaged or pickles, their shapes disagree, or something
+            in them is not supported.
+    """
+    folder = fetch_folder(str(source)) if is_address(str(source)) else Path(source)
+    found = find_transcoder(folder)
+    points = Points(read_point or found.points.read, write_point or found.points.write)
+    return assemble(replace(found, points=points), folder, lazy_decoders=lazy_decoders)
+
+
+def find_transcoder(folder: Path) -> FoundTranscoder:
+    """Return the transcoder in a folder, by the first layout that knows it.
+
+    Raises:
+        BundleError: If none does.
+    """
+    for find in LAYOUTS:
+        found = find(folder)
+        if found is not None:
+            return found
+    pickles = sorted(path for pattern in PICKLES for path in folder.glob(f"**/{pattern}"))
+    if pickles:
+        raise BundleError(
+            f"{pickles[0]} is a pickle, which can run code when it is read. Convert it where you "
+            "trust it: write layer_0.safetensors and so on, with W_enc [d_transcoder, d_model], "
+            "W_dec [d_transcoder, d_model], b_enc and b_dec, and a config.yaml with read_point and "
+            "write_point. For GPT-2's set these are W_enc transposed, W_dec, b_enc - b_dec @ W_enc "
+            "and b_dec_out, read_point unit and write_point added."
+        )
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is not there; give a transcoder's folder.")
+    raise BundleError(
+        f"{folder} has neither W_enc_0.safetensors nor layer_0.safetensors, nor the files of "
+        "Gemma Scope, SAELens or sparsify; it is no transcoder folder."
+    )
+
+
+def assemble(
+    found: FoundTranscoder, folder: Path, *, lazy_decoders: bool = False
+) -> CrossLayerTranscoder:
+    """Read the weights of a transcoder that was found.
+
+    Raises:
+        BundleError: If they are damaged, or their shapes disagree.
+    """
+    layers = [read() for read in found.layers]
+    first = layers[0].W_enc
+    if first.ndim != 2:
+        raise BundleError(f"W_enc of layer 0 in {folder} has {first.ndim} axes; it must have 2.")
+    config = TranscoderConfig(
+        n_layers=len(layers),
+        d_model=first.shape[1],
+        d_transcoder=first.shape[0],
+        read_point=found.points.read,
+        write_point=found.points.write,
+        cross_layer=found.cross_layer,
+        skip_connection=any(weights.W_skip is not None for weights in layers),
+        activation=found.activation,
+        k=found.k,
+    )
+    with torch.device("meta"):
+        transcoder = CrossLayerTranscoder(config)
+    rows = [_checked(weights, transcoder, number) for number, weights in enumerate(layers)]
+    state = {name: torch.stack([weights[name] for weights in rows]) for name in rows[0]}
+    if lazy_decoders:
+        readers = [_lazy(weights, transcoder, number) for number, weights in enumerate(layers)]
+        transcoder.W_dec = LazyDecoders(readers, config.d_transcoder)
+    else:  # they are most of a transcoder: they stay mapped from their files
+        for number, weights in enumerate(layers):
+            wanted, decoders = transcoder.W_dec[number].shape, weights.W_dec.whole()
+            state[f"W_dec.{number}"] = _check("W_dec", number, wanted, decoders)
+    transcoder.load_state_dict(state, assign=True)
+    return transcoder
+
+
+def _lazy(
+    weights: LayerWeights, transcoder: CrossLayerTranscoder, layer: int
+) -> Callable[[Tensor], Tensor]:
+    shape, read = weights.W_dec.rows()
+    _check("W_dec", layer, transcoder.W_dec[layer].shape, torch.empty(shape, device="meta"))
+    return read
+
+
+def _checked(
+    weights: LayerWeights, transcoder: CrossLayerTranscoder, layer: int
+) -> dict[str, Tensor]:
+    """Return one layer's weights by the transcoder's names, decoders aside, shapes checked."""
+    config = transcoder.config
+    threshold = weights.threshold
+    threshold = torch.zeros(config.d_transcoder) if threshold is None else threshold.flatten()
+    if not bool((threshold >= 0).all()):
+        raise BundleError(
+            f"A threshold of layer {layer} is {float(threshold.min())}; thresholds must be 0 or "
+            "more."
+        )
+    given = {
+        "W_enc": weights.W_enc,
+        "b_enc": weights.b_enc,
+        "b_dec": weights.b_dec,
+        "log_threshold": threshold.log(),
+    }
+    if config.skip_connection:  # a layer without one skips nothing
+        given["W_skip"] = torch.zeros(config.d_model, config.d_model)
+        given |= {} if weights.W_skip is None else {"W_skip": weights.W_skip}
+    return {
+        name: _check(name, layer, getattr(transcoder, name)[layer].shape, value)
+        for name, value in given.items()
+    }
+
+
+def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
+    """Return a value of the wanted shape."""
+    if value.shape != wanted:
+        raise BundleError(
+            f"The transcoder's {name}_{layer} is of shape {tuple(value.shape)}; "
+            f"the first layer and the number of layers call for {tuple(wanted)}."
+        )
+    return value

@@ -1,0 +1,81 @@
+"""Settings that lie beside weights: JSON and YAML, and nothing in them is passed over."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from circuitscope_core.errors import BundleError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        BundleError: If the file holds none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    return _object(found, path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        BundleError: If the file holds none.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    return _object(found, path)
+
+
+def _object(found: object, path: Path) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise BundleError(f"{path} holds no settings.")
+    return found
+
+
+def refuse_others(settings: Mapping[str, Any], known: Collection[str], path: Path) -> None:
+    """Refuse settings that a layout does not have.
+
+    Raises:
+        BundleError: Naming the first of them.
+    """
+    for name in sorted(set(map(str, settings)) - set(known)):
+        raise BundleError(
+            f"{path} has a setting {name} = {settings.get(name)!r}, which this layout does not "
+            "know. It may change what the transcoder computes, so it is not passed over; remove it "
+            "if it does not."
+        )
+
+
+def require(
+    settings: Mapping[str, Any], name: str, allowed: Collection[object], path: Path, advice: str
+) -> None:
+    """Refuse a setting whose value is not one of some; where it is missing, None is its value.
+
+    Raises:
+        BundleError: Naming the setting, its value and what to do.
+    """
+    value = settings.get(name)
+    if not any(value is item or value == item for item in allowed):
+        raise BundleError(f"{path}: {name} is {value!r}. {advice}")
+
+
+def count(settings: Mapping[str, Any], name: str, path: Path) -> int:
+    """Return a setting that is a whole number above 0.
+
+    Raises:
+        BundleError: If it is none.
+    """
+    value = settings.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BundleError(f"{path}: {name} is {value!r}; it must be a whole number above 0.")
+    return value
