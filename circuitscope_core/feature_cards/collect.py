@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import FeatureCardConfig
+from circuitscope_core.errors import ConfigError
 from circuitscope_core.feature_cards.cards import FeatureCard, FeatureCards
 from circuitscope_core.feature_cards.examples import Candidates, CutOut, Examples, ExampleText
 from circuitscope_core.feature_cards.labels import label_feature
@@ -43,8 +44,17 @@ def collect_cards(
         text: Windows to take examples from; None for cards without any text.
         config: How much is collected.
         seed: Decides which weaker examples are drawn.
+
+    Raises:
+        ConfigError: If features may be active below 0.
     """
     model, transcoder = replacement.model, replacement.transcoder
+    (limit,) = transcoder.thresholds(model.tokens([0, 0, 0])).tolist()
+    if limit < 0:
+        raise ConfigError(
+            "The features may be active below 0, as those of a top-k without a ReLU are. Cards "
+            "show how strong a feature is above 0; use features with a ReLU, or leave cards out."
+        )
     shape = (transcoder.shape.n_layers, transcoder.shape.n_features)
     extent, candidates = Extent(shape), Candidates(shape, config, seed)
     work: list[tuple[Tensor, Observer]] = [(token_ids, extent)]

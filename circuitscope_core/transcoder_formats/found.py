@@ -1,7 +1,7 @@
 """A transcoder as a layout finds it: its settings, and its weights by our own names."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -69,13 +69,29 @@ class FoundTranscoder:
     points: Points
     cross_layer: bool = False
     activation: Activation = "jump_relu"
-    k: int | None = field(default=None)
+    k: int | None = None
     """Features that are active on each token, where the activation is a top-k."""
 
 
 def relu_threshold(threshold: Tensor | None) -> Tensor | None:
     """Return the threshold of a JumpReLU behind a ReLU: below 0 it has no effect."""
     return None if threshold is None else threshold.clamp(min=0)
+
+
+def same_points(points: Iterable[Points], folder: Path) -> Points:
+    """Return the points of all layers.
+
+    Raises:
+        BundleError: If layers differ in them.
+    """
+    found = set(points)
+    if len(found) > 1:
+        named = " or ".join(sorted(f"{each.read} → {each.write}" for each in found))
+        raise BundleError(
+            f"{folder}: the layers' transcoders read and write at different places ({named}); "
+            "they must be the same in all layers."
+        )
+    return found.pop()
 
 
 def in_order(numbered: Iterable[tuple[int, Path]], folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from circuitscope_core.transcoder_formats.found import (
     Points,
     in_order,
     relu_threshold,
+    same_points,
 )
 from circuitscope_core.transcoder_formats.points import module_points
 from circuitscope_core.transcoder_formats.settings import read_json, refuse_others, require
@@ -64,13 +65,8 @@ def find_second(folder: Path) -> FoundTranscoder | None:
     layers = _in_layer_folders(folder, "params.safetensors")
     if layers:
         paths = in_order(layers, folder)
-        points = {_points_of(path.with_name("config.json")) for path in paths}
-        if len(points) > 1:
-            raise BundleError(
-                f"{folder}: the layers' transcoders read and write at different places: "
-                f"{sorted(points, key=str)}. They must be the same in all layers."
-            )
-        return FoundTranscoder(tuple(partial(read_second, path) for path in paths), points.pop())
+        points = same_points((_points_of(path.with_name("config.json")) for path in paths), folder)
+        return FoundTranscoder(tuple(partial(read_second, path) for path in paths), points)
     numbered = [
         (int(match[1]), path)
         for path in folder.glob("params_layer_*.safetensors")

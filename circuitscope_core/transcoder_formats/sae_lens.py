@@ -18,6 +18,7 @@ from circuitscope_core.transcoder_formats.found import (
     Points,
     in_order,
     relu_threshold,
+    same_points,
 )
 from circuitscope_core.transcoder_formats.points import lens_points
 from circuitscope_core.transcoder_formats.settings import read_json, refuse_others, require
@@ -67,15 +68,8 @@ def find(folder: Path) -> FoundTranscoder | None:
         return None
     settings = {path: _read_settings(path) for path in folders}
     paths = in_order([(_layer_of(settings[path], path), path) for path in folders], folder)
-    points = {_points_of(settings[path], path) for path in paths}
-    if len(points) > 1:
-        raise BundleError(
-            f"{folder}: the layers' transcoders read and write at different places: "
-            f"{sorted(points, key=str)}. They must be the same in all layers."
-        )
-    return FoundTranscoder(
-        tuple(partial(_read, path, settings[path]) for path in paths), points.pop()
-    )
+    points = same_points((_points_of(settings[path], path) for path in paths), folder)
+    return FoundTranscoder(tuple(partial(_read, path, settings[path]) for path in paths), points)
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
