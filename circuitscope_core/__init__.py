@@ -20,6 +20,7 @@ from circuitscope_core.batch import PromptTraced, attribute_many
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
+    ModelEntry,
     copy_bundle,
     load_bundle,
     load_transcoder,
@@ -106,6 +107,14 @@ from circuitscope_core.interventions import (
 )
 from circuitscope_core.language_model import Compute, LanguageModel, ModelShape, Record
 from circuitscope_core.launch import TrainingRun, launch
+from circuitscope_core.model_library import (
+    ListedModel,
+    ModelCheck,
+    add_model,
+    check_added,
+    list_models,
+    remove_model,
+)
 from circuitscope_core.pipeline import train
 from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
@@ -192,10 +201,13 @@ __all__ = [
     "InterventionResult",
     "LanguageModel",
     "LanguageModelTraining",
+    "ListedModel",
     "Localization",
     "ManyResults",
     "Mode",
+    "ModelCheck",
     "ModelConfig",
+    "ModelEntry",
     "ModelError",
     "ModelShape",
     "Node",
@@ -234,10 +246,12 @@ __all__ = [
     "TranscoderTraining",
     "Transformer",
     "WorkersNews",
+    "add_model",
     "attribute",
     "attribute_many",
     "attribution_steps",
     "change_nodes",
+    "check_added",
     "cluster_features",
     "collapse_graph",
     "compare_graphs",
@@ -260,6 +274,7 @@ __all__ = [
     "intervene_many",
     "launch",
     "layout_graph",
+    "list_models",
     "live_edges",
     "load_bundle",
     "load_graph",
@@ -277,6 +292,7 @@ __all__ = [
     "predict_total",
     "prune_graph",
     "read_graph_file",
+    "remove_model",
     "run_prompt",
     "save_bundle",
     "save_transcoder",

@@ -5,21 +5,31 @@ from circuitscope_core.bundle.bundle import (
     BundleMetadata,
     load_bundle,
     make_bundle,
+    read_record,
     save_bundle,
 )
 from circuitscope_core.bundle.copying import copy_bundle
+from circuitscope_core.bundle.entry import ENTRY, ModelEntry, is_entry, read_entry, record_file
+from circuitscope_core.bundle.names import name_fault
 from circuitscope_core.bundle.stages import download_bundle, list_bundles, upload_bundle
 from circuitscope_core.bundle.transcoder_folder import load_transcoder, save_transcoder
 
 __all__ = [
+    "ENTRY",
     "Bundle",
     "BundleMetadata",
+    "ModelEntry",
     "copy_bundle",
     "download_bundle",
+    "is_entry",
     "list_bundles",
     "load_bundle",
     "load_transcoder",
     "make_bundle",
+    "name_fault",
+    "read_entry",
+    "read_record",
+    "record_file",
     "save_bundle",
     "save_transcoder",
     "upload_bundle",

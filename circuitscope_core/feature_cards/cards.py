@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,10 @@ SCHEMA = pa.schema(
 
 
 class FeatureCards(Sequence[FeatureCard]):
-    """All cards of a transcoder, ordered by layer and feature; rows become objects on demand."""
+    """Cards of features, ordered by layer and feature; rows become objects on demand.
+
+    A bundle has a card of each feature. A feature without one is given an empty card.
+    """
 
     def __init__(
         self,
@@ -105,9 +109,15 @@ class FeatureCards(Sequence[FeatureCard]):
         self._d_transcoder = d_transcoder
         self._labels = dict(labels or {})
 
+    @cached_property
+    def _rows(self) -> Mapping[tuple[int, int], int]:
+        """The row of each layer and feature."""
+        layers, features = (self._table[name].to_pylist() for name in ("layer", "feature"))
+        return {place: row for row, place in enumerate(zip(layers, features, strict=True))}
+
     @classmethod
     def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
-        """Collect cards that are ordered by layer and feature, none missing."""
+        """Collect cards that are ordered by layer and feature."""
         rows = [
             {**_columns_of(card), "examples": [vars(item) for item in card.examples]}
             for card in cards
@@ -162,28 +172,41 @@ class FeatureCards(Sequence[FeatureCard]):
 
     def card(self, layer: int, feature: int) -> FeatureCard:
         """Return one feature's card."""
-        card = self[layer * self._d_transcoder + feature]
+        row = self._rows.get((layer, feature))
+        if row is None:
+            own = self._labels.get((layer, feature), "")
+            return replace(empty_card(layer, feature), label=own, by_hand=bool(own))
+        card = self[row]
         assert isinstance(card, FeatureCard)
         return card
+
+    def _field(self, name: str, layer: int, feature: int) -> Any:
+        """Return one field of a card, without the rest; None where there is no card."""
+        row = self._rows.get((layer, feature))
+        return None if row is None else self._table[name][row].as_py()
 
     def label(self, layer: int, feature: int) -> str:
         """Return one feature's label, without the rest of its card."""
         if (layer, feature) in self._labels:
             return self._labels[layer, feature]
-        return str(self._table["label"][layer * self._d_transcoder + feature].as_py())
+        return str(self._field("label", layer, feature) or "")
 
     def frequency(self, layer: int, feature: int) -> float:
         """Return the share of tokens on which a feature fires, without the rest of its card."""
-        return float(self._table["frequency"][layer * self._d_transcoder + feature].as_py())
+        return float(self._field("frequency", layer, feature) or 0)
 
     def percentile(self, layer: int, feature: int, activation: float) -> float:
         """Return what ``FeatureCard.percentile`` does, without the rest of the card."""
-        quantiles = self._table["quantiles"][layer * self._d_transcoder + feature].as_py()
-        return _share_below(quantiles, activation)
+        return _share_below(self._field("quantiles", layer, feature) or (), activation)
 
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
         return list(self._table.column(name).to_pylist())
+
+
+def empty_card(layer: int, feature: int) -> FeatureCard:
+    """Return the card of a feature of which nothing is known."""
+    return FeatureCard(layer, feature, "", 0.0, 0.0, (), (), (), (), ())
 
 
 def _share_below(quantiles: Sequence[float], activation: float) -> float:

@@ -2,7 +2,7 @@
 
 from circuitscope_core.pretrained.check import SelfCheck, check_model
 from circuitscope_core.pretrained.families import FAMILIES
-from circuitscope_core.pretrained.load import ModelFiles, load_model, read_model_files
+from circuitscope_core.pretrained.load import ModelFiles, fetch_model, load_model, read_model_files
 from circuitscope_core.pretrained.model import KIND, PretrainedModel
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "PretrainedModel",
     "SelfCheck",
     "check_model",
+    "fetch_model",
     "load_model",
     "read_model_files",
 ]
