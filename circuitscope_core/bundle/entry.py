@@ -107,7 +107,7 @@ def read_entry(folder: Path) -> ModelEntry:
             "Remove the model and add it again."
         )
     kinds = {field.name: field.type for field in fields(ModelEntry)}
-    values = {name: data.get(name) for name in kinds}
+    values: dict[str, Any] = {name: data.get(name) for name in kinds}
     wrong = [
         name
         for name, kind in kinds.items()

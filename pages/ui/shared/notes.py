@@ -44,12 +44,16 @@ def write_notes(model: str, change: Callable[[Notes], Notes]) -> None:
 
 
 def cards_of(key: ModelKey) -> cs.FeatureCards:
-    """Return a model's feature cards with the labels that visitors gave."""
+    """Return a model's feature cards with the labels that visitors gave.
+
+    A model that was added has no cards; a feature then has the label that a visitor gave, or none.
+    """
     return own_cards_of(key).with_labels(read_notes(key.name).labels)
 
 
 def own_cards_of(key: ModelKey) -> cs.FeatureCards:
     """Return a model's feature cards with the labels that rules gave."""
-    cards = load_model(key).feature_cards
-    assert cards is not None, "every saved bundle has cards"
-    return cards
+    bundle = load_model(key)
+    if bundle.feature_cards is not None:
+        return bundle.feature_cards
+    return cs.FeatureCards.of((), bundle.transcoder.shape.n_features)

@@ -1,0 +1,42 @@
+"""Adding a Hugging Face model: each step, and how it went."""
+
+import streamlit as st
+
+import circuitscope_core as cs
+from circuitscope_core.model_library import add_model_steps
+from pages.ui.shared import models
+from pages.ui.shared.errors import draw_error
+from pages.ui.shared.menu import link_to
+from pages.ui.shared.text import plain
+
+ADDED = "models_added"
+"""The model that was added last, in the session."""
+
+
+def add(source: str, name: str | None, transcoder: str | None) -> None:
+    """Add a model, naming each step as it begins; an error leaves nothing behind."""
+    if not source:
+        st.error("No model was named. Type a folder, or owner/name of a model on the hub.")
+        return
+    with st.status("Adding the model …", expanded=True) as status:
+        try:
+            for event in add_model_steps(source, name, transcoder=transcoder, models=models.MODELS):
+                if isinstance(event, cs.ModelEntry):
+                    st.session_state[ADDED] = event.name
+                else:
+                    st.write(plain(event))
+        except cs.CircuitScopeError as error:
+            status.update(label="The model was not added", state="error")
+            draw_error(error)
+            return
+    st.rerun()
+
+
+def draw_added() -> None:
+    """Say once which model was added, and lead on to a prompt."""
+    name = st.session_state.pop(ADDED, "")
+    if not name:
+        return
+    st.session_state["models_chosen"] = name
+    st.success(plain(f"“{name}” was added. Press “Use it” below to show it on all pages."))
+    link_to("prompt", "Type a prompt")
