@@ -8,7 +8,7 @@ from torch import Tensor, nn
 LONGEST_TEXT, LONGEST_LINE = 40, 160
 """Characters of a text within a value's line, and of the line."""
 
-UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 Class = TypeVar("Class", bound=type)
 
@@ -54,8 +54,8 @@ def in_bytes(count: int) -> str:
     """Return a size in the largest unit that it fills.
 
     Example:
-        >>> in_bytes(3 * 2**29)
-        '1.5 GiB'
+        >>> in_bytes(1_500_000)
+        '1.5 MB'
     """
     return next(
         (f"{count / size:.1f} {unit}" for size, unit in UNITS if count >= size), f"{count} B"

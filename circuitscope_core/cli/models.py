@@ -73,7 +73,7 @@ def run_check(options: argparse.Namespace) -> int:
     found = cs.check_added(options.name, options.models)
     said = f"{found.name} opens: {found.n_layers} layers, {found.n_features:,} features in each."
     if found.gap is not None:
-        said += f" Its records differ from its own pass by {found.gap:.1e} of the largest value."
+        said += f" Its records match its own pass to {found.gap:.1e} of the largest value."
     write(json.dumps(asdict(found)) if options.json else said)
     return 0
 

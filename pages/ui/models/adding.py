@@ -6,7 +6,6 @@ import circuitscope_core as cs
 from circuitscope_core.model_library import add_model_steps
 from pages.ui.shared import models
 from pages.ui.shared.errors import draw_error
-from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
 
 ADDED = "models_added"
@@ -18,6 +17,7 @@ def add(source: str, name: str | None, transcoder: str | None) -> None:
     if not source:
         st.error("No model was named. Type a folder, or owner/name of a model on the hub.")
         return
+    failed = None
     with st.status("Adding the model …", expanded=True) as status:
         try:
             for event in add_model_steps(source, name, transcoder=transcoder, models=models.MODELS):
@@ -26,17 +26,20 @@ def add(source: str, name: str | None, transcoder: str | None) -> None:
                 else:
                     st.write(plain(event))
         except cs.CircuitScopeError as error:
-            status.update(label="The model was not added", state="error")
-            draw_error(error)
-            return
-    st.rerun()
+            status.update(label="The model was not added", state="error", expanded=True)
+            failed = error
+    if failed:
+        draw_error(failed)  # below the steps, which a visitor may fold away
+    else:
+        st.rerun()
 
 
 def draw_added() -> None:
-    """Say once which model was added, and lead on to a prompt."""
+    """Say once which model was added, choose it in the list and empty the form."""
     name = st.session_state.pop(ADDED, "")
     if not name:
         return
     st.session_state["models_chosen"] = name
+    for key in ("models_source", "models_name", "models_transcoder"):
+        st.session_state[key] = ""
     st.success(plain(f"“{name}” was added. Press “Use it” below to show it on all pages."))
-    link_to("prompt", "Type a prompt")

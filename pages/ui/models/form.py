@@ -22,7 +22,7 @@ def ask_for_model() -> None:
             "Folder or hub name", key="models_source", placeholder="/data/SmolLM2-135M"
         )
         name = right.text_input(
-            "Name in this app", key="models_name", placeholder="the folder's", max_chars=64
+            "Name in this app", key="models_name", placeholder="as its folder", max_chars=64
         )
         transcoder = st.text_input(
             "Transcoder (optional)",

@@ -69,5 +69,5 @@ def check_model(model: cs.ListedModel) -> None:
     if found.gap is None:
         said += " Its files are those that were saved."
     else:
-        said += f" Its records differ from its own pass by {found.gap:.1e} of the largest value."
+        said += f" Its records match its own pass to {found.gap:.1e} of the largest value."
     st.success(plain(said))
