@@ -129,7 +129,7 @@ from circuitscope_core.supernodes import (
     collapse_graph,
     group_by_hand,
 )
-from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer
+from circuitscope_core.tokenizer import ByteTokenizer, ChatPrompt, HuggingFaceTokenizer, chat_prompt
 from circuitscope_core.tracing import Trace, trace, trace_graph, trace_steps
 from circuitscope_core.training.events import (
     Checkpoint,
@@ -158,6 +158,7 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "ByteTokenizer",
+    "ChatPrompt",
     "Checkpoint",
     "Circuit",
     "CircuitError",
@@ -251,6 +252,7 @@ __all__ = [
     "attribute_many",
     "attribution_steps",
     "change_nodes",
+    "chat_prompt",
     "check_added",
     "cluster_features",
     "collapse_graph",

@@ -25,6 +25,9 @@ def add_trace(commands: Commands) -> None:
     )
     parser.add_argument("--transcoder", type=Path, help="with --model: the transcoder's folder")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
+    parser.add_argument(
+        "--chat", action="store_true", help="give the prompt as a message, by the chat template"
+    )
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
     parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
     parser.add_argument("--node-threshold", type=float, default=0.8)
@@ -56,7 +59,10 @@ def run_trace(options: argparse.Namespace) -> int:
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
     )
-    for event in cs.trace_steps(bundle, options.prompt, config, options.target):
+    prompt = options.prompt
+    if options.chat:
+        prompt = cs.chat_prompt(bundle, prompt).token_ids
+    for event in cs.trace_steps(bundle, prompt, config, options.target):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             size = f"{event.n_bytes / 1e6:,.0f} MB"
             write(f"{event.n_active:,} features are active; the graph takes about {size}.")
@@ -93,6 +99,8 @@ def trace_many(options: argparse.Namespace) -> int:
     """Trace each prompt of a file; the status tells whether all of them could be."""
     if options.out is None:
         raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+    if options.chat:
+        raise ConfigError("--prompts works with plain texts; leave --chat out.")
     if options.model is not None:
         raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)

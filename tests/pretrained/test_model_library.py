@@ -205,3 +205,16 @@ def test_the_shell_names_each_step(saved, transcoder, models, capsys):
     said = capsys.readouterr().out
     for words in ("parameters take", "of memory are free", "sizes against", "Added mine"):
         assert words in said
+
+
+def test_the_shell_traces_a_message_of_a_chat(folder, transcoder, models, capsys):
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }} s")
+    cs.add_model(folder, "mine", transcoder=transcoder, models=models)
+    trace = ["trace", "--bundle", str(models / "mine"), "--prompt", " the cats", "--json"]
+    assert main([*trace, "--chat"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["prompt"], found["nodes"]["tokens"]) == ("<s> the cats s", 7)
+    assert main([*trace, "--chat", "--prompts", "some.txt", "--out", "out"]) == 1
+    assert "leave --chat out" in capsys.readouterr().out
+    assert main([*trace[:2], str(models / "tiny"), "--chat", "--json"]) == 1
+    assert "no chat template" in capsys.readouterr().out
