@@ -16,8 +16,8 @@ LONGEST_TEMPLATE = 100_000
 USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
 """Tokens that open texts where no configuration names one, the first that is there."""
 REASONS = {
-    "named": "its configuration names it as the beginning of a text",
-    "separator": "the token that divides documents, since its configuration names none for the "
+    "named": "the model's configuration names it as the beginning of a text",
+    "separator": "the token that divides documents, since the configuration names none for the "
     "beginning of a text",
     "special": "a special token of its vocabulary, since none is named for the beginning of a text",
     "chosen": "the token that was chosen to open prompts",

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import circuitscope_core as cs
+from pages.ui.prompt.examples import NEUTRAL
 from pages.ui.shared import models
+from pages.ui.shared.address import address_of
 from tests.app.opening import open_page
 from tests.pretrained.test_load import cut, write_tokenizer
 from tests.pretrained.test_model_library import save_transcoder
@@ -115,3 +117,54 @@ def test_a_hostile_record_is_text(place):
     at = open_page("models")
     assert not at.exception
     assert "![x]" not in at.warning[0].value
+
+
+@pytest.fixture
+def tuned(saved, place):
+    """Add a model with a chat template as “tuned”."""
+    folder = shutil.copytree(saved, place / ".tuned")
+    (folder / "llama" / "chat_template.jinja").write_text("the {{ messages[0].content }} s")
+    cs.add_model(folder / "llama", "tuned", transcoder=folder / "features", models=place)
+
+
+@pytest.mark.usefixtures("tuned", "weights")
+def test_a_prompt_is_a_message_where_the_model_has_a_template():
+    at = open_page("prompt", model="tuned", prompt="cat")
+    assert "<s> stands in front of the prompt" in said(at)
+    at.toggle(key="prompt_chat").set_value(True).run()
+    assert not at.error
+    assert "5 of at most 64 tokens" in said(at)
+    assert "Grey tokens are the model's chat template" in said(at)
+    state = at.session_state["circuitscope"]
+    assert (state.form, address_of(state)["form"]) == ("chat", "chat")
+    at.button(key="prompt_build").click().run()
+    assert not at.error
+    shown = open_page("graph", model="tuned", prompt="cat", form="chat")
+    assert not shown.error
+    plain = open_page("prompt", model="mine", prompt="cat", form="chat")
+    assert not plain.error
+    assert not plain.toggle
+
+
+@pytest.mark.usefixtures("weights")
+def test_examples_are_neutral_for_a_model_that_was_trained_elsewhere():
+    at = open_page("prompt", model="mine", prompt="cat")
+    names = [button.label for button in at.button if str(button.key).startswith("prompt_example")]
+    assert names == list(NEUTRAL)
+    at.button(key="prompt_example_a_story").click().run()
+    assert at.text_area(key="prompt_text").value == NEUTRAL["a story"]
+
+
+def test_prompts_of_a_model_without_a_tokenizer_are_ids(saved, place):
+    folder = shutil.copytree(saved, place / ".bare")
+    (folder / "llama" / "tokenizer.json").unlink()
+    cs.add_model(folder / "llama", "bare", transcoder=folder / "features", models=place)
+    at = open_page("prompt", model="bare", prompt="3 1 2")
+    assert not at.error
+    assert "3 of at most 64 tokens" in said(at)
+    at.text_area(key="prompt_text").set_value("the cat").run()
+    assert "'the' is no token id" in text_of(at.error[0])
+
+
+def said(at):
+    return " ".join(text_of(caption) for caption in at.caption)

@@ -24,6 +24,7 @@ from circuitscope_core.view import GraphView, feature_rows, layout_graph
 from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
+from pages.ui.shared.prompts import Prompt, prompt_of
 from pages.ui.shared.state import State, attribution_of, targets_of, trace_config_of
 
 Value = TypeVar("Value")
@@ -35,7 +36,7 @@ class Tracing:
     """The inputs that a graph is a function of."""
 
     model: ModelKey
-    prompt: str
+    prompt: Prompt
     targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
     config: cs.AttributionConfig
 
@@ -106,8 +107,9 @@ def recent_views() -> Recent:
 def tracing_of(state: State) -> Tracing:
     """Return the tracing that a state asks for."""
     key = model_key(state.model)
-    targets = targets_of(state, load_model(key).tokenizer)
-    return Tracing(key, state.prompt, targets, attribution_of(state))
+    bundle = load_model(key)
+    targets = targets_of(state, bundle.tokenizer)
+    return Tracing(key, prompt_of(state, bundle), targets, attribution_of(state))
 
 
 def pass_of(tracing: Tracing) -> cs.PromptPass:
@@ -249,6 +251,6 @@ def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def predict(key: ModelKey, prompt: str) -> tuple[NextToken, ...]:
+def predict(key: ModelKey, prompt: Prompt) -> tuple[NextToken, ...]:
     """Return the most likely next tokens."""
     return next_tokens(load_model(key).replacement, prompt)
