@@ -67,7 +67,7 @@ def test_a_model_is_added_listed_and_chosen(saved):
 
 
 @pytest.mark.usefixtures("weights")
-@pytest.mark.parametrize("name", ["prompt", "graph", "home", "compare", "debug"])
+@pytest.mark.parametrize("name", ["prompt", "graph", "home", "compare", "debug", "gallery"])
 def test_every_page_shows_an_added_model(name):
     at = open_page(name, model="mine", prompt=" the cats")
     assert not at.error
