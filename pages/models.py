@@ -13,7 +13,8 @@ from pages.ui.shared.page import begin_page, page_errors
 begin_page("Models")
 st.caption(
     "The models that the other pages can show: those trained here, and Hugging Face models that "
-    "were added. An added model stays where it is; the app keeps only a reference to its folder."
+    "were added. An added model stays where it is, and the app refers to its folder; only what is "
+    "in a stage is copied."
 )
 with page_errors():
     draw_added()

@@ -14,6 +14,7 @@ from circuitscope_core.bundle.names import name_fault
 from circuitscope_core.bundle.stages import RECORD
 from circuitscope_core.errors import BundleError
 from circuitscope_core.pretrained import fetch_model
+from circuitscope_core.stages import is_stage
 from circuitscope_core.values import one_line
 
 ENTRY = "model.json"
@@ -29,9 +30,10 @@ class ModelEntry:
 
     name: str
     source: str
-    """The folder that was named, as an absolute path, or ``owner/name`` on the hub."""
+    """The folder that was named, as an absolute path, ``owner/name`` on the hub, or a place in a
+    stage."""
     folder: str
-    """The folder with the weights; for a model of the hub its place in the hub's cache."""
+    """The folder with the weights; of a model of the hub or of a stage, that of its copy."""
     transcoder: str | None
     """Where the transcoder is; None for graphs of the model's own neurons."""
     family: str
@@ -61,7 +63,7 @@ class ModelEntry:
         """
         folder = Path(self.folder)
         if not folder.is_dir():
-            if self.source == self.folder:
+            if self.source == self.folder or is_stage(self.source):
                 raise BundleError(
                     f"The model {self.name!r} lies in {folder}, which is not there. Put the folder "
                     "back, or remove the model and add it from its new place."

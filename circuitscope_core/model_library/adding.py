@@ -1,16 +1,17 @@
 """Hugging Face models as entries of a folder of models: added, checked, removed.
 
 An entry is written when the model and its transcoder were opened and fit, and not before. Weights
-stay where they are.
+stay where they are; those in a stage are copied.
 """
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -28,6 +29,7 @@ from circuitscope_core.bundle import (
 )
 from circuitscope_core.bundle.models import fingerprint
 from circuitscope_core.errors import BundleError
+from circuitscope_core.model_library.staged import copy_of, fetch_files, forget_copies
 from circuitscope_core.pretrained import (
     PretrainedModel,
     check_model,
@@ -35,6 +37,7 @@ from circuitscope_core.pretrained import (
     load_model,
     read_model_files,
 )
+from circuitscope_core.stages import is_stage
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.values import in_bytes, one_line
 
@@ -61,21 +64,25 @@ def add_model(
     *,
     transcoder: str | Path | None = None,
     models: str | Path = "models",
+    session: Any = None,
 ) -> ModelEntry:
     """Add a Hugging Face model to a folder of models; its weights stay where they are.
 
     Args:
-        source: The model's folder, or ``owner/name`` on the hub, which is fetched once.
+        source: The model's folder, ``owner/name`` on the hub, which is fetched once, or a place in
+            a stage, ``@database.schema.stage/folder``, which is copied beside the models.
         name: The name in the folder of models; None takes the last part of the source.
         transcoder: Where a transcoder for it is; None makes graphs of the model's own neurons.
         models: The folder of models.
+        session: Of Snowpark, for a stage; without one, this process's own is used.
 
     Raises:
         BundleError: If the name is none or is taken, or the transcoder cannot be read.
         ModelError: If the model cannot be opened, or not be explained exactly.
         ConfigError: If the transcoder or the tokenizer does not fit the model.
+        StageError: If a stage cannot be read.
     """
-    *_, entry = add_model_steps(source, name, transcoder=transcoder, models=models)
+    *_, entry = add_model_steps(source, name, transcoder=transcoder, models=models, session=session)
     assert isinstance(entry, ModelEntry)
     return entry
 
@@ -86,13 +93,53 @@ def add_model_steps(
     *,
     transcoder: str | Path | None = None,
     models: str | Path = "models",
+    session: Any = None,
 ) -> Iterator[str | ModelEntry]:
     """Like ``add_model``, but yields a sentence as each step begins, then the entry."""
-    name = check_new_name(name or Path(source).name, Path(models))
-    local = Path(source).is_dir()
-    if not local:
-        yield "Look for the model on this machine, then on the Hugging Face hub"
-    folder = Path(source).resolve() if local else fetch_model(str(source))
+    place = Path(models)
+    name = check_new_name(name or Path(source).name, place)
+    forget_copies(place, name)  # of a try that was ended by force
+    try:
+        folder = yield from _find_model(source, copy_of(place, name), session)
+        features = yield from _find_transcoder(
+            transcoder, copy_of(place, name, "transcoder"), session
+        )
+        said = str(folder) if Path(source).is_dir() else str(source)
+        entry = yield from _open_and_describe(name, said, folder, features)
+        write_entry(entry, place)
+    except BaseException:  # an error, or a caller who stopped asking
+        forget_copies(place, name)
+        raise
+    yield entry
+
+
+def _find_model(source: str | Path, copy: Path, session: Any) -> Generator[str, None, Path]:
+    """Return the folder with a model's weights, fetching them from a stage or the hub."""
+    if is_stage(source):
+        yield from fetch_files(str(source), copy, session)
+        return copy.resolve()
+    if Path(source).is_dir():
+        return Path(source).resolve()
+    yield "Look for the model on this machine, then on the Hugging Face hub"
+    return fetch_model(str(source))
+
+
+def _find_transcoder(
+    source: str | Path | None, copy: Path, session: Any
+) -> Generator[str, None, str | None]:
+    """Return where a transcoder is: a folder as an absolute path, another source as it is."""
+    if source is None:
+        return None
+    if is_stage(source):
+        yield from fetch_files(str(source), copy, session)
+        return str(copy.resolve())
+    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+
+
+def _open_and_describe(
+    name: str, source: str, folder: Path, transcoder: str | None
+) -> Generator[str, None, ModelEntry]:
+    """Open model and transcoder, hold them against each other, and return their entry."""
     files = read_model_files(folder)
     dtype = files.dtype()
     needed, free = in_bytes(files.n_bytes(dtype)), in_bytes(psutil.virtual_memory().available)
@@ -107,13 +154,12 @@ def add_model_steps(
         if transcoder is None
         else f"Read the transcoder and hold its sizes against the model's: {transcoder}"
     )
-    place = None if transcoder is None else _place_of(transcoder)
-    bundle = _bundle_of(model, place)
-    entry = ModelEntry(
+    bundle = _bundle_of(model, transcoder)
+    return ModelEntry(
         name=name,
-        source=str(folder) if local else str(source),
+        source=source,
         folder=str(folder),
-        transcoder=place,
+        transcoder=transcoder,
         family=str(model.config.model_type),
         n_layers=model.shape.n_layers,
         d_model=model.shape.d_model,
@@ -123,8 +169,6 @@ def add_model_steps(
         transcoder_bytes=_bytes_of(bundle),
         fingerprint=fingerprint(folder),
     )
-    write_entry(entry, Path(models))
-    yield entry
 
 
 def check_new_name(name: str, models: Path) -> str:
@@ -140,12 +184,6 @@ def check_new_name(name: str, models: Path) -> str:
             f"There is a model {name!r} in {models} already; give another name, or remove it first."
         )
     return name
-
-
-def _place_of(transcoder: str | Path) -> str:
-    """Return a folder as an absolute path, and any other source as it is."""
-    folder = Path(transcoder)
-    return str(folder.resolve()) if folder.exists() else str(transcoder)
 
 
 def _bundle_of(model: PretrainedModel, transcoder: str | None) -> Bundle:
@@ -232,3 +270,4 @@ def remove_model(name: str, models: str | Path = "models") -> None:
         folder.rmdir()
     except OSError as error:
         raise BundleError(f"{folder} cannot be removed: {error}. Delete it yourself.") from error
+    forget_copies(Path(models), name)

@@ -29,7 +29,7 @@ def test_a_model_is_added_prompted_traced_and_removed(page, weights):
     models = weights / "models"
     with server(CIRCUITSCOPE_MODELS=str(models)) as url:
         page.goto(f"{url}/models")
-        page.get_by_role("textbox", name="Folder or hub name").fill(str(weights / "llama"))
+        page.get_by_role("textbox", name="Folder, hub name").fill(str(weights / "llama"))
         page.get_by_role("textbox", name="Transcoder").fill(str(weights / "features"))
         page.get_by_role("button", name="Add the model").click()
         expect(page.get_by_text("“llama” was added")).to_be_visible(timeout=WAIT)

@@ -6,6 +6,7 @@ import circuitscope_core as cs
 from circuitscope_core.model_library import add_model_steps
 from pages.ui.shared import models
 from pages.ui.shared.errors import draw_error
+from pages.ui.shared.snowflake import current_session
 from pages.ui.shared.text import plain
 
 ADDED = "models_added"
@@ -15,12 +16,18 @@ ADDED = "models_added"
 def add(source: str, name: str | None, transcoder: str | None) -> None:
     """Add a model, naming each step as it begins; an error leaves nothing behind."""
     if not source:
-        st.error("No model was named. Type a folder, or owner/name of a model on the hub.")
+        st.error(
+            "No model was named. Type a folder, owner/name of a model on the hub, or a place in a "
+            "stage."
+        )
         return
     failed = None
     with st.status("Adding the model …", expanded=True) as status:
         try:
-            for event in add_model_steps(source, name, transcoder=transcoder, models=models.MODELS):
+            place, session = models.MODELS, current_session()
+            for event in add_model_steps(
+                source, name, transcoder=transcoder, models=place, session=session
+            ):
                 if isinstance(event, cs.ModelEntry):
                     st.session_state[ADDED] = event.name
                 else:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from circuitscope_core.values import in_bytes
 from pages.ui.models.adding import add
+from pages.ui.shared.snowflake import current_session
 
 
 def ask_for_model() -> None:
@@ -19,7 +20,9 @@ def ask_for_model() -> None:
     with st.form("models_add"):
         left, right = st.columns(2)
         source = left.text_input(
-            "Folder or hub name", key="models_source", placeholder="/data/SmolLM2-135M"
+            "Folder, hub name or place in a stage",
+            key="models_source",
+            placeholder="/data/SmolLM2-135M",
         )
         name = right.text_input(
             "Name in this app", key="models_name", placeholder="as its folder", max_chars=64
@@ -44,4 +47,12 @@ def where_it_may_be() -> str:
         else "A name on the Hugging Face hub, owner/name, needs a network the first time."
     )
     free = in_bytes(psutil.virtual_memory().available)
-    return f"A folder is on the machine that runs the app. {hub} {free} of memory are free here."
+    stage = (
+        "What is in a stage, @database.schema.stage/folder, is copied beside the models."
+        if current_session()
+        else "A stage needs a connection to Snowflake; there is none now."
+    )
+    return (
+        f"A folder is on the machine that runs the app. {hub} {stage} {free} of memory are free "
+        "here."
+    )
