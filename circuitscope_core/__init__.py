@@ -20,6 +20,7 @@ from circuitscope_core.batch import PromptTraced, attribute_many
 from circuitscope_core.bundle import (
     Bundle,
     BundleMetadata,
+    ModelEntry,
     copy_bundle,
     load_bundle,
     make_bundle,
@@ -107,6 +108,14 @@ from circuitscope_core.interventions import (
 )
 from circuitscope_core.language_model import Compute, LanguageModel, ModelShape, Record
 from circuitscope_core.launch import TrainingRun, launch
+from circuitscope_core.model_library import (
+    ListedModel,
+    ModelCheck,
+    add_model,
+    check_added,
+    list_models,
+    remove_model,
+)
 from circuitscope_core.pipeline import train
 from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
@@ -122,7 +131,7 @@ from circuitscope_core.supernodes import (
     collapse_graph,
     group_by_hand,
 )
-from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer
+from circuitscope_core.tokenizer import ByteTokenizer, ChatPrompt, HuggingFaceTokenizer, chat_prompt
 from circuitscope_core.tracing import Trace, trace, trace_graph, trace_steps
 from circuitscope_core.training.events import (
     Checkpoint,
@@ -152,6 +161,7 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "ByteTokenizer",
+    "ChatPrompt",
     "Checkpoint",
     "Circuit",
     "CircuitError",
@@ -195,10 +205,13 @@ __all__ = [
     "InterventionResult",
     "LanguageModel",
     "LanguageModelTraining",
+    "ListedModel",
     "Localization",
     "ManyResults",
     "Mode",
+    "ModelCheck",
     "ModelConfig",
+    "ModelEntry",
     "ModelError",
     "ModelShape",
     "Node",
@@ -239,10 +252,13 @@ __all__ = [
     "TranscoderTraining",
     "Transformer",
     "WorkersNews",
+    "add_model",
     "attribute",
     "attribute_many",
     "attribution_steps",
     "change_nodes",
+    "chat_prompt",
+    "check_added",
     "check_read_point",
     "cluster_features",
     "collapse_graph",
@@ -266,6 +282,7 @@ __all__ = [
     "intervene_many",
     "launch",
     "layout_graph",
+    "list_models",
     "live_edges",
     "load_bundle",
     "load_graph",
@@ -284,6 +301,7 @@ __all__ = [
     "predict_total",
     "prune_graph",
     "read_graph_file",
+    "remove_model",
     "run_prompt",
     "save_bundle",
     "save_transcoder",

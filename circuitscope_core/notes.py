@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from circuitscope_core.bundle.stages import RECORD
+from circuitscope_core.bundle import record_file
 from circuitscope_core.errors import NotesError
 from circuitscope_core.export.files import write_text
 
@@ -151,10 +151,11 @@ def _load(path: Path) -> Notes:
 
 
 def bundle_hash(bundle: Path) -> str:
-    """Return the hash of a model's ``bundle.json``, which holds the hashes of all its other files:
-    no other model of the name has it. Empty if there is no such file."""
-    record = bundle / RECORD
-    return hashlib.sha256(record.read_bytes()).hexdigest() if record.is_file() else ""
+    """Return the hash of a model's record, which holds the hashes of all its other files or, of a
+    model that was added, of its weights: no other model of the name has it. Empty if there is no
+    record."""
+    record = record_file(bundle)
+    return hashlib.sha256(record.read_bytes()).hexdigest() if record else ""
 
 
 def update_notes(path: Path, change: Callable[[Notes], Notes], bundle: str = "") -> Notes:

@@ -224,7 +224,9 @@ class NextToken:
 
 
 @checked
-def next_tokens(bundle: Explainable, prompt: str, n: int = 8) -> tuple[NextToken, ...]:
+def next_tokens(
+    bundle: Explainable, prompt: str | Sequence[int], n: int = 8
+) -> tuple[NextToken, ...]:
     """Return the model's most likely next tokens, best first.
 
     Raises:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 LONGEST_TEXT, LONGEST_LINE = 40, 160
 """Characters of a text within a value's line, and of the line."""
 
+UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
 Class = TypeVar("Class", bound=type)
 
 
@@ -46,3 +48,15 @@ def _brief(value: Any) -> str:
         return f"{len(value):,} items"
     text = repr(value)
     return text if "\n" not in text and len(text) <= LONGEST_TEXT else type(value).__name__
+
+
+def in_bytes(count: int) -> str:
+    """Return a size in the largest unit that it fills.
+
+    Example:
+        >>> in_bytes(1_500_000)
+        '1.5 MB'
+    """
+    return next(
+        (f"{count / size:.1f} {unit}" for size, unit in UNITS if count >= size), f"{count} B"
+    )

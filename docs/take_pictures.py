@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs"
 WAIT = 60_000
 NAMES = (
-    *("home", "train", "prompt", "graph", "compare", "gallery"),
+    *("home", "train", "models", "prompt", "graph", "compare", "gallery"),
     *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
     *("intervene", "debug", "trust", "stage"),
 )
@@ -54,6 +54,10 @@ def take_pages(page, url, theme):
     page.get_by_text("Time on this machine").wait_for(timeout=WAIT)
     settle(page)
     take(page, "train", theme)
+    page.goto(f"{url}/models")
+    page.get_by_role("button", name="Add the model").wait_for(timeout=WAIT)
+    settle(page)
+    take(page, "models", theme)
     page.goto(f"{url}/prompt")
     page.get_by_role("button", name="Build the graph").click()
     page.get_by_text("The graph is ready").wait_for(timeout=WAIT)

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
+import circuitscope_core as cs
 from pages.ui.gallery.exhibit import draw_exhibits
-from pages.ui.shared.models import model_key
+from pages.ui.shared.menu import link_to
+from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state
 
@@ -14,5 +16,12 @@ st.caption(
     "directly. Green raises it, purple lowers it."
 )
 with page_errors():
-    model_key(get_state().model)
-    draw_exhibits()
+    key = model_key(get_state().model)
+    if isinstance(load_model(key).model, cs.PretrainedModel):
+        st.info(
+            "The model in the sidebar was trained elsewhere, and these prompts are about skills "
+            "that models are taught here. Choose another model, or type a prompt of your own."
+        )
+        link_to("prompt", "Type a prompt")
+    else:
+        draw_exhibits()

@@ -4,20 +4,21 @@ import time
 
 import streamlit as st
 
+from pages.ui.prompt.examples import offer_examples
 from pages.ui.prompt.form import (
     StepReport,
     ask_for_prompt,
     ask_for_settings,
     ask_for_target,
     check_target,
-    draw_reading,
-    offer_examples,
 )
+from pages.ui.prompt.reading import ask_for_form, draw_reading
 from pages.ui.prompt.second_prompt import ask_for_second_prompt, draw_second_prediction
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.prediction import draw_prediction
+from pages.ui.shared.prompts import prompt_of
 from pages.ui.shared.session import get_state, leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import show, tracing_of
@@ -48,8 +49,9 @@ with page_errors():
     left, right = st.columns([3, 2], gap="large")
     with left:
         state = ask_for_prompt(get_state())
-        offer_examples()
-        draw_reading(state.prompt, bundle.tokenizer, bundle.model.shape.n_ctx)
+        offer_examples(bundle)
+        state = ask_for_form(state, bundle)
+        draw_reading(state, bundle)
         state = ask_for_target(state)
         if bundle.transcoder.shape.exact:
             state = ask_for_second_prompt(state, bundle)
@@ -57,9 +59,9 @@ with page_errors():
         ready = st.button("Build the graph", type="primary", key="prompt_build")
     with right:
         st.subheader("Most likely next")
-        draw_prediction(key, state.prompt)
+        draw_prediction(key, prompt_of(state, bundle))
         if bundle.transcoder.shape.exact:
-            draw_second_prediction(key, state)
+            draw_second_prediction(key, state, bundle)
     if ready:
         with left:
             check_target(state)

@@ -48,6 +48,7 @@ ROOMS = [
     "tracing",
     "interventions",
     "bundle",
+    "model_library",
     "view",
     "export",
     "graph_file",

@@ -9,13 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
+from circuitscope_core.bundle.entry import ENTRY, ModelEntry, is_entry, read_entry
 from circuitscope_core.bundle.models import (
     WEIGHTS,
     is_reference,
@@ -30,7 +31,12 @@ from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.neuron_dictionary import NeuronDictionary
-from circuitscope_core.pretrained import PretrainedModel, check_model, check_neurons
+from circuitscope_core.pretrained import (
+    PretrainedModel,
+    check_model,
+    check_neurons,
+    load_model,
+)
 from circuitscope_core.replacement import ReplacementModel, transcoder_of
 from circuitscope_core.stages import is_stage, open_store
 from circuitscope_core.tokenizer import ByteTokenizer, HuggingFaceTokenizer, Tokenizer
@@ -169,6 +175,8 @@ def room_for_bundle(folder: Path) -> Path:
     Raises:
         BundleError: If the bundle's folder exists and holds something else.
     """
+    if is_entry(folder):
+        raise BundleError(f"{folder} is a model that was added: {ENTRY}; choose another name.")
     if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
         raise BundleError(f"{folder} exists and is no bundle; choose another name.")
     partial = folder.with_name(f".{folder.name}.partial")
@@ -207,10 +215,11 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 @checked
 def load_bundle(path: str | Path) -> Bundle:
-    """Read a bundle from a folder or a place in a stage.
+    """Read a bundle from a folder or a place in a stage, or open a model that was added.
 
     Raises:
         StageError: If the stage cannot be read.
+        ModelError: If the Hugging Face model of an entry cannot be opened.
         BundleError: If files are missing, damaged, differ from their recorded hash, or do not fit
             each other.
     """
@@ -219,6 +228,8 @@ def load_bundle(path: str | Path) -> Bundle:
             download_bundle(open_store(path), Path(local))
             return load_bundle(local)
     folder = Path(path)
+    if is_entry(folder):
+        return open_entry(read_entry(folder))
     record = read_record(folder)
     verify_files(folder, record)
     try:
@@ -245,6 +256,19 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"The bundle {folder} does not fit together: {error}") from error
     log = (folder / "training_log.jsonl").read_text(encoding="utf-8")
     return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log, weights)
+
+
+def open_entry(entry: ModelEntry) -> Bundle:
+    """Open a model that was added, with its transcoder or else with its own neurons.
+
+    Raises:
+        BundleError: If the model or the transcoder is gone, or another one by now.
+        ModelError: If the model cannot be opened.
+        ConfigError: If the transcoder no longer fits the model.
+    """
+    model = load_model(entry.weights_folder(), dtype=entry.dtype)
+    features = () if entry.transcoder is None else (load_transcoder(entry.transcoder),)
+    return replace(make_bundle(model, *features), metadata=BundleMetadata(entry.name))
 
 
 def _metadata(record: Mapping[str, Any]) -> BundleMetadata:

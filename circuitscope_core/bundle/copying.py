@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.bundle.bundle import load_bundle, put_in_place, room_for_bundle
+from circuitscope_core.bundle.entry import is_entry, read_entry
 from circuitscope_core.bundle.stages import download_bundle, upload_bundle
+from circuitscope_core.errors import BundleError
 from circuitscope_core.stages import is_stage, open_store
 
 
@@ -27,6 +29,11 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
         if is_stage(source):
             folder = Path(local)
             download_bundle(open_store(source, session), folder)
+        if is_entry(folder):
+            raise BundleError(
+                f"{folder} holds no weights: it refers to the model in "
+                f"{read_entry(folder).folder}. Copy that folder, and add the model where it is."
+            )
         load_bundle(folder)  # checks every hash, and that the parts fit together
         if is_stage(target):
             upload_bundle(folder, open_store(target, session))

@@ -35,6 +35,9 @@ def add_trace(commands: Commands) -> None:
         help="with --transcoder: where its features read, if its files have the wrong word for it",
     )
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
+    parser.add_argument(
+        "--chat", action="store_true", help="give the prompt as a message, by the chat template"
+    )
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
     parser.add_argument("--minus", help="explain why the target and not this token")
     parser.add_argument(
@@ -91,7 +94,10 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
     )
-    parts = (options.prompt, config, targets_of(options), options.against)
+    prompts = [options.prompt, options.against]
+    if options.chat:
+        prompts = [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
+    parts = (prompts[0], config, targets_of(options), prompts[1])
     for event in cs.trace_steps(bundle, *parts):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             size = f"{event.n_bytes / 1e6:,.0f} MB"
@@ -142,6 +148,8 @@ def trace_many(options: argparse.Namespace) -> int:
     """Trace each prompt of a file; the status tells whether all of them could be."""
     if options.out is None:
         raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+    if options.chat:
+        raise ConfigError("--prompts works with plain texts; leave --chat out.")
     if options.model is not None:
         raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)

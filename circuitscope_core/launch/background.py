@@ -5,7 +5,6 @@ Whoever started it may go away: the folder holds the events, the checkpoints and
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 import psutil
 
+from circuitscope_core.bundle import name_fault
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import ConfigError, TrainingError
 from circuitscope_core.pipeline import check_free
@@ -29,8 +29,6 @@ from circuitscope_core.training import (
     event_from_json,
 )
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""What a model may be called: a name is never a path."""
 REQUEST = "request.json"
 """File of a run folder that holds its request."""
 COMMAND = (sys.executable, "-m", "circuitscope_core")
@@ -131,11 +129,8 @@ def check_name(name: str) -> str:
     Raises:
         TrainingError: If it may not.
     """
-    if not NAME.fullmatch(name):
-        raise TrainingError(
-            f"{name!r} is no model name; use letters, digits, dots, dashes and underscores, "
-            "64 at most, beginning with a letter or digit."
-        )
+    if fault := name_fault(name):
+        raise TrainingError(fault)
     return name
 
 
@@ -262,7 +257,7 @@ def list_runs(models: Path) -> tuple[str, ...]:
     if not runs.is_dir():
         return ()
     found = (path.name for path in runs.iterdir() if path.is_dir())
-    return tuple(sorted(name for name in found if NAME.fullmatch(name)))
+    return tuple(sorted(name for name in found if not name_fault(name)))
 
 
 def _process_of(folder: RunFolder) -> psutil.Process | None:

@@ -2,7 +2,7 @@
 
 from circuitscope_core.pretrained.check import SelfCheck, check_model, check_neurons
 from circuitscope_core.pretrained.families import FAMILIES
-from circuitscope_core.pretrained.load import ModelFiles, load_model, read_model_files
+from circuitscope_core.pretrained.load import ModelFiles, fetch_model, load_model, read_model_files
 from circuitscope_core.pretrained.model import KIND, PretrainedModel
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SelfCheck",
     "check_model",
     "check_neurons",
+    "fetch_model",
     "load_model",
     "read_model_files",
 ]

@@ -101,7 +101,10 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
             f"{folder} has its weights as pickles, which can run code when they are read. Convert "
             "them with the model's own save_pretrained(folder, safe_serialization=True)."
         )
-    raise ModelError(f"{folder} lacks its weights: there is no {missing[0].name}.")
+    raise ModelError(
+        f"{folder} lacks its weights: there is no {missing[0].name}. "
+        "Copy that file there, or fetch the model again."
+    )
 
 
 def _count_parameters(path: Path) -> int:
@@ -200,7 +203,8 @@ def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
     if needed > free:
         raise ModelError(
             f"The model has {files.n_parameters:,} parameters and needs {needed / 2**30:.1f} GiB "
-            f"in {str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free."
+            f"in {str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free. "
+            "Close other programs, or take a smaller model."
         )
 
 
@@ -234,7 +238,7 @@ def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(
                 f"The weights in {files.folder} do not fit their configuration: they {what} "
-                f"{min(names)}{more}."
+                f"{min(names)}{more}. Fetch both from the same release."
             )
     loaded: nn.Module = module.requires_grad_(requires_grad=False)
     return loaded
@@ -259,7 +263,8 @@ def _check_finite(files: ModelFiles, module: nn.Module) -> None:
     for name, weight in module.named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise ModelError(
-                f"The weight {name} of {files.folder} has numbers that are not finite."
+                f"The weight {name} of {files.folder} has numbers that are not finite. "
+                "Fetch the file again, or take another release of the model."
             )
 
 

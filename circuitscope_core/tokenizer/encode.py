@@ -33,11 +33,11 @@ def tokens_of_characters(
             one.
         token_ids: The text's tokens.
     """
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        starts = [start for start, _ in tokenizer.token_spans(text)]
+        return [max(0, bisect_right(starts, place) - 1) for place in range(len(text))]
     if len(token_ids) == len(text):
         return range(len(text))
-    if isinstance(tokenizer, HuggingFaceTokenizer):
-        starts = tokenizer.token_starts(text)
-        return [bisect_right(starts, place) - 1 for place in range(len(text))]
     texts = (tokenizer.decode([int(token)]) for token in token_ids)
     return [number for number, piece in enumerate(texts) for _ in piece]
 

@@ -10,8 +10,21 @@ from circuitscope_core.tokenizer.pieces import PieceKind, kind_of, piece_bytes, 
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
 CONFIG = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
+LONGEST_TEMPLATE = 100_000
+"""Characters of a chat template that is run."""
 USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
 """Tokens that open texts where no configuration names one, the first that is there."""
+REASONS = {
+    "named": "the model's configuration names it as the beginning of a text",
+    "separator": "the token that divides documents, since the configuration names none for the "
+    "beginning of a text",
+    "special": "a special token of its vocabulary, since none is named for the beginning of a text",
+    "chosen": "the token that was chosen to open prompts",
+}
+"""Why a token opens prompts."""
+NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token")
+"""Entries of a configuration that name special tokens, which a chat template may write."""
 
 
 class HuggingFaceTokenizer:
@@ -47,24 +60,51 @@ class HuggingFaceTokenizer:
         self._fast.no_padding()
         config = self.path.with_name(CONFIG)
         self._config = config.read_bytes() if config.is_file() else None
-        self.opener = opener or self._find_opener()
+        self.chat_template = self._read_template()
+        """The program that writes messages as a text; empty for a model without one."""
+        self.opener, reason = (opener, "chosen") if opener else self._find_opener()
+        self.opener_reason = REASONS[reason]
+        """Why prompts are opened with that token, in words."""
         found = self._fast.token_to_id(self.opener)
         if found is None:
             raise BundleError(f"{self.path} has no token {self.opener!r}; name one that it has.")
         self.separator_id: int = found
         self.d_vocab: int = self._fast.get_vocab_size(with_added_tokens=True)
 
-    def _find_opener(self) -> str:
-        settings = self._settings()
-        named = [_token_name(settings.get(entry)) for entry in ("eos_token", "cls_token")]
+    def _find_opener(self) -> tuple[str, str]:
+        """Return the token that opens prompts, and which of the reasons it has."""
+        names = dict(self.special_names)
+        named = [names.get(entry, "") for entry in ("eos_token", "cls_token")]
         special = [str(token.content) for token in self._special.values()]
-        known = (_token_name(settings.get("bos_token")), *USUAL, *named, *special)
+        known = (names.get("bos_token", ""), *USUAL, *named, *special)
         there = [name for name in known if name and self._fast.token_to_id(name) is not None]
         if not there:
             raise BundleError(
                 f"{self.path} has no special token to open prompts with; name one as opener."
             )
-        return there[0]
+        if there[0] == names.get("bos_token"):
+            return there[0], "named"
+        return there[0], "separator" if there[0] == SEPARATOR else "special"
+
+    @cached_property
+    def special_names(self) -> tuple[tuple[str, str], ...]:
+        """What the configuration calls special tokens, such as ``bos_token``, and their texts."""
+        settings = self._settings()
+        found = ((entry, _token_name(settings.get(entry))) for entry in NAMED)
+        return tuple((entry, name) for entry, name in found if name)
+
+    def _read_template(self) -> str:
+        """Return the chat template: a file of its own, or in the configuration."""
+        path = self.path.with_name(TEMPLATE)
+        if path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return file.read(LONGEST_TEMPLATE + 1)
+        found = self._settings().get("chat_template")
+        if isinstance(found, list):  # several, by name
+            found = {
+                item.get("name"): item.get("template") for item in found if isinstance(item, dict)
+            }.get("default")
+        return found if isinstance(found, str) else ""
 
     def _settings(self) -> dict[str, Any]:
         if self._config is None:
@@ -85,19 +125,20 @@ class HuggingFaceTokenizer:
         return token_id in self._special
 
     def save(self, path: Path) -> None:
-        """Write the file that this tokenizer was read from, and its opener beside it."""
+        """Write the file that this tokenizer was read from, and beside it what is used of its
+        configuration: the opener, the names of special tokens and the chat template."""
         path.write_bytes(self._file)
-        settings = json.dumps({"bos_token": self.opener})
+        template = {"chat_template": self.chat_template} if self.chat_template else {}
+        settings = json.dumps({**dict(self.special_names), "bos_token": self.opener, **template})
         path.with_name(CONFIG).write_text(settings, encoding="utf-8")
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""
         return list(self._fast.encode(text, add_special_tokens=False).ids)
 
-    def token_starts(self, text: str) -> list[int]:
-        """Return where in the text each of its tokens begins, in characters."""
-        offsets = self._fast.encode(text, add_special_tokens=False).offsets
-        return [start for start, _ in offsets]
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where in the text each of its tokens begins and ends, in characters."""
+        return list(self._fast.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, token_ids: list[int]) -> str:
         """Return the text, special tokens included.

@@ -189,7 +189,7 @@ def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[Node
     for name, node, label, detail, influence, activation, probability, dropped, errors in zip(
         *columns, strict=True
     ):
-        is_card = cards is not None and node.kind is NodeKind.FEATURE
+        is_card = bool(cards) and node.kind is NodeKind.FEATURE
         percentile = None
         if is_card and cards is not None and activation is not None:
             percentile = cards.percentile(node.layer, node.feature, activation)

@@ -6,10 +6,12 @@ from circuitscope_core.circuit import Circuit, label_of, node_name
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.supernodes import Supernode, describe_members
-from circuitscope_core.tokenizer import Tokenizer, token_label
-
-LONGEST_CHARACTER = 4
-"""Bytes of one character in UTF-8."""
+from circuitscope_core.tokenizer import (
+    LONGEST_CHARACTER,
+    Tokenizer,
+    token_label,
+    width_of_character,
+)
 
 
 def node_label(graph: AttributionGraph, index: int, cards: FeatureCards | None) -> str:
@@ -67,7 +69,7 @@ def readable_tokens(
     while start < len(token_ids):
         text, width = tokenizer.token_text(token_ids[start]), 1
         if text.startswith("\\x"):
-            width = _width_of_character(tokenizer, token_ids[start : start + LONGEST_CHARACTER])
+            width = width_of_character(tokenizer, token_ids[start : start + LONGEST_CHARACTER])
         if start <= peak < start + width:
             new_peak = len(texts)
         if width > 1:
@@ -76,12 +78,3 @@ def readable_tokens(
         joined.append(max(values[start : start + width]))
         start += width
     return tuple(texts), tuple(joined), new_peak
-
-
-def _width_of_character(tokenizer: Tokenizer, token_ids: Sequence[int]) -> int:
-    """Return how many tokens make the first character; 1 where they make none."""
-    for width in range(2, len(token_ids) + 1):
-        text = tokenizer.decode(list(token_ids[:width]))
-        if len(text) == 1 and text.isprintable() and text != "\ufffd":
-            return width
-    return 1

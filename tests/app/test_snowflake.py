@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+import torch
 
 import circuitscope_core as cs
 from pages.ui.shared.snowflake import begin_attempt
@@ -154,6 +155,26 @@ def test_a_model_is_kept_in_a_stage_and_fetched_by_another_app(connected, models
     at.button(key="train_fetch_start").click().run()
     assert (models / "demo" / "bundle.json").read_bytes() == before
     assert cs.load_bundle(models / "demo").metadata.name == "demo"
+
+
+def test_a_hugging_face_model_in_a_stage_is_added(connected, models):
+    pytest.importorskip("transformers")
+    from tests.pretrained.test_model_library import save_transcoder
+    from tests.pretrained_families import random_module
+
+    stage = connected.account.make_stage("CIRCUITSCOPE", "APP", "WEIGHTS")
+    random_module("LLaMA-3", torch.float32).save_pretrained(stage / "llama")
+    save_transcoder(stage / "features")
+    at = open_connected("models")
+    assert "is copied beside the models" in said(at)
+    place = "@CIRCUITSCOPE.APP.WEIGHTS"
+    at.text_input(key="models_source").set_value(f"{place}/llama")
+    at.text_input(key="models_transcoder").set_value(f"{place}/features")
+    at.button[-1].click().run()
+    assert not at.exception
+    assert "“llama” was added" in at.success[0].value
+    assert (models / ".weights" / "llama" / "model" / "model.safetensors").is_file()
+    assert cs.load_bundle(models / "llama").model.shape.n_layers == 3
 
 
 @pytest.mark.usefixtures("connected")

@@ -23,6 +23,7 @@ from pages.ui.shared.component import draw_graph
 from pages.ui.shared.models import list_models, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prediction import draw_prediction
+from pages.ui.shared.prompts import prompt_of
 from pages.ui.shared.session import change_state, get_state, leave_graph
 from pages.ui.shared.state import STATE_DEFAULTS, State
 from pages.ui.shared.tables import Columns, draw_table, number, words
@@ -111,9 +112,9 @@ def draw_likely(letter: str, state: State) -> None:
     """Draw the likeliest next tokens of A or B."""
     st.caption(f"Most likely next in {letter}")
     with speaking_of(letter):
-        draw_prediction(
-            model_key(state.model), state.prompt, N_LIKELY, name=f"compare_likely_{letter}"
-        )
+        key = model_key(state.model)
+        prompt = prompt_of(state, load_model(key))
+        draw_prediction(key, prompt, N_LIKELY, name=f"compare_likely_{letter}")
 
 
 @contextmanager

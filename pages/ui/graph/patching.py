@@ -1,11 +1,16 @@
 """The test of a graph of neurons: they are given another prompt's activations."""
 
+from dataclasses import replace
+
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.shared.errors import draw_error
+from pages.ui.shared.models import load_model
+from pages.ui.shared.prompts import prompt_of
+from pages.ui.shared.session import get_state
 from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import Shown, pass_of_graph, recent_views
 
@@ -34,7 +39,7 @@ def draw_patching(shown: Shown) -> None:
             "They are given the activations that they have in the second prompt, more and more of "
             "them, in the model as it is, with nothing frozen."
         )
-        st.session_state.setdefault("graph_against", shown.tracing.against or "")
+        st.session_state.setdefault("graph_against", get_state().against)
         against = st.text_input("Second prompt", key="graph_against")
         if st.button("Patch them", key="graph_patch", icon=":material/experiment:"):
             st.session_state["graph_patched"] = (shown.tracing, against)
@@ -53,7 +58,9 @@ def curve_of(shown: Shown, against: str) -> cs.PatchingCurve:
     graph = shown.pruned.graph
 
     def compute() -> cs.PatchingCurve:
-        return cs.verify_by_patching(pass_of_graph(shown), graph, against or None)
+        second = replace(get_state(), prompt=against)
+        prompt = prompt_of(second, load_model(shown.tracing.model)) if against else None
+        return cs.verify_by_patching(pass_of_graph(shown), graph, prompt)
 
     return recent_views().get(("patched", shown.tracing, against), compute)
 

@@ -1,12 +1,9 @@
-"""The Prompt page's parts: what the model reads, what it expects next, what to explain."""
+"""The Prompt page's form: the prompt, what to explain, and how much of it."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
-from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import Tokenizer, token_label
-from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.session import change_state
 from pages.ui.shared.state import TARGETS, State
 
@@ -28,48 +25,6 @@ def ask_for_prompt(state: State) -> State:
         help="The start of a text. The model predicts what comes next. Ctrl-Enter reads it.",
     )
     return change_state(prompt=text)
-
-
-def offer_examples() -> None:
-    """Offer prompts for what the model was taught; their names were held out of its training."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption("Or try", width="content")
-        for name, skill in SKILLS.items():
-            st.button(
-                name,
-                key=f"prompt_example_{name.replace(' ', '_')}",
-                type="tertiary",
-                help=skill.meaning,
-                on_click=st.session_state.update,
-                args=({"prompt_text": exam(name, 1)[0].prompt},),
-            )
-
-
-def warnings_for(prompt: str, tokenizer: Tokenizer) -> list[str]:
-    """Return hints about surprising prompts; errors are the core's to raise."""
-    found = []
-    if prompt != prompt.rstrip():
-        found.append(
-            "The prompt ends with white space, so the model predicts what follows the space and "
-            "not the space itself."
-        )
-    n_other = sum(ord(character) > 127 for character in prompt)
-    n_split = len(tokenizer.encode(prompt)) - len(prompt)
-    if n_other and n_split > 0:
-        found.append(
-            f"{n_other} characters are not ASCII. The model reads them as several bytes each, "
-            "so they take several columns of the graph."
-        )
-    return found
-
-
-def draw_reading(prompt: str, tokenizer: Tokenizer, n_ctx: int) -> None:
-    """Draw the tokens as the model reads them, and how many there may be."""
-    token_ids = [tokenizer.separator_id, *tokenizer.encode(prompt)]
-    draw_tokens([token_label(tokenizer.token_text(token)) for token in token_ids[:n_ctx]])
-    st.caption(f"{len(token_ids)} of at most {n_ctx} tokens, the start of the text included")
-    for warning in warnings_for(prompt, tokenizer):
-        st.info(warning)
 
 
 def ask_for_target(state: State) -> State:

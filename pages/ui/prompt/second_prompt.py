@@ -1,10 +1,13 @@
 """The second prompt that a model's own neurons are chosen against."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.shared.models import ModelKey
 from pages.ui.shared.prediction import draw_prediction
+from pages.ui.shared.prompts import prompt_of
 from pages.ui.shared.session import change_state
 from pages.ui.shared.state import State
 
@@ -39,8 +42,9 @@ def describe_alignment(bundle: cs.Bundle, prompt: str, against: str) -> str:
     )
 
 
-def draw_second_prediction(key: ModelKey, state: State) -> None:
+def draw_second_prediction(key: ModelKey, state: State, bundle: cs.Bundle) -> None:
     """Draw the likeliest tokens after the second prompt, where there is one."""
     if state.against:
         st.subheader("After the second prompt")
-        draw_prediction(key, state.against, name="prompt_likely_against")
+        second = prompt_of(replace(state, prompt=state.against), bundle)
+        draw_prediction(key, second, name="prompt_likely_against")

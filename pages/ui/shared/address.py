@@ -11,11 +11,12 @@ from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.shared.groups import Group, Grouping, Groups, clean
-from pages.ui.shared.state import HOWS, MODES, STATE_DEFAULTS, TARGETS, VIEWS, State, Step
+from pages.ui.shared.state import FORMS, HOWS, MODES, STATE_DEFAULTS, TARGETS, VIEWS, State, Step
 
 IN_ADDRESS = {
     "model": "model",
     "prompt": "prompt",
+    "form": "form",
     "target": "target",
     "tokens": "tokens",
     "minus": "minus",
@@ -36,6 +37,7 @@ IN_ADDRESS = {
 }
 """Names in the address and the fields they stand for."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "form": FORMS,
     "target": TARGETS,
     "view": VIEWS,
     "likeness": LIKENESSES,

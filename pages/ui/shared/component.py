@@ -146,6 +146,7 @@ def draw_tokens(
     heat: list[float] | None = None,
     most: float = 1.0,
     *,
+    kinds: list[str] | None = None,
     key: str = "prompt_tokens",
 ) -> None:
     """Draw tokens as a row of chips.
@@ -154,6 +155,8 @@ def draw_tokens(
         tokens: Their texts.
         heat: A value of at least 0 for each, shown as colour.
         most: The value with the full colour.
+        kinds: Words for each token that its chip is styled by: special, part, template.
         key: Tells one row from another.
     """
-    draw_part(TOKENS, key, {"tokens": tokens, "heat": heat or [], "most": most})
+    row = {"tokens": tokens, "heat": heat or [], "most": most, "kinds": kinds or []}
+    draw_part(TOKENS, key, row)

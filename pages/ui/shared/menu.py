@@ -5,10 +5,11 @@ from typing import Literal
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-PageName = Literal["home", "train", "prompt", "graph", "debug", "compare", "gallery"]
+PageName = Literal["home", "train", "models", "prompt", "graph", "debug", "compare", "gallery"]
 PAGES: dict[PageName, tuple[str, str]] = {
     "home": ("Home", ":material/home:"),
     "train": ("Train", ":material/model_training:"),
+    "models": ("Models", ":material/deployed_code:"),
     "prompt": ("Prompt", ":material/edit:"),
     "graph": ("Graph", ":material/account_tree:"),
     "debug": ("Debug", ":material/bug_report:"),

@@ -1,19 +1,19 @@
-"""The trained models in ``models/``."""
+"""The models in ``models/``: bundles that were trained, and Hugging Face models that were added."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.bundle import is_entry, name_fault, record_file
+from circuitscope_core.model_library import model_names
 
 MODELS = Path(
     os.environ.get("CIRCUITSCOPE_MODELS") or Path(__file__).resolve().parents[3] / "models"
 )
 """The folder of all models; another one may be named if the app's own is read-only."""
-RECORD = "bundle.json"
 DEMO = "demo"
 
 
@@ -25,17 +25,14 @@ class ModelKey:
     changed_ns: int
 
 
-def is_model_name(name: str) -> bool:
-    """Tell whether a name may be looked for in ``models/``: a name is never a path."""
-    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name) is not None
-
-
 def list_models() -> tuple[str, ...]:
     """Return the names of all models, the demo first."""
-    if not MODELS.is_dir():
-        return ()
-    names = [folder.name for folder in MODELS.iterdir() if (folder / RECORD).is_file()]
-    return tuple(sorted(filter(is_model_name, names), key=lambda name: (name != DEMO, name)))
+    return tuple(sorted(model_names(MODELS), key=lambda name: (name != DEMO, name)))
+
+
+def list_trained() -> tuple[str, ...]:
+    """Return the names of the bundles, which have weights and figures of their own."""
+    return tuple(name for name in list_models() if not is_entry(MODELS / name))
 
 
 def model_key(name: str) -> ModelKey:
@@ -44,9 +41,12 @@ def model_key(name: str) -> ModelKey:
     Raises:
         BundleError: If there is no such model.
     """
-    if not is_model_name(name) or not (MODELS / name / RECORD).is_file():
-        raise cs.BundleError(f"There is no model {name!r}. Choose one in the sidebar or train it.")
-    return ModelKey(name, (MODELS / name / RECORD).stat().st_mtime_ns)
+    record = None if name_fault(name) else record_file(MODELS / name)
+    if record is None:
+        raise cs.BundleError(
+            f"There is no model {name!r}. Choose one in the sidebar, train it or add it."
+        )
+    return ModelKey(name, record.stat().st_mtime_ns)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model …")

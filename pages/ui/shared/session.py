@@ -15,6 +15,7 @@ LATEST = "circuitscope_latest"
 WIDGETS = (
     "sidebar_model",
     "prompt_text",
+    "prompt_chat",
     "prompt_target",
     "prompt_tokens_wanted",
     "prompt_token",

@@ -11,6 +11,7 @@ from pages.ui.shared.groups import SUGGESTED, Grouping
 DEFAULTS = cs.TraceConfig()
 DEMO_PROMPT = "The National Digital Analytics Group (N"
 TARGETS = ("automatic", "tokens", "difference", "feature")
+FORMS = ("text", "chat")
 VIEWS = ("full", "groups", "pinned")
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
 HOWS: tuple[How, ...] = ("ablate", "scale", "set")
@@ -33,6 +34,8 @@ class State:
 
     model: str = ""
     prompt: str = DEMO_PROMPT
+    form: str = "text"
+    """One of ``FORMS``: whether the prompt is a message, where the model has a chat template."""
     target: str = "automatic"
     """One of ``TARGETS``."""
     tokens: str = ""

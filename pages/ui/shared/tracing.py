@@ -28,6 +28,7 @@ from circuitscope_core.view import GraphView, feature_rows, layout_graph
 from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
+from pages.ui.shared.prompts import Prompt, prompt_of
 from pages.ui.shared.state import State, attribution_of, targets_of, trace_config_of
 
 Value = TypeVar("Value")
@@ -39,10 +40,10 @@ class Tracing:
     """The inputs that a graph is a function of."""
 
     model: ModelKey
-    prompt: str
+    prompt: Prompt
     targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
     config: cs.AttributionConfig
-    against: str | None = None
+    against: Prompt | None = None
     """The second prompt that a model's own neurons are chosen against."""
 
 
@@ -114,8 +115,10 @@ def tracing_of(state: State) -> Tracing:
     key = model_key(state.model)
     bundle = load_model(key)
     targets = targets_of(state, bundle.tokenizer)
-    against = state.against if bundle.transcoder.shape.exact else ""
-    return Tracing(key, state.prompt, targets, attribution_of(state), against or None)
+    parts = (prompt_of(state, bundle), targets, attribution_of(state))
+    if not (state.against and bundle.transcoder.shape.exact):
+        return Tracing(key, *parts)
+    return Tracing(key, *parts, against=prompt_of(replace(state, prompt=state.against), bundle))
 
 
 def pass_of(tracing: Tracing) -> cs.PromptPass:
@@ -273,6 +276,6 @@ def try_on(shown: Shown, layer: int, feature: int, text: str) -> Trial:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def predict(key: ModelKey, prompt: str) -> tuple[NextToken, ...]:
+def predict(key: ModelKey, prompt: Prompt) -> tuple[NextToken, ...]:
     """Return the most likely next tokens."""
     return next_tokens(load_model(key).replacement, prompt)

@@ -11,7 +11,7 @@ from circuitscope_core.glossary import FIGURES
 from circuitscope_core.skills import SKILLS
 from circuitscope_core.training import Event, Phase, Progress, event_from_json
 from pages.ui.shared.errors import draw_error
-from pages.ui.shared.models import list_models, load_model, model_key
+from pages.ui.shared.models import list_trained, load_model, model_key
 
 COMPARED = (
     "validation_loss",
@@ -34,7 +34,7 @@ MOST = 4
 
 def draw_comparison() -> None:
     """Let the visitor choose among the models here and draw them side by side."""
-    names = list_models()
+    names = list_trained()
     if len(names) < 2:
         return
     st.subheader("Compare finished trainings")

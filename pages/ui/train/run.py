@@ -3,6 +3,7 @@
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.bundle import record_file
 from circuitscope_core.launch import (
     TrainingRequest,
     cancel_training,
@@ -67,7 +68,7 @@ def read_request(folder: RunFolder) -> TrainingRequest | None:
 def offer_training() -> None:
     """Ask for a training and start it; of one that has just ended, say so."""
     ended = st.session_state.pop("train_ended", None)
-    if ended and (models.MODELS / ended / "bundle.json").is_file():
+    if ended and record_file(models.MODELS / ended):
         st.success(f"“{plain(ended)}” is trained. Choose it in the sidebar and type a prompt.")
         link_to("prompt", "Type a prompt")
     request = ask_for_training(models.MODELS)
@@ -94,7 +95,7 @@ def spare_demo(request: TrainingRequest) -> None:
     Raises:
         TrainingError: If it would.
     """
-    if request.name == models.DEMO and (request.out / models.RECORD).is_file():
+    if request.name == models.DEMO and record_file(request.out):
         raise cs.TrainingError(
             "The model “demo” comes with the app, which does not replace it. Discard this "
             "training, or go on with it on the command line."

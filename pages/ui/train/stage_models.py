@@ -61,7 +61,7 @@ def offer_fetching(session: Any, place: str, there: tuple[str, ...]) -> None:
 
 def offer_keeping(session: Any, place: str, there: tuple[str, ...]) -> None:
     """Let the visitor copy one of the app's models into the stage."""
-    name = st.selectbox("In this app", models.list_models(), key="train_keep")
+    name = st.selectbox("In this app", models.list_trained(), key="train_keep")
     if not name:
         return
     its = ask_for_name("Name in the stage", name, there, key="train_keep_name")

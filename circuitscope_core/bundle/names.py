@@ -1,0 +1,15 @@
+"""Names that models may have: a name is never a path."""
+
+import re
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def name_fault(name: str) -> str:
+    """Return the reason why a model may not be called so; nothing where it may."""
+    if MODEL_NAME.fullmatch(name):
+        return ""
+    return (
+        f"{name!r} is no model name; use letters, digits, dots, dashes and underscores, "
+        "64 at most, beginning with a letter or digit."
+    )

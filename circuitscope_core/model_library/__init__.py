@@ -1,0 +1,21 @@
+"""The models in a folder: bundles that were trained, and Hugging Face models that were added."""
+
+from circuitscope_core.model_library.adding import (
+    ModelCheck,
+    add_model,
+    add_model_steps,
+    check_added,
+    remove_model,
+)
+from circuitscope_core.model_library.listing import ListedModel, list_models, model_names
+
+__all__ = [
+    "ListedModel",
+    "ModelCheck",
+    "add_model",
+    "add_model_steps",
+    "check_added",
+    "list_models",
+    "model_names",
+    "remove_model",
+]
