@@ -138,7 +138,9 @@ def describe(
             f"{path}: k is {settings['k']!r} and activation is {activation!r}. Add "
             "activation: topk if the k largest pre-activations are meant, or remove k."
         )
-    return FoundTranscoder(layers, points_of(settings, path), cross_layer, function, k)
+    has_thresholds = activation in (None, "jump_relu")
+    points = points_of(settings, path)
+    return FoundTranscoder(layers, points, cross_layer, function, k, has_thresholds)
 
 
 def points_of(settings: Mapping[str, Any], path: Path) -> Points:

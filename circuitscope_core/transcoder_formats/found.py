@@ -71,6 +71,8 @@ class FoundTranscoder:
     activation: Activation = "jump_relu"
     k: int | None = None
     """Features that are active on each token, where the activation is a top-k."""
+    has_thresholds: bool = True
+    """False: the settings name an activation that has none."""
 
 
 def relu_threshold(threshold: Tensor | None) -> Tensor | None:

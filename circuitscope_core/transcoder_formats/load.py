@@ -1,6 +1,6 @@
 """``load_transcoder``: a transcoder from disk, whatever the layout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +101,8 @@ def assemble(
     first = layers[0].W_enc
     if first.ndim != 2:
         raise BundleError(f"W_enc of layer 0 in {folder} has {first.ndim} axes; it must have 2.")
+    if not found.has_thresholds:
+        _refuse_thresholds(layers, folder)
     config = TranscoderConfig(
         n_layers=len(layers),
         d_model=first.shape[1],
@@ -125,6 +127,15 @@ def assemble(
             state[f"W_dec.{number}"] = _check("W_dec", number, wanted, decoders)
     transcoder.load_state_dict(state, assign=True)
     return transcoder
+
+
+def _refuse_thresholds(layers: Sequence[LayerWeights], folder: Path) -> None:
+    for number, weights in enumerate(layers):
+        if weights.threshold is not None and bool(weights.threshold.any()):
+            raise BundleError(
+                f"Layer {number} in {folder} has thresholds, and its settings name an activation "
+                "that has none. Write activation: jump_relu if they count, or remove them."
+            )
 
 
 def _lazy(
