@@ -51,6 +51,8 @@ class LayerWeights:
     """None: features need a pre-activation above 0."""
     W_skip: Float[Tensor, "d_model d_model"] | None = None
     """Applied as ``x @ W_skip``."""
+    k: int | None = None
+    """Active features of each token, where the weights' file says so itself."""
 
 
 @dataclass(frozen=True)
