@@ -138,7 +138,9 @@ def describe(
             f"{path}: k is {settings['k']!r} and activation is {activation!r}. Add "
             "activation: topk if the k largest pre-activations are meant, or remove k."
         )
-    return FoundTranscoder(layers, points_of(settings, path), cross_layer, function, k)
+    has_thresholds = activation in (None, "jump_relu")
+    points = points_of(settings, path)
+    return FoundTranscoder(layers, points, cross_layer, function, k, has_thresholds)
 
 
 def points_of(settings: Mapping[str, Any], path: Path) -> Points:
@@ -186,7 +188,7 @@ def read_layer(path: Path) -> LayerWeights:
     """
     file = open_weights(path)
     threshold = "activation_function.threshold"
-    file.refuse_others({"W_enc", "W_dec", "b_enc", "b_dec", "W_skip", threshold})
+    file.refuse_others({"W_enc", "W_dec", "b_enc", "b_dec", "W_skip", "k", threshold})
     skip = file.optional("W_skip")
     return LayerWeights(
         W_enc=file.tensor("W_enc"),
@@ -195,4 +197,5 @@ def read_layer(path: Path) -> LayerWeights:
         W_dec=Decoders(file, "W_dec"),
         threshold=file.optional(threshold),
         W_skip=None if skip is None else skip.T,
+        k=file.whole_number("k") if "k" in file.names else None,
     )

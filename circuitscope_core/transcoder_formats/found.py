@@ -51,6 +51,8 @@ class LayerWeights:
     """None: features need a pre-activation above 0."""
     W_skip: Float[Tensor, "d_model d_model"] | None = None
     """Applied as ``x @ W_skip``."""
+    k: int | None = None
+    """Active features of each token, where the weights' file says so itself."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class FoundTranscoder:
     activation: Activation = "jump_relu"
     k: int | None = None
     """Features that are active on each token, where the activation is a top-k."""
+    has_thresholds: bool = True
+    """False: the settings name an activation that has none."""
 
 
 def relu_threshold(threshold: Tensor | None) -> Tensor | None:

@@ -1,6 +1,6 @@
 """``load_transcoder``: a transcoder from disk, whatever the layout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +101,7 @@ def assemble(
     first = layers[0].W_enc
     if first.ndim != 2:
         raise BundleError(f"W_enc of layer 0 in {folder} has {first.ndim} axes; it must have 2.")
+    _refuse_contradictions(found, layers, folder)
     config = TranscoderConfig(
         n_layers=len(layers),
         d_model=first.shape[1],
@@ -125,6 +126,25 @@ def assemble(
             state[f"W_dec.{number}"] = _check("W_dec", number, wanted, decoders)
     transcoder.load_state_dict(state, assign=True)
     return transcoder
+
+
+def _refuse_contradictions(
+    found: FoundTranscoder, layers: Sequence[LayerWeights], folder: Path
+) -> None:
+    """Refuse weights that say another activation than the settings."""
+    for number, weights in enumerate(layers):
+        if weights.k is not None and weights.k != found.k:
+            raise BundleError(
+                f"Layer {number} in {folder} has k = {weights.k}, and its settings say "
+                f"{found.activation} with k = {found.k}. Write activation: topk and k: {weights.k} "
+                "in config.yaml, or topk_relu if a ReLU lies before the top-k."
+            )
+        has_thresholds = weights.threshold is not None and bool(weights.threshold.any())
+        if has_thresholds and not found.has_thresholds:
+            raise BundleError(
+                f"Layer {number} in {folder} has thresholds, and its settings name an activation "
+                "that has none. Write activation: jump_relu if they count, or remove them."
+            )
 
 
 def _lazy(

@@ -120,6 +120,20 @@ class WeightFile:
             )
         return value.float()
 
+    def whole_number(self, name: str) -> int:
+        """Return a tensor that is one whole number.
+
+        Raises:
+            BundleError: If it is none.
+        """
+        value = self.read(name)
+        if value.numel() != 1 or value.is_floating_point() or value.is_complex():
+            raise BundleError(
+                f"{name} in {self.path} is of shape {tuple(value.shape)} and {value.dtype}; it "
+                "must be one whole number."
+            )
+        return int(value)
+
     def optional(self, name: str) -> Tensor | None:
         """Return a tensor as float32; None where the file has none of that name."""
         return self.tensor(name) if name in self.names else None

@@ -205,6 +205,29 @@ def test_weights_that_are_quantised_negative_or_missing_are_named(tmp_path):
         cs.load_transcoder(tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, {"activation": "topk", "k": 3}])
+def test_a_k_in_the_weights_that_the_settings_do_not_name_is_refused(tmp_path, settings):
+    layouts.per_layer(tmp_path, settings, more={"k": torch.tensor(2)})
+    with pytest.raises(cs.BundleError, match=r"has k = 2, and its settings say .*Write activation"):
+        cs.load_transcoder(tmp_path)
+    layouts.per_layer(tmp_path, {"activation": "topk", "k": 2}, more={"k": torch.tensor(2)})
+    assert cs.load_transcoder(tmp_path).config.k == 2
+    layouts.per_layer(tmp_path, settings, more={"k": torch.tensor([2.5])})
+    with pytest.raises(cs.BundleError, match=r"k in .* of shape \(1,\) .* one whole number"):
+        cs.load_transcoder(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [{"activation": "relu"}, {"activation": "topk", "k": 3}])
+def test_thresholds_beside_an_activation_without_are_refused(tmp_path, settings):
+    thresholds = {"activation_function.threshold": torch.full((12,), 0.3)}
+    layouts.per_layer(tmp_path, settings, more=thresholds)
+    with pytest.raises(cs.BundleError, match=r"Layer 0 .* has thresholds.*activation: jump_relu"):
+        cs.load_transcoder(tmp_path)
+    layouts.per_layer(tmp_path, {"activation": "jump_relu"}, more=thresholds)
+    found = cs.load_transcoder(tmp_path).threshold.detach()
+    torch.testing.assert_close(found, torch.full((2, 12), 0.3))
+
+
 @pytest.mark.parametrize("record", ["wandb-config.yaml", "wanb-config.yaml"])
 def test_a_set_without_settings_but_with_a_training_record_is_refused(tmp_path, record):
     layouts.per_layer(tmp_path)
