@@ -119,7 +119,8 @@ def add_model_steps(
         entry = yield from _open_and_describe(name, said, folder, features)
         write_entry(entry, place)
     except BaseException:  # an error, or a caller who stopped asking
-        forget_copies(place, name)
+        if not (place / name).exists():  # another caller may have added it meanwhile
+            forget_copies(place, name)
         raise
     yield entry
 
