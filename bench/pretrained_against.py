@@ -38,7 +38,7 @@ def prepare(folder, model_folder, n_tokens, batch_size):
 
 
 def readable_by_both(source, target):
-    """Link a model's files into a folder whose tokenizer older releases of transformers can name."""
+    """Link a model's files, its tokenizer named as older releases of transformers know it."""
     target.mkdir()
     for path in source.iterdir():
         (target / path.name).symlink_to(path)

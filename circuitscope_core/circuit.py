@@ -295,8 +295,18 @@ def label_of(graph: AttributionGraph, index: int, cards: FeatureCards | None) ->
         rank: int = index - graph.logit_nodes.start
         return graph.logit_texts[rank]
     if node.kind is NodeKind.FEATURE and cards is not None:
-        return cards.label(node.layer, node.feature, float(graph.activations[index]))
+        return _feature_label(graph, index, cards)
     return ""
+
+
+def _feature_label(graph: AttributionGraph, index: int, cards: FeatureCards) -> str:
+    """Return a feature's label, of a neuron that of the side that tells most about it."""
+    node, own = graph.node(index), float(graph.activations[index])
+    if graph.choice is None:
+        return cards.label(node.layer, node.feature)
+    told = float(graph.choice.telling(graph.activations)[index])
+    label = cards.label(node.layer, node.feature, told)
+    return f"not {label}" if label and told != own else label
 
 
 def node_name(node: Node, token_text: str, label: str, *, neurons: bool = False) -> str:

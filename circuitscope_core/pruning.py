@@ -168,7 +168,8 @@ def prune_graph(
 
     Args:
         graph: The graph; not changed.
-        node_threshold: Share of the node influence to keep, 0 to 1. Ties are kept.
+        node_threshold: Share of the node influence to keep, 0 to 1; of a model's own neurons, share
+            of the effect that all nodes have together. Ties are kept.
         edge_threshold: Share of the edge influence to keep, 0 to 1. Ties are kept.
 
     Raises:
@@ -177,6 +178,10 @@ def prune_graph(
     config = PruneConfig(node_threshold, edge_threshold)
     influence = compute_node_influence(graph)
     node_mask = influence >= find_threshold(influence, node_threshold)
+    if graph.choice is not None:  # neurons are ranked by what they were chosen for
+        effects, nodes = graph.choice.effects, graph.feature_nodes
+        influence[nodes] = effects / effects.sum().clamp(min=1e-10)
+        node_mask[nodes] = effects >= find_threshold(effects, node_threshold)
     node_mask[graph.token_nodes] = True
     node_mask[graph.logit_nodes] = True
     edges = drop_dead_ends(graph, node_mask, select_edges(graph, node_mask, edge_threshold))

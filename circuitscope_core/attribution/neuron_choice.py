@@ -75,13 +75,17 @@ def choose_nodes(
     folded = config.other_neurons == "folded" or (
         config.other_neurons == "auto" and len(nodes) <= MOST_FOLDED
     )
+    focused = with_nodes(clean, nodes, found.linear, folded=folded)
+    places = tuple(focused.features.T)
     choice = NeuronChoice(
         found.n_candidates,
         found.share_of_squares(nodes),
         folded,
         () if contrast is None else contrast.other.token_ids,
+        found.effects[places].float().cpu(),
+        found.other_activations[places].float().cpu(),
     )
-    return ChosenNodes(with_nodes(clean, nodes, found.linear, folded=folded), chosen, choice)
+    return ChosenNodes(focused, chosen, choice)
 
 
 def default_contrast(clean: PromptPass, contrast: Contrast | None) -> list[Target]:
@@ -106,6 +110,8 @@ class NeuronEffects:
     effects: Float[Tensor, "n_layers n_pos n_neurons"]
     """Times the activation; where there is a second prompt, times how much it is above that. 0 for
     neurons that are silent."""
+    other_activations: Float[Tensor, "n_layers n_pos n_neurons"]
+    """Activations in the second prompt; 0 without one."""
 
     @cached_property
     def n_candidates(self) -> int:
@@ -151,9 +157,10 @@ def measure_effects(
     coefficients = carry_through_neurons(clean, linear, chosen)
     coefficients[:, : clean.explained.start] = 0
     acts = torch.stack([layer.activations for layer in linear])
-    more = acts if contrast is None else acts - contrast.activations(acts)
+    other = torch.zeros_like(acts) if contrast is None else contrast.activations(acts)
     # a neuron that gives nothing here, such as one of an expert not asked, is no node of this graph
-    return NeuronEffects(linear, coefficients, coefficients * more * (acts != 0))
+    effects = coefficients * (acts - other) * (acts != 0)
+    return NeuronEffects(linear, coefficients, effects, other)
 
 
 def carry_through_neurons(

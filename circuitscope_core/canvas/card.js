@@ -49,7 +49,7 @@ export function factsOf(node, state) {
   /** @type {NodeFact[]} */
   const rare = card?.histogram.length && node.kind === 'feature' ? rarityFacts(card) : []
   if (node.side) return [...(node.side_facts || []), ...rare]
-  return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...influenceFacts(node)]
+  return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...influenceFacts(node, state)]
 }
 
 /** @param {Card} card @returns {NodeFact[]} */
@@ -77,9 +77,12 @@ function changeFacts(node, state) {
   return [['Changed by', `${measured} measured, ${predicted} predicted`]]
 }
 
-/** @param {GraphNode} node @returns {NodeFact[]} */
-function influenceFacts(node) {
+/** @param {GraphNode} node @param {State} state @returns {NodeFact[]} */
+function influenceFacts(node, { data }) {
   if (node.kind === 'logit') return []
+  if (data.neurons && node.kind === 'feature') {
+    return [['Effect', `${percent(node.influence)} of what all chosen neurons do together`]]
+  }
   return [['Influence', `${percent(node.influence)} of the output passes through it`]]
 }
 

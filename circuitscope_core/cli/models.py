@@ -71,10 +71,7 @@ def describe(model: cs.ListedModel) -> str:
 def run_check(options: argparse.Namespace) -> int:
     """Open a model and say what was found."""
     found = cs.check_added(options.name, options.models)
-    said = f"{found.name} opens: {found.n_layers} layers, {found.n_features:,} features in each."
-    if found.gap is not None:
-        said += f" Its records match its own pass to {found.gap:.1e} of the largest value."
-    write(json.dumps(asdict(found)) if options.json else said)
+    write(json.dumps(asdict(found)) if options.json else found.describe())
     return 0
 
 

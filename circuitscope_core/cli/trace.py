@@ -225,7 +225,10 @@ def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
 def how_good(found: cs.Trace) -> dict[str, Any]:
     """Return the scores of a graph, or how its neurons were chosen, of which scores say nothing."""
     choice = found.graph.choice
-    return {"scores": vars(found.scores)} if choice is None else {"neurons": vars(choice)}
+    if choice is None:
+        return {"scores": vars(found.scores)}
+    told = ("n_candidates", "share_of_squares", "folded", "against")
+    return {"neurons": {name: getattr(choice, name) for name in told}}
 
 
 def describe_trace(summary: dict[str, Any]) -> str:

@@ -50,13 +50,19 @@ def lens_cards(clean: PromptPass, nodes: Int[Tensor, "n 3"]) -> FeatureCards:
 def raised_logits(
     clean: PromptPass, layer: int, numbers: Int[Tensor, " n"]
 ) -> Float[Tensor, "n d_vocab"]:
-    """Return how much each neuron raises every token that has a text, by its own output alone."""
+    """Return how much each neuron raises every token that has a text, by its own output alone.
+
+    Against the mean of all tokens, and in units of each token's direction: rare tokens with long
+    ones would crowd out all others.
+    """
     frozen, model = clean.frozen, clean.replacement.model
     written = clean.replacement.transcoder.decoder_rows(layer, numbers)[:, 0]
     last = torch.full_like(numbers, clean.n_pos - 1)
     added = frozen.through_write_point(layer, written, last)
     tokens = torch.arange(clean.replacement.tokenizer.d_vocab, device=numbers.device)
-    return through_norm(model.final_norm(), added) @ model.unembedding(tokens)[0].T
+    directions = model.unembedding(tokens)[0]
+    directions = torch.nn.functional.normalize(directions - directions.mean(dim=0), dim=1)
+    return through_norm(model.final_norm(), added) @ directions.T
 
 
 def two_sided_card(

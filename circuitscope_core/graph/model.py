@@ -85,8 +85,22 @@ class NeuronChoice:
     folded: bool
     """True where other neurons are let through; False where they are one node of each layer and
     position, in the places that errors of a transcoder have."""
-    against: tuple[int, ...] = ()
+    against: tuple[int, ...]
     """Token ids of the second prompt whose activations were compared; empty without one."""
+    effects: Float[Tensor, " n_features"]
+    """Effect of each node on what is explained, over all paths and all neurons, above 0; against a
+    second prompt that of the difference in activation."""
+    other_activations: Float[Tensor, " n_features"]
+    """Activation of each node in the second prompt; 0 without one, or where nothing stands for its
+    position."""
+
+    def telling(self, activations: Float[Tensor, " n_features"]) -> Float[Tensor, " n_features"]:
+        """Return, of each node's two activations, the one that is further from 0.
+
+        A node may matter by its silence: what it would do is then seen in the other prompt.
+        """
+        other = self.other_activations.to(activations)
+        return torch.where(activations.abs() >= other.abs(), activations, other)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ COLUMNS = (
     "pre_activations",
 )
 TARGETS = ("directions", "layers", "positions")
+CHOICE = ("n_candidates", "share_of_squares", "folded", "against")
+OF_NEURONS = ("effects", "other_activations")
 TOKENS = "targets.tokens"
 """Not in files that were written before targets knew their tokens."""
 
@@ -64,7 +66,8 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
         "n_active_features": graph.n_active_features,
     }
     if graph.choice is not None:
-        texts["choice"] = vars(graph.choice)
+        texts["choice"] = {name: getattr(graph.choice, name) for name in CHOICE}
+        tensors |= {f"neurons.{name}": getattr(graph.choice, name) for name in OF_NEURONS}
     partial = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +101,8 @@ def load_graph(path: str | Path) -> AttributionGraph:
         raise GraphFileError(f"The graph in {path} cannot be read: {error}") from error
     needed = {*COLUMNS, "edges.row_counts", "edges.sources", "edges.weights"}
     given = {*(f"targets.{name}" for name in TARGETS), TOKENS} & set(tensors)
+    own = {f"neurons.{name}" for name in OF_NEURONS} if "choice" in texts else set()
+    needed |= own
     if missing := sorted(needed - set(tensors)):
         raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
     if unknown := sorted(set(tensors) - needed - given):
@@ -115,13 +120,13 @@ def load_graph(path: str | Path) -> AttributionGraph:
             prompt=str(texts["prompt"]),
             n_active_features=int(texts["n_active_features"]),
             targets=targets,
-            choice=_choice(texts.get("choice")),
+            choice=_choice(texts.get("choice"), tensors),
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise GraphFileError(f"The graph in {path} does not fit together: {error}") from error
 
 
-def _choice(record: dict[str, Any] | None) -> NeuronChoice | None:
+def _choice(record: dict[str, Any] | None, tensors: dict[str, Tensor]) -> NeuronChoice | None:
     """Return how neurons were chosen, where the features are a model's own."""
     if record is None:
         return None
@@ -130,6 +135,7 @@ def _choice(record: dict[str, Any] | None) -> NeuronChoice | None:
         share_of_squares=float(record["share_of_squares"]),
         folded=bool(record["folded"]),
         against=tuple(map(int, record["against"])),
+        **{name: tensors[f"neurons.{name}"] for name in OF_NEURONS},
     )
 
 

@@ -24,6 +24,7 @@ from circuitscope_core.bundle import (
     load_bundle,
     make_bundle,
     name_fault,
+    read_entry,
     record_file,
 )
 from circuitscope_core.bundle.models import fingerprint
@@ -55,6 +56,16 @@ class ModelCheck:
     gap: float | None
     """The largest difference between a Hugging Face model's records and its own pass, as a share of
     the largest value; None for a bundle, whose files are compared with their hashes instead."""
+    own_neurons: bool = False
+    """True where the features are the model's own neurons."""
+
+    def describe(self) -> str:
+        """Return the same as a sentence."""
+        unit = "neurons" if self.own_neurons else "features"
+        opened = f"“{self.name}” opens: {self.n_layers} layers, {self.n_features:,} {unit} in each."
+        if self.gap is None:
+            return f"{opened} Its files are those that were saved."
+        return f"{opened} Its records match its own pass to {self.gap:.1e} of the largest value."
 
 
 @checked
@@ -108,7 +119,8 @@ def add_model_steps(
         entry = yield from _open_and_describe(name, said, folder, features)
         write_entry(entry, place)
     except BaseException:  # an error, or a caller who stopped asking
-        forget_copies(place, name)
+        if not (place / name).exists():  # another caller may have added it meanwhile
+            forget_copies(place, name)
         raise
     yield entry
 
@@ -233,10 +245,13 @@ def check_added(name: str, models: str | Path = "models") -> ModelCheck:
         ModelError: If a Hugging Face model cannot be opened, or not be explained exactly.
         ConfigError: If the transcoder or the tokenizer does not fit the model.
     """
-    bundle = load_bundle(find_model(name, Path(models)))
+    folder = find_model(name, Path(models))
+    own_neurons = is_entry(folder) and read_entry(folder).transcoder is None
+    bundle = load_bundle(folder)
     model, shape = bundle.model, bundle.transcoder.shape
     gap = check_model(model).largest if isinstance(model, PretrainedModel) else None
-    return ModelCheck(name, shape.n_layers, shape.d_model, shape.n_features, gap)
+    sizes = (shape.n_layers, shape.d_model, shape.n_features)
+    return ModelCheck(name, *sizes, gap, own_neurons)
 
 
 def find_model(name: str, models: Path) -> Path:

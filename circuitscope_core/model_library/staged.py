@@ -41,7 +41,12 @@ def fetch_files(place: str, folder: Path, session: Any = None) -> Iterator[str]:
     """
     store = open_store(place, session)
     files = _files_of(store)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(
+            f"{folder.parent} cannot be written: {error}. Name a folder of models that can be."
+        ) from error
     needed, free = sum(file.size for file in files), shutil.disk_usage(folder.parent).free
     if needed > free:
         raise BundleError(

@@ -10,6 +10,8 @@ import circuitscope_core as cs
 from pages.ui.prompt.examples import NEUTRAL
 from pages.ui.shared import models
 from pages.ui.shared.address import address_of
+from pages.ui.shared.state import ADDED_BUDGET, State
+from pages.ui.shared.tracing import tracing_of
 from tests.app.opening import open_page
 from tests.pretrained.test_load import cut, write_tokenizer
 from tests.pretrained.test_model_library import save_transcoder
@@ -168,3 +170,13 @@ def test_prompts_of_a_model_without_a_tokenizer_are_ids(saved, place):
 
 def said(at):
     return " ".join(text_of(caption) for caption in at.caption)
+
+
+@pytest.mark.usefixtures("weights")
+def test_graphs_of_added_models_have_a_budget_unless_the_visitor_sets_one():
+    def budget(**choices):
+        return tracing_of(State(prompt="one", **choices)).config.max_feature_nodes
+
+    assert budget(model="mine") == ADDED_BUDGET
+    assert budget(model="mine", max_features=7) == 7
+    assert budget(model="tiny") is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.model_library import staged
+from circuitscope_core.model_library import add_model_steps, staged
 from tests.pretrained.test_load import cut, write_tokenizer
 from tests.pretrained.test_model_library import save_transcoder
 from tests.pretrained_families import random_module
@@ -84,3 +84,29 @@ def test_a_model_larger_than_the_disk_is_refused_before_it_is_copied(
     with pytest.raises(cs.BundleError, match="10 B are free"):
         add(*staged_parts)
     assert not (tmp_path / "models" / "mine").exists()
+
+
+def test_a_caller_who_stops_asking_leaves_nothing(session, staged_parts, tmp_path):
+    models = tmp_path / "models"
+    steps = add_model_steps(staged_parts[0], "mine", models=models, session=session)
+    while "Read and check" not in str(next(steps)):
+        pass
+    assert (models / ".weights" / "mine").is_dir()
+    steps.close()
+    assert list((models / ".weights").iterdir()) == []
+    assert not (models / "mine").exists()
+
+
+def test_a_second_try_under_the_name_leaves_the_first_ones_copy(add, staged_parts, tmp_path):
+    models = tmp_path / "models"
+    add(*staged_parts)
+    with pytest.raises(cs.BundleError, match="already"):
+        add(*staged_parts)
+    assert cs.load_bundle(models / "mine").model.shape.n_layers == 3
+
+
+def test_copies_that_cannot_be_written_are_told(add, staged_parts, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / ".weights").write_text("in the way")
+    with pytest.raises(cs.BundleError, match="cannot be written"):
+        add(*staged_parts)

@@ -65,9 +65,4 @@ def check_model(model: cs.ListedModel) -> None:
         except cs.CircuitScopeError as error:
             draw_error(error)
             return
-    said = f"“{model.name}” opens: {found.n_layers} layers, {found.n_features:,} features in each."
-    if found.gap is None:
-        said += " Its files are those that were saved."
-    else:
-        said += f" Its records match its own pass to {found.gap:.1e} of the largest value."
-    st.success(plain(said))
+    st.success(plain(found.describe()))

@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
 from pages.ui.shared.session import change_state
-from pages.ui.shared.state import TARGETS, State
+from pages.ui.shared.state import ADDED_BUDGET, TARGETS, State
 
 TARGET_TEXT = {
     "automatic": "The likeliest tokens",
@@ -77,8 +77,8 @@ def ask_for_settings(state: State) -> State:
             "max_features",
             "Features at most",
             (0, 100_000, 100),
-            "The most influential ones; 0 keeps all that are active. A long prompt takes less "
-            "time and memory with fewer.",
+            "The most influential ones; 0 keeps all that are active, in a Hugging Face model "
+            f"{ADDED_BUDGET:,} of them. A long prompt takes less time and memory with fewer.",
         ),
     )
     answers: dict[str, float] = {}

@@ -10,6 +10,8 @@ from pages.ui.shared.groups import SUGGESTED, Grouping
 
 DEFAULTS = cs.TraceConfig()
 DEMO_PROMPT = "The National Digital Analytics Group (N"
+ADDED_BUDGET = 4_000
+"""Features in a graph of a Hugging Face model where the visitor sets no other number."""
 TARGETS = ("automatic", "tokens", "difference", "feature")
 FORMS = ("text", "chat")
 VIEWS = ("full", "groups", "pinned")
@@ -49,7 +51,8 @@ class State:
     max_logits: int = DEFAULTS.attribution.max_logits
     logit_probability: float = DEFAULTS.attribution.logit_probability
     max_features: int = 0
-    """Most features in the graph; 0 for all that are active."""
+    """Most features in the graph; 0 for all that are active, in a Hugging Face model for
+    ``ADDED_BUDGET`` of them."""
     node_threshold: float = DEFAULTS.prune.node_threshold
     edge_threshold: float = DEFAULTS.prune.edge_threshold
     similarity: float = DEFAULTS.grouping.similarity_threshold

@@ -29,7 +29,7 @@ from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prompts import Prompt, prompt_of
-from pages.ui.shared.state import State, attribution_of, targets_of, trace_config_of
+from pages.ui.shared.state import ADDED_BUDGET, State, attribution_of, targets_of, trace_config_of
 
 Value = TypeVar("Value")
 OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
@@ -115,10 +115,25 @@ def tracing_of(state: State) -> Tracing:
     key = model_key(state.model)
     bundle = load_model(key)
     targets = targets_of(state, bundle.tokenizer)
-    parts = (prompt_of(state, bundle), targets, attribution_of(state))
+    parts = (prompt_of(state, bundle), targets, within_budget(state, bundle))
     if not (state.against and bundle.transcoder.shape.exact):
         return Tracing(key, *parts)
     return Tracing(key, *parts, against=prompt_of(replace(state, prompt=state.against), bundle))
+
+
+def within_budget(state: State, bundle: cs.Bundle) -> cs.AttributionConfig:
+    """Return the settings of the attribution, with a budget where all features would take minutes.
+
+    The visitor's own budget goes first. Neurons are chosen by a budget of their own.
+    """
+    config, added = attribution_of(state), isinstance(bundle.model, cs.PretrainedModel)
+    if (
+        state.max_features
+        or not added
+        or not isinstance(bundle.transcoder, cs.CrossLayerTranscoder)
+    ):
+        return config
+    return replace(config, max_feature_nodes=ADDED_BUDGET)
 
 
 def pass_of(tracing: Tracing) -> cs.PromptPass:
