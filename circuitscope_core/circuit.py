@@ -155,7 +155,7 @@ class Circuit:
         Raises:
             GraphError: If the features are of two models, so that one set of cards names only half.
         """
-        if cards is None:
+        if cards is None or self.neurons:  # neurons were named for their sides when it was made
             return self
         if not self.one_dictionary:
             raise GraphError(
@@ -165,7 +165,7 @@ class Circuit:
         labels, names = list(self.labels), list(self.names)
         for row in self.rows_of(NodeKind.FEATURE).tolist():
             node = self.node(row)
-            labels[row] = cards.label(node.layer, node.feature, float(self.activations[row]))
+            labels[row] = cards.label(node.layer, node.feature)
             names[row] = labels[row] or names[row]
         return replace(self, labels=tuple(labels), names=tuple(names))
 

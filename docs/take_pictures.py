@@ -1,18 +1,23 @@
 """Take the pictures of the app, every panel, light and dark, in a real browser.
 
-Usage: python docs/take_pictures.py
+Usage: python docs/take_pictures.py [--smollm2 FOLDER [--only-smollm2]]
+
+The picture of a real model needs the folder of SmolLM2-135M-Instruct.
 """
 
+import argparse
 import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import circuitscope_core as cs
 from pages.ui.shared.address import write_subgraph
 from pages.ui.shared.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
@@ -27,7 +32,7 @@ WAIT = 60_000
 NAMES = (
     *("home", "train", "models", "prompt", "graph", "compare", "gallery"),
     *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
-    *("intervene", "debug", "trust", "stage"),
+    *("intervene", "debug", "trust", "stage", "neurons"),
 )
 """In the order in which they are taken; ``docs/interface.md`` shows them all."""
 
@@ -216,11 +221,42 @@ def take_file(page, url, theme):
     take(page, "file", theme)
 
 
+def take_real_model(browser, folder, theme):
+    """Take the graph of a real model's own neurons."""
+    address = {
+        "model": "SmolLM2-135M",
+        "prompt": "The capital of France is",
+        "against": "The capital of Japan is",
+        "target": "difference",
+        "tokens": " Paris",
+        "minus": " Tokyo",
+        "nodes": "0.35",
+        "view": "groups",
+    }
+    with tempfile.TemporaryDirectory() as models:
+        cs.add_model(folder, "SmolLM2-135M", models=models)
+        with server(CIRCUITSCOPE_MODELS=models) as url:
+            page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
+            page.goto(f"{url}/graph?{urlencode(address, quote_via=quote)}")
+            page.get_by_role("button", name="Patch them").wait_for(timeout=WAIT)
+            settle(page, 3)
+            take(page, "neurons", theme)
+            page.close()
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smollm2", type=Path)
+    parser.add_argument("--only-smollm2", action="store_true")
+    options = parser.parse_args()
     with server() as url, sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for theme in ("light", "dark"):
+            if options.smollm2:
+                take_real_model(browser, options.smollm2, theme)
+            if options.only_smollm2:
+                continue
             page = browser.new_page(
                 viewport={"width": 1440, "height": 900}, color_scheme=theme, accept_downloads=True
             )

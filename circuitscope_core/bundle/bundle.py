@@ -93,6 +93,7 @@ def make_bundle(
     model: LanguageModel,
     transcoder: FeatureDictionary | None = None,
     cards: FeatureCards | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Bundle:
     """Put a model and its features together, so that prompts can be traced.
 
@@ -101,6 +102,8 @@ def make_bundle(
         transcoder: From ``load_transcoder``, trained on this model; None takes the model's own
             neurons as features.
         cards: Texts that the features respond to; without them features have numbers only.
+        tokenizer: Turns text into the model's tokens; None takes the model's own, and token ids
+            where it has none.
 
     Raises:
         ConfigError: If the two do not fit together.
@@ -113,17 +116,17 @@ def make_bundle(
         >>> bundle.feature_cards is None
         True
     """
-    own = getattr(model, "tokenizer", None)
+    own = tokenizer or getattr(model, "tokenizer", None)
     features = NeuronDictionary(model) if transcoder is None else transcoder
-    tokenizer: Tokenizer = own or ReplacementModel(model, features).tokenizer
-    ReplacementModel(model, features, tokenizer)
+    reads: Tokenizer = own or ReplacementModel(model, features).tokenizer
+    ReplacementModel(model, features, reads)
     if isinstance(model, PretrainedModel) and model.folder is None:
         check_model(model)  # one from a folder was checked when it was opened
     if isinstance(model, PretrainedModel) and transcoder is None:
         check_neurons(model)
     folder = model.folder if isinstance(model, PretrainedModel) else None
     name = folder.name if folder else type(model).__name__
-    return Bundle(model, features, tokenizer, cards, BundleMetadata(name))
+    return Bundle(model, features, reads, cards, BundleMetadata(name))
 
 
 @checked

@@ -103,7 +103,7 @@ def verify_by_patching(
     Example:
         >>> import circuitscope_core as cs
         >>> demo = cs.load_bundle("models/demo")
-        >>> bundle = cs.make_bundle(demo.model)
+        >>> bundle = cs.make_bundle(demo.model, tokenizer=demo.tokenizer)
         >>> trace = cs.trace(bundle, "The cats", against="The dogs")
         >>> curve = cs.verify_by_patching(bundle, trace.graph, sizes=[10])
         >>> curve.sizes

@@ -70,6 +70,7 @@ def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, 
     ]
     if supernodes:
         n_grouped = sum(len(group.members) for group in supernodes.merged)
-        value = f"{len(supernodes.merged)} of {n_grouped} features" if n_grouped else "none"
+        word = "features" if graph.choice is None else "neurons"
+        value = f"{len(supernodes.merged)} of {n_grouped} {word}" if n_grouped else "none"
         facts.append(Fact("Supernodes", value, GROUPED_BY[supernodes.likeness]))
     return tuple(facts)
