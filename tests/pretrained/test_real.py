@@ -55,6 +55,22 @@ def test_a_model_of_stories_begins_with_the_one_it_is_known_for(stories):
     assert text.lstrip().startswith(KNOWN)
 
 
+def test_the_girls_name_is_traced_to_the_models_own_neurons(stories):
+    bundle = cs.make_bundle(stories)
+    second = STORY.replace("girl", "boy")
+    trace = cs.trace(bundle, STORY, against=second)
+    graph = trace.graph
+    assert graph.logit_texts[0].startswith("␣Lily − ")
+    rows = graph.target_nodes
+    size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()
+    got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]
+    assert float(((got - graph.pre_activations[rows]).abs() / size).max()) < 1e-5
+    curve = cs.verify_by_patching(bundle, graph)
+    assert curve.clean > 0 > curve.other
+    assert curve.flips_at is not None
+    assert abs(curve.left[-1]) < 0.5 < curve.left_by_chance[-1]
+
+
 def test_a_model_without_text_sorts_every_input():
     model = cs.load_model(FOLDER / "gpt-nano-sort")
     assert model.shape.n_opening == 0
