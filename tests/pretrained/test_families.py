@@ -178,3 +178,20 @@ def test_a_key_that_lies_in_the_query_is_split_exactly(model):
     )
     wanted = float(asked @ key) / len(asked) ** 0.5
     assert found.score == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+def test_divergence_is_behind_the_soft_cap():
+    from circuitscope_core.evals.faithfulness.nodes import as_divergence
+    from circuitscope_core.evals.faithfulness.traced import TracedPrompt
+
+    model = PretrainedModel(random_module("Gemma-2"))
+    clean = run_prompt(replacement_of(model, "per-layer"), IDS)
+    graph = cs.attribute(clean, IDS, max_logits=97, logit_probability=1.0)
+    traced = TracedPrompt(clean, graph, clean.replacement)
+    losses = torch.randn(graph.n_logits, 3, dtype=torch.float64)
+    before = model.shape.capped(clean.logits).log_softmax(0)
+    moved = clean.logits.expand(3, -1).clone()
+    moved[:, graph.logit_token_ids] -= losses.T
+    after = model.shape.capped(moved).log_softmax(-1)
+    wanted = (before.exp() * (before - after)).sum(-1) / torch.log(torch.tensor(2.0))
+    assert torch.allclose(as_divergence(traced, losses), wanted.float(), rtol=1e-3, atol=1e-6)

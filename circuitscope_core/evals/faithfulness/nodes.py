@@ -58,15 +58,18 @@ def as_divergence(
 ) -> Float[Tensor, " n_features"]:
     """Return the divergence, in bits, that losses of the explained logits make.
 
-    All other tokens are one outcome more, whose logit moves as the mean logit does.
+    All other tokens are one outcome more, whose logit moves as the mean logit does. A soft cap of
+    the model's lies between losses and probabilities.
     """
-    logits = traced.clean.logits
+    logits, capped = traced.clean.logits, traced.clean.replacement.model.shape.capped
     explained = traced.graph.logit_token_ids
-    rest = logits.index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
+    rest = capped(logits).index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
     # where no token is left the outcome has no mass, but a number
-    before = torch.cat([logits[explained], rest.clamp(min=-1e4)])
-    moved = torch.cat([losses.T, losses.new_zeros(losses.shape[1], 1)], dim=1)
-    return kl_bits(before, before - moved).float()
+    rest = rest.clamp(min=-1e4)
+    before = torch.cat([capped(logits[explained]), rest])
+    lowered = capped(logits[explained] - losses.T)
+    after = torch.cat([lowered, rest.expand(len(lowered), 1)], dim=1)
+    return kl_bits(before, after).float()
 
 
 def measure_effects(
