@@ -7,7 +7,7 @@ is. Methods that choose neurons are compared by the share of the answer's change
 import argparse
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -220,11 +220,11 @@ def held_out(pairs: list[Pair]) -> dict[str, list[float]]:
     return found
 
 
-def report(title: str, rows: Mapping[str, list[float]]) -> None:
-    """Print medians, and the worst, of each row."""
+def report(title: str, rows: Mapping[str, list[float]], worst_of: Callable = max) -> None:
+    """Print the median and the worst of each row."""
     print(title)
     for name, values in rows.items():
-        median, worst = statistics.median(values), max(values)
+        median, worst = statistics.median(values), worst_of(values)
         print(f"  {name:36s} median {median:6.2f}   worst {worst:6.2f}   of {len(values)}")
 
 
@@ -266,7 +266,7 @@ def main() -> None:
     if options.check:
         return
     report(f"all {n_pairs} pairs: share of the change left", left)
-    report("single neurons: Spearman of predicted and measured", predicted)
+    report("single neurons: Spearman of predicted and measured", predicted, min)
     report("agreement, held out: share of the change left", held_out(agreement))
     print(f"{time.perf_counter() - started:.0f} s")
 

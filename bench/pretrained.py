@@ -1,7 +1,8 @@
 """A real model: seconds to open it and to its first graph, peak memory, and how exact rows are.
 
 Run with: ``python bench/pretrained.py FOLDER [tokens …]``; features are a random per-layer
-transcoder with 2,048 features a layer of which about 30 are active.
+transcoder with 2,048 features a layer of which about 30 are active. With ``--neurons`` they are the
+model's own neurons: 200 beside which the others are folded, and 1,000 beside which they are nodes.
 """
 
 import resource
@@ -44,8 +45,8 @@ def random_transcoder(model: cs.PretrainedModel, token_ids: list[int]) -> cs.Cro
     return transcoder
 
 
-def main(folder: str, sizes: list[int]) -> None:
-    """Print a line for each length of prompt."""
+def main(folder: str, sizes: list[int], *, neurons: bool) -> None:
+    """Print a line for each length of prompt, and each number of nodes."""
     started = time.perf_counter()
     model = cs.load_model(folder)
     print(
@@ -54,21 +55,33 @@ def main(folder: str, sizes: list[int]) -> None:
     text = model.tokenizer.encode(f"{PROMPT} Mary. " * 8)
     for n_tokens in sizes:
         ids = [model.tokenizer.separator_id, *text[: n_tokens - 1]]
-        bundle = cs.make_bundle(model, random_transcoder(model, ids))
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            graph = cs.attribute(bundle, ids, max_feature_nodes=MAX_FEATURES)
-            times.append(time.perf_counter() - started)
-        rows = graph.target_nodes
-        got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]
-        size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()
-        gap = float(((got - graph.pre_activations[rows]).abs() / size).max())
-        print(
-            f"{n_tokens} tokens: {graph.n_active_features:,} features active, {graph.n_nodes:,} "
-            f"nodes, {min(times):.2f} s, rows add up to {gap:.1e}, peak {peak_mb():.0f} MB"
-        )
+        if neurons:
+            measure(cs.make_bundle(model), ids, 200)
+            measure(cs.make_bundle(model), ids, MAX_FEATURES)
+        else:
+            measure(cs.make_bundle(model, random_transcoder(model, ids)), ids, MAX_FEATURES)
+
+
+def measure(bundle: cs.Bundle, ids: list[int], n_features: int) -> None:
+    """Print the best time of three, what rows add up to, and the peak memory so far."""
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        graph = cs.attribute(bundle, ids, max_feature_nodes=n_features)
+        times.append(time.perf_counter() - started)
+    rows = graph.target_nodes
+    got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]
+    size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()
+    gap = float(((got - graph.pre_activations[rows]).abs() / size).max())
+    print(
+        f"{len(ids)} tokens: {graph.n_features:,} of {graph.n_active_features:,} active features, "
+        f"{graph.n_nodes:,} nodes, {min(times):.2f} s, rows add up to {gap:.1e}, "
+        f"peak {peak_mb():.0f} MB",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(size) for size in sys.argv[2:]] or [6, 15, 64])
+    given = [word for word in sys.argv[1:] if word != "--neurons"]
+    lengths = [int(size) for size in given[1:]] or [6, 15, 64]
+    main(given[0], lengths, neurons="--neurons" in sys.argv)
