@@ -153,8 +153,7 @@ class NeuronDictionary:
     ) -> Float[Tensor, "n_seen d_model n"]:
         """Carry gradients back past the nodes, through the neurons that are let through."""
         own = self.folded[layer]
-        at_neurons = own.linear.back_to_activations(gradient)
-        return own.linear.back_to_input(at_neurons.mul_(own.folded[: len(gradient), :, None]))
+        return own.linear.back_past(gradient, own.folded)
 
     def thresholds(self, features: Int[Tensor, "n columns"]) -> Float[Tensor, " n"]:
         """Return minus infinity: nothing switches a neuron off."""

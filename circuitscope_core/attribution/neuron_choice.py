@@ -30,8 +30,9 @@ from circuitscope_core.values import one_line
 
 DEFAULT_NEURONS = 200
 """Nodes of a graph where none are asked for."""
-MOST_FOLDED = 300
-"""Most nodes beside which other neurons are folded unless asked otherwise."""
+MOST_FOLDED_WORK = 1e12
+"""Multiplications and additions, about, up to which other neurons are folded unless asked
+otherwise: ten seconds of one core."""
 
 
 @one_line
@@ -73,7 +74,7 @@ def choose_nodes(
     n_nodes = config.max_feature_nodes
     nodes = found.strongest(DEFAULT_NEURONS if n_nodes is None else n_nodes)
     folded = config.other_neurons == "folded" or (
-        config.other_neurons == "auto" and len(nodes) <= MOST_FOLDED
+        config.other_neurons == "auto" and folding_work(clean, len(nodes)) <= MOST_FOLDED_WORK
     )
     focused = with_nodes(clean, nodes, found.linear, folded=folded)
     places = tuple(focused.features.T)
@@ -86,6 +87,16 @@ def choose_nodes(
         found.other_activations[places].float().cpu(),
     )
     return ChosenNodes(focused, chosen, choice)
+
+
+def folding_work(clean: PromptPass, n_nodes: int) -> float:
+    """Return how many multiplications and additions it takes to fold neurons, at most.
+
+    Three products with a layer's weights for each node, position and layer.
+    """
+    shape = clean.replacement.transcoder.shape
+    weights = shape.n_layers * shape.n_features * shape.d_model
+    return 6.0 * n_nodes * clean.n_pos * weights
 
 
 def default_contrast(clean: PromptPass, contrast: Contrast | None) -> list[Target]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.values import one_line
@@ -191,6 +191,26 @@ class LinearNeurons:
         if own.W_up is None or self.shares.up is None:
             return moved
         return moved.addcmul_(change @ own.W_up, self.shares.up[rows])
+
+    def back_past(
+        self, gradient: Float[Tensor, "n_seen d_model n"], some: Bool[Tensor, "n_pos n_neurons"]
+    ) -> Float[Tensor, "n_seen d_model n"]:
+        """Carry gradients at the MLP's output to its input, through some neurons of each position.
+
+        Position by position, so that what is at a position's neurons stays in the processor's
+        cache: all positions together take twice as long.
+        """
+        own = self.neurons.to(gradient.dtype)
+        found = torch.zeros_like(gradient)
+        for position in some.any(dim=1)[: len(gradient)].nonzero()[:, 0].tolist():
+            let = some[position]
+            at_neurons = own.W_out @ gradient[position]
+            into = (self.shares.into[position] * let)[:, None]
+            torch.mm(own.W_in, at_neurons * into, out=found[position])
+            if own.W_up is not None and self.shares.up is not None:
+                up = (self.shares.up[position] * let)[:, None]
+                found[position].addmm_(own.W_up, at_neurons.mul_(up))
+        return found
 
     def back_to_activations(
         self, gradient: Float[Tensor, "n_seen d_model n"]
