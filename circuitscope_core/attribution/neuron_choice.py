@@ -21,6 +21,7 @@ from circuitscope_core.attribution.targets import (
     select_targets,
 )
 from circuitscope_core.config import AttributionConfig
+from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import NeuronChoice
 from circuitscope_core.language_model import LinearNeurons, scatter
 from circuitscope_core.neuron_dictionary import FoldedLayer, NeuronDictionary
@@ -62,7 +63,7 @@ def choose_nodes(
         against: A second prompt, which differs in what makes the answer.
 
     Raises:
-        GraphError: As ``select_targets``.
+        GraphError: As ``select_targets``; also if no neuron differs between the prompts.
         PromptError: If the second prompt is empty, too long, or has unknown ids.
     """
     contrast = None
@@ -73,6 +74,11 @@ def choose_nodes(
     found = measure_effects(clean, chosen, contrast)
     n_nodes = config.max_feature_nodes
     nodes = found.strongest(DEFAULT_NEURONS if n_nodes is None else n_nodes)
+    if contrast is not None and not found.n_candidates:
+        raise GraphError(
+            "No neuron differs between the two prompts. Give a second prompt that differs from the "
+            "first in what makes the answer."
+        )
     folded = config.other_neurons == "folded" or (
         config.other_neurons == "auto" and folding_work(clean, len(nodes)) <= MOST_FOLDED_WORK
     )

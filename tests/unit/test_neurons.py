@@ -136,6 +136,21 @@ def test_patching_needs_a_second_prompt_and_a_token(bundle):
         cs.verify_by_patching(bundle, feature, SECOND)
 
 
+def test_a_second_prompt_that_differs_in_nothing_is_an_error(bundle):
+    with pytest.raises(cs.GraphError, match="No neuron differs between the two prompts"):
+        cs.trace(bundle, PROMPT, against=PROMPT)
+
+
+@pytest.mark.parametrize("other_neurons", ["folded", "nodes"])
+def test_a_graph_without_nodes_is_the_model_all_the_same(bundle, other_neurons):
+    config = cs.AttributionConfig(max_feature_nodes=0, other_neurons=other_neurons)
+    graph = cs.trace(bundle, PROMPT, cs.TraceConfig(config)).graph
+    assert graph.n_features == 0
+    (row,) = graph.every_node[graph.logit_nodes]
+    got = float(graph.adjacency[row].sum() + graph.bias[row])
+    assert got == pytest.approx(float(graph.pre_activations[row]), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("own", "other", "wanted"),
     [
