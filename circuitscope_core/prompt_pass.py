@@ -12,7 +12,10 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import FrozenModel, Record, SilencedPass
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
-from circuitscope_core.tokenizer import token_label
+from circuitscope_core.tokenizer import TokenKind, read_tokens, token_label
+
+THIN_SPACE = "\u2009"
+"""Between a character and the number of its part: a space of the text itself is made visible."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +67,14 @@ class PromptPass:
 
     @cached_property
     def token_texts(self) -> tuple[str, ...]:
-        """Each token's text."""
-        return tuple(map(self.replacement.token_text, self.token_ids))
+        """Each token's text; parts of a character are numbered, as in ``東 1/3``."""
+        read = read_tokens(self.replacement.tokenizer, self.token_ids)
+        return tuple(
+            item.text.replace(" ", THIN_SPACE)
+            if item.kind is TokenKind.PART
+            else self.replacement.token_text(token)
+            for token, item in zip(self.token_ids, read, strict=True)
+        )
 
     @cached_property
     def mean_unembedding(self) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:

@@ -160,3 +160,11 @@ def test_without_a_separator_any_special_token_opens(tmp_path):
     chosen = cs.HuggingFaceTokenizer(tmp_path / "tokenizer.json", opener="[SEP]")
     assert "was chosen" in describe_opener(chosen)
     assert describe_opener(TokenIds(3)) == ""
+
+
+def test_a_graphs_columns_number_the_parts_of_a_character():
+    import circuitscope_core as cs
+    from tests.unit.test_bundle import make_bundle
+
+    texts = cs.run_prompt(make_bundle(), "a é").token_texts
+    assert texts[1:] == ("a", " ", "é\u20091/2", "é\u20092/2")
