@@ -22,9 +22,9 @@ const FEATURE_NAMES = {
   noExamples: 'No example texts travel with this model.',
 }
 const NEURON_NAMES = {
-  promoted: 'Raises where it is active above 0',
-  suppressed: 'Raises where it is active below 0',
-  noExamples: 'By what it writes itself. No example texts were collected.',
+  promoted: 'Above 0',
+  suppressed: 'Below 0',
+  noExamples: 'The tokens that it raises itself on either side. No example texts were collected.',
 }
 const BY_HAND = 'A person wrote this label'
 const BY_RULE =

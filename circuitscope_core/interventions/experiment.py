@@ -243,9 +243,10 @@ def sweep(
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One output token without the features."""
+    """One output without the features."""
 
     token: str
+    """The token, or a difference of two, whose first one's probability is given."""
     predicted: float
     """Change of its logit by the graph's edges alone, all else frozen."""
     measured: float
@@ -266,29 +267,36 @@ def ablate(
         nodes: Indices of feature nodes.
 
     Raises:
-        GraphError: If a node is no feature, or no target of the graph is a single token.
+        GraphError: If a node is no feature, or no target of the graph is a token or a difference
+            of two.
     """
     if not nodes or not all(0 <= node < graph.n_features for node in nodes):
         raise GraphError("Only features can be switched off; choose a feature or a supernode.")
-    tokens = [token for token in graph.logit_token_ids.tolist() if token >= 0]
-    if not tokens:
-        raise GraphError("This graph explains no single token; build one for tokens to test it.")
+    if not any(token >= 0 for token, _ in tokens_of(graph)):
+        raise GraphError("This graph explains no token; build one for tokens to test it.")
     (clean, _), off = pass_of(bundle, graph), change_nodes(graph, nodes)
     direct = intervene_on(clean, off, mode="direct")
     free = intervene_on(clean, off, mode="constrained")
     change = direct.logits_after[-1] - direct.logits_before[-1]
-    change = change - change.mean()  # the graph's outputs are logits less the mean logit
+    change = change - change.mean()  # tokens are explained as logits less the mean logit
     outputs = graph.every_node[graph.logit_nodes]
     edges = graph.between(outputs, graph.every_node[list(nodes)]).sum(dim=1)
-    texts = zip(graph.logit_token_ids.tolist(), graph.logit_texts, edges.tolist(), strict=True)
+    texts = zip(tokens_of(graph), graph.logit_texts, edges.tolist(), strict=True)
     return tuple(
         AblationRow(
-            token=token_label(text),
+            token=text if minus >= 0 else token_label(text),
             predicted=-edge,
-            measured=float(change[token]),
+            measured=float(change[token]) - (float(change[minus]) if minus >= 0 else 0.0),
             probability_before=float(free.probabilities_before[token]),
             probability_after=float(free.probabilities_after[token]),
         )
-        for token, text, edge in texts
+        for (token, minus), text, edge in texts
         if token >= 0
     )
+
+
+def tokens_of(graph: AttributionGraph) -> list[tuple[int, int]]:
+    """Return each target's token and the one it is compared with; -1 where there is none."""
+    if graph.targets is None or graph.targets.tokens is None:
+        return [(token, -1) for token in graph.logit_token_ids.tolist()]
+    return [(token, minus) for token, minus in graph.targets.tokens.tolist()]

@@ -191,7 +191,7 @@ def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[Node
     ):
         is_card = bool(cards) and node.kind is NodeKind.FEATURE
         percentile = None
-        if is_card and cards is not None and activation is not None:
+        if is_card and cards is not None and activation is not None and not circuit.neurons:
             percentile = cards.percentile(node.layer, node.feature, activation)
         views.append(
             NodeView(

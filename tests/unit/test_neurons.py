@@ -170,3 +170,12 @@ def test_a_secant_is_exact_and_a_slope_at_zero(f):
     slope, at_zero = secant(f, x)
     assert torch.allclose(slope * x + at_zero, f(x))
     assert bool(torch.isfinite(slope).all())
+
+
+def test_a_difference_without_a_neuron_is_predicted_and_measured(bundle, trace):
+    from circuitscope_core.interventions import ablate
+
+    (row,) = ablate(bundle, trace.graph, [0, 3])
+    assert row.token == trace.graph.logit_texts[0]
+    assert row.measured == pytest.approx(row.predicted, abs=1e-5)
+    assert row.predicted != 0

@@ -56,7 +56,7 @@ def draw_neuron(shown: Shown, layer: int, number: int) -> None:
     with off:
         draw_alone(shown)
         draw_ablation(shown, get_state().selected)
-        offer_explanation(name_feature(shown, get_state().selected))
+        offer_explanation(name_feature(shown, get_state().selected), "neuron")
     with trial:
         draw_trial(shown, layer, number)
     with naming:
@@ -77,13 +77,13 @@ def draw_alone(shown: Shown) -> None:
     )
 
 
-def offer_explanation(name: str) -> None:
-    """Offer to explain the selected feature instead of the output."""
+def offer_explanation(name: str, word: str = "feature") -> None:
+    """Offer to explain the selected feature or neuron instead of the output."""
     if st.button(
-        "Explain this feature",
+        f"Explain this {word}",
         key="graph_explain_feature",
         icon=":material/account_tree:",
-        help="Build the graph of what made this feature active here.",
+        help=f"Build the graph of what made this {word} active here.",
     ):
         leave_graph(target="feature", feature=name)
         st.rerun()
