@@ -7,6 +7,7 @@ import torch
 from circuitscope_core.language_model import (
     LayerRecord,
     MlpCall,
+    MlpNeurons,
     MlpPass,
     ModelShape,
     NormMap,
@@ -71,6 +72,17 @@ class AnyModel:
     @property
     def shape(self):
         return self._shape
+
+    def writing_at(self, write_point):
+        """Return the model itself: a norm behind its MLPs is always in the record."""
+        del write_point
+        return self
+
+    def neurons(self, layer):
+        weights = self.layers[layer]
+        W_in, W_out = weights["W_in"], weights["W_out"]
+        nothing = W_in.new_zeros(W_in.shape[1]), W_out.new_zeros(1, W_out.shape[1])
+        return MlpNeurons(W_in, nothing[0], W_out, nothing[1], torch.tanh)
 
     def measure(self, parameters, x):
         if self.structure.norm == "none":

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import effects
+from circuitscope_core.attribution import effects, pass_of
 from circuitscope_core.attribution.sources import lay_out_sources
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.language_model import LanguageModel
@@ -132,3 +132,23 @@ def test_batches_hold_one_large_layer_or_several_small_ones():
     assert sizes == [3, 2, 7, 9, 10, 10, 5, 2]
     assert sum(sizes) == len(layers)
     assert effects.batch_sizes(layers[:0], 10) == []
+
+
+@pytest.mark.parametrize("other_neurons", ["folded", "nodes"])
+@pytest.mark.parametrize("structure", variants(), ids=str)
+def test_graphs_of_neurons_are_exact_whatever_the_structure(structure, other_neurons):
+    bundle = cs.make_bundle(AnyModel(structure))
+    config = cs.AttributionConfig(max_feature_nodes=30, other_neurons=other_neurons)
+    *_, graph = cs.attribution_steps(bundle, IDS, config)
+    clean, _ = pass_of(bundle, graph)
+    rows = graph.target_nodes
+    got = graph.adjacency[rows].double().sum(1) + graph.bias[rows]
+    largest = graph.adjacency[rows].abs().max()
+    assert float((got - graph.pre_activations[rows]).abs().max()) < 1e-5 * float(largest)
+    layers, positions, numbers = graph.features.T
+    for node in [0, 11, 29, graph.index_of_token(2)]:
+        result = cs.intervene(clean, IDS, cs.change_nodes(graph, [node]), mode="direct")
+        lost = result.pre_activations_before - result.pre_activations_after
+        column = graph.adjacency[: graph.n_features, node].double()
+        gap = (lost[layers, positions, numbers] - column).abs().max()
+        assert float(gap) < 1e-5 * float(largest)
