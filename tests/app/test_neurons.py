@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from tests.app.opening import open_page
+from tests.app.opening import open_app, open_page
 from tests.pretrained.test_load import write_tokenizer
 from tests.pretrained_families import random_module
+from tests.unit.test_bundle import make_bundle
 
 PROMPT, SECOND = "the cats the cats", "the dogs the cats"
 
@@ -87,3 +88,13 @@ def test_home_says_that_there_is_no_transcoder_and_measures_no_faithfulness():
     assert not at.exception
     assert "graphs are made of its own" in text_of(at.caption)
     assert not [button for button in at.button if button.key == "home_trust_measure"]
+
+
+def test_the_demo_is_asked_of_a_model_that_was_taught_it(saved):
+    cs.save_bundle(make_bundle(), saved / "tiny")
+    at = open_app()
+    at.selectbox(key="sidebar_model").set_value("mine").run()
+    at.button(key="home_demo").click().run()
+    assert not at.exception
+    assert at.session_state["circuitscope"].model == "tiny"
+    assert at.selectbox(key="sidebar_model").value == "tiny"

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.shared.address import address_of, read_address
+from pages.ui.shared.models import list_trained
 from pages.ui.shared.state import STATE_DEFAULTS, State
 
 KEY = "circuitscope"
@@ -20,6 +21,7 @@ WIDGETS = (
     "prompt_tokens_wanted",
     "prompt_token",
     "prompt_minus",
+    "prompt_against",
     "prompt_feature",
     "prompt_max_logits",
     "prompt_logit_probability",
@@ -28,6 +30,7 @@ WIDGETS = (
     "graph_edge_threshold",
     "graph_similarity",
     "graph_mode",
+    "graph_against",
     "compare_prompt",
     "compare_model",
 )
@@ -74,9 +77,13 @@ def leave_graph(**changes: Any) -> State:
 
 
 def show_demo() -> State:
-    """Choose the demo prompt and the usual settings."""
-    state = get_state()
-    fresh = State(model=state.model, serial=state.serial + 1, seen=state.seen)
+    """Choose the demo prompt and the usual settings.
+
+    A model that was added was not taught what the demo asks; the first trained one answers then.
+    """
+    state, trained = get_state(), list_trained()
+    model = state.model if state.model in trained else next(iter(trained), state.model)
+    fresh = State(model=model, serial=state.serial + 1, seen=state.seen)
     return change_state(**vars(fresh))
 
 
