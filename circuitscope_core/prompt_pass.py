@@ -62,8 +62,13 @@ class PromptPass:
 
     @property
     def logits(self) -> Float[Tensor, " d_vocab"]:
-        """The next token's logits."""
-        return self.record.logits[0, -1]
+        """The logits that are explained: the next token's, or those in a mask's place."""
+        return self.record.logits[0, self.asked]
+
+    @cached_property
+    def asked(self) -> int:
+        """The position whose logits are explained; see ``ModelShape.asked``."""
+        return self.replacement.model.shape.asked(self.record.token_ids[0])
 
     @cached_property
     def token_texts(self) -> tuple[str, ...]:
@@ -156,14 +161,17 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) ->
         prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
 
     Raises:
-        PromptError: If the prompt is empty, too long, or has unknown ids.
+        PromptError: If the prompt is empty, too long, has unknown ids, or does not have the one
+            mask that a masked model asks for.
     """
     if isinstance(bundle, PromptPass):
         return bundle
     replacement = replacement_of(bundle)
     features, token_ids = replacement.transcoder, replacement.encode(prompt)
+    ids = replacement.model.tokens(token_ids)
+    replacement.model.shape.asked(ids[0])  # said before the model runs
     with torch.no_grad():
-        record = replacement.model.record(replacement.model.tokens(token_ids))
+        record = replacement.model.record(ids)
         inputs = record.inputs(features.shape.read_point)[:, 0]
         explained = replacement.explained(len(token_ids))
         # which of a model's neurons are nodes depends on what is explained: none is as yet
@@ -236,14 +244,16 @@ class NextToken:
 def next_tokens(
     bundle: Explainable, prompt: str | Sequence[int], n: int = 8
 ) -> tuple[NextToken, ...]:
-    """Return the model's most likely next tokens, best first.
+    """Return the model's most likely next tokens, or those in a mask's place, best first.
 
     Raises:
-        PromptError: If the prompt is empty or too long.
+        PromptError: If the prompt is empty, too long, or lacks the mask of a masked model.
     """
     replacement = replacement_of(bundle)
+    ids = replacement.model.tokens(replacement.encode(prompt))
+    asked = replacement.model.shape.asked(ids[0])
     with torch.no_grad():
-        logits = replacement.model(replacement.model.tokens(replacement.encode(prompt)))[0, -1]
+        logits = replacement.model(ids)[0, asked]
     top = logits.softmax(dim=0).topk(min(n, len(logits)))
     return tuple(
         NextToken(token_label(replacement.token_text(token)), probability)

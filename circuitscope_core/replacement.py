@@ -58,7 +58,8 @@ class ReplacementModel:
         Raises:
             PromptError: If the prompt is empty, too long, or has unknown ids.
         """
-        return encode_prompt(self.tokenizer, prompt, self.model.shape.n_ctx)
+        shape = self.model.shape
+        return encode_prompt(self.tokenizer, prompt, shape.n_ctx, closed=shape.mask_id is not None)
 
     def token_text(self, token_id: int) -> str:
         """Return a token's text; an id of the model's that the tokenizer lacks, as such."""

@@ -27,6 +27,10 @@ class Structure:
     parallel: bool = False
     attention_post_norm: bool = False
     write_norm: bool = False
+    mid_norm: bool = False
+    """On the stream after attention."""
+    end_norm: bool = False
+    """On the stream after the MLP."""
     n_opening: int = 1
     causal: bool = True
 
@@ -68,6 +72,8 @@ class AnyModel:
             for _ in range(n_layers)
         ]
         self.final = (1 + 0.3 * draw(d_model), 0.2 * draw(d_model))
+        for layer in self.layers:
+            layer["norms"] += [(1 + 0.3 * draw(d_model), 0.2 * draw(d_model)) for _ in range(2)]
 
     @property
     def shape(self):
@@ -125,8 +131,12 @@ class AnyModel:
         for number in range(self.shape.n_layers):
             before = keep.layers[number] if keep else None
             layer = self._layer(number, stream, before, edit_mlp)
-            mid = stream + attend(layer, stream)
-            stream = mid + apply_norm(layer.write_norm, layer.site.mlp_out)
+            mid = apply_norm(layer.mid_norm, stream + attend(layer, stream))
+            after = mid + apply_norm(layer.write_norm, layer.site.mlp_out)
+            if self.structure.end_norm:
+                own = self.measure(self.layers[number]["norms"][5], after)
+                layer = replace(layer, end_norm=before.end_norm if before else own)
+            stream = apply_norm(layer.end_norm, after)
             layers.append(layer)
             streams.append(stream)
         norm = keep.final_norm if keep else self.measure(self.final, stream)
@@ -161,7 +171,10 @@ class AnyModel:
         post = None
         if structure.attention_post_norm:
             post = before.attention_post_norm if before else self.measure(norms[1], written)
-        mid = stream + apply_norm(post, written)
+        mid, mid_norm = stream + apply_norm(post, written), None
+        if structure.mid_norm:
+            mid_norm = before.mid_norm if before else self.measure(norms[4], mid)
+        mid = apply_norm(mid_norm, mid)
         source = stream if structure.parallel else mid
         read_norm = before.read_norm if before else self.measure(norms[2], source)
         mlp_in = apply_norm(read_norm, source)
@@ -185,6 +198,7 @@ class AnyModel:
             attention_post_norm=post,
             write_norm=write,
             parallel=structure.parallel,
+            mid_norm=mid_norm,
         )
 
     def mlp_pass(self, token_ids, edit_mlp=None):
@@ -220,6 +234,10 @@ def variants():
         {"write_norm": True},
         {"n_opening": 3},
         {"causal": False},
+        {"mid_norm": True},
+        {"norm": "LN", "end_norm": True, "write_norm": True},
+        {"norm": "LN", "mid_norm": True, "end_norm": True, "causal": False},
+        {"parallel": True, "mid_norm": True, "end_norm": True},
         {"parallel": True, "attention_post_norm": True, "write_norm": True, "n_kv_heads": 1},
     )
     return [replace(plain, **change) for change in changes]

@@ -83,6 +83,12 @@ CONFIGURATIONS = {
         GROUPED | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
     ),
     "OLMo-2": ("Olmo2Config", GROUPED),
+    "DistilBERT": (
+        "DistilBertConfig",
+        SMALL
+        | {"dim": 48, "hidden_dim": 64, "n_layers": 3, "n_heads": 4}
+        | {"max_position_embeddings": 64, "mask_token_id": 95},
+    ),
     "GPT-OSS": ("GptOssConfig", WIDE_HEADS | EXPERTS | {"sliding_window": 5}),
 }
 """Names of configuration classes and their arguments, by the models that are built so."""
@@ -96,8 +102,18 @@ def random_module(name, dtype=torch.float64, seed=0):
     if "num_local_experts" in sizes:
         config._experts_implementation = "eager"  # the grouped kernels know no float64
     torch.manual_seed(seed)
-    module = transformers.AutoModelForCausalLM.from_config(config)
+    masked = "mask_token_id" in sizes
+    auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+    module = auto.from_config(config)
     return randomise(module, seed).to(dtype).eval()
+
+
+def with_mask(model, token_ids, place=9):
+    """Return token ids with the mask in one place, where a model is asked for a word there."""
+    mask = model.shape.mask_id
+    if mask is None:
+        return list(token_ids)
+    return [*token_ids[:place], mask, *token_ids[place + 1 :]]
 
 
 @torch.no_grad()

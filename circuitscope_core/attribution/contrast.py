@@ -39,9 +39,10 @@ def align(clean: PromptPass, other: PromptPass) -> Contrast:
 
     Prompts of one length stand beside each other as they are. Otherwise tokens that both have in
     the same order stand beside each other, and so do as many different ones between two of them;
-    the last tokens, where the answer is read, always do.
+    the last tokens, and those where the answer is read, always do.
     """
     places = align_tokens(clean.token_ids, other.token_ids)
+    places[clean.asked] = other.asked
     return Contrast(other, torch.tensor(places, device=clean.features.device))
 
 

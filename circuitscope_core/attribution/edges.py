@@ -184,7 +184,8 @@ def _follow_up(clean: PromptPass, node: Node) -> _Source:
         middle = frozen.through_attention(layer, stream)
         source = stream if frozen.starts_before_attention(layer) else middle
         read = frozen.through_read_point(layer, source)
-        stream = middle + frozen.through_write_point(layer, features.skip(layer, read), every)
+        past = frozen.through_write_point(layer, features.skip(layer, read), every)
+        stream = frozen.through_end_norm(layer, middle) + past
         stream[node.position] += written[layer]
     return _Source(node.position, node.layer, written, token, torch.stack(before))
 
@@ -212,11 +213,13 @@ def _follow_back(
         if below < layer:
             _collect(weights, routes, source.written[below] @ gradient[source.position])
             skipped = back_through_skip(clean, below, gradient)
+            gradient = frozen.back_from_end_norm(below, gradient)
         before = below < frozen.n_layers and frozen.starts_before_attention(below)
         if skipped is not None and not before:
             gradient = gradient + skipped
         attends = below < frozen.n_layers and below > source.first_layer
         if attends and not (below == layer and in_own_layer):
+            gradient = frozen.back_from_mid_norm(below, gradient)
             heads = frozen.back_through_heads(below, gradient)
             names = [(below, head) for head in range(len(heads))]
             if skipped is not None and before:  # it stayed in place, beside attention

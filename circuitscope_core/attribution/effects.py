@@ -130,15 +130,18 @@ def carry_layers_back(
         if n_joined := gradient.shape[2]:
             contract(sources, gradient, layer, sources.vectors[layer], effects[:, :n_joined])
         skipped = back_through_skip(clean, layer, gradient)
+        gradient = frozen.back_from_end_norm(layer, gradient)
         before_attention = frozen.starts_before_attention(layer)
         if skipped is not None and not before_attention:
             gradient = gradient + skipped
         if layer in joining and not before_attention:
             gradient = torch.cat([gradient, joining[layer]], dim=2)
+        if layer == 1 and not before_attention:
+            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
+        gradient = frozen.back_from_mid_norm(layer, gradient)
         values = frozen.back_to_values(layer, gradient)
         if layer == 1 and not before_attention:
             contract(sources, values, 0, sources.values, effects)
-            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
             break
         frozen.back_from_values(layer, gradient, values)
         if skipped is not None and before_attention:
@@ -248,13 +251,17 @@ def carry_back(
         contract(sources, gradient, below, sources.vectors[below], effects)
         before_attention = frozen.starts_before_attention(below)
         skipped = back_through_skip(clean, below, gradient)
+        gradient = frozen.back_from_end_norm(below, gradient)
         if skipped is not None and not before_attention:
             gradient = gradient + skipped
-        is_spread = below == layer - 1 and not skips  # what skips differs between positions
+        if below == 1 and not before_attention:
+            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
+        gradient = frozen.back_from_mid_norm(below, gradient)
+        # what skips differs between positions, and so do norms on the stream
+        is_spread = below == layer - 1 and not skips and not frozen.norms_stream
         values = frozen.back_to_values(below, start if is_spread else gradient)
         if below == 1 and not before_attention:
             contract(sources, values, 0, sources.values, effects)
-            add_tokens(effects, contract_tokens(gradient, sources.tokens[1]))
             continue
         frozen.back_from_values(below, gradient, values)
         if skipped is not None and before_attention:
@@ -274,10 +281,12 @@ def carry_to_tokens(
 ) -> None:
     """Add the tokens' effects on gradients of the stream after layer 0."""
     frozen, skipped = clean.frozen, back_through_skip(clean, 0, gradient)
+    gradient = frozen.back_from_end_norm(0, gradient)
     if not frozen.starts_before_attention(0):
         gradient = gradient if skipped is None else gradient + skipped
         add_tokens(effects, contract_tokens(gradient, sources.tokens[0]))
         return
+    gradient = frozen.back_from_mid_norm(0, gradient)
     before = gradient.clone()
     frozen.back_from_values(0, before, frozen.back_to_values(0, gradient))
     before = before if skipped is None else before + skipped

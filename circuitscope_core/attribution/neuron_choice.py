@@ -198,7 +198,9 @@ def carry_through_neurons(
         at_read = _from_read_point(clean, layer, linear[layer].back_to_input(at_neurons))
         at_read = at_read + _joining(clean, chosen, layer)
         before_attention = frozen.starts_before_attention(layer)
+        gradient = frozen.back_from_end_norm(layer, gradient)
         gradient = gradient if before_attention else gradient + at_read
+        gradient = frozen.back_from_mid_norm(layer, gradient)
         values = frozen.back_to_values(layer, gradient)
         gradient = gradient.clone()
         frozen.back_from_values(layer, gradient, values)

@@ -215,7 +215,7 @@ def _carry_up_tokens(clean: PromptPass) -> Iterator[Tensor]:
         read = frozen.through_read_point(0, lowest)
         skipped = features.skip(0, read)
         skipped = frozen.through_write_point(0, skipped, places)
-        middle = after + skipped
+        middle = frozen.through_end_norm(0, after) + skipped
         if not frozen.starts_before_attention(1):
             middle = frozen.through_attention(1, middle)
         yield middle.permute(1, 2, 0).contiguous()

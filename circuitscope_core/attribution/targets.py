@@ -37,7 +37,7 @@ class FeatureTarget(CheckedFields):
 @one_line
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """The product of a vector with the final norm's output at the last position."""
+    """The product of a vector with the final norm's output at the position that is asked."""
 
     vector: Float[Tensor, " d_model"]
     text: str = "direction"
@@ -116,7 +116,7 @@ def select_targets(
         weights = probabilities[[item.token_id for item in found]]
     else:
         weights = probabilities.new_full((len(found),), 1 / len(found))
-    n_layers, last = clean.frozen.n_layers, clean.n_pos - 1
+    n_layers, asked = clean.frozen.n_layers, clean.asked
     index = clean.features.new_tensor
     return LogitTargets(
         token_ids=index([item.token_id for item in found]),
@@ -124,7 +124,7 @@ def select_targets(
         directions=torch.stack([item.direction for item in found]),
         biases=torch.stack([item.bias for item in found]),
         layers=index([item.layer if item.layer >= 0 else n_layers for item in found]),
-        positions=index([item.position if item.layer >= 0 else last for item in found]),
+        positions=index([item.position if item.layer >= 0 else asked for item in found]),
         plus_token_ids=index([item.minus[0] if item.minus else item.token_id for item in found]),
         minus_token_ids=index([item.minus[1] if item.minus else -1 for item in found]),
         texts=tuple(item.text for item in found),
@@ -179,7 +179,7 @@ def _resolve_feature(target: FeatureTarget, clean: PromptPass) -> _Resolved:
 
 
 def _resolve_direction(target: Direction, clean: PromptPass) -> _Resolved:
-    final = clean.record.final[0, -1]
+    final = clean.record.final[0, clean.asked]
     if target.vector.shape != final.shape:
         raise GraphError(
             f"The direction has shape {tuple(target.vector.shape)}; give {tuple(final.shape)}."

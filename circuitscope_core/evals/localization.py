@@ -93,7 +93,7 @@ def gradient_times_input(
     with torch.enable_grad():
         change = torch.zeros_like(model.token_vectors(token_ids), requires_grad=True)
         record = model.record(token_ids, embed_change=change)
-        logits = record.logits[0, -1]
+        logits = record.logits[0, model.shape.asked(token_ids[0])]
         (gradient,) = torch.autograd.grad(logits[target] - logits.mean(), change)
     embedded = record.streams[0]
     parts: Tensor = (gradient * embedded.detach())[0].sum(dim=-1).abs()

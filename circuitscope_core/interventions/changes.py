@@ -10,6 +10,7 @@ from torch import Tensor
 from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
+from circuitscope_core.language_model import norm_at, through_norm
 from circuitscope_core.prompt_pass import PromptPass
 
 
@@ -39,7 +40,8 @@ class ErrorIntervention(CheckedFields):
 class TokenIntervention(CheckedFields):
     """Multiply a token's embedding, or put another token in its place. A scale of 0 ablates it.
 
-    With another token everything else about the position stays: only its embedding is patched.
+    With another token everything else about the position stays: only its embedding is patched. A
+    norm over embeddings, where the model has one, keeps its denominators.
     """
 
     position: int
@@ -126,7 +128,9 @@ def _token_change(clean: PromptPass, item: TokenIntervention) -> Float[Tensor, "
     if item.token_id is None:
         return item.scale * before - before
     token = clean.features.new_tensor([item.token_id])
-    return clean.replacement.model.token_vectors(token)[0].detach() - before
+    vector = clean.replacement.model.token_vectors(token).detach()
+    norm = norm_at(clean.record.sequence().embedding_norm, [item.position])
+    return through_norm(norm, vector)[0] - before
 
 
 def _add_features(clean: PromptPass, sets: Sequence[Sequence[Change]], outputs: Tensor) -> None:

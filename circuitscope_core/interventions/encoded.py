@@ -67,7 +67,8 @@ def changed_stream(
     streams = clean.record.streams
     if first_layer < 0:
         return streams[0][:, start:] + deltas.embedded[:, start:], 0
-    if clean.record.layers[first_layer].write_norm is not None:
+    first = clean.record.layers[first_layer]
+    if first.write_norm is not None or first.end_norm is not None:
         # the change goes through a norm before it reaches the stream: the layer itself has to run
         return streams[first_layer][:, start:].expand(len(deltas.outputs), -1, -1), first_layer
     change = deltas.outputs[:, first_layer, start:]

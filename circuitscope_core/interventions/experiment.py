@@ -166,7 +166,7 @@ def _output_rows(
     outputs = dict(
         zip(graph.logit_token_ids.tolist(), changes[graph.logit_nodes].tolist(), strict=True)
     )
-    moved = (result.logits_after - result.logits_before)[-1]
+    moved = (result.logits_after - result.logits_before)[clean.asked]
     moved = moved - moved.mean()  # the graph's outputs are logits less the mean logit
     tokenizer = clean.replacement.tokenizer
     return tuple(
@@ -277,7 +277,7 @@ def ablate(
     (clean, _), off = pass_of(bundle, graph), change_nodes(graph, nodes)
     direct = intervene_on(clean, off, mode="direct")
     free = intervene_on(clean, off, mode="constrained")
-    change = direct.logits_after[-1] - direct.logits_before[-1]
+    change = (direct.logits_after - direct.logits_before)[clean.asked]
     change = change - change.mean()  # tokens are explained as logits less the mean logit
     outputs = graph.every_node[graph.logit_nodes]
     edges = graph.between(outputs, graph.every_node[list(nodes)]).sum(dim=1)

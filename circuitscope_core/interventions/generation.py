@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.errors import GraphError
+from circuitscope_core.errors import GraphError, ModelError
 from circuitscope_core.interventions.changes import Change
 from circuitscope_core.interventions.intervene import Mode
 from circuitscope_core.interventions.many import intervene_many
@@ -48,11 +48,17 @@ def continue_prompt(
 
     Raises:
         GraphError: If a place does not exist or is named twice.
+        ModelError: If the model is a masked one.
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
     if n_tokens < 1:
         raise GraphError(f"n_tokens is {n_tokens}; ask for at least one token.")
     replacement = replacement_of(bundle)
+    if replacement.model.shape.mask_id is not None:
+        raise ModelError(
+            "This model fills in a word where a prompt has a mask; it does not continue texts. "
+            "Use next_tokens for the words that it would fill in."
+        )
     tokenizer, n_ctx = replacement.tokenizer, replacement.model.shape.n_ctx
     clean = run_prompt(replacement, prompt)
     added: list[int] = []

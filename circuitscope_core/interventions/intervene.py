@@ -40,18 +40,20 @@ class InterventionResult:
     resid_before: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
     """Residual stream after attention of each layer, and at the end."""
     resid_after: Float[Tensor, "n_layers_plus_1 n_pos d_model"]
+    asked: int
+    """The position whose logits are explained."""
     shape: ModelShape
     """Sizes of the model, and the soft cap between its logits and its probabilities."""
 
     @property
     def probabilities_before(self) -> Float[Tensor, " d_vocab"]:
         """Next-token probabilities without the intervention."""
-        return self.shape.probabilities(self.logits_before[-1])
+        return self.shape.probabilities(self.logits_before[self.asked])
 
     @property
     def probabilities_after(self) -> Float[Tensor, " d_vocab"]:
         """Next-token probabilities with it."""
-        return self.shape.probabilities(self.logits_after[-1])
+        return self.shape.probabilities(self.logits_after[self.asked])
 
 
 @checked
@@ -123,6 +125,7 @@ def intervene_on(
         after,
         residual_streams(clean.record),
         residual_streams(changed),
+        clean.asked,
         clean.replacement.model.shape,
     )
 

@@ -76,8 +76,8 @@ class SetNeurons:
         given = self.values.get(call.layer)
         if given is None:
             return out
-        first = int(rows[0])  # rows are neighbours, as far as the last position
-        seen = given.positions >= first
+        first, last = int(rows[0]), int(rows[-1])  # rows are neighbours
+        seen = (given.positions >= first) & (given.positions <= last)
         places = given.runs[seen], given.positions[seen] - first
         numbers = given.numbers[seen]
         neurons = self.clean.replacement.model.neurons(call.layer)

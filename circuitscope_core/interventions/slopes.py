@@ -30,7 +30,7 @@ def slope_effects(
         record = model.record(
             graph.token_ids[None], edit_mlp=lambda call: call.mlp_out() + outputs[call.layer]
         )
-        wanted = directions @ record.logits[0, -1]
+        wanted = directions @ record.logits[0, clean.asked]
         slopes = [torch.autograd.grad(w, outputs, retain_graph=True)[0] for w in wanted]
     layers, positions, numbers = graph.features.T
     own = torch.cat(

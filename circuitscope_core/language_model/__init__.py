@@ -2,10 +2,12 @@
 
 from circuitscope_core.language_model.compute import Compute
 from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
-from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons
+from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons, secant
 from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel
 from circuitscope_core.language_model.record import (
     EditMlp,
+    FinalNorm,
+    GatedNorm,
     LayerRecord,
     MlpCall,
     MlpPass,
@@ -23,8 +25,10 @@ from circuitscope_core.language_model.shape import ModelShape
 __all__ = [
     "Compute",
     "EditMlp",
+    "FinalNorm",
     "Frozen",
     "FrozenModel",
+    "GatedNorm",
     "HeadSide",
     "LanguageModel",
     "LayerRecord",
@@ -43,5 +47,6 @@ __all__ = [
     "norm_at",
     "norm_before",
     "scatter",
+    "secant",
     "through_norm",
 ]

@@ -69,6 +69,12 @@ class FrozenModel:
         """Whether positions only look to the left."""
         return self.record.causal
 
+    @property
+    def norms_stream(self) -> bool:
+        """Whether layers normalise the stream itself, after attention or after the MLP."""
+        first = self.record.layers[0]
+        return first.mid_norm is not None or first.end_norm is not None
+
     def n_seen(self, positions: Int[Tensor, " n"]) -> int:
         """Return how many positions can act on any of those given."""
         return int(positions.max()) + 1 if self.causal else self.n_pos
@@ -94,6 +100,7 @@ class FrozenModel:
         """
         heads = self._heads[layer]
         n_seen = self.n_seen(positions)
+        vectors = back_through_norm(_at(self.record.layers[layer].mid_norm, positions), vectors)
         written = (heads.out @ vectors.T).unflatten(0, (self.n_heads, -1))
         carried = torch.cat([vectors.T[None], torch.bmm(heads.values_by_head, written)])
         stayed = vectors.new_zeros(1, n_seen, len(vectors))
@@ -170,7 +177,7 @@ class FrozenModel:
         values = heads.expand(change @ heads.values).transpose(-3, -2)
         mixed = heads.pattern.mT @ values
         written: Tensor = mixed.transpose(-3, -2).flatten(-2) @ heads.out
-        return change + written
+        return through_norm(self.record.layers[layer].mid_norm, change + written)
 
     def spread_by_attention(
         self, layer: int, vectors: Float[Tensor, "n_pos d_model"]
@@ -186,7 +193,7 @@ class FrozenModel:
         written = torch.bmm(values, by_head)  # [n_heads, n_pos, d_model]
         spread = torch.bmm(heads.pattern.permute(1, 2, 0), written.transpose(0, 1))
         spread.diagonal().add_(vectors.T)
-        return spread
+        return through_norm(self.record.layers[layer].mid_norm, spread)
 
     def through_read_point(
         self, layer: int, change: Float[Tensor, "*n n_pos d_model"]
@@ -207,24 +214,44 @@ class FrozenModel:
     def through_write_point(
         self, layer: int, vectors: Float[Tensor, "*n d_model"], positions: Tensor
     ) -> Float[Tensor, "*n d_model"]:
-        """Carry vectors, one at each position given, from a write point to the stream."""
-        return through_norm(_at(self.record.layers[layer].write_norm, positions), vectors)
+        """Carry vectors, one at each position given, from a write point to after the layer."""
+        own = self.record.layers[layer]
+        added = through_norm(_at(own.write_norm, positions), vectors)
+        return through_norm(_at(own.end_norm, positions), added)
+
+    def through_end_norm(
+        self, layer: int, change: Float[Tensor, "*n n_pos d_model"]
+    ) -> Float[Tensor, "*n n_pos d_model"]:
+        """Carry changes of the stream in a layer's middle to after it, biases and MLP aside."""
+        return through_norm(self.record.layers[layer].end_norm, change)
+
+    def back_from_end_norm(
+        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
+    ) -> Float[Tensor, "n_seen d_model n"]:
+        """Carry gradients of the stream after a layer to the stream in its middle, its MLP aside.
+
+        The same tensor where the layer has no norm there, as for ``back_from_mid_norm``.
+        """
+        return _back(self.record.layers[layer].end_norm, gradient)
+
+    def back_from_mid_norm(
+        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
+    ) -> Float[Tensor, "n_seen d_model n"]:
+        """Carry gradients of the stream in a layer's middle to attention's sum with its input."""
+        return _back(self.record.layers[layer].mid_norm, gradient)
 
     def back_from_write_point(
         self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
     ) -> Float[Tensor, "n_seen d_model n"]:
         """Carry gradients from the stream after a layer back to its write point."""
-        norm = self.record.layers[layer].write_norm
-        if norm is None:
-            return gradient
-        positions = torch.arange(len(gradient), device=gradient.device)[:, None]
-        return norm.at(positions).back(gradient.mT).mT
+        return _back(self.record.layers[layer].write_norm, self.back_from_end_norm(layer, gradient))
 
     def back_from_final_norm(
         self, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
     ) -> Float[Tensor, "n d_model"]:
         """Carry vectors, each at its position, back through the final norm."""
-        return back_through_norm(_at(self.record.final_norm, positions), vectors)
+        norm = self.record.final_norm
+        return vectors if norm is None else norm.at(positions).back(vectors)
 
     def run_silenced(self, write: Callable[[int, Tensor], Tensor]) -> SilencedPass:
         """Run the frozen model with every node at 0: the streams that constants alone make.
@@ -240,16 +267,26 @@ class FrozenModel:
         streams, reads = [], []
         for number, layer in enumerate(self.record.layers):
             streams.append(stream)
-            middle = stream + layer.attend(stream)
+            middle = layer.middle(stream)
             source = stream if self.starts_before_attention(number) else middle
             reads.append(apply_norm(layer.norm_before_read(self.read_point), source))
-            stream = middle + apply_norm(layer.write_norm, write(number, reads[-1]))
+            stream = layer.after(middle, write(number, reads[-1]))
         final = apply_norm(self.record.final_norm, stream)
         return SilencedPass(torch.stack(streams), torch.stack(reads), final)
 
 
 def _at(norm: NormMap | None, positions: Tensor) -> NormMap | None:
     return None if norm is None else norm.at(positions)
+
+
+def _back(
+    norm: NormMap | None, gradient: Float[Tensor, "n_seen d_model n"]
+) -> Float[Tensor, "n_seen d_model n"]:
+    """Carry gradients back through a norm of the first positions, or through none."""
+    if norm is None:
+        return gradient
+    positions = torch.arange(len(gradient), device=gradient.device)[:, None]
+    return norm.at(positions).back(gradient.mT).mT
 
 
 @dataclass(frozen=True)

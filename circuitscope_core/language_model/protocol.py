@@ -7,7 +7,7 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.language_model.neurons import MlpNeurons
-from circuitscope_core.language_model.record import EditMlp, MlpPass, NormMap, Record
+from circuitscope_core.language_model.record import EditMlp, FinalNorm, MlpPass, NormMap, Record
 from circuitscope_core.language_model.shape import ModelShape
 
 HeadSide: TypeAlias = Literal["query", "key"]
@@ -48,7 +48,10 @@ class LanguageModel(Protocol):
         """Return one sequence of token ids as ``[1, n_pos]`` on the model's device."""
 
     def token_vectors(self, token_ids: Tensor) -> Tensor:
-        """Return what each token adds to the first stream: ``[*batch, d_model]``."""
+        """Return what each token adds to the first stream: ``[*batch, d_model]``.
+
+        Where the model normalises that sum (``Record.embedding_norm``), before the norm.
+        """
 
     def unembedding(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return the directions ``[n, d_model]`` and biases ``[n]`` of some tokens' logits."""
@@ -89,7 +92,7 @@ class LanguageModel(Protocol):
         edit_mlp: EditMlp | None = None,
         frozen: Frozen = "nothing",
     ) -> Tensor:
-        """Return the next token's logits ``[batch, d_vocab]`` from a stream in the middle.
+        """Return logits ``[batch, d_vocab]`` of the position asked, from a stream in the middle.
 
         Args:
             clean: The clean pass of one sequence: all positions left of ``start`` stay as in it.
@@ -97,7 +100,8 @@ class LanguageModel(Protocol):
                 ``[batch, n_pos - start, d_model]``.
             first_layer: The first layer that runs; may be the number of layers.
             start: The first position that may differ from the clean pass.
-            edit_mlp: As for ``record``; sees the positions from ``start`` on, or the last alone.
+            edit_mlp: As for ``record``; sees the positions from ``start`` on, or the one asked
+                alone.
             frozen: As for ``record``.
         """
 
@@ -117,8 +121,8 @@ class LanguageModel(Protocol):
     def read_norm(self, layer: int, read_point: ReadPoint) -> NormMap | None:
         """Return the norm between the stream and a read point, its denominator taken as 1."""
 
-    def final_norm(self) -> NormMap | None:
-        """Return the norm before the unembedding, its denominator taken as 1."""
+    def final_norm(self) -> FinalNorm | None:
+        """Return the norm before the unembedding, its denominator and gates taken as 1."""
 
     def head_reads(
         self, clean: Record, layer: int, head: int, position: int, side: HeadSide

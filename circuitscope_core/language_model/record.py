@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -42,9 +43,17 @@ class NormMap:
         scaled = vectors * self.gain / self.scale
         return scaled - scaled.mean(dim=-1, keepdim=True) if self.centred else scaled
 
+    def over(self, take: Callable[[Tensor], Tensor]) -> "NormMap":
+        """Return the same norm with some of its denominators, or with their axes changed."""
+        return replace(self, scale=take(self.scale))
+
     def at(self, positions: Tensor | int) -> "NormMap":
         """Return the same norm at some positions of one sequence."""
-        return replace(self, scale=self.scale[positions])
+        return self.over(lambda scale: scale[positions])
+
+    def rows(self, rows: Tensor | list[int]) -> "NormMap":
+        """Return the same norm at some positions; batch axes are kept."""
+        return self.over(lambda scale: scale[..., rows, :])
 
     def plain(self) -> "NormMap":
         """Return the same norm with gain 1 and no bias."""
@@ -55,27 +64,69 @@ class NormMap:
         return unit * self.gain if self.bias is None else unit * self.gain + self.bias
 
 
-def through_norm(norm: NormMap | None, change: Tensor) -> Tensor:
+@one_line
+@dataclass(frozen=True)
+class GatedNorm:
+    """A linear layer, an activation function and a norm, as masked models have them in the place of
+    the final norm: an affine map at each position, as the norm is.
+
+    An activation is a gate times the value that it is computed from, and gates are constants like
+    the norm's denominators.
+    """
+
+    W: Float[Tensor, "d_model d_hidden"]
+    b: Float[Tensor, " d_hidden"]
+    gates: Float[Tensor, "*batch n_pos d_hidden"]
+    norm: NormMap
+
+    def through(self, change: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_hidden"]:
+        """Carry changes at all positions through; biases add nothing to a change."""
+        return self.norm.through(change @ self.W * self.gates)
+
+    def apply(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n d_hidden"]:
+        """Map ``x`` at all positions, biases included."""
+        return self.norm.apply((x @ self.W + self.b) * self.gates)
+
+    def back(self, vectors: Float[Tensor, "*n d_hidden"]) -> Float[Tensor, "*n d_model"]:
+        """Carry gradients back: the transpose of ``through``."""
+        found: Tensor = self.norm.back(vectors) * self.gates @ self.W.T
+        return found
+
+    def over(self, take: Callable[[Tensor], Tensor]) -> "GatedNorm":
+        """Return the same map with some of its constants, or with their axes changed."""
+        return replace(self, gates=take(self.gates), norm=self.norm.over(take))
+
+    def at(self, positions: Tensor | int) -> "GatedNorm":
+        """Return the same map at some positions of one sequence."""
+        return self.over(lambda constants: constants[positions])
+
+    def rows(self, rows: Tensor | list[int]) -> "GatedNorm":
+        """Return the same map at some positions; batch axes are kept."""
+        return self.over(lambda constants: constants[..., rows, :])
+
+
+FinalNorm: TypeAlias = NormMap | GatedNorm
+"""The map from the last stream to the vectors that the unembedding reads."""
+
+
+def through_norm(norm: FinalNorm | None, change: Tensor) -> Tensor:
     """Carry changes through a norm, or through none."""
     return change if norm is None else norm.through(change)
 
 
-def apply_norm(norm: NormMap | None, x: Tensor) -> Tensor:
+def apply_norm(norm: FinalNorm | None, x: Tensor) -> Tensor:
     """Normalise, where there is a norm."""
     return x if norm is None else norm.apply(x)
 
 
-def back_through_norm(norm: NormMap | None, vectors: Tensor) -> Tensor:
+def back_through_norm(norm: FinalNorm | None, vectors: Tensor) -> Tensor:
     """Carry gradients back through a norm, or through none."""
     return vectors if norm is None else norm.back(vectors)
 
 
 def norm_at(norm: NormMap | None, rows: Tensor | list[int]) -> NormMap | None:
-    """Return a norm, where there is one, with the denominators of some positions; see ``at``.
-
-    Batch axes are kept.
-    """
-    return None if norm is None else replace(norm, scale=norm.scale[..., rows, :])
+    """Return a norm, where there is one, at some positions; see ``NormMap.rows``."""
+    return None if norm is None else norm.rows(rows)
 
 
 def norm_before(norm: NormMap | None, read_point: ReadPoint) -> NormMap | None:
@@ -170,7 +221,8 @@ class LayerRecord:
     """One layer in one pass.
 
     The layer adds ``attention_post_norm(attention(attention_norm(x)))`` to the stream ``x``, then
-    ``write_norm(mlp(read_norm(…)))``; where ``parallel``, the MLP reads ``x`` itself.
+    ``write_norm(mlp(read_norm(…)))``; where ``parallel``, the MLP reads ``x`` itself. Some families
+    normalise the stream itself: by ``mid_norm`` between the two, by ``end_norm`` behind the MLP.
     """
 
     pattern: Float[Tensor, "... n_heads n_pos n_pos"]
@@ -188,6 +240,10 @@ class LayerRecord:
     write_norm: NormMap | None = None
     """On the output that a transcoder replaces, before it is added to the stream."""
     parallel: bool = False
+    mid_norm: NormMap | None = None
+    """On the stream after attention, before the MLP reads it."""
+    end_norm: NormMap | None = None
+    """On the stream after the MLP."""
 
     @property
     def read_norm(self) -> NormMap | None:
@@ -214,6 +270,16 @@ class LayerRecord:
         written = (mixed @ self.W_O).sum(dim=0) + self.b_O
         return apply_norm(self.attention_post_norm, written)
 
+    def middle(self, x: Float[Tensor, "n_pos d_model"]) -> Float[Tensor, "n_pos d_model"]:
+        """Return the stream between attention and MLP, from the stream before the layer."""
+        return apply_norm(self.mid_norm, x + self.attend(x))
+
+    def after(
+        self, middle: Float[Tensor, "n_pos d_model"], mlp_out: Float[Tensor, "n_pos d_model"]
+    ) -> Float[Tensor, "n_pos d_model"]:
+        """Return the stream after the layer, from the one in its middle and the MLP's output."""
+        return apply_norm(self.end_norm, middle + apply_norm(self.write_norm, mlp_out))
+
 
 @one_line
 @dataclass(frozen=True)
@@ -223,16 +289,19 @@ class Record:
     token_ids: Int[Tensor, "*batch n_pos"]
     token_vectors: Float[Tensor, "*batch n_pos d_model"]
     """Each token's part of the first stream."""
-    position_vectors: Float[Tensor, "n_pos d_model"]
+    position_vectors: Float[Tensor, "*#batch n_pos d_model"]
     """The constant part of the first stream; 0 with rotary positions."""
     layers: tuple[LayerRecord, ...]
     streams: tuple[Float[Tensor, "*batch n_pos d_model"], ...]
     """Residual stream before each layer, and after the last."""
-    final_norm: NormMap | None
+    final_norm: FinalNorm | None
     final: Float[Tensor, "*batch n_pos d_model"]
     """The final norm's output, which the unembedding reads."""
     logits: Float[Tensor, "*batch n_pos d_vocab"]
     causal: bool
+    embedding_norm: NormMap | None = None
+    """On the sum of token and position embeddings; the two parts of the first stream are behind
+    it."""
 
     @property
     def n_layers(self) -> int:
@@ -264,7 +333,7 @@ class Record:
             return x[min(index, len(x) - 1)].detach()
 
         def one_norm(norm: NormMap | None) -> NormMap | None:
-            return None if norm is None else replace(norm, scale=one(norm.scale))
+            return None if norm is None else norm.over(one)
 
         def one_layer(layer: LayerRecord) -> LayerRecord:
             site = layer.site
@@ -282,16 +351,20 @@ class Record:
                 attention_norm=one_norm(layer.attention_norm),
                 attention_post_norm=one_norm(layer.attention_post_norm),
                 write_norm=one_norm(layer.write_norm),
+                mid_norm=one_norm(layer.mid_norm),
+                end_norm=one_norm(layer.end_norm),
             )
 
+        positions = self.position_vectors
         return replace(
             self,
             token_ids=one(self.token_ids),
             token_vectors=one(self.token_vectors),
-            position_vectors=self.position_vectors.detach(),
+            position_vectors=positions.detach() if positions.ndim == 2 else one(positions),
             layers=tuple(map(one_layer, self.layers)),
             streams=tuple(map(one, self.streams)),
-            final_norm=one_norm(self.final_norm),
+            final_norm=None if self.final_norm is None else self.final_norm.over(one),
+            embedding_norm=one_norm(self.embedding_norm),
             final=one(self.final),
             logits=one(self.logits),
         )

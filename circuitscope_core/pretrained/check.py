@@ -65,8 +65,8 @@ def measure(model: PretrainedModel, seed: int = 0) -> SelfCheck:
         gap(mine.mlp_in, theirs.mlp_in)
         for mine, theirs in zip(record.sites, done.sites, strict=True)
     )
-    before, after = record.position_vectors, model.record(other).position_vectors
-    size = record.streams[0].abs().max()
+    (vectors, before), (_, after) = map(model.first_parts, (ids, other))
+    size = (vectors + before).abs().max()
     return SelfCheck(
         untouched=gap(model.shape.capped(model.logits_after(done)), wanted),
         reads=reads,

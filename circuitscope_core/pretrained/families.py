@@ -15,6 +15,7 @@ from circuitscope_core.errors import ModelError
 from circuitscope_core.language_model import MlpNeurons
 from circuitscope_core.pretrained.mlp_weights import clamped_experts, experts, gated, plain
 from circuitscope_core.pretrained.modules import matrix, part
+from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class Family:
     """On the MLP's output, before it is added to the stream."""
     parallel: bool = False
     """True where attention and MLP both read the stream before the layer."""
+    mid_norm: str | None = None
+    """On the stream after attention, before the MLP reads it."""
+    end_norm: str | None = None
+    """On the stream after the MLP."""
+    embedding_norm: str | None = None
+    """Path from the model to the norm over the sum of token and position embeddings."""
+    final_linear: str | None = None
+    """Path to the linear layer that, with an activation function, comes before the final norm."""
+    masked: bool = False
+    """True for models that look to both sides and find the word in a mask's place."""
 
 
 def by_head(weight: Tensor, bias: Tensor, n_heads: int) -> tuple[Tensor, Tensor]:
@@ -151,6 +162,21 @@ FALCON = Family(
     attention="self_attention",
     neurons=plain("dense_h_to_4h", "dense_4h_to_h"),
 )
+DISTILBERT = Family(
+    layers="distilbert.transformer.layer",
+    final_norm="vocab_layer_norm",
+    split=separate("v_lin", "out_lin"),
+    attention="attention",
+    mlp="ffn",
+    neurons=plain("lin1", "lin2"),
+    attention_norm=None,
+    read_norm=None,
+    mid_norm="sa_layer_norm",
+    end_norm="output_layer_norm",
+    embedding_norm="distilbert.embeddings.LayerNorm",
+    final_linear="vocab_transform",
+    masked=True,
+)
 FAMILIES: dict[str, Family] = {
     "gpt2": GPT,
     "gptj": replace(
@@ -173,6 +199,7 @@ FAMILIES: dict[str, Family] = {
     "gemma2": SANDWICH,
     "gemma3_text": SANDWICH,
     "olmo2": replace(SANDWICH, attention_norm=None, read_norm=None),
+    "distilbert": DISTILBERT,
 }
 """Families by the ``model_type`` of their configuration."""
 
@@ -202,6 +229,23 @@ def family_of(config: Any) -> Family:
     if kind == "gpt_neox":
         return replace(family, parallel=bool(config.use_parallel_residual))
     return _falcon(config, family) if kind == "falcon" else family
+
+
+def mask_of(config: Any, tokenizer: Tokenizer | None) -> int:
+    """Return the token in whose place a masked model is asked for a word.
+
+    Raises:
+        ModelError: If neither the tokenizer nor the configuration names one.
+    """
+    own = tokenizer.mask_id if isinstance(tokenizer, HuggingFaceTokenizer) else None
+    found = getattr(config, "mask_token_id", None) if own is None else own
+    if found is None:
+        raise ModelError(
+            f"Models of the family {config.model_type!r} are asked for the word in a mask's place, "
+            "and neither the tokenizer nor the configuration names a mask. Give the model's "
+            "tokenizer.json, or set mask_token_id in its configuration."
+        )
+    return int(found)
 
 
 def _falcon(config: Any, family: Family) -> Family:

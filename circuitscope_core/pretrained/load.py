@@ -17,7 +17,7 @@ from torch import nn
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import ModelError
 from circuitscope_core.pretrained.check import check_model
-from circuitscope_core.pretrained.families import check_family
+from circuitscope_core.pretrained.families import FAMILIES, check_family
 from circuitscope_core.pretrained.model import PretrainedModel
 from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.values import one_line
@@ -40,6 +40,8 @@ class ModelFiles:
     folder: Path
     weights: tuple[Path, ...]
     n_parameters: int
+    family: str
+    """The ``model_type`` of the configuration, which is in the table of families."""
 
     def dtype(self, asked: str | None = None) -> torch.dtype:
         """Return the precision that the model is held in: float32 below a billion parameters."""
@@ -62,14 +64,15 @@ def read_model_files(folder: str | Path) -> ModelFiles:
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} has no {CONFIG}; give the folder of a Hugging Face model.")
     config = _read_json(folder / CONFIG)
-    check_family(str(config.get("model_type")))
+    family = str(config.get("model_type"))
+    check_family(family)
     if "quantization_config" in config:
         raise ModelError(
             f"The model in {folder} is quantised; its attention weights are no plain numbers. "
             "Give the model it was made from."
         )
     weights = _weight_files(folder)
-    return ModelFiles(folder, weights, sum(map(_count_parameters, weights)))
+    return ModelFiles(folder, weights, sum(map(_count_parameters, weights)), family)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def _count_parameters(path: Path) -> int:
 def load_model(
     source: str | Path, *, device: str | None = None, dtype: str | None = None
 ) -> PretrainedModel:
-    """Open a causal language model of ``transformers`` and check that it can be explained exactly.
+    """Open a language model of ``transformers`` and check that it can be explained exactly.
 
     Args:
         source: A folder, or ``owner/name`` of a model on the Hugging Face hub, which is fetched
@@ -210,9 +213,14 @@ def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
 
 def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
     transformers = import_transformers()
+    kind = (
+        transformers.AutoModelForMaskedLM
+        if FAMILIES[files.family].masked
+        else transformers.AutoModelForCausalLM
+    )
     try:
         with _quiet(transformers):
-            module, report = transformers.AutoModelForCausalLM.from_pretrained(
+            module, report = kind.from_pretrained(
                 files.folder,
                 dtype=dtype,
                 attn_implementation="eager",

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.errors import ModelError, PromptError
 from circuitscope_core.language_model import (
     EditMlp,
+    FinalNorm,
     Frozen,
     HeadSide,
     MlpNeurons,
@@ -25,9 +25,10 @@ from circuitscope_core.language_model import (
     Record,
     apply_norm,
     norm_before,
+    through_norm,
 )
 from circuitscope_core.pretrained.attention import HeadNorm, use_own_attention
-from circuitscope_core.pretrained.families import family_of, weights_as
+from circuitscope_core.pretrained.families import family_of, mask_of, weights_as
 from circuitscope_core.pretrained.modules import part
 from circuitscope_core.pretrained.norms import read_norm
 from circuitscope_core.pretrained.passes import (
@@ -36,6 +37,7 @@ from circuitscope_core.pretrained.passes import (
     LayerParts,
     Suffix,
     edited_or_run,
+    final_weights,
     given,
     layer_norms,
     run_frozen_suffix,
@@ -43,28 +45,30 @@ from circuitscope_core.pretrained.passes import (
 )
 from circuitscope_core.pretrained.queries import AskedHead, read_head
 from circuitscope_core.pretrained.taps import TappedPass, Taps, first_output
+from circuitscope_core.pretrained.unembedding import Unembedding
 from circuitscope_core.tokenizer import TokenIds, Tokenizer
 
 KIND = "huggingface"
 """The word for these models in a bundle's record."""
 HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
 """Names of norms over queries and keys in attention modules."""
-ROWS_AT_ONCE = 16_384
-"""Rows of the unembedding that are turned into float32 together."""
 
 
 class PretrainedModel:
-    """A causal language model of ``transformers``, in memory, as the engine sees it.
+    """A language model of ``transformers``, in memory, as the engine sees it.
 
     The model itself runs the pass; taps record attention patterns and MLP outputs. The stream is
     put together from these in float32 (float64 for a model in double precision), so that rows of a
     graph add up whatever precision the model computes in.
 
     Args:
-        module: A causal language model of a family in the table.
+        module: A causal or masked language model of a family in the table. A masked one is asked
+            for the token in the place of its mask: the tokenizer's, or ``mask_token_id`` of the
+            module's configuration.
         tokenizer: Turns text into the model's tokens; without one, prompts are token ids.
         n_opening: Tokens that open every text. They are constants of a graph; 0 for a model
-            without such a token.
+            without such a token. The token that closes a masked model's texts is no constant: its
+            features and errors are nodes as at any other position.
 
     Raises:
         ModelError: If the family is not in the table, or the model is not what the table says.
@@ -78,20 +82,27 @@ class PretrainedModel:
         self.n_opening = n_opening
         self.family = family_of(self.config)
         self._layers = list(part(module, self.family.layers).children())
+        self._unembedding = Unembedding(module)
         width = self._embedding.shape[1]
         self.write_point: WritePoint = "added"
         """The place where MLP outputs are recorded and edited; see ``writing_at``."""
         self._all_norms = tuple(
             layer_norms(layer, self.family, width, self.dtype) for layer in self._layers
         )
-        self._final_norm = read_norm(part(module, self.family.final_norm), width, self.dtype)
+        self._final_norm = final_weights(module, self.family, width, self.dtype)
+        self._embedding_norm = (
+            read_norm(part(module, path), width, self.dtype)
+            if (path := self.family.embedding_norm)
+            else None
+        )
         attention = [part(layer, self.family.attention) for layer in self._layers]
         self.shows_queries = use_own_attention(module, attention[0])
         """True where ``head_reads`` can be asked: the family's attention shows its queries."""
         self._taps = Taps(module, self.family)
         for own in attention:
             self._watch_head_norms(own)
-        self.tokenizer = tokenizer or TokenIds(self.shape.d_vocab)
+        self.tokenizer = tokenizer or TokenIds(self._unembedding.d_vocab)
+        self._mask_id = mask_of(self.config, tokenizer) if self.family.masked else None
         self.folder: Path | None = None
         """The folder that the model was read from; None for one that came from memory."""
         torch.no_grad()(self._run)(self.tokens([0]))  # shows the form that outputs come in
@@ -134,11 +145,6 @@ class PretrainedModel:
         return weight.detach()
 
     @property
-    def _head(self) -> nn.Module:
-        head: nn.Module = self.module.get_output_embeddings()
-        return head
-
-    @property
     def dtype(self) -> torch.dtype:
         """The precision of records: float32, or float64 for a model in double precision."""
         return torch.float64 if self.weight_dtype == torch.float64 else torch.float32
@@ -164,10 +170,12 @@ class PretrainedModel:
             n_layers=len(self._layers),
             d_model=self._embedding.shape[1],
             n_heads=self.config.num_attention_heads,
-            d_vocab=len(self._head_weight),
+            d_vocab=self._unembedding.d_vocab,
             n_ctx=self.config.max_position_embeddings,
             n_opening=self.n_opening,
             logit_cap=getattr(self.config, "final_logit_softcapping", None),
+            causal=not self.family.masked,
+            mask_id=self._mask_id,
         )
 
     def __call__(
@@ -175,15 +183,20 @@ class PretrainedModel:
     ) -> Float[Tensor, "batch n_pos d_vocab"]:
         """Return the model's own logits, soft caps included."""
         self._check(token_ids)
-        logits: Tensor = self.module(input_ids=token_ids, use_cache=False).logits
+        logits: Tensor = self.module(input_ids=token_ids, **self._no_cache).logits
         return logits.to(self.dtype)
+
+    @property
+    def _no_cache(self) -> dict[str, bool]:
+        """What keeps a model from keeping keys and values, which masked ones never do."""
+        return {} if self.family.masked else {"use_cache": False}
 
     def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:
         """Return one sequence of token ids on the model's device."""
         return torch.tensor([list(token_ids)], device=self._embedding.device)
 
     def token_vectors(self, token_ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
-        """Return what each token adds to the first stream."""
+        """Return what each token adds to the first stream, before a norm over the sum."""
         vectors: Tensor = self.module.get_input_embeddings()(token_ids)
         return vectors.detach().to(self.dtype)
 
@@ -191,36 +204,15 @@ class PretrainedModel:
         self, token_ids: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
         """Return the directions and biases of some tokens' logits, before a soft cap."""
-        return self._head_weight[token_ids].to(self.dtype), self._head_bias[token_ids]
-
-    @property
-    def _head_weight(self) -> Tensor:
-        """The unembedding as it is stored: ``[d_vocab, d_model]``."""
-        weight = self._head.weight
-        assert isinstance(weight, Tensor)
-        return weight.detach()
-
-    @cached_property
-    def _head_bias(self) -> Tensor:
-        bias: Tensor | None = getattr(self._head, "bias", None)
-        if bias is None:
-            return self._head_weight.new_zeros(len(self._head_weight), dtype=self.dtype)
-        return bias.detach().to(self.dtype)
-
-    @cached_property
-    def _mean_direction(self) -> Tensor:
-        return self._head_weight.mean(dim=0, dtype=self.dtype)
+        return self._unembedding.of(token_ids)
 
     def mean_unembedding(self) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:
         """Return the direction and bias of the mean of all logits."""
-        return self._mean_direction, self._head_bias.mean()
+        return self._unembedding.mean
 
     def logits_of(self, final: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
         """Return logits of the final norm's output, before a soft cap."""
-        weight = self._head_weight
-        parts = weight.split(len(weight) if weight.dtype == self.dtype else ROWS_AT_ONCE)
-        logits = [F.linear(final, rows.to(self.dtype)) for rows in parts]
-        return torch.cat(logits, dim=-1) + self._head_bias
+        return self._unembedding.logits(final)
 
     def _check(self, token_ids: Tensor) -> None:
         n_pos, n_ctx = token_ids.shape[-1], self.shape.n_ctx
@@ -238,7 +230,7 @@ class PretrainedModel:
         self._check(token_ids)
         run = TappedPass(self.dtype, self._run_mlp, self._read_norm_on, self.write_point, **changes)
         with self._taps.recording(run):
-            self.module.base_model(input_ids=token_ids, use_cache=False)
+            self.module.base_model(input_ids=token_ids, **self._no_cache)
         return run
 
     def _read_norm_on(self, number: int, source: Tensor) -> NormMap | None:
@@ -272,12 +264,13 @@ class PretrainedModel:
         """
         parts = FrozenParts.of(clean, frozen)
         if parts.clean is not None:
-            vectors, positions = self.token_vectors(token_ids), parts.clean.position_vectors
+            embedding_norm, positions = parts.clean.embedding_norm, parts.clean.position_vectors
+            vectors = through_norm(embedding_norm, self.token_vectors(token_ids))
             patterns = [layer.pattern for layer in parts.clean.layers]
             answers = [edited_or_run(edit_mlp)] * len(self._layers)
         else:
             run = self._run(token_ids, edit_mlp=edit_mlp, embed_change=embed_change)
-            vectors, positions = run.first_parts()
+            vectors, positions, embedding_norm = self._normed(*run.first_parts())
             patterns = [run.patterns[number] for number in range(len(self._layers))]
             answers = [given(run.outputs[number]) for number in range(len(self._layers))]
         stream = vectors + positions
@@ -298,8 +291,20 @@ class PretrainedModel:
             final_norm=norm,
             final=final,
             logits=self.logits_of(final),
-            causal=True,
+            causal=not self.family.masked,
+            embedding_norm=embedding_norm,
         )
+
+    def _normed(self, embedded: Tensor, constant: Tensor) -> tuple[Tensor, Tensor, NormMap | None]:
+        """Return the two parts of the first stream behind the norm over their sum, and the norm."""
+        if self._embedding_norm is None:
+            return embedded, constant, None
+        norm = self._embedding_norm.measure(embedded + constant)
+        return norm.through(embedded), norm.apply(constant.expand_as(embedded)), norm
+
+    def first_parts(self, token_ids: Int[Tensor, "batch n_pos"]) -> tuple[Tensor, Tensor]:
+        """Return the tokens' part of the first stream and the constant one, before a norm on it."""
+        return self._run(token_ids).first_parts()
 
     def run_suffix(
         self,
@@ -311,16 +316,18 @@ class PretrainedModel:
         edit_mlp: EditMlp | None = None,
         frozen: Frozen = "nothing",
     ) -> Float[Tensor, "batch d_vocab"]:
-        """Return the next token's logits from a stream; see ``LanguageModel.run_suffix``."""
-        parts, suffix = FrozenParts.of(clean, frozen), Suffix(clean, stream, first_layer, start)
+        """Return logits of the position asked; see ``LanguageModel.run_suffix``."""
+        asked = self.shape.asked(clean.token_ids.reshape(-1))
+        suffix = Suffix(clean, stream, first_layer, start, asked)
+        parts = FrozenParts.of(clean, frozen)
         if parts.clean is not None:
             layers = [self._parts(number) for number in range(len(self._layers))]
             last = run_frozen_suffix(layers, suffix, parts, edited_or_run(edit_mlp))
         elif first_layer == len(self._layers):
-            last = stream[:, -1:]
+            last = suffix.of_asked
         else:
-            last = self._run_layers_from(suffix, edit_mlp)[:, -1:]
-        norm = parts.final_norm(self._final_norm, last, last=True)
+            last = self._run_layers_from(suffix, edit_mlp)[:, asked : asked + 1]
+        norm = parts.final_norm(self._final_norm, last, asked)
         return self.logits_of(apply_norm(norm, last)[:, 0])
 
     def _run_layers_from(self, suffix: Suffix, edit_mlp: EditMlp | None) -> Tensor:
@@ -364,8 +371,8 @@ class PretrainedModel:
         norm = self._norms[layer].read_norm
         return None if norm is None else norm_before(norm.unit(), read_point)
 
-    def final_norm(self) -> NormMap | None:
-        """Return the norm before the unembedding, its denominator taken as 1."""
+    def final_norm(self) -> FinalNorm | None:
+        """Return the norm before the unembedding, its denominator and gates taken as 1."""
         return self._final_norm.unit()
 
     def head_reads(

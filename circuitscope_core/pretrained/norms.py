@@ -1,13 +1,15 @@
 """Norm modules of any family, recognised by what they do to two vectors and not by their names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuitscope_core.errors import ModelError
-from circuitscope_core.language_model import NormMap
+from circuitscope_core.language_model import GatedNorm, NormMap, secant
 
 PROBE_TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 2e-2}
 """Largest relative difference from the module's answer; 1e-4 for other precisions."""
@@ -36,6 +38,30 @@ class NormWeights:
     def unit(self) -> NormMap:
         """Return the norm with its denominator taken as 1."""
         return self.with_scale(self.gain.new_ones(1, 1))
+
+
+@dataclass(frozen=True)
+class GatedNormWeights:
+    """A linear layer, an activation function that is 0 at 0, and a norm, as numbers."""
+
+    W: Float[Tensor, "d_model d_hidden"]
+    b: Float[Tensor, " d_hidden"]
+    act: Callable[[Tensor], Tensor]
+    norm: NormWeights
+
+    def measure(self, x: Float[Tensor, "*batch d_model"]) -> GatedNorm:
+        """Return the map with the gates and denominators that it has on ``x``."""
+        hidden = x @ self.W + self.b
+        gates, _ = secant(self.act, hidden)
+        return GatedNorm(self.W, self.b, gates, self.norm.measure(hidden * gates))
+
+    def unit(self) -> GatedNorm:
+        """Return the map with its gates and denominator taken as 1."""
+        return GatedNorm(self.W, self.b, self.b.new_ones(1, len(self.b)), self.norm.unit())
+
+
+FinalWeights: TypeAlias = NormWeights | GatedNormWeights
+"""All between the last stream and the unembedding, as numbers."""
 
 
 def read_norm(module: nn.Module, d_model: int, dtype: torch.dtype) -> NormWeights:

@@ -5,14 +5,15 @@ is given. So the parts of a record add up to its stream whatever precision the m
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from circuitscope_core.language_model import (
     EditMlp,
+    FinalNorm,
     Frozen,
     LayerRecord,
     MlpCall,
@@ -22,8 +23,14 @@ from circuitscope_core.language_model import (
     norm_at,
 )
 from circuitscope_core.pretrained.families import Family, ValueWeights
-from circuitscope_core.pretrained.modules import part
-from circuitscope_core.pretrained.norms import NormWeights, read_norm
+from circuitscope_core.pretrained.mlp_weights import activation_of
+from circuitscope_core.pretrained.modules import matrix, part
+from circuitscope_core.pretrained.norms import (
+    FinalWeights,
+    GatedNormWeights,
+    NormWeights,
+    read_norm,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class LayerNorms:
     attention_post_norm: NormWeights | None
     read_norm: NormWeights | None
     write_norm: NormWeights | None
+    mid_norm: NormWeights | None
+    end_norm: NormWeights | None
 
 
 def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype) -> LayerNorms:
@@ -43,10 +52,22 @@ def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype
         family.attention_post_norm,
         family.read_norm,
         family.write_norm,
+        family.mid_norm,
+        family.end_norm,
     )
     return LayerNorms(
         *(None if path is None else read_norm(part(layer, path), width, dtype) for path in paths)
     )
+
+
+def final_weights(module: Any, family: Family, width: int, dtype: torch.dtype) -> FinalWeights:
+    """Read what lies between the last stream of a model and its unembedding."""
+    linear = family.final_linear
+    if linear is None:
+        return read_norm(part(module, family.final_norm), width, dtype)
+    weight, bias = (tensor.to(dtype) for tensor in matrix(part(module, linear)))
+    norm = read_norm(part(module, family.final_norm), len(bias), dtype)
+    return GatedNormWeights(weight, bias, activation_of(module), norm)
 
 
 @dataclass(frozen=True)
@@ -75,7 +96,9 @@ class LayerParts:
         return (mixed @ self.weights.W_O).sum(dim=-3) + self.weights.b_O
 
 
-WhichNorm: TypeAlias = Literal["attention_norm", "attention_post_norm", "read_norm", "write_norm"]
+WhichNorm: TypeAlias = Literal[
+    "attention_norm", "attention_post_norm", "read_norm", "write_norm", "mid_norm", "end_norm"
+]
 
 
 @dataclass(frozen=True)
@@ -109,12 +132,14 @@ class FrozenParts:
         norm: NormMap | None = getattr(self.clean.layers[layer.number], which)
         return norm if rows is None else norm_at(norm, rows)
 
-    def final_norm(self, own: NormWeights, x: Tensor, *, last: bool = False) -> NormMap | None:
-        """Return the final norm, likewise; ``last`` for the last position alone."""
+    def final_norm(
+        self, own: FinalWeights, x: Tensor, position: int | None = None
+    ) -> FinalNorm | None:
+        """Return the final norm, likewise; at all positions where none is given."""
         norm = self.clean.final_norm if self.clean and self.norms else None
         if norm is None:
             return own.measure(x)
-        return norm_at(norm, [-1]) if last else norm
+        return norm if position is None else norm.rows([position])
 
 
 def run_layer(
@@ -137,13 +162,17 @@ def run_layer(
     before = frozen.norm(parts, "attention_norm", stream)
     written = parts.write(pattern @ parts.values(apply_norm(before, stream)))
     post = frozen.norm(parts, "attention_post_norm", written)
-    middle = stream + apply_norm(post, written)
+    total = stream + apply_norm(post, written)
+    mid_norm = frozen.norm(parts, "mid_norm", total)
+    middle = apply_norm(mid_norm, total)
     source = stream if parts.parallel else middle
     read_norm = frozen.norm(parts, "read_norm", source)
     inputs = (parts.number, source, apply_norm(read_norm, source))
     call = MlpCall(*inputs, parts.run_mlp, resid_pre=stream, norm=read_norm)
     site = call.with_output(output(call))
     write_norm = frozen.norm(parts, "write_norm", site.mlp_out)
+    after = middle + apply_norm(write_norm, site.mlp_out)
+    end_norm = frozen.norm(parts, "end_norm", after)
     record = LayerRecord(
         pattern=pattern,
         W_V=weights.W_V,
@@ -155,8 +184,10 @@ def run_layer(
         attention_post_norm=post,
         write_norm=write_norm,
         parallel=parts.parallel,
+        mid_norm=mid_norm,
+        end_norm=end_norm,
     )
-    return record, middle + apply_norm(write_norm, site.mlp_out)
+    return record, apply_norm(end_norm, after)
 
 
 @dataclass(frozen=True)
@@ -168,6 +199,14 @@ class Suffix:
     """``[batch, n_pos - start, d_model]``, before ``first_layer``."""
     first_layer: int
     start: int
+    asked: int
+    """The position whose logits are wanted; not left of ``start``."""
+
+    @property
+    def of_asked(self) -> Tensor:
+        """The stream at the position asked, ``[batch, 1, d_model]``."""
+        place = self.asked - self.start
+        return self.stream[:, place : place + 1]
 
     def left(self, layer: int) -> Tensor:
         """Return the clean stream before a layer at the positions to the left."""
@@ -187,29 +226,33 @@ def run_frozen_suffix(
     frozen: FrozenParts,
     output: Callable[[MlpCall], Tensor],
 ) -> Tensor:
-    """Return the last position's stream after the last layer, patterns being those of a clean pass.
+    """Return one position's stream after the last layer, patterns being those of a clean pass.
 
-    Only positions that may have changed are computed, and in the last layer the last alone.
+    Only positions that may have changed are computed, and in the last layer the one asked alone.
     """
-    n_pos = suffix.clean.n_pos
     for parts in layers[suffix.first_layer :]:
         stream, start = suffix.stream, suffix.start
-        first = start if parts.number < len(layers) - 1 else n_pos - 1
-        rows = torch.arange(first, n_pos, device=stream.device)
+        is_last = parts.number == len(layers) - 1
+        seen = (
+            range(suffix.asked, suffix.asked + 1) if is_last else range(start, suffix.clean.n_pos)
+        )
+        rows = torch.arange(seen.start, seen.stop, device=stream.device)
         pattern = suffix.clean.layers[parts.number].pattern[..., rows, :]
         written = parts.write(pattern @ _values(parts, suffix, frozen))
         post = frozen.norm(parts, "attention_post_norm", written, rows)
-        own = stream[:, first - start :]
-        middle = own + apply_norm(post, written)
+        own = stream[:, seen.start - start : seen.stop - start]
+        total = own + apply_norm(post, written)
+        middle = apply_norm(frozen.norm(parts, "mid_norm", total, rows), total)
         source = own if parts.parallel else middle
         norm = frozen.norm(parts, "read_norm", source, rows)
         inputs = (parts.number, source, apply_norm(norm, source))
         call = MlpCall(*inputs, parts.run_mlp, rows, resid_pre=own, norm=norm)
         out = output(call)
         write_norm = frozen.norm(parts, "write_norm", out, rows)
-        after = middle + apply_norm(write_norm, out)
-        suffix = Suffix(suffix.clean, after, parts.number + 1, first)
-    return suffix.stream[:, -1:]
+        total = middle + apply_norm(write_norm, out)
+        after = apply_norm(frozen.norm(parts, "end_norm", total, rows), total)
+        suffix = replace(suffix, stream=after, first_layer=parts.number + 1, start=seen.start)
+    return suffix.of_asked
 
 
 def _values(parts: LayerParts, suffix: Suffix, frozen: FrozenParts) -> Tensor:

@@ -49,6 +49,8 @@ class TappedPass:
 
     embedded: Tensor | None = None
     """The output of the token embedding."""
+    summed: Tensor | None = None
+    """The sum of all embeddings, which a norm reads; None where the first stream is that sum."""
     first_stream: Tensor | None = None
     """The stream before layer 0, before ``embed_change`` is added."""
     last_stream: Tensor | None = None
@@ -84,10 +86,14 @@ class TappedPass:
         return source, read, before, self.measure_norm(number, source)
 
     def first_parts(self) -> tuple[Tensor, Tensor]:
-        """Return each token's part of the first stream, and the constant part of it."""
+        """Return each token's part of the first stream, and the constant part of it.
+
+        Both are in front of the norm over embeddings, where the model has one.
+        """
+        whole = self.first_stream if self.summed is None else self.summed
         assert self.embedded is not None
-        assert self.first_stream is not None
-        return self.embedded, (self.first_stream - self.embedded)[0]
+        assert whole is not None
+        return self.embedded, (whole - self.embedded)[0]
 
     def edited(self, number: int) -> Tensor:
         """Return what the edit puts in place of an MLP's output, at all positions."""
@@ -142,6 +148,8 @@ class Taps:
         """How many outputs a kind of module gives beside the first, in a tuple."""
         self.layers = list(part(module, family.layers).children())
         self._tap(module.get_input_embeddings(), self._around_embedding)
+        if family.embedding_norm is not None:
+            self._tap(part(module, family.embedding_norm), self._around_embedding_norm)
         for number, layer in enumerate(self.layers):
             self._tap(layer, self._around_layer, number)
             self._tap(part(layer, family.attention), self._around_attention, number)
@@ -185,6 +193,10 @@ class Taps:
         out = call.run()
         run.embedded = out.to(run.dtype, copy=True)
         return out
+
+    def _around_embedding_norm(self, run: TappedPass, call: Call, _: int) -> Any:
+        run.summed = call.input.to(run.dtype, copy=True)
+        return call.run()
 
     def _around_layer(self, run: TappedPass, call: Call, number: int) -> Any:
         stream = call.input

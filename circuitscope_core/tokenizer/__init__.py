@@ -2,7 +2,12 @@
 
 from circuitscope_core.tokenizer.byte_level import ByteTokenizer
 from circuitscope_core.tokenizer.chat import ChatPrompt, chat_prompt, has_chat_template
-from circuitscope_core.tokenizer.encode import encode_document, encode_prompt, tokens_of_characters
+from circuitscope_core.tokenizer.encode import (
+    encode_document,
+    encode_prompt,
+    encode_text,
+    tokens_of_characters,
+)
 from circuitscope_core.tokenizer.hugging_face import HuggingFaceTokenizer
 from circuitscope_core.tokenizer.protocol import (
     SEPARATOR,
@@ -35,6 +40,7 @@ __all__ = [
     "describe_opener",
     "encode_document",
     "encode_prompt",
+    "encode_text",
     "has_chat_template",
     "output_name",
     "read_tokens",

@@ -42,8 +42,25 @@ def tokens_of_characters(
     return [number for number, piece in enumerate(texts) for _ in piece]
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: str | Sequence[int], n_ctx: int) -> list[int]:
+def encode_text(tokenizer: Tokenizer, text: str, *, closed: bool) -> list[int]:
+    """Return a text's ids behind the separator and, where ``closed``, before what closes it."""
+    token_ids = [tokenizer.separator_id, *tokenizer.encode(text)]
+    if closed and isinstance(tokenizer, HuggingFaceTokenizer):
+        token_ids += tokenizer.closing_ids
+    return token_ids
+
+
+def encode_prompt(
+    tokenizer: Tokenizer, prompt: str | Sequence[int], n_ctx: int, *, closed: bool = False
+) -> list[int]:
     """Return the ids the model sees: the separator and the text, or given ids as they are.
+
+    Args:
+        tokenizer: The model's.
+        prompt: Text or token ids.
+        n_ctx: The most tokens that the model reads.
+        closed: True puts behind a text what the tokenizer closes texts with, as masked models
+            expect it.
 
     Raises:
         PromptError: If the prompt is empty, longer than ``n_ctx``, or has an unknown id.
@@ -51,7 +68,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str | Sequence[int], n_ctx: int)
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Type at least one character.")
-        token_ids = [tokenizer.separator_id, *tokenizer.encode(prompt)]
+        token_ids = encode_text(tokenizer, prompt, closed=closed)
     else:
         token_ids = [int(token_id) for token_id in prompt]
         if not token_ids:

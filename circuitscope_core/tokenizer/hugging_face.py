@@ -2,6 +2,7 @@
 
 import json
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ LONGEST_TEMPLATE = 100_000
 """Characters of a chat template that is run."""
 USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
 """Tokens that open texts where no configuration names one, the first that is there."""
+USUAL_MASKS = ("[MASK]", "<mask>")
+"""Tokens that ask a masked model for a word where no configuration names one."""
 REASONS = {
     "named": "the model's configuration names it as the beginning of a text",
     "separator": "the token that divides documents, since the configuration names none for the "
@@ -23,7 +26,7 @@ REASONS = {
     "chosen": "the token that was chosen to open prompts",
 }
 """Why a token opens prompts."""
-NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token")
+NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 """Entries of a configuration that name special tokens, which a chat template may write."""
 
 
@@ -119,6 +122,21 @@ class HuggingFaceTokenizer:
     def _special(self) -> dict[int, Any]:
         added = self._fast.get_added_tokens_decoder()
         return {token_id: token for token_id, token in added.items() if token.special}
+
+    @cached_property
+    def mask_id(self) -> int | None:
+        """The token in whose place a masked model finds a word; None where there is none."""
+        named = dict(self.special_names).get("mask_token")
+        found = (self._fast.token_to_id(name) for name in (named, *USUAL_MASKS) if name)
+        return next((token_id for token_id in found if token_id is not None), None)
+
+    @cached_property
+    def closing_ids(self) -> tuple[int, ...]:
+        """The special tokens that the file's own post-processing puts behind a text."""
+        encoded = self._fast.encode("a")
+        marks = takewhile(bool, reversed(encoded.special_tokens_mask))
+        n_closing = sum(1 for _ in marks)
+        return tuple(encoded.ids[len(encoded.ids) - n_closing :])
 
     def is_special(self, token_id: int) -> bool:
         """Return whether a token stands for no text, as the one that opens prompts."""

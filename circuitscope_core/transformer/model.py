@@ -13,6 +13,7 @@ from circuitscope_core.config import ModelConfig, ReadPoint, WritePoint
 from circuitscope_core.errors import BundleError, PromptError
 from circuitscope_core.language_model import (
     EditMlp,
+    FinalNorm,
     Frozen,
     HeadSide,
     LayerRecord,
@@ -246,8 +247,8 @@ class Transformer(nn.Module):
             start = first
         last = stream[:, -1:]
         final_norm = freeze.final_norm
-        norm = self.ln_final.measure(last) if final_norm is None else norm_at(final_norm, [-1])
-        return self.logits_of(apply_norm(norm, last)[:, 0])
+        last_norm = self.ln_final.measure(last) if final_norm is None else final_norm.rows([-1])
+        return self.logits_of(apply_norm(last_norm, last)[:, 0])
 
     def _attend_rows(
         self,
@@ -363,7 +364,7 @@ class Freeze:
         return norm
 
     @property
-    def final_norm(self) -> NormMap | None:
+    def final_norm(self) -> FinalNorm | None:
         """The frozen norm before the unembedding, likewise."""
         return self.clean.final_norm if self.clean and self.norms else None
 

@@ -9,7 +9,7 @@ from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pretrained import PretrainedModel
 from circuitscope_core.prompt_pass import run_prompt
 from circuitscope_core.transcoder import CrossLayerTranscoder
-from tests.pretrained_families import CONFIGURATIONS, random_module, transformers
+from tests.pretrained_families import CONFIGURATIONS, random_module, transformers, with_mask
 
 IDS = [3, 7, 1, 30, 12, 5, 5, 21, 9, 64, 90, 2, 44, 17]
 FLOAT32_NORM = 1e-5
@@ -47,9 +47,14 @@ def model(request):
     return PretrainedModel(random_module(request.param))
 
 
+@pytest.fixture
+def prompt(model):
+    return with_mask(model, IDS)
+
+
 @torch.no_grad()
-def test_a_record_is_the_models_own_pass(model):
-    ids = model.tokens(IDS)
+def test_a_record_is_the_models_own_pass(model, prompt):
+    ids = model.tokens(prompt)
     assert isinstance(model, LanguageModel)
     record, done = model.record(ids), model.mlp_pass(ids)
     for mine, theirs in zip(record.sites, done.sites, strict=True):
@@ -64,13 +69,13 @@ def test_a_record_is_the_models_own_pass(model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_add_up_and_columns_are_interventions(model, kind):
+def test_rows_add_up_and_columns_are_interventions(model, prompt, kind):
     replacement = replacement_of(model, kind)
-    clean = run_prompt(replacement, IDS)
-    graph = cs.attribute(clean, IDS)
+    clean = run_prompt(replacement, prompt)
+    graph = cs.attribute(clean, prompt)
     assert graph.n_features > 50
     assert int(graph.features[:, 1].min()) == 1
-    own = model(model.tokens(IDS))[0, -1].detach().softmax(dim=0)[graph.logit_token_ids]
+    own = model(model.tokens(prompt))[0, clean.asked].detach().softmax(dim=0)[graph.logit_token_ids]
     assert far(graph.logit_probabilities, own) < FLOAT32_NORM
     rows = graph.target_nodes
     size = graph.adjacency[rows].abs().sum(1) + graph.bias[rows].abs()  # kept in float32
@@ -83,19 +88,19 @@ def test_rows_add_up_and_columns_are_interventions(model, kind):
         graph.index_of_token(2),
         graph.index_of_error(1, 4),
     ]:
-        result = cs.intervene(clean, IDS, cs.change_nodes(graph, [node]), mode="direct")
+        result = cs.intervene(clean, prompt, cs.change_nodes(graph, [node]), mode="direct")
         lost = result.pre_activations_before - result.pre_activations_after
         column = graph.adjacency[: graph.n_features, node].double()
         assert float((lost[layers, positions, numbers] - column).abs().max()) < 1e-5 * largest
-        logits = (result.logits_before - result.logits_after)[-1]
+        logits = (result.logits_before - result.logits_after)[clean.asked]
         expected = graph.adjacency[graph.logit_nodes, node].double()
         difference = logits[graph.logit_token_ids] - logits.mean() - expected
         assert float(difference.abs().max()) < 1e-5 * largest
 
 
 @torch.no_grad()
-def test_an_edit_of_nothing_changes_nothing_and_a_suffix_is_the_rest_of_a_pass(model):
-    ids = model.tokens(IDS)
+def test_an_edit_of_nothing_changes_nothing_and_a_suffix_is_the_rest_of_a_pass(model, prompt):
+    ids = model.tokens(prompt)
     clean = model.record(ids)
     same = model.record(ids, edit_mlp=lambda call: call.mlp_out())
     assert far(same.logits, clean.logits) < FLOAT32_NORM
@@ -106,18 +111,22 @@ def test_an_edit_of_nothing_changes_nothing_and_a_suffix_is_the_rest_of_a_pass(m
     assert moved > 0.01
     start = 6
     late = torch.zeros_like(change)
+    start = start if model.shape.causal else 0  # to both sides, all positions may change
     late[:, start:] = change[:, start:]
     for frozen in ("nothing", "patterns", "norms"):
         whole = model.record(ids, embed_change=late, clean=clean, frozen=frozen)
         for layer in range(model.shape.n_layers + 1):
             stream = whole.streams[layer][:, start:].expand(2, -1, -1)
             logits = model.run_suffix(clean, stream, layer, start, frozen=frozen)
-            assert far(logits[1], whole.logits[0, -1]) < FLOAT32_NORM, (frozen, layer)
+            assert far(logits[1], whole.logits[0, model.shape.asked(ids[0])]) < FLOAT32_NORM, (
+                frozen,
+                layer,
+            )
 
 
 @torch.no_grad()
-def test_a_suffix_hands_changed_positions_to_its_edit(model):
-    ids, start = model.tokens(IDS), 6
+def test_a_suffix_hands_changed_positions_to_its_edit(model, prompt):
+    ids, start = model.tokens(prompt), 6 if model.shape.causal else 0
     clean = model.record(ids)
 
     def double(call):
@@ -131,7 +140,7 @@ def test_a_suffix_hands_changed_positions_to_its_edit(model):
     whole = model.record(ids, edit_mlp=double_late)
     stream = whole.streams[1][:, start:]
     logits = model.run_suffix(clean, stream, 1, start, edit_mlp=double)
-    assert far(logits[0], whole.logits[0, -1]) < FLOAT32_NORM
+    assert far(logits[0], whole.logits[0, model.shape.asked(ids[0])]) < FLOAT32_NORM
 
 
 def test_a_family_that_is_not_in_the_table_is_refused_with_those_that_are():
@@ -141,8 +150,8 @@ def test_a_family_that_is_not_in_the_table_is_refused_with_those_that_are():
 
 
 @torch.no_grad()
-def test_queries_and_keys_make_the_scores_behind_the_pattern(model):
-    clean = model.record(model.tokens(IDS))
+def test_queries_and_keys_make_the_scores_behind_the_pattern(model, prompt):
+    clean = model.record(model.tokens(prompt))
     if not model.shows_queries:
         assert model.config.model_type in HIDE_QUERIES
         with pytest.raises(cs.ModelError, match="does not show its queries"):
@@ -163,11 +172,11 @@ def test_queries_and_keys_make_the_scores_behind_the_pattern(model):
     assert far(scores - scores[0], logs - logs[0]) < 1e-4
 
 
-def test_a_key_that_lies_in_the_query_is_split_exactly(model):
+def test_a_key_that_lies_in_the_query_is_split_exactly(model, prompt):
     if not model.shows_queries:
         return  # the test above holds that it says so
-    clean = run_prompt(replacement_of(model, "per-layer"), IDS)
-    graph = cs.attribute(clean, IDS)
+    clean = run_prompt(replacement_of(model, "per-layer"), prompt)
+    graph = cs.attribute(clean, prompt)
     found = cs.explain_attention(clean, graph, (2, 1), 9, 8)
     asked, key = (
         directions @ clean.record.streams[2][0, position] + biases

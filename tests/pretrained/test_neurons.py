@@ -13,14 +13,14 @@ from circuitscope_core.config import AttributionConfig
 from circuitscope_core.neuron_dictionary import NeuronDictionary
 from circuitscope_core.pretrained import PretrainedModel
 from circuitscope_core.prompt_pass import run_prompt
-from tests.pretrained_families import CONFIGURATIONS, random_module
+from tests.pretrained_families import CONFIGURATIONS, random_module, with_mask
 
 IDS = [3, 7, 1, 30, 12, 5, 5, 21, 9, 64, 90, 2, 44, 17]
 OTHER = [3, 7, 1, 31, 12, 5, 5, 21, 9, 64, 90, 2, 44, 17]
 N_NODES = 60
 FLOAT32_NORM = 1e-5
 """Families like Llama compute norms in float32 even in a model in double precision."""
-OUT = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h")
+OUT = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h", "lin2")
 """Modules whose input is the neurons' activations."""
 
 
@@ -29,10 +29,15 @@ def model(request):
     return PretrainedModel(random_module(request.param))
 
 
+@pytest.fixture
+def prompt(model):
+    return with_mask(model, IDS)
+
+
 def graph_of(model, other_neurons):
     replacement = cs.ReplacementModel(model, NeuronDictionary(model))
     config = AttributionConfig(max_feature_nodes=N_NODES, other_neurons=other_neurons)
-    *_, graph = cs.attribution_steps(replacement, IDS, config)
+    *_, graph = cs.attribution_steps(replacement, with_mask(model, IDS), config)
     return pass_of(replacement, graph)[0], graph
 
 
@@ -45,7 +50,7 @@ def gaps(graph):
 
 
 @pytest.mark.parametrize("other_neurons", ["folded", "nodes"])
-def test_rows_add_up_to_activations_and_columns_are_interventions(model, other_neurons):
+def test_rows_add_up_to_activations_and_columns_are_interventions(model, prompt, other_neurons):
     clean, graph = graph_of(model, other_neurons)
     assert graph.n_features == N_NODES
     assert graph.choice.folded == (other_neurons == "folded")
@@ -61,11 +66,11 @@ def test_rows_add_up_to_activations_and_columns_are_interventions(model, other_n
     largest = float(graph.adjacency[graph.target_nodes].abs().max())
     rest = [] if graph.choice.folded else [graph.index_of_error(1, 4)]
     for node in [*range(0, N_NODES, 13), graph.index_of_token(2), *rest]:
-        result = cs.intervene(clean, IDS, cs.change_nodes(graph, [node]), mode="direct")
+        result = cs.intervene(clean, prompt, cs.change_nodes(graph, [node]), mode="direct")
         lost = result.pre_activations_before - result.pre_activations_after
         column = graph.adjacency[:N_NODES, node].double()
         assert float((lost[layers, positions, numbers] - column).abs().max()) < 1e-5 * largest
-        logits = (result.logits_before - result.logits_after)[-1]
+        logits = (result.logits_before - result.logits_after)[clean.asked]
         token, minus = graph.targets.tokens[0].tolist()
         moved = float(logits[token] - logits[minus])
         assert moved == pytest.approx(float(graph.adjacency[-1, node]), abs=1e-5 * largest)
@@ -91,10 +96,10 @@ def test_effects_over_all_paths_of_a_folded_graph_are_those_of_one_pass_back(mod
 
 
 @torch.no_grad()
-def test_a_neuron_that_is_set_is_the_models_own(model):
+def test_a_neuron_that_is_set_is_the_models_own(model, prompt):
     replacement = cs.ReplacementModel(model, NeuronDictionary(model))
     changes = [cs.Intervention(0, 4, 3, 2.0), cs.Intervention(1, 6, 11, -1.5)]
-    given = cs.intervene(replacement, IDS, changes, mode="iterative").logits_after
+    given = cs.intervene(replacement, prompt, changes, mode="iterative").logits_after
     hidden = {
         layer: module
         for layer, own in enumerate(model._layers)
@@ -108,59 +113,61 @@ def test_a_neuron_that_is_set_is_the_models_own(model):
 
         def put(_, args, change=change):
             (acts,) = args
-            rows = acts.reshape(1, len(IDS), -1).clone()
+            rows = acts.reshape(1, len(prompt), -1).clone()
             rows[0, change.position, change.feature] = change.value
             return rows.reshape(acts.shape)
 
         hooks.append(hidden[change.layer].register_forward_pre_hook(put))
-    wanted = model(model.tokens(IDS))[0]
+    wanted = model(model.tokens(prompt))[0]
     for hook in hooks:
         hook.remove()
-    clean = model(model.tokens(IDS))[0]
+    clean = model(model.tokens(prompt))[0]
     assert float((wanted - clean).abs().max()) > 1e-3
     far = (model.shape.capped(given) - wanted).abs().max()
     assert float(far / wanted.abs().max()) < FLOAT32_NORM
 
 
-def test_many_sets_at_once_do_what_each_does_alone(model):
+def test_many_sets_at_once_do_what_each_does_alone(model, prompt):
     clean, graph = graph_of(model, "nodes")
     sets = [cs.change_nodes(graph, [node], "scale", 0.3) for node in (0, 9, 30, 59)]
     sets.append(cs.change_nodes(graph, list(range(0, 60, 5))))
     sets.append(cs.change_nodes(graph, [graph.index_of_error(2, 5), 3]))
     for mode in ("direct", "constrained", "iterative"):
-        many = cs.intervene_many(clean, IDS, sets, mode=mode).logits_after
+        many = cs.intervene_many(clean, prompt, sets, mode=mode).logits_after
         for row, changes in zip(many, sets, strict=True):
-            alone = cs.intervene(clean, IDS, changes, mode=mode).logits_after[-1]
+            alone = cs.intervene(clean, prompt, changes, mode=mode).logits_after[clean.asked]
             assert float((row - alone).abs().max() / alone.abs().max()) < FLOAT32_NORM, mode
 
 
-def test_a_second_prompt_chooses_what_differs_and_patching_it_is_an_intervention(model):
+def test_a_second_prompt_chooses_what_differs_and_patching_it_is_an_intervention(model, prompt):
     replacement = cs.ReplacementModel(model, NeuronDictionary(model))
     config = AttributionConfig(max_feature_nodes=N_NODES)
-    *_, graph = cs.attribution_steps(replacement, IDS, config, None, OTHER)
-    assert graph.choice.against == tuple(OTHER)
-    assert int(graph.features[:, 1].min()) >= 3  # nothing differs on the left of the other token
+    other_prompt = with_mask(model, OTHER)
+    *_, graph = cs.attribution_steps(replacement, prompt, config, None, other_prompt)
+    assert graph.choice.against == tuple(other_prompt)
+    # nothing differs on the left of the other token, unless a model looks to both sides
+    assert int(graph.features[:, 1].min()) >= (3 if model.shape.causal else 1)
     assert float(gaps(graph).max()) < 1e-6
     curve = cs.verify_by_patching(replacement, graph, sizes=[1, 10])
     assert curve.sizes == (1, 10, N_NODES)
     token, minus = graph.targets.tokens[0].tolist()
-    clean, other = run_prompt(replacement, IDS), run_prompt(replacement, OTHER)
+    clean, other = run_prompt(replacement, prompt), run_prompt(replacement, other_prompt)
     assert curve.clean == pytest.approx(float(clean.logits[token] - clean.logits[minus]))
     assert curve.other == pytest.approx(float(other.logits[token] - other.logits[minus]))
     patches = [
         cs.Intervention(*place, float(other.dense_activations[tuple(place)]))
         for place in graph.features.tolist()
     ]
-    logits = cs.intervene(clean, IDS, patches, mode="iterative").logits_after[-1]
+    logits = cs.intervene(clean, prompt, patches, mode="iterative").logits_after[clean.asked]
     wanted = float(logits[token] - logits[minus])
     assert curve.patched[-1] == pytest.approx(wanted, abs=1e-5 * float(logits.abs().max()))
     assert abs(curve.left[-1] - 1) > abs(curve.left_by_chance[-1] - 1)
 
 
-def test_neurons_make_the_mlp_outputs_and_a_bundle_needs_nothing_else(model):
+def test_neurons_make_the_mlp_outputs_and_a_bundle_needs_nothing_else(model, prompt):
     bundle = cs.make_bundle(model)
     assert bundle.transcoder.shape.exact
-    found = cs.trace(bundle, IDS)
+    found = cs.trace(bundle, prompt)
     assert found.graph.choice is not None
     assert len(found.circuit) > 10
 

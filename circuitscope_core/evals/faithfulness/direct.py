@@ -42,6 +42,7 @@ def moved_by(
     with torch.no_grad():
         deltas = deltas_of(traced.clean, [(), *sets])
         record = run_clamped(traced.clean, deltas, last, freeze_norms=True)
-        logits = record.logits[:, -1] @ explained_directions(traced).to(record.logits.dtype).T
+        asked = record.logits[:, traced.clean.asked]
+        logits = asked @ explained_directions(traced).to(asked.dtype).T
         values: Tensor = torch.cat([traced.feature_values(record), logits], dim=1)
     return values[0] - values[1:]

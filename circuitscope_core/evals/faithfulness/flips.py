@@ -92,7 +92,8 @@ def local_logits(clean: PromptPass, changes: Sequence[Change]) -> Float[Tensor, 
     """Return the local replacement model's next logits under an intervention."""
     with torch.no_grad():
         deltas = deltas_of(clean, [changes])
-        return run_iterative(clean, [changes], deltas, freeze_patterns=True).logits[0, -1]
+        record = run_iterative(clean, [changes], deltas, freeze_patterns=True)
+        return record.logits[0, clean.asked]
 
 
 def contrast_graph(

@@ -139,7 +139,7 @@ def _measure_links(file: GraphFile, flow: FileFlow, clean: PromptPass) -> tuple[
     n_links, worst = 0, 0.0
     for source in chosen:
         result = intervene_on(clean, [_ablation(file, source)], mode="direct")
-        logits = result.logits_before[-1] - result.logits_after[-1]
+        logits = (result.logits_before - result.logits_after)[clean.asked]
         lost = result.pre_activations_before - result.pre_activations_after
         for target in sorted(set(by_source[source])):
             node = file.nodes[target].node

@@ -9,6 +9,7 @@ from circuitscope_core.tokenizer import (
     TokenIds,
     TokenKind,
     describe_opener,
+    encode_text,
     has_chat_template,
     read_tokens,
 )
@@ -92,7 +93,7 @@ def read_prompt(state: State, bundle: cs.Bundle) -> Reading:
     given = prompt_of(state, bundle)
     if isinstance(given, tuple):
         return _reading(given, bundle, range(len(given)), "")
-    ids = [tokenizer.separator_id, *tokenizer.encode(given)]
+    ids = encode_text(tokenizer, given, closed=bundle.model.shape.mask_id is not None)
     said = f"{describe_opener(tokenizer)} It is a constant of every graph."
     return _reading(ids, bundle, range(len(ids)), said)
 
