@@ -267,10 +267,10 @@ class FeatureCards(Sequence[FeatureCard]):
         """Return the share of tokens on which a feature fires, without the rest of its card."""
         return float(self._field("frequency", layer, feature) or 0)
 
-    def percentile(self, layer: int, feature: int, activation: float) -> float:
-        """Return what ``FeatureCard.percentile`` does, without the rest of the card."""
+    def percentile(self, layer: int, feature: int, activation: float) -> float | None:
+        """Return what ``FeatureCard.percentile`` does; None where no activations are known."""
         quantiles = self._field(_quantiles_of(activation), layer, feature)
-        return _share_below(quantiles or (), activation)
+        return _share_below(quantiles, activation) if quantiles else None
 
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
