@@ -249,7 +249,7 @@ def load_bundle(path: str | Path) -> Bundle:
         elif isinstance(model, PretrainedModel):
             tokenizer = model.tokenizer
         sizes = (transcoder.config.n_layers, transcoder.config.d_transcoder)
-        cards = FeatureCards.load(folder / CARDS, *sizes)
+        cards = FeatureCards.load(folder / CARDS, *sizes, some=True)
         weights = None
         if GLOBAL_WEIGHTS in record["files"]:
             weights = GlobalWeights.load(folder / GLOBAL_WEIGHTS, *sizes)
