@@ -88,7 +88,7 @@ def add_card_options(parser: argparse.ArgumentParser) -> None:
         "--text", required=True, action="append", help="Parquet files or builtin; may be repeated"
     )
     parser.add_argument(
-        "--graphs", nargs="+", help="graphs that trace --out saved; only their features get cards"
+        "--graphs", nargs="+", help="graphs that trace --save wrote; only their features get cards"
     )
     parser.add_argument("--tokens", type=int, help="most tokens of text to look at")
     parser.add_argument("--replace", action="store_true", help="replace the cards that it has")

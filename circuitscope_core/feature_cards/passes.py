@@ -58,8 +58,19 @@ class LayerActivations:
 
     def side(self, sign: int) -> "LayerActivations":
         """Return the activations above 0, or for -1 the sizes of those below 0."""
-        values = self.values * np.float32(sign)
-        kept = values > 0
+        return self._above if sign > 0 else self._below
+
+    @cached_property
+    def _above(self) -> "LayerActivations":
+        return self._where(self.values > 0, self.values)
+
+    @cached_property
+    def _below(self) -> "LayerActivations":
+        return self._where(self.values < 0, -self.values)
+
+    def _where(self, kept: NDArray[np.bool_], values: NDArray[np.float32]) -> "LayerActivations":
+        if kept.all():
+            return replace(self, values=values)
         return replace(
             self,
             windows=self.windows[kept],
@@ -81,8 +92,12 @@ class LayerActivations:
     def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return each feature's largest value in each window, and its first position there.
 
-        Both are ``[d_transcoder, n_windows]``, 0 where the feature is silent.
+        Both are ``[n, n_windows]``, 0 where the feature is silent.
         """
+        return self._peaks
+
+    @cached_property
+    def _peaks(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         n_windows, _, width = self.shape
         largest = np.zeros((n_windows, width), dtype=np.float32)
         place = np.zeros((n_windows, width), dtype=np.int64)
