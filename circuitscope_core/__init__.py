@@ -78,7 +78,15 @@ from circuitscope_core.export import (
     export_svg,
     strongest_paths,
 )
-from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.feature_cards import (
+    CardProgress,
+    Example,
+    FeatureCard,
+    FeatureCards,
+    PublishedCards,
+    collect_cards,
+    open_published_cards,
+)
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import (
     GlobalWeight,
@@ -113,6 +121,7 @@ from circuitscope_core.model_library import (
     ModelCheck,
     add_model,
     check_added,
+    collect_model_cards,
     list_models,
     remove_model,
 )
@@ -132,7 +141,7 @@ from circuitscope_core.supernodes import (
     group_by_hand,
 )
 from circuitscope_core.tokenizer import ByteTokenizer, ChatPrompt, HuggingFaceTokenizer, chat_prompt
-from circuitscope_core.tracing import Trace, trace, trace_graph, trace_steps
+from circuitscope_core.tracing import Trace, places_of, trace, trace_graph, trace_steps
 from circuitscope_core.training.events import (
     Checkpoint,
     PhaseFinished,
@@ -161,6 +170,7 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "ByteTokenizer",
+    "CardProgress",
     "ChatPrompt",
     "Checkpoint",
     "Circuit",
@@ -228,6 +238,7 @@ __all__ = [
     "PromptTraced",
     "PruneConfig",
     "PrunedGraph",
+    "PublishedCards",
     "ReadPointFit",
     "Record",
     "ReplacementModel",
@@ -262,6 +273,8 @@ __all__ = [
     "check_read_point",
     "cluster_features",
     "collapse_graph",
+    "collect_cards",
+    "collect_model_cards",
     "compare_graphs",
     "compared_circuit",
     "component_flows",
@@ -294,8 +307,10 @@ __all__ = [
     "measure_faithfulness",
     "measure_global_weights",
     "measure_localization",
+    "open_published_cards",
     "oracle_replacement",
     "parse_graph_json",
+    "places_of",
     "predict_alone",
     "predict_direct",
     "predict_total",

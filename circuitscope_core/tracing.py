@@ -1,7 +1,9 @@
 """``trace``: the one way from a prompt to its circuit, for app, shell, batch and notebook."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import (
@@ -11,11 +13,11 @@ from circuitscope_core.attribution import (
     attribution_steps,
 )
 from circuitscope_core.attribution.edges import pass_of
-from circuitscope_core.circuit import Circuit, circuit_of
+from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.config import TraceConfig
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.feature_cards.lens import lens_cards
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import AttributionGraph, NodeKind
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
@@ -115,17 +117,15 @@ def trace_graph(
         bundle: The bundle or replacement model that the graph was made with, or its prompt's pass.
         graph: From ``attribute``.
         config: How much is kept and grouped.
-        cards: Give the features their labels; the bundle's where None. A model's own neurons are
-            named by the tokens that they raise where there are no cards at all.
+        cards: Give the features their labels; the bundle's where None. A model's own neurons
+            without a card are named by the tokens that they raise.
     """
     given = bundle.replacement if isinstance(bundle, PromptPass) else bundle
     if cards is None and not isinstance(given, ReplacementModel):
         cards = getattr(given, "feature_cards", None)
     pruned = prune_graph(graph, config.prune.node_threshold, config.prune.edge_threshold)
-    if not cards and graph.choice is not None:
-        kept = pruned.kept_nodes[pruned.kept_nodes < graph.n_features]
-        by_hand = dict(cards.labels) if cards is not None else {}
-        cards = lens_cards(pass_of(bundle, graph)[0], graph.features[kept]).with_labels(by_hand)
+    if graph.choice is not None:
+        cards = _with_lens(bundle, pruned, cards)
     circuit = circuit_of(pruned, cards)
     grouping = config.grouping
     groups = cluster_features(
@@ -136,3 +136,43 @@ def trace_graph(
         across_positions=grouping.across_positions,
     )
     return Trace(config, pruned, circuit, groups, graph_scores(graph), cards)
+
+
+def _with_lens(
+    bundle: Explainable | PromptPass, pruned: PrunedGraph, cards: FeatureCards | None
+) -> FeatureCards:
+    """Add a card of the tokens that it raises for each kept neuron without a card."""
+    graph = pruned.graph
+    known = FeatureCards.of([], 0) if cards is None else cards
+    kept = pruned.kept_nodes[pruned.kept_nodes < graph.n_features]
+    bare = [not known.has_card(layer, number) for layer, _, number in graph.features[kept].tolist()]
+    missing = graph.features[kept[torch.tensor(bare, dtype=torch.bool)]]
+    if not len(missing):
+        return known
+    return known.with_more(lens_cards(pass_of(bundle, graph)[0], missing))
+
+
+@checked
+def places_of(graphs: Iterable[AttributionGraph | Kept]) -> tuple[tuple[int, int], ...]:
+    """Return layer and number of each feature or neuron in some graphs, sorted, each once.
+
+    Args:
+        graphs: Whole graphs, or the kept parts of graphs: pruned graphs, circuits or traces.
+
+    Example:
+        >>> import circuitscope_core as cs
+        >>> bundle = cs.load_bundle("models/demo")
+        >>> graph = cs.attribute(bundle, "The National Digital Group (N")
+        >>> len(cs.places_of([graph])) <= graph.n_features
+        True
+    """
+    found: set[tuple[int, int]] = set()
+    for graph in graphs:
+        if isinstance(graph, AttributionGraph):
+            found |= {(layer, number) for layer, _, number in graph.features.tolist()}
+        else:
+            circuit = circuit_of(graph)
+            rows = circuit.rows_of(NodeKind.FEATURE)
+            pairs = (circuit.layers[rows].tolist(), circuit.features[rows].tolist())
+            found |= set(zip(*pairs, strict=True))
+    return tuple(sorted(found))

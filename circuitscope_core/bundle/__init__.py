@@ -9,12 +9,24 @@ from circuitscope_core.bundle.bundle import (
     save_bundle,
 )
 from circuitscope_core.bundle.copying import copy_bundle
-from circuitscope_core.bundle.entry import ENTRY, ModelEntry, is_entry, read_entry, record_file
+from circuitscope_core.bundle.entry import (
+    CARDS,
+    CARDS_STATE,
+    ENTRY,
+    OWN_FILES,
+    ModelEntry,
+    is_entry,
+    read_entry,
+    record_file,
+)
 from circuitscope_core.bundle.names import name_fault
 from circuitscope_core.bundle.stages import download_bundle, list_bundles, upload_bundle
 
 __all__ = [
+    "CARDS",
+    "CARDS_STATE",
     "ENTRY",
+    "OWN_FILES",
     "Bundle",
     "BundleMetadata",
     "ModelEntry",

@@ -16,7 +16,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.bundle.entry import ENTRY, ModelEntry, is_entry, read_entry
+from circuitscope_core.bundle.entry import CARDS, ENTRY, ModelEntry, is_entry, read_entry
 from circuitscope_core.bundle.models import (
     WEIGHTS,
     is_reference,
@@ -26,7 +26,11 @@ from circuitscope_core.bundle.models import (
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.errors import BundleError, CircuitScopeError
-from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.feature_cards import (
+    FeatureCards,
+    open_published_cards,
+    published_folder,
+)
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
@@ -163,7 +167,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
     save_transcoder(transcoder_of(bundle.replacement), partial / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
         bundle.tokenizer.save(partial / "tokenizer.json")
-    cards.save(partial / "feature_cards.parquet")
+    cards.save(partial / CARDS)
     if bundle.global_weights:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
@@ -232,7 +236,7 @@ def load_bundle(path: str | Path) -> Bundle:
             return load_bundle(local)
     folder = Path(path)
     if is_entry(folder):
-        return open_entry(read_entry(folder))
+        return with_cards(open_entry(entry := read_entry(folder)), folder, entry)
     record = read_record(folder)
     verify_files(folder, record)
     try:
@@ -248,7 +252,7 @@ def load_bundle(path: str | Path) -> Bundle:
         elif isinstance(model, PretrainedModel):
             tokenizer = model.tokenizer
         sizes = (transcoder.config.n_layers, transcoder.config.d_transcoder)
-        cards = FeatureCards.load(folder / "feature_cards.parquet", *sizes)
+        cards = FeatureCards.load(folder / CARDS, *sizes, some=True)
         weights = None
         if GLOBAL_WEIGHTS in record["files"]:
             weights = GlobalWeights.load(folder / GLOBAL_WEIGHTS, *sizes)
@@ -272,6 +276,22 @@ def open_entry(entry: ModelEntry) -> Bundle:
     model = load_model(entry.weights_folder(), dtype=entry.dtype)
     features = () if entry.transcoder is None else (load_transcoder(entry.transcoder),)
     return replace(make_bundle(model, *features), metadata=BundleMetadata(entry.name))
+
+
+def with_cards(bundle: Bundle, folder: Path, entry: ModelEntry) -> Bundle:
+    """Add the cards that were collected for an entry, or were published with its transcoder.
+
+    Raises:
+        BundleError: If the cards are damaged, or of features that do not exist.
+    """
+    shape, own = bundle.transcoder.shape, folder / CARDS
+    if own.is_file():
+        cards = FeatureCards.load(own, shape.n_layers, shape.n_features, some=True)
+        return replace(bundle, feature_cards=cards)
+    beside = None if entry.transcoder is None else published_folder(Path(entry.transcoder))
+    if beside is None:
+        return bundle
+    return replace(bundle, feature_cards=open_published_cards(beside, shape.n_features))
 
 
 def _metadata(record: Mapping[str, Any]) -> BundleMetadata:
@@ -318,7 +338,7 @@ def verify_files(folder: Path, record: Mapping[str, Any]) -> None:
         BundleError: If a needed file is not recorded, or one is missing, outside the bundle, or
             was changed.
     """
-    needed = {"feature_cards.parquet", "training_log.jsonl", "transcoder/config.yaml"}
+    needed = {CARDS, "training_log.jsonl", "transcoder/config.yaml"}
     if not is_reference(record["model"]):
         needed.add(WEIGHTS)
     if unlisted := sorted(needed - set(record["files"])):

@@ -15,6 +15,7 @@ const BANDS = {
   middle: 'Middle third of its range',
   low: 'Lowest third of its range',
 }
+const SIDES = { above: ', active above 0', below: ', active below 0' }
 const HISTOGRAM = { width: 300, height: 36, ticks: 12 }
 const FEATURE_NAMES = {
   promoted: 'Raises',
@@ -47,14 +48,23 @@ function cardOf(node, { data }) {
 export function factsOf(node, state) {
   const card = cardOf(node, state)
   /** @type {NodeFact[]} */
-  const rare = card?.histogram.length && node.kind === 'feature' ? rarityFacts(card) : []
+  const rare = card && hasHistogram(card) && node.kind === 'feature' ? rarityFacts(card) : []
   if (node.side) return [...(node.side_facts || []), ...rare]
   return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...influenceFacts(node, state)]
 }
 
+/** @param {Card} card */
+function hasHistogram({ histogram, histogram_below }) {
+  return histogram.length > 0 || (histogram_below?.length ?? 0) > 0
+}
+
 /** @param {Card} card @returns {NodeFact[]} */
-function rarityFacts(card) {
-  return [['Fires on', rarity(card.frequency)]]
+function rarityFacts({ frequency, frequency_below }) {
+  if (!frequency_below) return [['Fires on', rarity(frequency)]]
+  return [
+    ['Above 0 on', rarity(frequency)],
+    ['Below 0 on', rarity(frequency_below)],
+  ]
 }
 
 /** @param {GraphNode} node @returns {NodeFact[]} */
@@ -63,10 +73,17 @@ function numbersOf({ probability, activation, percentile }) {
   const facts = []
   if (probability !== null) facts.push(['Probability', percent(probability)])
   if (activation !== null) {
-    const rank = percentile === null ? '' : `, above ${percent(percentile, 0)} of its activations`
-    facts.push(['Activation', activation.toFixed(2) + rank])
+    facts.push(['Activation', activation.toFixed(2) + rankOf(activation, percentile)])
   }
   return facts
+}
+
+/** @param {number} activation @param {number | null} percentile */
+function rankOf(activation, percentile) {
+  if (percentile === null) return ''
+  const share = percent(percentile, 0)
+  if (activation < 0) return `, lower than ${share} of its activations below 0`
+  return `, above ${share} of its activations`
 }
 
 /** @param {GraphNode} node @param {State} state @returns {NodeFact[]} */
@@ -118,27 +135,87 @@ export function fillCard(parent, node, state, { kinds, n }) {
   const names = state.data.neurons ? NEURON_NAMES : FEATURE_NAMES
   fillTokens(parent, names.promoted, card.promoted)
   fillTokens(parent, names.suppressed, card.suppressed)
-  for (const kind of kinds) {
-    const examples = card.examples.filter((example) => example.kind === kind).slice(0, n)
-    if (examples.length) el('div', 'cs-section', BANDS[kind], parent)
-    for (const example of examples) fillExample(parent, example, card)
+  for (const below of sidesOf(node, card)) {
+    fillExamples(parent, card, below, { kinds, n })
   }
   if (!card.examples.length) {
     el('div', 'cs-note', names.noExamples, parent)
   }
 }
 
+/**
+ * The sides of a feature that have examples, that of the node first: one side for most features.
+ *
+ * @param {GraphNode} node
+ * @param {Card} card
+ * @returns {boolean[]}
+ */
+export function sidesOf({ activation }, { examples }) {
+  const isBelow = (activation ?? 0) < 0
+  return [isBelow, !isBelow].filter((below) => examples.some((item) => !!item.below === below))
+}
+
+/**
+ * Name a side by its label, where there are two; return the words for it.
+ *
+ * @param {Element} parent
+ * @param {Card} card
+ * @param {boolean} below
+ */
+function fillSideName(parent, card, below) {
+  if (!card.examples.some((example) => example.below)) return ''
+  const label = below ? card.label_below : card.label
+  if (label) el('div', 'cs-note', label, parent)
+  return below ? SIDES.below : SIDES.above
+}
+
+/**
+ * @param {Element} parent
+ * @param {Card} card
+ * @param {boolean} below Whether the examples are those where it is active below 0.
+ * @param {{kinds: Example['kind'][], n: number}} examples Which kinds, and how many of each.
+ */
+function fillExamples(parent, card, below, { kinds, n }) {
+  const side = fillSideName(parent, card, below)
+  for (const kind of kinds) {
+    const own = card.examples.filter((item) => item.kind === kind && !!item.below === below)
+    if (own.length) el('div', 'cs-section', BANDS[kind] + side, parent)
+    for (const example of own.slice(0, n)) fillExample(parent, example, card)
+  }
+}
+
 // --- histogram -----------------------------------------------------------------------------------
+
+/**
+ * What is known of the side that an activation is on: above 0, or below.
+ *
+ * @param {Card} card
+ * @param {number | null} activation
+ */
+function sideOf({ histogram, histogram_below, max_activation, min_activation }, activation) {
+  if (activation === null || activation >= 0) return { counts: histogram, largest: max_activation }
+  return { counts: histogram_below ?? [], largest: min_activation ?? 0 }
+}
+
+/**
+ * An activation as a share of the strongest on its side, with its sign.
+ *
+ * @param {Card} card
+ * @param {number} activation
+ */
+export function shareOf(card, activation) {
+  return activation / (Math.abs(sideOf(card, activation).largest) || 1)
+}
 
 /** @param {Element} parent @param {Card} card @param {number | null} activation */
 function drawHistogram(parent, card, activation) {
-  if (!card.histogram.length) return
+  const { counts, largest } = sideOf(card, activation)
+  if (!counts.length) return
   const { width, height, ticks } = HISTOGRAM
   const viewBox = `0 0 ${width} ${height + ticks}`
   const picture = svgEl('svg', { viewBox, class: 'cs-histogram', role: 'img' }, parent)
-  drawBars(picture, card.histogram)
-  const largest = card.max_activation
-  const x = activation === null ? null : width * Math.min(1, activation / (largest || 1))
+  drawBars(picture, counts)
+  const x = activation === null ? null : width * Math.min(1, Math.abs(shareOf(card, activation)))
   if (x !== null) drawMarker(picture, x)
   if (x === null || x > 50) drawTick(picture, 0, 'start', '0')
   if (x === null || x < width - 60) drawTick(picture, width, 'end', largest.toFixed(1))
@@ -225,7 +302,7 @@ function fillExample(parent, { source, tokens, heat, peak }, card) {
     const token = el('span', i === peak ? 'cs-peak' : '', tokens[i], half)
     const activation = activations.get(i)
     if (!activation) continue
-    token.style.background = heatColor(activation / (card.max_activation || 1))
+    token.style.background = heatColor(shareOf(card, activation))
     token.title = activation.toPrecision(3)
   }
 }

@@ -66,10 +66,11 @@ export function ghostOpacity(dark) {
 }
 
 /**
- * How strongly a feature fires on a token.
+ * How strongly a feature fires on a token; another colour where a neuron is active below 0.
  *
- * @param {number} share Of its strongest activation.
+ * @param {number} share Of its strongest activation on that side.
  */
 export function heatColor(share) {
-  return `rgba(240, 120, 32, ${(0.12 + 0.68 * Math.min(1, share)).toFixed(2)})`
+  const strength = (0.12 + 0.68 * Math.min(1, Math.abs(share))).toFixed(2)
+  return share < 0 ? `rgba(48, 120, 216, ${strength})` : `rgba(240, 120, 32, ${strength})`
 }

@@ -74,6 +74,7 @@ export interface Example {
   tokens: string[]
   heat: [token: number, activation: number][]
   peak: number
+  below?: boolean
 }
 
 export interface Partner {
@@ -95,6 +96,10 @@ export interface Card {
   examples: Example[]
   inputs: Partner[]
   outputs: Partner[]
+  label_below?: string
+  frequency_below?: number
+  min_activation?: number
+  histogram_below?: number[]
 }
 
 export interface Fact {

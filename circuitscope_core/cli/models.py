@@ -6,6 +6,8 @@ from dataclasses import asdict
 
 import circuitscope_core as cs
 from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.config import CorpusConfig, FeatureCardConfig
+from circuitscope_core.corpus import ReadCounter, open_sources
 from circuitscope_core.model_library import add_model_steps
 from circuitscope_core.values import in_bytes
 
@@ -13,8 +15,8 @@ MODELS = "models"
 
 
 def add_models(commands: Commands) -> None:
-    """Describe ``models`` and its four commands."""
-    parser = commands.add_parser("models", help="add, list, check and remove models")
+    """Describe ``models`` and its commands."""
+    parser = commands.add_parser("models", help="add, list, check and remove models, collect cards")
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="add a Hugging Face model; its weights stay in place")
     add.add_argument("source", help="the model's folder, or owner/name on the hub")
@@ -24,9 +26,11 @@ def add_models(commands: Commands) -> None:
     actions.add_parser("list", help="list all models").set_defaults(run=run_list)
     check = actions.add_parser("check", help="open a model and hold it against itself")
     check.set_defaults(run=run_check)
+    cards = actions.add_parser("cards", help="collect feature cards of a model that was added")
+    add_card_options(cards)
     remove = actions.add_parser("remove", help="remove a model that was added; weights stay")
     remove.set_defaults(run=run_remove)
-    for action in (check, remove):
+    for action in (check, cards, remove):
         action.add_argument("name", help="its name in the list")
     for action in actions.choices.values():
         action.add_argument("--models", default=MODELS, help="the folder of models")
@@ -73,6 +77,50 @@ def run_check(options: argparse.Namespace) -> int:
     found = cs.check_added(options.name, options.models)
     write(json.dumps(asdict(found)) if options.json else found.describe())
     return 0
+
+
+def add_card_options(parser: argparse.ArgumentParser) -> None:
+    """Describe what ``models cards`` needs."""
+    parser.add_argument(
+        "--text", required=True, action="append", help="Parquet files or builtin; may be repeated"
+    )
+    parser.add_argument(
+        "--graphs", nargs="+", help="graphs that trace --save wrote; only their features get cards"
+    )
+    parser.add_argument("--tokens", type=int, help="most tokens of text to look at")
+    parser.add_argument("--replace", action="store_true", help="replace the cards that it has")
+    parser.set_defaults(run=run_cards)
+
+
+def run_cards(options: argparse.Namespace) -> int:
+    """Collect a model's cards, naming each step and the share that is done."""
+    sources = [item for text in options.text for item in open_sources(text, CorpusConfig())]
+    documents = (item for source in sources for item in source.documents(ReadCounter()))
+    graphs = [cs.load_graph(path) for path in options.graphs or ()]
+    config = FeatureCardConfig() if options.tokens is None else FeatureCardConfig(options.tokens)
+    steps = cs.collect_model_cards(
+        options.name,
+        documents,
+        cs.places_of(graphs) if graphs else None,
+        models=options.models,
+        config=config,
+        replace=options.replace,
+    )
+    shown = ""
+    for event in steps:
+        if isinstance(event, cs.FeatureCards):
+            said = f"Saved {len(event):,} feature cards of {options.name} with it."
+            write(json.dumps({"cards": len(event)}) if options.json else said)
+        elif not options.json and (line := describe_progress(event)) != shown:
+            shown = line
+            write(line)
+    return 0
+
+
+def describe_progress(event: cs.CardProgress) -> str:
+    """Return a line about a collection, another one for each tenth of the work."""
+    done = f"{int(10 * event.share) * 10} %" if event.share else "…"
+    return f"{event.step}: {done}"
 
 
 def run_remove(options: argparse.Namespace) -> int:

@@ -34,6 +34,8 @@ BANDS = {
     "middle": "Subsample Interval 1",
     "low": "Subsample Interval 2",
 }
+BELOW = "Bottom Activations"
+"""The band of a neuron's examples below 0."""
 
 
 @checked
@@ -212,10 +214,11 @@ def _links(circuit: Circuit) -> list[dict[str, Any]]:
 
 def feature_card_json(card: FeatureCard, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return a feature card as viewers read it."""
-    bands = (
-        (name, [example for example in card.examples if example.kind == kind])
-        for kind, name in BANDS.items()
-    )
+    above = [example for example in card.examples if not example.below]
+    bands = [
+        *((name, [item for item in above if item.kind == kind]) for kind, name in BANDS.items()),
+        (BELOW, [item for item in card.examples if item.below]),
+    ]
     return {
         "index": card.feature,
         "examples_quantiles": [
@@ -223,9 +226,9 @@ def feature_card_json(card: FeatureCard, tokenizer: Tokenizer) -> dict[str, Any]
             for name, examples in bands
             if examples
         ],
-        "top_logits": _token_texts(card.top_tokens, tokenizer),
-        "bottom_logits": _token_texts(card.bottom_tokens, tokenizer),
-        "act_min": 0.0,
+        "top_logits": _token_texts(card.top_tokens, card.top_texts, tokenizer),
+        "bottom_logits": _token_texts(card.bottom_tokens, card.bottom_texts, tokenizer),
+        "act_min": card.min_activation,
         "act_max": card.max_activation,
         "quantile_values": list(card.quantiles),
         "histogram": list(card.histogram),
@@ -235,12 +238,15 @@ def feature_card_json(card: FeatureCard, tokenizer: Tokenizer) -> dict[str, Any]
 
 def _example(example: Example, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
-        "tokens": _token_texts(example.token_ids, tokenizer),
+        "tokens": _token_texts(example.token_ids, example.texts, tokenizer),
         "tokens_acts_list": list(example.activations),
         "train_token_ind": example.peak,
         "is_repeated_datapoint": False,
     }
 
 
-def _token_texts(token_ids: tuple[int, ...], tokenizer: Tokenizer) -> list[str]:
-    return [viewer_text(tokenizer.token_text(token)) for token in token_ids]
+def _token_texts(
+    token_ids: tuple[int, ...], texts: tuple[str, ...], tokenizer: Tokenizer
+) -> list[str]:
+    known = texts or tuple(map(tokenizer.token_text, token_ids))
+    return [viewer_text(text) for text in known]

@@ -21,7 +21,10 @@ EXAMPLE_KINDS = ("top", "middle", "low")
 @one_line
 @dataclass(frozen=True)
 class Example:
-    """A piece of text on which a feature fires."""
+    """A piece of text on which a feature fires.
+
+    One at whose peak the activation is below 0 belongs to that side of a neuron.
+    """
 
     kind: str
     """One of ``EXAMPLE_KINDS``."""
@@ -32,6 +35,13 @@ class Example:
     """The feature's activation at each token, 0 where it is silent."""
     peak: int
     """Index of the token that the example was chosen for."""
+    texts: tuple[str, ...] = ()
+    """The tokens' texts, of an example that came without their ids."""
+
+    @property
+    def below(self) -> bool:
+        """Whether it shows where a neuron is active below 0."""
+        return bool(self.activations) and self.activations[self.peak] < 0
 
 
 @one_line
@@ -44,7 +54,7 @@ class FeatureCard:
     label: str
     """Made by rule from examples and promoted tokens; empty for a feature that never fires."""
     frequency: float
-    """Share of tokens on which it fires."""
+    """Share of tokens on which it fires, above 0."""
     max_activation: float
     histogram: tuple[int, ...]
     """Counts of activations above 0 in ``N_HISTOGRAM_BINS`` equal bins up to the maximum."""
@@ -58,18 +68,27 @@ class FeatureCard:
     label_below: str = ""
     """Of a neuron, which can be active below 0: its label where it is. Empty for features."""
     min_activation: float = 0.0
-    """The lowest activation; below 0 for neurons alone."""
+    """The lowest activation; below 0 only for neurons and for a top-k without a ReLU."""
+    frequency_below: float = 0.0
+    """Share of tokens on which it is active below 0."""
+    histogram_below: tuple[int, ...] = ()
+    """Counts of activations below 0 in ``N_HISTOGRAM_BINS`` equal bins down to the minimum."""
+    quantiles_below: tuple[float, ...] = ()
+    """Sizes of the activations below 0 at the percentiles 1 to 99."""
+    top_texts: tuple[str, ...] = ()
+    """The texts of the top tokens, of a card that came without their ids."""
+    bottom_texts: tuple[str, ...] = ()
     by_hand: bool = False
     """Whether a person wrote the label."""
 
     @property
     def is_dead(self) -> bool:
         """Whether the feature fired on none of the tokens looked at."""
-        return self.frequency == 0
+        return self.frequency == 0 and self.frequency_below == 0
 
     def percentile(self, activation: float) -> float:
-        """Return the share of its activations above 0 that lie below ``activation``, 0 to 1."""
-        return _share_below(self.quantiles, activation)
+        """Return the share of its activations of the same sign that are smaller, 0 to 1."""
+        return _share_below(getattr(self, _quantiles_of(activation)), activation)
 
 
 _EXAMPLE_TYPE = pa.struct(
@@ -96,6 +115,13 @@ SCHEMA = pa.schema(
         # not in files that were written before neurons had cards
         ("label_below", pa.string()),
         ("min_activation", pa.float32()),
+        ("frequency_below", pa.float64()),
+        ("histogram_below", pa.list_(pa.int64())),
+        ("quantiles_below", pa.list_(pa.float32())),
+        # of cards that came without token ids
+        ("top_texts", pa.list_(pa.string())),
+        ("bottom_texts", pa.list_(pa.string())),
+        ("example_texts", pa.list_(pa.list_(pa.string()))),
     ]
 )
 
@@ -127,32 +153,69 @@ class FeatureCards(Sequence[FeatureCard]):
     def of(cls, cards: Sequence[FeatureCard], d_transcoder: int) -> "FeatureCards":
         """Collect cards that are ordered by layer and feature."""
         rows = [
-            {**_columns_of(card), "examples": [vars(item) for item in card.examples]}
+            {
+                **_columns_of(card),
+                "examples": [vars(item) for item in card.examples],
+                "example_texts": [item.texts for item in card.examples],
+            }
             for card in cards
         ]
         return cls(pa.Table.from_pylist(rows, schema=SCHEMA), d_transcoder)
 
     @classmethod
-    def load(cls, path: Path, n_layers: int, d_transcoder: int) -> "FeatureCards":
+    def load(
+        cls, path: Path, n_layers: int, d_transcoder: int, *, some: bool = False
+    ) -> "FeatureCards":
         """Read a Parquet file.
 
+        Args:
+            path: The file.
+            n_layers: Layers of the dictionary.
+            d_transcoder: Features in each.
+            some: Whether some features only may have cards.
+
         Raises:
-            BundleError: If the file is unreadable, has other columns, or cards are missing.
+            BundleError: If the file is unreadable, has other columns, cards are missing, or
+                there is one of a feature that does not exist.
         """
         try:
             table = pq.read_table(path, schema=SCHEMA)
         except (OSError, pa.ArrowException) as error:
             raise BundleError(f"The feature cards {path} cannot be read: {error}") from error
-        if table.num_rows != n_layers * d_transcoder:
+        if not some and table.num_rows != n_layers * d_transcoder:
             raise BundleError(
                 f"{path} has {table.num_rows} feature cards; the transcoder has "
                 f"{n_layers * d_transcoder} features."
             )
-        return cls(table, d_transcoder)
+        cards = cls(table, d_transcoder)
+        if some:
+            cards._check_places(path, n_layers)
+        return cards
+
+    def _check_places(self, path: Path, n_layers: int) -> None:
+        """Refuse a file with cards of features that do not exist, or two of one."""
+        for layer, feature in self._rows:
+            if layer not in range(n_layers) or feature not in range(self._d_transcoder):
+                raise BundleError(
+                    f"{path} has a card of feature {feature} of layer {layer}; the model has "
+                    f"{n_layers} layers of {self._d_transcoder} features. Collect its cards again."
+                )
+        if len(self._rows) != len(self):
+            raise BundleError(f"{path} has two cards of one feature; collect the cards again.")
 
     def with_labels(self, labels: Mapping[tuple[int, int], str]) -> "FeatureCards":
         """Return the cards with a person's labels, by layer and feature, in the place of ours."""
         return FeatureCards(self._table, self._d_transcoder, labels)
+
+    def has_card(self, layer: int, feature: int) -> bool:
+        """Tell whether a feature has a card of its own."""
+        return (layer, feature) in self._rows
+
+    def with_more(self, more: "FeatureCards") -> "FeatureCards":
+        """Return these cards and others, of features that have none here."""
+        order = [("layer", "ascending"), ("feature", "ascending")]
+        table = pa.concat_tables([self._table, more._table]).sort_by(order)
+        return FeatureCards(table, more._d_transcoder, self._labels)
 
     @property
     def labels(self) -> tuple[tuple[tuple[int, int], str], ...]:
@@ -204,9 +267,10 @@ class FeatureCards(Sequence[FeatureCard]):
         """Return the share of tokens on which a feature fires, without the rest of its card."""
         return float(self._field("frequency", layer, feature) or 0)
 
-    def percentile(self, layer: int, feature: int, activation: float) -> float:
-        """Return what ``FeatureCard.percentile`` does, without the rest of the card."""
-        return _share_below(self._field("quantiles", layer, feature) or (), activation)
+    def percentile(self, layer: int, feature: int, activation: float) -> float | None:
+        """Return what ``FeatureCard.percentile`` does; None where no activations are known."""
+        quantiles = self._field(_quantiles_of(activation), layer, feature)
+        return _share_below(quantiles, activation) if quantiles else None
 
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
@@ -218,30 +282,34 @@ def empty_card(layer: int, feature: int) -> FeatureCard:
     return FeatureCard(layer, feature, "", 0.0, 0.0, (), (), (), (), ())
 
 
+def _quantiles_of(activation: float) -> str:
+    return "quantiles_below" if activation < 0 else "quantiles"
+
+
 def _share_below(quantiles: Sequence[float], activation: float) -> float:
-    return sum(value < activation for value in quantiles) / len(quantiles) if quantiles else 0.0
+    size = abs(activation)
+    return sum(value < size for value in quantiles) / len(quantiles) if quantiles else 0.0
 
 
 def _columns_of(card: FeatureCard) -> dict[str, Any]:
     return {name: value for name, value in vars(card).items() if name in SCHEMA.names}
 
 
+_LISTS = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
+_LATER_LISTS = ("histogram_below", "quantiles_below", "top_texts", "bottom_texts")
+_LATER = {"label_below": "", "min_activation": 0.0, "frequency_below": 0.0}
+"""Columns that older files lack, with the values that they then have."""
+
+
 def _card_from_row(row: dict[str, Any]) -> FeatureCard:
-    examples = tuple(
-        Example(
-            item["kind"],
-            item["source"],
-            tuple(item["token_ids"]),
-            tuple(item["activations"]),
-            item["peak"],
-        )
-        for item in row["examples"]
-    )
-    lists = ("histogram", "quantiles", "top_tokens", "bottom_tokens")
-    added = {
-        "label_below": row["label_below"] or "",
-        "min_activation": row["min_activation"] or 0.0,
-    }
-    return FeatureCard(
-        **{**row, **{name: tuple(row[name]) for name in lists}, **added, "examples": examples}
-    )
+    texts = row.pop("example_texts") or [()] * len(row["examples"])
+    examples = tuple(map(_example_from, row["examples"], texts))
+    lists = {name: tuple(row[name]) for name in _LISTS}
+    lists |= {name: tuple(row[name] or ()) for name in _LATER_LISTS}
+    later = {name: row[name] or missing for name, missing in _LATER.items()}
+    return FeatureCard(**{**row, **lists, **later, "examples": examples})
+
+
+def _example_from(item: dict[str, Any], texts: Sequence[str]) -> Example:
+    lists = (tuple(item["token_ids"]), tuple(item["activations"]))
+    return Example(item["kind"], item["source"], *lists, item["peak"], tuple(texts))

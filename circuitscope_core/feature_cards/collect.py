@@ -1,23 +1,30 @@
-"""Make the feature cards of a transcoder."""
+"""Make feature cards of windows of text: of all features of a dictionary, or of some."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import FeatureCardConfig
-from circuitscope_core.errors import ConfigError
 from circuitscope_core.feature_cards.cards import FeatureCard, FeatureCards
 from circuitscope_core.feature_cards.examples import Candidates, CutOut, Examples, ExampleText
+from circuitscope_core.feature_cards.keeping import Keeper
 from circuitscope_core.feature_cards.labels import label_feature
-from circuitscope_core.feature_cards.passes import Observer, run_passes
+from circuitscope_core.feature_cards.lens import is_named
+from circuitscope_core.feature_cards.passes import Observer, OneSide, run_passes
+from circuitscope_core.feature_cards.selection import Selection
 from circuitscope_core.feature_cards.statistics import ActivationStatistics, Extent
 from circuitscope_core.language_model import through_norm
 from circuitscope_core.replacement import ReplacementModel
+from circuitscope_core.training.checkpoints import CheckpointFile
 
 N_PROMOTED = 10
+LOGITS_AT_ONCE = 2_000_000
+"""Numbers of a table of features and tokens that are in memory at once, about."""
 
 
 @dataclass(frozen=True)
@@ -29,102 +36,212 @@ class CollectedCards:
     n_tokens: int
 
 
-def collect_cards(
+@dataclass(frozen=True)
+class SideMeasured:
+    """Everything that was measured of one side of each feature: above 0, or below."""
+
+    statistics: ActivationStatistics
+    examples: Examples
+
+
+@dataclass(frozen=True, eq=False)
+class CardPlan:
+    """Which features get cards, what these may name, and how the work is kept."""
+
+    places: Selection | None = None
+    """The features; None for all."""
+    named: Int[Tensor, " n_named"] | None = None
+    """Tokens that may be named as promoted or suppressed; None for those of the windows."""
+    file: CheckpointFile | None = None
+    """The file for the state of the work; None keeps none."""
+    work: str = ""
+    """Hash of everything that decides the cards."""
+
+
+def measure_cards(
     replacement: ReplacementModel,
     token_ids: Int[Tensor, "n n_pos"],
     text: ExampleText | None,
     config: FeatureCardConfig,
     seed: int = 0,
-) -> Iterator[CollectedCards | float]:
-    """Look at every feature; yields the share done, and at last the cards.
+    plan: CardPlan = CardPlan(),  # a frozen value
+) -> Generator[CollectedCards | float, None, None]:
+    """Look at features on two passes over text; yields the share done, and at last the cards.
+
+    Features that may be active below 0, as neurons are, get cards with two sides.
 
     Args:
-        replacement: Model, transcoder and tokenizer.
+        replacement: Model, features and tokenizer.
         token_ids: Windows to measure frequencies on.
         text: Windows to take examples from; None for cards without any text.
         config: How much is collected.
         seed: Decides which weaker examples are drawn.
-
-    Raises:
-        ConfigError: If features may be active below 0.
+        plan: Which features get cards, and the file in which the work is kept.
     """
-    model, transcoder = replacement.model, replacement.transcoder
-    (limit,) = transcoder.thresholds(model.tokens([0, 0, 0])).tolist()
-    if limit < 0:
-        raise ConfigError(
-            "The features may be active below 0, as those of a top-k without a ReLU are. Cards "
-            "show how strong a feature is above 0; use features with a ReLU, or leave cards out."
-        )
-    shape = (transcoder.shape.n_layers, transcoder.shape.n_features)
-    extent, candidates = Extent(shape), Candidates(shape, config, seed)
-    work: list[tuple[Tensor, Observer]] = [(token_ids, extent)]
-    if text is not None:
-        work.append((text.token_ids, candidates))
-    for share in run_passes(model, transcoder, work):
-        yield 0.5 * share
-    statistics = ActivationStatistics(extent)
-    work = [(token_ids, statistics)]
-    if text is not None:
-        cut_out = CutOut(text, tuple(candidates.choose(text.token_ids)), config)
-        work.append((text.token_ids, cut_out))
-    for share in run_passes(model, transcoder, work):
-        yield 0.5 + 0.5 * share
-    examples = cut_out.examples() if text is not None else {}
-    cards = make_cards(replacement, statistics, examples, token_ids.unique())
-    yield CollectedCards(
-        FeatureCards.of(cards, transcoder.shape.n_features), statistics.dead, extent.n_tokens
+    chosen = plan.places or Selection.every(replacement.transcoder.shape)
+    keeper = Keeper(plan.file, plan.work)
+    signs = (1, -1) if has_two_sides(replacement) else (1,)
+    extents = [Extent(chosen) for _ in signs]
+    candidates = [Candidates(chosen, config, seed) for _ in signs]
+    work: list[tuple[Tensor, Observer]] = []
+    for sign, extent, found in zip(signs, extents, candidates, strict=True):
+        work.append((token_ids, OneSide(sign, extent)))
+        if text is not None:
+            work.append((text.token_ids, OneSide(sign, found)))
+    with closing(kept_pass(replacement, work, chosen, keeper)) as shares:
+        for share in shares:
+            yield 0.5 * share
+    statistics = [ActivationStatistics(extent) for extent in extents]
+    work = [(token_ids, OneSide(sign, each)) for sign, each in zip(signs, statistics, strict=True)]
+    cuts = [] if text is None else [cut_out(text, found, config) for found in candidates]
+    work += [(cut.text.token_ids, cut) for cut in cuts]
+    with closing(kept_pass(replacement, work, chosen, keeper)) as shares:
+        for share in shares:
+            yield 0.5 + 0.5 * share
+    found_examples = [cut.examples() for cut in cuts] or [{} for _ in signs]
+    sides = list(map(SideMeasured, statistics, found_examples))
+    names = token_ids.unique() if plan.named is None else plan.named
+    cards = FeatureCards.of(
+        make_cards(replacement, chosen, sides, names), replacement.transcoder.shape.n_features
     )
+    silent = [extent.n_fired == 0 for extent in extents]
+    dead = float((silent[0] & silent[-1]).mean())
+    yield CollectedCards(cards, dead, extents[0].n_tokens)
+
+
+def has_two_sides(replacement: ReplacementModel) -> bool:
+    """Tell whether features may be active below 0, as neurons are."""
+    (limit,) = replacement.transcoder.thresholds(replacement.model.tokens([0, 0, 0])).tolist()
+    return bool(limit < 0)
+
+
+def cut_out(text: ExampleText, candidates: Candidates, config: FeatureCardConfig) -> CutOut:
+    """Return an observer that cuts the best of the candidates out of the text."""
+    choices = tuple(candidates.choose(text.token_ids))
+    return CutOut(text, choices, candidates.selection, config)
+
+
+def kept_pass(
+    replacement: ReplacementModel,
+    work: Sequence[tuple[Tensor, Observer]],
+    places: Selection,
+    keeper: Keeper,
+) -> Generator[float, None, None]:
+    """Run one pass, going on where a file says that it stopped, and keep its state there."""
+    seen = keeper.begin([observer for _, observer in work])
+    passes = run_passes(replacement.model, replacement.transcoder, work, places, seen)
+    for share in passes:
+        keeper.saw_batch()
+        try:
+            yield share
+        except GeneratorExit:
+            keeper.save()
+            raise
+    keeper.save()
 
 
 def make_cards(
     replacement: ReplacementModel,
-    statistics: ActivationStatistics,
-    examples: Examples,
-    seen: Int[Tensor, " n_seen"],
+    places: Selection,
+    sides: Sequence[SideMeasured],
+    named: Int[Tensor, " n_named"],
 ) -> list[FeatureCard]:
     """Put together what was measured, ordered by layer and feature.
 
-    Only ``seen`` tokens are named as promoted or suppressed: training never fits the logits of
-    tokens that no text has, so that they would crowd out all others.
+    Args:
+        replacement: Model, features and tokenizer.
+        places: The features.
+        sides: What was measured above 0, and below for features with two sides.
+        named: The tokens that may be named as promoted or suppressed. Training never fits the
+            logits of tokens that no text has, so that they would crowd out all others.
     """
-    n_named = min(N_PROMOTED, len(seen))
     cards = []
-    for layer in range(replacement.transcoder.shape.n_layers):
-        effects = promoted_logits(replacement, layer)[:, seen]
-        top = seen[effects.topk(n_named, dim=1).indices].tolist()
-        bottom = seen[effects.topk(n_named, dim=1, largest=False).indices].tolist()
-        for feature in range(effects.shape[0]):
-            found = examples.get((layer, feature), [])
-            frequency = statistics.frequency(layer, feature)
-            label = label_feature(replacement.tokenizer, found, top[feature]) if frequency else ""
+    for layer, features in enumerate(places.features):
+        tokens = moved_tokens(replacement, layer, features.tolist(), named)
+        first = places.starts[layer]
+        for row, (number, moved) in enumerate(zip(features.tolist(), tokens, strict=True), first):
+            above = _side_of(replacement, sides[0], (layer, number, row), moved[0])
             card = FeatureCard(
                 layer=layer,
-                feature=feature,
-                label=label,
-                frequency=frequency,
-                max_activation=float(statistics.extent.maximum[layer, feature]),
-                histogram=statistics.histogram(layer, feature),
-                quantiles=statistics.quantiles(layer, feature),
-                top_tokens=tuple(top[feature]),
-                bottom_tokens=tuple(bottom[feature]),
-                examples=tuple(found),
+                feature=number,
+                **above,
+                max_activation=float(sides[0].statistics.extent.maximum[row]),
+                top_tokens=moved[0],
+                bottom_tokens=moved[1],
             )
+            if len(sides) == 2:
+                below = _side_of(replacement, sides[1], (layer, number, row), moved[1])
+                card = _with_side_below(card, sides[1], row, below)
             cards.append(card)
     return cards
 
 
+def _side_of(
+    replacement: ReplacementModel,
+    side: SideMeasured,
+    place: tuple[int, int, int],
+    raised: Sequence[int],
+) -> dict[str, Any]:
+    """Return the fields of a card that one side has: label, frequency, histogram, examples."""
+    layer, number, row = place
+    statistics = side.statistics
+    frequency = statistics.frequency(row)
+    found = side.examples.get((layer, number), [])
+    says = raised if is_named(replacement.transcoder.shape, layer) else ()
+    return {
+        "label": label_feature(replacement.tokenizer, found, says) if frequency else "",
+        "frequency": frequency,
+        "histogram": statistics.histogram(row),
+        "quantiles": statistics.quantiles(row),
+        "examples": tuple(found),
+    }
+
+
+def _with_side_below(
+    card: FeatureCard, side: SideMeasured, row: int, below: dict[str, Any]
+) -> FeatureCard:
+    lowest = -float(side.statistics.extent.maximum[row])
+    same = ("label", "frequency", "histogram", "quantiles")
+    fields = {f"{name}_below": below[name] for name in same}
+    examples = card.examples + below["examples"]
+    return replace(card, **fields, min_activation=lowest + 0.0, examples=examples)
+
+
+@torch.no_grad()
+def moved_tokens(
+    replacement: ReplacementModel,
+    layer: int,
+    features: Sequence[int],
+    named: Int[Tensor, " n_named"],
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield the tokens that each feature raises and lowers most, strongest first."""
+    step = max(1, LOGITS_AT_ONCE // replacement.model.shape.d_vocab)
+    n_named = min(N_PROMOTED, len(named))
+    for first in range(0, len(features), step):
+        numbers = features[first : first + step]
+        effects = promoted_logits(replacement, layer, numbers).to(named.device)[:, named]
+        top = named[effects.topk(n_named, dim=1).indices].tolist()
+        bottom = named[effects.topk(n_named, dim=1, largest=False).indices].tolist()
+        yield from zip(map(tuple, top), map(tuple, bottom), strict=True)
+
+
 @torch.no_grad()
 def promoted_logits(
-    replacement: ReplacementModel, layer: int
-) -> Float[Tensor, "d_transcoder d_vocab"]:
-    """Return how a layer's decoders move each logit against the mean, through the final gain.
+    replacement: ReplacementModel, layer: int, features: Sequence[int] | None = None
+) -> Float[Tensor, "n d_vocab"]:
+    """Return how decoders of a layer move each logit against the mean, through the final gain.
 
     All output layers are summed; the final norm's denominator, which no prompt fixes here, is
     taken as 1.
+
+    Args:
+        replacement: Model and features.
+        layer: The features' layer.
+        features: Their numbers; None for all of the layer.
     """
-    model, features = replacement.model, replacement.transcoder
-    index = model.tokens(range(max(features.shape.n_features, model.shape.d_vocab)))[0]
-    written = features.decoder_rows(layer, index[: features.shape.n_features]).sum(dim=1)
-    directions, _ = model.unembedding(index[: model.shape.d_vocab])
+    model, transcoder = replacement.model, replacement.transcoder
+    numbers = range(transcoder.shape.n_features) if features is None else features
+    written = transcoder.decoder_rows(layer, model.tokens(numbers)[0]).sum(dim=1)
+    directions, _ = model.unembedding(model.tokens(range(model.shape.d_vocab))[0])
     logits: Tensor = through_norm(model.final_norm(), written) @ directions.T
     return logits - logits.mean(dim=1, keepdim=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from circuitscope_core.config import FeatureCardConfig
 from circuitscope_core.feature_cards.cards import EXAMPLE_KINDS, Example
-from circuitscope_core.feature_cards.passes import LayerActivations
+from circuitscope_core.feature_cards.passes import NO_TOKEN, LayerActivations, State
+from circuitscope_core.feature_cards.selection import Selection
 
 CANDIDATES_PER_EXAMPLE = 3
 """More are kept than shown, since the same passage often comes twice."""
@@ -27,30 +28,32 @@ class ExampleText:
     source_ids: NDArray[np.integer]
     """Index into ``sources`` for every token, ``[n, n_pos]``."""
     sources: tuple[str, ...]
+    n_opening: int = 1
+    """Positions at the start of each window that hold the separator and no text."""
 
 
 @dataclass(frozen=True)
 class _Peaks:
-    """The kept windows of every feature, best first: ``[n_layers, d_transcoder, k]`` each."""
+    """The kept windows of every feature, best first: ``[n_rows, k]`` each."""
 
-    keys: Float[Tensor, "n_layers d_transcoder k"]
-    values: Float[Tensor, "n_layers d_transcoder k"]
-    windows: Int[Tensor, "n_layers d_transcoder k"]
-    positions: Int[Tensor, "n_layers d_transcoder k"]
+    keys: Float[Tensor, "n_rows k"]
+    values: Float[Tensor, "n_rows k"]
+    windows: Int[Tensor, "n_rows k"]
+    positions: Int[Tensor, "n_rows k"]
 
     @classmethod
-    def empty(cls, shape: tuple[int, int, int]) -> "_Peaks":
+    def empty(cls, shape: tuple[int, int]) -> "_Peaks":
         whole = torch.zeros(shape, dtype=torch.int64)
         return cls(torch.zeros(shape), torch.zeros(shape), whole, whole.clone())
 
-    def merge(self, layer: int, keys: Tensor, values: Tensor, windows: Tensor, at: Tensor) -> None:
-        """Keep the best keys of the old and a batch's ``[d_transcoder, batch]`` new windows."""
-        every = torch.cat([self.keys[layer], keys], dim=1)
-        best, index = every.topk(self.keys.shape[2], dim=1)
-        self.keys[layer] = best
+    def merge(self, rows: slice, keys: Tensor, values: Tensor, windows: Tensor, at: Tensor) -> None:
+        """Keep the best keys of the old and a batch's ``[n, batch]`` new windows."""
+        every = torch.cat([self.keys[rows], keys], dim=1)
+        best, index = every.topk(self.keys.shape[1], dim=1)
+        self.keys[rows] = best
         pairs = ((self.values, values), (self.windows, windows), (self.positions, at))
         for kept, new in pairs:
-            kept[layer] = torch.cat([kept[layer], new], dim=1).gather(1, index)
+            kept[rows] = torch.cat([kept[rows], new], dim=1).gather(1, index)
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class Choice:
 
     layer: int
     feature: int
+    """Counted among the selected features of the layer."""
     kind: str
     window: int
     position: int
 
 
 Examples = dict[tuple[int, int], list[Example]]
+"""By layer and number of the feature."""
 
 
 class Candidates:
@@ -73,35 +78,50 @@ class Candidates:
     One example of a feature is taken from a window at most, at its strongest token there.
     """
 
-    def __init__(self, shape: tuple[int, int], config: FeatureCardConfig, seed: int) -> None:
-        self.config = config
-        self.generator = torch.Generator().manual_seed(seed)
-        self.top = _Peaks.empty((*shape, CANDIDATES_PER_EXAMPLE * config.n_top_examples))
-        self.drawn = _Peaks.empty((*shape, 8 * config.n_interval_examples))
+    def __init__(self, selection: Selection, config: FeatureCardConfig, seed: int) -> None:
+        self.selection, self.config = selection, config
+        self.generator = torch.Generator(device="cpu").manual_seed(seed)
+        n_rows = selection.n_rows
+        self.top = _Peaks.empty((n_rows, CANDIDATES_PER_EXAMPLE * config.n_top_examples))
+        self.drawn = _Peaks.empty((n_rows, 8 * config.n_interval_examples))
 
     def see(self, active: LayerActivations) -> None:
         """Take in one layer's activations on the next windows."""
+        rows = self.selection.rows(active.layer)
         values, at = (torch.from_numpy(np.ascontiguousarray(found)) for found in active.peaks())
         windows = (active.first_window + torch.arange(values.shape[1])).expand_as(at)
-        self.top.merge(active.layer, values, values, windows, at)
+        self.top.merge(rows, values, values, windows, at)
         lottery = torch.rand(values.shape, generator=self.generator) * (values > 0)
-        self.drawn.merge(active.layer, lottery, values, windows, at)
+        self.drawn.merge(rows, lottery, values, windows, at)
+
+    def state(self) -> State:
+        """Return everything that was learned."""
+        peaks = {"top": self.top, "drawn": self.drawn}
+        parts = {f"{name}.{key}": kept for name in peaks for key, kept in vars(peaks[name]).items()}
+        return {**parts, "generator": self.generator.get_state()}
+
+    def restore(self, state: State) -> None:
+        """Go on from what was learned before."""
+        self.generator.set_state(state["generator"])
+        for name, kept in self.state().items():
+            if name != "generator":
+                kept.copy_(state[name])
 
     def choose(self, token_ids: Int[Tensor, "n n_pos"]) -> Iterator[Choice]:
         """Yield each feature's examples: as many of each kind as wanted, no passage twice."""
         text = token_ids.numpy()
-        n_layers, width, _ = self.top.values.shape
-        for layer in range(n_layers):
-            for feature in range(width):
+        for layer, features in enumerate(self.selection.features):
+            for feature in range(len(features)):
                 yield from drop_repeats(self._rank(layer, feature), text, self.config)
 
     def _rank(self, layer: int, feature: int) -> list[Choice]:
         """Return a feature's candidates, strongest first of each kind."""
-        maximum = float(self.top.values[layer, feature, 0])
+        row = self.selection.starts[layer] + feature
+        maximum = float(self.top.values[row, 0])
         ranked: dict[str, list[tuple[float, Choice]]] = {kind: [] for kind in EXAMPLE_KINDS}
         for peaks in (self.top, self.drawn):
             columns = (peaks.values, peaks.windows, peaks.positions)
-            rows = zip(*(column[layer, feature].tolist() for column in columns), strict=True)
+            rows = zip(*(column[row].tolist() for column in columns), strict=True)
             for value, window, position in rows:
                 kind = "top" if peaks is self.top else _third(value, maximum)
                 if value > 0 and kind:
@@ -146,11 +166,13 @@ class CutOut:
 
     text: ExampleText
     choices: Sequence[Choice]
+    selection: Selection
     config: FeatureCardConfig
-    found: dict[int, Example] = field(default_factory=dict)
-    """By the choice's number."""
+    found: NDArray[np.float32] = field(init=False)
+    """The activations around each peak, ``[n_choices, 2 context + 1]``."""
 
     def __post_init__(self) -> None:
+        self.found = np.zeros((len(self.choices), 2 * self.config.context + 1), dtype=np.float32)
         order = sorted(
             range(len(self.choices)),
             key=lambda n: (self.choices[n].layer, self.choices[n].window),
@@ -170,23 +192,35 @@ class CutOut:
         wanted = [(c.window - active.first_window) * width + c.feature for c in choices]
         starts = np.searchsorted(active.keys, wanted, side="left")
         ends = np.searchsorted(active.keys, wanted, side="right")
+        context = self.config.context
         for number, choice, start, stop in zip(numbers, choices, starts, ends, strict=True):
-            acts = np.zeros(active.shape[1], dtype=np.float32)
-            acts[active.positions[start:stop]] = active.values[start:stop]
-            self.found[number] = self._example(choice, acts)
+            offsets = active.positions[start:stop] - choice.position + context
+            near = (offsets >= 0) & (offsets <= 2 * context)
+            self.found[number, offsets[near]] = active.values[start:stop][near]
+
+    def state(self) -> State:
+        """Return everything that was learned."""
+        return {"found": torch.from_numpy(self.found)}
+
+    def restore(self, state: State) -> None:
+        """Go on from what was learned before."""
+        self.found[:] = state["found"].numpy()
 
     def _example(self, choice: Choice, acts: NDArray[np.float32]) -> Example:
         text, context = self.text, self.config.context
-        low = max(1, choice.position - context)  # position 0 is the separator of every window
-        high = choice.position + context + 1
-        tokens = text.token_ids[choice.window, low:high].tolist()
-        rounded = tuple(float(f"{act:.4g}") if act else 0.0 for act in acts[low:high].tolist())
+        low = max(text.n_opening, choice.position - context)
+        row = text.token_ids[choice.window, low : choice.position + context + 1]
+        tokens = row[row != NO_TOKEN].tolist()
+        begin = low - choice.position + context
+        near = acts[begin : begin + len(tokens)].tolist()
+        rounded = tuple(float(f"{act:.4g}") if act else 0.0 for act in near)
         source = text.sources[int(text.source_ids[choice.window, choice.position])]
         return Example(choice.kind, source, tuple(tokens), rounded, choice.position - low)
 
     def examples(self) -> Examples:
         """Return each feature's examples in the order in which they were chosen."""
         examples: Examples = {}
-        for number, choice in enumerate(self.choices):
-            examples.setdefault((choice.layer, choice.feature), []).append(self.found[number])
+        for choice, acts in zip(self.choices, self.found, strict=True):
+            number = int(self.selection.features[choice.layer][choice.feature])
+            examples.setdefault((choice.layer, number), []).append(self._example(choice, acts))
         return examples

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.feature_cards.cards import FeatureCard, FeatureCards, empty_card
+from circuitscope_core.feature_dictionary import DictionaryShape
 from circuitscope_core.language_model import through_norm
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.tokenizer import Tokenizer, show
@@ -34,7 +35,7 @@ def lens_cards(clean: PromptPass, nodes: Int[Tensor, "n 3"]) -> FeatureCards:
     """
     cards: list[FeatureCard] = []
     for layer in nodes[:, 0].unique().tolist():
-        named = layer >= clean.frozen.n_layers * LOWEST_NAMED
+        named = is_named(clean.replacement.transcoder.shape, layer)
         own = nodes[nodes[:, 0] == layer]
         numbers = own[:, 2].unique()
         raised = raised_logits(clean, layer, numbers)
@@ -45,6 +46,14 @@ def lens_cards(clean: PromptPass, nodes: Int[Tensor, "n 3"]) -> FeatureCards:
             for number, *tokens in zip(numbers.tolist(), *sides, strict=True)
         ]
     return FeatureCards.of(cards, clean.replacement.transcoder.shape.n_features)
+
+
+def is_named(shape: DictionaryShape, layer: int) -> bool:
+    """Tell whether features of a layer are named by the tokens that they raise.
+
+    A transcoder's always are; neurons only where few layers lie behind them.
+    """
+    return not shape.exact or layer >= shape.n_layers * LOWEST_NAMED
 
 
 def raised_logits(

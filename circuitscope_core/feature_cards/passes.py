@@ -1,7 +1,7 @@
 """Passes over text: which features are active where, a few windows and one layer at a time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -11,10 +11,15 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from circuitscope_core.feature_cards.selection import Selection
 from circuitscope_core.feature_dictionary import ActiveFeatures, FeatureDictionary
 from circuitscope_core.language_model import LanguageModel
 
 BATCH_WINDOWS = 8
+NO_TOKEN = -1
+"""Fills the last window of a text behind its end; nothing is measured there."""
+State = Mapping[str, Tensor]
+"""Everything that an observer has learned, as it is kept in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,13 @@ class LayerActivations:
     layer: int
     first_window: int
     shape: tuple[int, int, int]
-    """Windows, positions and features."""
+    """Windows, positions and selected features."""
     n_opening: int
     """Positions at the start of each window that have no features."""
     windows: NDArray[np.int64]
     """Counted from ``first_window``."""
     features: NDArray[np.int64]
+    """Counted among the selected features of the layer: all of them, or some."""
     positions: NDArray[np.int64]
     values: NDArray[np.float32]
 
@@ -50,6 +56,29 @@ class LayerActivations:
         found = (windows[order], features[order], places[order] + n_opening, values)
         return cls(layer, first_window, shape, n_opening, *found)
 
+    def side(self, sign: int) -> "LayerActivations":
+        """Return the activations above 0, or for -1 the sizes of those below 0."""
+        return self._above if sign > 0 else self._below
+
+    @cached_property
+    def _above(self) -> "LayerActivations":
+        return self._where(self.values > 0, self.values)
+
+    @cached_property
+    def _below(self) -> "LayerActivations":
+        return self._where(self.values < 0, -self.values)
+
+    def _where(self, kept: NDArray[np.bool_], values: NDArray[np.float32]) -> "LayerActivations":
+        if kept.all():
+            return replace(self, values=values)
+        return replace(
+            self,
+            windows=self.windows[kept],
+            features=self.features[kept],
+            positions=self.positions[kept],
+            values=values[kept],
+        )
+
     @cached_property
     def keys(self) -> NDArray[np.int64]:
         """One number for each entry's window and feature, rising."""
@@ -63,8 +92,12 @@ class LayerActivations:
     def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return each feature's largest value in each window, and its first position there.
 
-        Both are ``[d_transcoder, n_windows]``, 0 where the feature is silent.
+        Both are ``[n, n_windows]``, 0 where the feature is silent.
         """
+        return self._peaks
+
+    @cached_property
+    def _peaks(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         n_windows, _, width = self.shape
         largest = np.zeros((n_windows, width), dtype=np.float32)
         place = np.zeros((n_windows, width), dtype=np.int64)
@@ -85,6 +118,47 @@ class Observer(Protocol):
     def see(self, active: LayerActivations) -> None:
         """Take in one layer's activations on the next windows."""
 
+    def state(self) -> State:
+        """Return everything that was learned."""
+
+    def restore(self, state: State) -> None:
+        """Go on from what was learned before."""
+
+
+@dataclass(frozen=True)
+class OneSide:
+    """Shows an observer the activations of one sign."""
+
+    sign: int
+    inner: Observer
+
+    def see(self, active: LayerActivations) -> None:
+        """Take in one side of one layer's activations."""
+        self.inner.see(active.side(self.sign))
+
+    def state(self) -> State:
+        """Return what the observer has learned."""
+        return self.inner.state()
+
+    def restore(self, state: State) -> None:
+        """Let the observer go on from what it had learned."""
+        self.inner.restore(state)
+
+
+def active_among(
+    transcoder: FeatureDictionary, layer: int, read: Tensor, selection: Selection
+) -> ActiveFeatures:
+    """Return which of a layer's selected features are active, counted among these."""
+    if selection.whole:
+        return transcoder.active(layer, read)
+    chosen = torch.from_numpy(selection.features[layer]).to(read.device)
+    if not len(chosen):
+        none = chosen.new_zeros(0)
+        return ActiveFeatures(none, none, read.new_zeros(0))
+    acts = transcoder.encode(layer, read)[:, chosen]
+    tokens, features = acts.nonzero(as_tuple=True)
+    return ActiveFeatures(tokens, features, acts[tokens, features])
+
 
 @torch.no_grad()
 def layer_activations(
@@ -92,23 +166,52 @@ def layer_activations(
     transcoder: FeatureDictionary,
     windows: Int[Tensor, "batch n_pos"],
     first_window: int = 0,
+    selection: Selection | None = None,
 ) -> Iterator[LayerActivations]:
-    """Yield each layer's active features; there are none at the opening positions."""
-    shape, opening = (*windows.shape, transcoder.shape.n_features), model.shape.n_opening
+    """Yield each layer's active features; there are none at the opening positions.
+
+    Args:
+        model: The model.
+        transcoder: Its features.
+        windows: A few windows of text.
+        first_window: The number of the first of them.
+        selection: The features that are looked at; None for all.
+    """
+    chosen = selection or Selection.every(transcoder.shape)
+    opening = model.shape.n_opening
     for site in model.mlp_pass(windows).sites:
         read = site.read(transcoder.shape.read_point)[:, opening:].flatten(0, 1)
-        active = transcoder.active(site.layer, read)
+        active = active_among(transcoder, site.layer, read, chosen)
+        shape = (*windows.shape, len(chosen.features[site.layer]))
         yield LayerActivations.of(site.layer, first_window, shape, active, opening)
+
+
+def batches_of(windows: Int[Tensor, "n n_pos"]) -> list[range]:
+    """Return the windows that are run together: the last one alone where it is shorter."""
+    n = len(windows)
+    whole = n - int(n > 0 and bool((windows[-1] == NO_TOKEN).any()))
+    starts = range(0, whole, BATCH_WINDOWS)
+    batches = [range(first, min(first + BATCH_WINDOWS, whole)) for first in starts]
+    return batches + [range(whole, n)] * (n > whole)
 
 
 def run_passes(
     model: LanguageModel,
     transcoder: FeatureDictionary,
     work: Sequence[tuple[Int[Tensor, "n n_pos"], Observer]],
+    selection: Selection | None = None,
+    done: int = 0,
 ) -> Iterator[float]:
     """Show the activations on texts to their observers; yields the share done.
 
     A text that several observers look at is run once.
+
+    Args:
+        model: The model.
+        transcoder: Its features.
+        work: Texts, and who looks at each.
+        selection: The features that are looked at; None for all.
+        done: Batches that the observers have seen already.
     """
     texts: list[tuple[Tensor, list[Observer]]] = []
     for windows, observer in work:
@@ -117,12 +220,12 @@ def run_passes(
             same[0].append(observer)
         else:
             texts.append((windows, [observer]))
-    total, done = sum(len(windows) for windows, _ in texts), 0
-    for windows, observers in texts:
-        for first in range(0, len(windows), BATCH_WINDOWS):
-            batch = windows[first : first + BATCH_WINDOWS]
-            for active in layer_activations(model, transcoder, batch, first):
-                for observer in observers:
-                    observer.see(active)
-            done += len(batch)
-            yield done / total
+    every = [(text, batch, seen) for text, seen in texts for batch in batches_of(text)]
+    device = model.tokens([0]).device
+    for number, (text, batch, observers) in enumerate(every[done:], start=done + 1):
+        rows = text[batch.start : batch.stop]
+        rows = rows[:, : int((rows[0] != NO_TOKEN).sum())].to(device, torch.int64)
+        for active in layer_activations(model, transcoder, rows, batch.start, selection):
+            for observer in observers:
+                observer.see(active)
+        yield number / len(every)

@@ -7,6 +7,7 @@ from circuitscope_core.model_library.adding import (
     check_added,
     remove_model,
 )
+from circuitscope_core.model_library.cards import collect_model_cards
 from circuitscope_core.model_library.listing import ListedModel, list_models, model_names
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "add_model",
     "add_model_steps",
     "check_added",
+    "collect_model_cards",
     "list_models",
     "model_names",
     "remove_model",

@@ -18,6 +18,7 @@ import psutil
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
     ENTRY,
+    OWN_FILES,
     Bundle,
     ModelEntry,
     is_entry,
@@ -269,7 +270,7 @@ def find_model(name: str, models: Path) -> Path:
 
 @checked
 def remove_model(name: str, models: str | Path = "models") -> None:
-    """Remove a model that was added: its entry only, never the folder with the weights.
+    """Remove a model that was added: entry and cards only, never the folder with the weights.
 
     Raises:
         BundleError: If there is no such model, or it is a bundle with weights of its own.
@@ -281,7 +282,8 @@ def remove_model(name: str, models: str | Path = "models") -> None:
             f"else, so it is not removed from here. Delete the folder {folder} yourself."
         )
     try:
-        (folder / ENTRY).unlink()
+        for own in OWN_FILES:
+            (folder / own).unlink(missing_ok=True)
         folder.rmdir()
     except OSError as error:
         raise BundleError(f"{folder} cannot be removed: {error}. Delete it yourself.") from error

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 
 from circuitscope_core.bundle import (
+    CARDS,
+    ModelEntry,
     is_entry,
     name_fault,
     read_entry,
@@ -15,6 +17,7 @@ from circuitscope_core.bundle import (
 )
 from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import CircuitScopeError
+from circuitscope_core.feature_cards import published_folder
 from circuitscope_core.pretrained import KIND, read_model_files
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.values import one_line
@@ -97,9 +100,16 @@ def _describe_entry(folder: Path) -> ListedModel:
         n_bytes=entry.n_bytes + entry.transcoder_bytes,
         disk_bytes=size_on_disk(Path(entry.folder)),
         features="transcoder" if entry.transcoder else "own neurons",
+        has_cards=has_cards(folder, entry),
         source=entry.source,
         problem="" if there else gone,
     )
+
+
+def has_cards(folder: Path, entry: ModelEntry) -> bool:
+    """Tell whether cards were collected for an entry, or published with its transcoder."""
+    beside = entry.transcoder and published_folder(Path(entry.transcoder))
+    return (folder / CARDS).is_file() or bool(beside)
 
 
 def _describe_bundle(folder: Path) -> ListedModel:

@@ -21,7 +21,7 @@ from circuitscope_core.corpus import (
 )
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.evals.exam import take_exam
-from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
+from circuitscope_core.feature_cards import CollectedCards, ExampleText, measure_cards
 from circuitscope_core.global_weights import GlobalWeights, measure_global_weights
 from circuitscope_core.pipeline.training_phases import (
     TrainingText,
@@ -164,7 +164,7 @@ class TrainingJob:
         replacement = ReplacementModel(self.model, self.transcoder, self.tokenizer)
         settings = self.config.feature_cards
         shown, collected = 0, None
-        cards = collect_cards(replacement, windows, text, settings, self.config.seed)
+        cards = measure_cards(replacement, windows, text, settings, self.config.seed)
         sample = windows[: -(-GLOBAL_WEIGHT_TOKENS // windows.shape[1])]
         partners = measure_global_weights(replacement, sample)
         work = chain(

@@ -48,9 +48,11 @@ def share_state(workers: Workers, state: SavedState) -> SavedState:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """One phase's checkpoint in a run folder."""
+    """One phase's checkpoint in a run folder, or that of other long work."""
 
     path: Path
+    work: str = "training"
+    """The work whose state it is, as messages name it."""
 
     def save(self, step: int, tensors: Mapping[str, Tensor], **extra: Any) -> None:
         """Write the state to a temporary name, then rename it over the last one.
@@ -77,7 +79,7 @@ class CheckpointFile:
                 partial.unlink(missing_ok=True)
             raise TrainingError(
                 f"The checkpoint {self.path} cannot be written ({error}). Make room and start the "
-                "same training again: it goes on from the state saved before."
+                f"same {self.work} again: it goes on from the state saved before."
             ) from error
 
     def step(self) -> int | None:
@@ -98,7 +100,7 @@ class CheckpointFile:
                 yield file
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise TrainingError(
-                f"The checkpoint {self.path} cannot be read ({error}); restart the training."
+                f"The checkpoint {self.path} cannot be read ({error}); restart the {self.work}."
             ) from error
 
     def load(self) -> SavedState | None:

@@ -30,14 +30,15 @@ def card_view(
     Args:
         card: The card.
         tokenizer: Turns its token ids into text.
-        n_of_kind: How many examples to take of each kind.
+        n_of_kind: How many examples to take of each kind, on each side of a neuron.
         partners: Names the features that it works with over the corpus.
     """
-    left = dict(n_of_kind)
+    left = {(kind, below): n for kind, n in n_of_kind.items() for below in (False, True)}
     examples = []
     for example in card.examples:
-        if left.get(example.kind, 0) > 0:
-            left[example.kind] -= 1
+        side = (example.kind, example.below)
+        if left.get(side, 0) > 0:
+            left[side] -= 1
             examples.append(example_view(example, tokenizer))
     return CardView(
         title=f"layer {card.layer}, feature {card.feature}",
@@ -46,11 +47,15 @@ def card_view(
         frequency=card.frequency,
         max_activation=card.max_activation,
         histogram=card.histogram,
-        promoted=_texts(card.top_tokens, tokenizer),
-        suppressed=_texts(card.bottom_tokens, tokenizer),
+        promoted=_texts(card.top_tokens, card.top_texts, tokenizer),
+        suppressed=_texts(card.bottom_tokens, card.bottom_texts, tokenizer),
         examples=tuple(examples),
         inputs=partners.inputs(card) if partners else (),
         outputs=partners.outputs(card) if partners else (),
+        label_below=card.label_below,
+        frequency_below=card.frequency_below,
+        min_activation=card.min_activation,
+        histogram_below=card.histogram_below,
     )
 
 
@@ -78,13 +83,17 @@ class Partners:
 
 def example_view(example: Example, tokenizer: Tokenizer) -> ExampleView:
     """Return an example as visible text with the activation of each token that has one."""
-    texts, values, peak = readable_tokens(
-        tokenizer, example.token_ids, example.activations, example.peak
-    )
+    texts, values, peak = example.texts, example.activations, example.peak
+    if not texts:
+        texts, values, peak = readable_tokens(tokenizer, example.token_ids, values, peak)
     tokens = tuple(text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍") for text in texts)
-    heat = tuple((place, value) for place, value in enumerate(values) if value > 0)
-    return ExampleView(example.kind, example.source, tokens, heat, peak)
+    heat = tuple((place, value) for place, value in enumerate(values) if value != 0)
+    return ExampleView(example.kind, example.source, tokens, heat, peak, example.below)
 
 
-def _texts(token_ids: tuple[int, ...], tokenizer: Tokenizer) -> tuple[str, ...]:
-    return tuple(show(tokenizer.token_text(token)) for token in token_ids[:N_TOKENS_SHOWN])
+def _texts(
+    token_ids: tuple[int, ...], texts: tuple[str, ...], tokenizer: Tokenizer
+) -> tuple[str, ...]:
+    """Return tokens as visible text: by their ids, or by their texts where these have none."""
+    known = texts or tuple(map(tokenizer.token_text, token_ids))
+    return tuple(map(show, known[:N_TOKENS_SHOWN]))

@@ -9,7 +9,10 @@ from circuitscope_core.values import one_line
 
 SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
-SELDOM = ("side", "side_facts", "compared", "neurons", "filled")
+SELDOM = (
+    *("side", "side_facts", "compared", "neurons", "filled"),
+    *("below", "label_below", "frequency_below", "min_activation", "histogram_below"),
+)
 """Fields that say nothing in most drawings, and are left out of the data there."""
 
 
@@ -114,6 +117,8 @@ class ExampleView:
     tokens: tuple[str, ...]
     heat: tuple[tuple[int, float], ...]
     peak: int
+    below: bool = False
+    """Whether it shows where a neuron is active below 0."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,11 @@ class CardView:
     inputs: tuple[PartnerView, ...] = ()
     """The features that act on it most strongly over the corpus."""
     outputs: tuple[PartnerView, ...] = ()
+    label_below: str = ""
+    """Of a neuron, which can be active below 0: its label where it is."""
+    frequency_below: float = 0.0
+    min_activation: float = 0.0
+    histogram_below: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

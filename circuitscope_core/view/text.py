@@ -58,7 +58,7 @@ def strongest_row(circuit: Circuit, rows: Sequence[int]) -> int:
 def readable_tokens(
     tokenizer: Tokenizer, token_ids: Sequence[int], values: Sequence[float], peak: int
 ) -> tuple[tuple[str, ...], tuple[float, ...], int]:
-    """Return texts with the bytes of one character joined, which then share the highest value.
+    """Return texts with the bytes of one character joined, which then share the strongest value.
 
     Returns:
         Texts, values, and the place of the peak among them.
@@ -75,6 +75,6 @@ def readable_tokens(
         if width > 1:
             text = tokenizer.decode(list(token_ids[start : start + width]))
         texts.append(text)
-        joined.append(max(values[start : start + width]))
+        joined.append(max(values[start : start + width], key=abs))
         start += width
     return tuple(texts), tuple(joined), new_peak

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { factsOf, windowAround } from '../../circuitscope_core/canvas/card.js'
+import { factsOf, shareOf, sidesOf, windowAround } from '../../circuitscope_core/canvas/card.js'
 import {
   percent,
   quoted,
@@ -17,8 +17,14 @@ import { cardLeft } from '../../circuitscope_core/canvas/hover_card.js'
 import { isDark } from '../../circuitscope_core/canvas/page_host.js'
 import { inputNote } from '../../circuitscope_core/canvas/panel_node.js'
 import { firstState, reduce } from '../../circuitscope_core/canvas/state.js'
-import { linkColor, luminance, ramp, textOn } from '../../circuitscope_core/canvas/theme.js'
-import { graphData, node } from './samples.js'
+import {
+  heatColor,
+  linkColor,
+  luminance,
+  ramp,
+  textOn,
+} from '../../circuitscope_core/canvas/theme.js'
+import { card, graphData, node } from './samples.js'
 
 test('signs are written, a minus as such', () => {
   assert.equal(signed(0.1234), '+0.123')
@@ -117,4 +123,34 @@ test('a theme is dark by its background', () => {
   assert.equal(isDark('rgb(14, 17, 23)'), true)
   assert.equal(isDark('rgb(255, 255, 255)'), false)
   assert.equal(isDark('none'), false)
+})
+
+test('a neuron shows its own side first, and each side in a colour and on a scale of its own', () => {
+  const of = (/** @type {boolean} */ below) => ({
+    kind: /** @type {const} */ ('top'),
+    source: 's',
+    tokens: ['a'],
+    heat: [],
+    peak: 0,
+    below,
+  })
+  const both = card({ examples: [of(false), of(true)], min_activation: -4 })
+  assert.deepEqual(sidesOf(node({ id: 'n', activation: -1 }), both), [true, false])
+  assert.deepEqual(sidesOf(node({ id: 'n', activation: 1 }), both), [false, true])
+  assert.deepEqual(sidesOf(node({ id: 'n' }), card({ examples: [of(false)] })), [false])
+  assert.equal(shareOf(both, 1), 0.5)
+  assert.equal(shareOf(both, -1), -0.25)
+  assert.notEqual(heatColor(0.5), heatColor(-0.5))
+  assert.equal(heatColor(-0.5).split(',')[3], heatColor(0.5).split(',')[3])
+})
+
+test('facts of a neuron name both sides', () => {
+  const data = graphData()
+  const two = { histogram_below: [1], frequency_below: 0.3, frequency: 0.2 }
+  data.cards['1/2'] = card({ ...two, min_activation: -4 })
+  const state = { ...firstState(), data }
+  const facts = factsOf(node({ id: 'f2', card: '1/2', activation: -1, percentile: 0.8 }), state)
+  assert.ok(facts.some(([name, value]) => name === 'Above 0 on' && value === '20% of tokens'))
+  assert.ok(facts.some(([name, value]) => name === 'Below 0 on' && value === '30% of tokens'))
+  assert.ok(facts.some(([, value]) => value.includes('lower than 80% of its activations below 0')))
 })

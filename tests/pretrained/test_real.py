@@ -157,11 +157,11 @@ def test_pages_and_files_of_a_real_model_are_written(stories, transcoder, tmp_pa
 
 def test_a_bundle_refers_to_the_folder_of_its_model(stories, transcoder, tmp_path):
     from circuitscope_core.config import FeatureCardConfig
-    from circuitscope_core.feature_cards import collect_cards
+    from circuitscope_core.feature_cards import measure_cards
 
     bundle = cs.make_bundle(stories, transcoder)
     windows = continued(stories, stories.tokens([1]).expand(4, -1), 24)
-    *_, collected = collect_cards(bundle.replacement, windows, None, FeatureCardConfig())
+    *_, collected = measure_cards(bundle.replacement, windows, None, FeatureCardConfig())
     whole = cs.make_bundle(stories, transcoder, collected.cards)
     loaded = cs.load_bundle(cs.save_bundle(whole, tmp_path / "bundle"))
     assert not (tmp_path / "bundle" / "transformer.safetensors").exists()

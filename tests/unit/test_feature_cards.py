@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from circuitscope_core import BundleError, Example, FeatureCardConfig, FeatureCards
-from circuitscope_core.feature_cards import CollectedCards, ExampleText, collect_cards
+from circuitscope_core.feature_cards import CollectedCards, ExampleText, measure_cards
 from circuitscope_core.feature_cards.collect import promoted_logits
 from circuitscope_core.feature_cards.examples import Choice, drop_repeats
 from circuitscope_core.feature_cards.labels import label_feature, shared_suffix
@@ -25,7 +25,7 @@ def make_windows(n=30, length=16, seed=0):
 def collect(replacement, windows, *, with_text=True):
     sources = np.zeros(windows.shape, dtype=np.uint8)
     text = ExampleText(windows, sources, ("tests",)) if with_text else None
-    *shares, result = collect_cards(replacement, windows, text, CONFIG)
+    *shares, result = measure_cards(replacement, windows, text, CONFIG)
     assert all(isinstance(share, float) for share in shares)
     assert shares == sorted(shares)
     assert isinstance(result, CollectedCards)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.feature_cards.collect import collect_cards
 from circuitscope_core.interventions.experiment import Handle, node_changes, run_experiment
 from circuitscope_core.interventions.intervene import Mode
 from circuitscope_core.prompt_pass import run_prompt
@@ -97,12 +96,6 @@ def test_measures_that_need_thresholds_are_refused():
         list(cs.measure_faithfulness(replacement, [PROMPT]))
     with pytest.raises(cs.ConfigError, match=message):
         list(cs.measure_global_weights(replacement, torch.zeros(1, 8, dtype=torch.int64)))
-    with pytest.raises(cs.ConfigError, match=r"may be active below 0.*leave cards out"):
-        list(
-            collect_cards(
-                replacement, torch.zeros(1, 8, dtype=torch.int64), None, tiny_config().feature_cards
-            )
-        )
     config = tiny_config()
     wanted = dataclasses.replace(config.transcoder, **TOPK)
     with pytest.raises(cs.ConfigError, match="trained here have jump_relu"):

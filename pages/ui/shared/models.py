@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.bundle import is_entry, name_fault, record_file
+from circuitscope_core.bundle import CARDS, is_entry, name_fault, record_file
 from circuitscope_core.model_library import model_names
 
 MODELS = Path(
@@ -46,7 +46,8 @@ def model_key(name: str) -> ModelKey:
         raise cs.BundleError(
             f"There is no model {name!r}. Choose one in the sidebar, train it or add it."
         )
-    return ModelKey(name, record.stat().st_mtime_ns)
+    parts = (record, MODELS / name / CARDS)  # an added model may be given cards later
+    return ModelKey(name, max(part.stat().st_mtime_ns for part in parts if part.is_file()))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model …")
