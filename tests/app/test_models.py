@@ -10,6 +10,7 @@ import circuitscope_core as cs
 from pages.ui.prompt.examples import NEUTRAL
 from pages.ui.shared import models
 from pages.ui.shared.address import address_of
+from pages.ui.shared.notes import cards_of
 from tests.app.opening import open_page
 from tests.pretrained.test_load import cut, write_tokenizer
 from tests.pretrained.test_model_library import save_transcoder
@@ -168,3 +169,14 @@ def test_prompts_of_a_model_without_a_tokenizer_are_ids(saved, place):
 
 def said(at):
     return " ".join(text_of(caption) for caption in at.caption)
+
+
+@pytest.mark.usefixtures("weights")
+def test_cards_that_are_collected_later_are_shown_without_a_restart(place):
+    before = models.model_key("mine")
+    assert not cards_of(before)
+    *_, cards = cs.collect_model_cards("mine", [" the cats sat"] * 5, [(0, 1)], models=place)
+    key = models.model_key("mine")
+    assert key != before
+    assert cards_of(key).card(0, 1) == cards[0]
+    assert cards[0].examples
