@@ -52,7 +52,7 @@ class LayerActivations:
         tokens, features = active.tokens.cpu().numpy(), active.features.cpu().numpy()
         windows, places = np.divmod(tokens, shape[1] - n_opening)
         order = np.argsort(windows * shape[2] + features, kind="stable")
-        values = active.values.cpu().numpy()[order]
+        values = active.values.detach().cpu().numpy()[order]
         found = (windows[order], features[order], places[order] + n_opening, values)
         return cls(layer, first_window, shape, n_opening, *found)
 

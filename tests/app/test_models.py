@@ -10,6 +10,7 @@ import circuitscope_core as cs
 from pages.ui.prompt.examples import NEUTRAL
 from pages.ui.shared import models
 from pages.ui.shared.address import address_of
+from pages.ui.shared.notes import cards_of
 from pages.ui.shared.state import ADDED_BUDGET, State
 from pages.ui.shared.tracing import tracing_of
 from tests.app.opening import open_page
@@ -180,3 +181,14 @@ def test_graphs_of_added_models_have_a_budget_unless_the_visitor_sets_one():
     assert budget(model="mine") == ADDED_BUDGET
     assert budget(model="mine", max_features=7) == 7
     assert budget(model="tiny") is None
+
+
+@pytest.mark.usefixtures("weights")
+def test_cards_that_are_collected_later_are_shown_without_a_restart(place):
+    before = models.model_key("mine")
+    assert not cards_of(before)
+    *_, cards = cs.collect_model_cards("mine", [" the cats sat"] * 5, [(0, 1)], models=place)
+    key = models.model_key("mine")
+    assert key != before
+    assert cards_of(key).card(0, 1) == cards[0]
+    assert cards[0].examples

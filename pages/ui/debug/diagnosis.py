@@ -89,7 +89,7 @@ def draw_culprit(key: ModelKey, found: Diagnosis, node: int, measured: float) ->
         tokenizer = load_model(key).tokenizer
         for number, example in enumerate(card.examples[:MOST_EXAMPLES]):
             draw_tokens(
-                [tokenizer.token_text(item) for item in example.token_ids],
+                list(example.texts) or [tokenizer.token_text(item) for item in example.token_ids],
                 list(example.activations),
                 card.max_activation,
                 key=f"debug_example_{node}_{number}",

@@ -46,7 +46,7 @@ def write_notes(model: str, change: Callable[[Notes], Notes]) -> None:
 def cards_of(key: ModelKey) -> cs.FeatureCards:
     """Return a model's feature cards with the labels that visitors gave.
 
-    A model that was added has no cards; a feature then has the label that a visitor gave, or none.
+    A model that was added may have none; a feature then has the label that a visitor gave, or none.
     """
     return own_cards_of(key).with_labels(read_notes(key.name).labels)
 
