@@ -52,7 +52,7 @@ with page_errors():
         offer_examples(bundle)
         state = ask_for_form(state, bundle)
         draw_reading(state, bundle)
-        state = ask_for_target(state)
+        state = ask_for_target(state, neurons=bundle.transcoder.shape.exact)
         if bundle.transcoder.shape.exact:
             state = ask_for_second_prompt(state, bundle)
         state = ask_for_settings(state)

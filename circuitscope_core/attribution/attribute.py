@@ -46,6 +46,14 @@ class AttributionPlan:
     n_nodes: int
     n_bytes: int
     """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
+    neurons: bool = False
+    """Whether features are the model's own neurons, which were chosen, rather than active."""
+
+    def __str__(self) -> str:
+        """Return the plan in words."""
+        found = "neurons were chosen" if self.neurons else "features are active"
+        size = f"{self.n_bytes / 1e6:,.0f} MB"
+        return f"{self.n_active:,} {found}; the graph takes about {size}"
 
 
 @checked
@@ -124,7 +132,7 @@ def attribution_steps(
         )
     plan = plan_attribution(clean, len(chosen.layers), budget)
     check_memory(plan, clean.replacement.compute.free_bytes())
-    yield plan
+    yield replace(plan, neurons=choice is not None)
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)
     with torch.no_grad():

@@ -100,9 +100,7 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
     parts = (prompts[0], config, targets_of(options), prompts[1])
     for event in cs.trace_steps(bundle, *parts):
         if isinstance(event, cs.AttributionPlan) and not options.json:
-            size = f"{event.n_bytes / 1e6:,.0f} MB"
-            is_ = "neurons were chosen" if bundle.transcoder.shape.exact else "features are active"
-            write(f"{event.n_active:,} {is_}; the graph takes about {size}.")
+            write(f"{event}.")
         if isinstance(event, cs.Trace):
             found = event
     return found

@@ -27,10 +27,18 @@ def ask_for_prompt(state: State) -> State:
     return change_state(prompt=text)
 
 
-def ask_for_target(state: State) -> State:
+NEURON_TARGET_TEXT = {
+    "automatic": "The likeliest token, against another",
+    "feature": "Why a neuron is active",
+}
+"""The words of a model's own neurons, where they differ."""
+
+
+def ask_for_target(state: State, *, neurons: bool = False) -> State:
     """Let the visitor choose what the graph explains."""
+    texts = TARGET_TEXT | NEURON_TARGET_TEXT if neurons else TARGET_TEXT
     st.session_state.setdefault("prompt_target", state.target)
-    target = st.radio("Explain", TARGETS, format_func=TARGET_TEXT.__getitem__, key="prompt_target")
+    target = st.radio("Explain", TARGETS, format_func=texts.__getitem__, key="prompt_target")
     state = change_state(target=target)
     if target == "tokens":
         st.session_state.setdefault("prompt_tokens_wanted", state.tokens)
@@ -48,7 +56,7 @@ def ask_for_target(state: State) -> State:
     if target == "feature":
         st.session_state.setdefault("prompt_feature", state.feature)
         text = st.text_input(
-            "Layer.token.feature",
+            f"Layer.token.{'neuron' if neurons else 'feature'}",
             key="prompt_feature",
             placeholder="2.39.639",
             help="In a graph, select a feature and press “Explain this feature”; or type it.",
@@ -78,7 +86,8 @@ def ask_for_settings(state: State) -> State:
             "Features at most",
             (0, 100_000, 100),
             "The most influential ones; 0 keeps all that are active, in a Hugging Face model "
-            f"{ADDED_BUDGET:,} of them. A long prompt takes less time and memory with fewer.",
+            f"{ADDED_BUDGET:,} of them, or 200 of its own neurons. A long prompt takes less time and "
+            "memory with fewer.",
         ),
     )
     answers: dict[str, float] = {}
@@ -116,8 +125,7 @@ class StepReport:
     def __call__(self, event: cs.AttributionProgress | cs.AttributionPlan) -> None:
         """Show one event."""
         if isinstance(event, cs.AttributionPlan):
-            size = event.n_bytes / 1e6
-            st.write(f"{event.n_active:,} features are active; memory: about {size:,.0f} MB")
+            st.write(str(event))
             return
         if event.step != self._step:
             self._step = event.step
