@@ -86,8 +86,8 @@ def ask_for_settings(state: State) -> State:
             "Features at most",
             (0, 100_000, 100),
             "The most influential ones; 0 keeps all that are active, in a Hugging Face model "
-            f"{ADDED_BUDGET:,} of them, or 200 of its own neurons. A long prompt takes less time and "
-            "memory with fewer.",
+            f"{ADDED_BUDGET:,} of them, or 200 of its own neurons. A long prompt takes less time "
+            "and memory with fewer.",
         ),
     )
     answers: dict[str, float] = {}
