@@ -6,7 +6,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from circuitscope_core.attribution import TokenDifference, attribute, explain_head, explain_link
+from circuitscope_core.attribution import (
+    FeatureTarget,
+    TokenDifference,
+    attribute,
+    explain_head,
+    explain_link,
+)
 from circuitscope_core.circuit import node_indices
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_cards import FeatureCards
@@ -311,6 +317,10 @@ def test_only_features_can_be_switched_off():
     for nodes in ([], [graph.n_features]):
         with pytest.raises(GraphError, match="Only features"):
             ablate(replacement, graph, nodes)
+    feature = attribute(replacement, "cat (N", targets=[FeatureTarget(1, 3, 2)])
+    with pytest.raises(GraphError, match="explains no token"):
+        ablate(replacement, feature, [0])
     difference = attribute(replacement, "cat (N", targets=[TokenDifference("a", "b")])
-    with pytest.raises(GraphError, match="no single token"):
-        ablate(replacement, difference, [0])
+    (row,) = ablate(replacement, difference, [0])
+    assert row.token == "a − b"
+    assert row.measured == pytest.approx(row.predicted, abs=1e-5)
