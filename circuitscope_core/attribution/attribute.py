@@ -178,6 +178,8 @@ def plan_attribution(
     n_slots = n_layers**2 if shape.cross_layer else n_layers
     numbers += 1.2 * (n_writes + n_slots * n_pos) * d_model
     numbers += 6 * clean.replacement.compute.rows_at_once(n_pos, d_model) * n_pos * d_model
+    if shape.exact:  # every neuron's activation, and its shares of what it reads
+        numbers += 4 * n_layers * n_pos * shape.n_features
     return AttributionPlan(n_active, n_rows, n_nodes, int(4 * numbers))
 
 
