@@ -30,7 +30,7 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
         ),
     )
     answers = {}
-    widths = [1.5, 1.5, 1.6, 1.2, 1.6, 1.6]
+    widths = [1.5, 1.5, 1.9, 1.15, 1.5, 1.5]
     places = st.columns(widths, gap="small", vertical_alignment="bottom")
     for place, (field, label, meaning) in zip(places, questions, strict=False):
         key = f"graph_{field}"
