@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import circuitscope_core as cs
-from circuitscope_core.pretrained import load, read_model_files
+from circuitscope_core.pretrained import PretrainedModel, load, read_model_files
 from tests.pretrained_families import random_module
 
 TEXTS = ["▁a", "▁the", "cat", "▁", "s"]
@@ -270,3 +270,20 @@ def test_the_shell_says_where_a_transcoder_fits_far_better(saved, linear_transco
     assert found["explained"]["in"] > found["explained"]["mid"]
     assert main(["trace", "--read-point", "mid"]) == 1
     assert "--read-point needs a transcoder" in capsys.readouterr().err
+
+
+def test_the_faithfulness_of_graphs_of_a_folders_model_is_measured(saved):
+    model = cs.load_model(saved)
+    config = cs.TranscoderConfig(3, 48, d_transcoder=24, cross_layer=False)
+    torch.manual_seed(1)
+    transcoder = cs.CrossLayerTranscoder(config).requires_grad_(False)
+    for parameter in transcoder.parameters():
+        parameter.copy_(torch.randn(parameter.shape) * 0.2)
+    transcoder.log_threshold.fill_(-3.0)
+    bundle = cs.make_bundle(model, transcoder)
+    prompt = bundle.replacement.encode(" the cats the cats")
+    *_, report = cs.measure_faithfulness(bundle, [prompt], n_direct=1)
+    assert report.direct.largest < 1e-3
+    in_memory = cs.make_bundle(PretrainedModel(model.module, tokenizer=model.tokenizer), transcoder)
+    with pytest.raises(cs.ModelError, match="this model is in memory only"):
+        list(cs.measure_faithfulness(in_memory, [prompt], n_direct=1))

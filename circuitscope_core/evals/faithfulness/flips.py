@@ -49,7 +49,9 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     whose slopes are added up; the graph of shuffled decoders; and as many kept features at random.
     """
     logits = traced.clean.logits
-    top, second = logits.topk(2).indices.tolist()
+    # ids that pad a vocabulary have no text, and are no token to explain
+    named = logits[: traced.clean.replacement.tokenizer.d_vocab]
+    top, second = named.topk(2).indices.tolist()
     margin = float(logits[top] - logits[second])
     graph = contrast_graph(traced.clean.replacement, traced, top, second)
     control = contrast_graph(traced.control, traced, top, second)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.errors import PromptError
+from circuitscope_core.errors import ModelError, PromptError
 from circuitscope_core.evals.faithfulness.direct import direct_errors
 from circuitscope_core.evals.faithfulness.figures import Figure, summarize
 from circuitscope_core.evals.faithfulness.flips import measure_flips
@@ -24,6 +24,8 @@ from circuitscope_core.evals.faithfulness.report import (
 )
 from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.traced import TracedPrompt, shuffle_decoders, trace
+from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import run_prompt
 from circuitscope_core.replacement import (
     Explainable,
@@ -107,11 +109,27 @@ def both_precisions(traced: TracedPrompt) -> tuple[torch.Tensor, torch.Tensor]:
     plain = traced.clean.replacement
     double = replace(
         plain,
-        model=doubled(plain.model),
+        model=model_in_double(plain.model),
         transcoder=doubled(plain.transcoder),
     )
     clean = run_prompt(double, traced.clean.token_ids)
     return direct_errors(replace(traced, clean=clean)), direct_errors(traced)
+
+
+def model_in_double(model: LanguageModel) -> LanguageModel:
+    """Return a copy of a model in double precision; a Hugging Face model is opened once more.
+
+    Raises:
+        ModelError: If a Hugging Face model is in memory only, or does not fit into it twice.
+    """
+    if not isinstance(model, PretrainedModel):
+        return doubled(model)
+    if model.folder is None:
+        raise ModelError(
+            "Edges are measured in double precision, and this model is in memory only. Open it "
+            "from a folder with load_model, or measure without edges (n_direct=0)."
+        )
+    return load_model(model.folder, dtype="float64")
 
 
 def doubled(module: Kind) -> Kind:
