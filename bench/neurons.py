@@ -25,7 +25,7 @@ SIZES = (10, 30, 100, 300)
 N_SINGLE = 40
 """Neurons that are patched alone in each pair: half of them the strongest, half drawn by chance."""
 STEPS = 8
-"""Of integrated gradients."""
+"""Points between the two prompts at which integrated gradients take the slope."""
 PAIRS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
     "capitals": (
         ("The capital of France is", "The capital of Japan is", " Paris", " Tokyo"),

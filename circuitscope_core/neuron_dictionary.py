@@ -132,8 +132,7 @@ class NeuronDictionary:
 
     def output_bias(self, layer: int) -> Float[Tensor, " d_model"]:
         """Return 0: the MLP's own bias is with what neurons leave of its output."""
-        del layer
-        return torch.zeros(self.shape.d_model, dtype=self._dtype)
+        return torch.zeros_like(self.model.neurons(layer).b_out[0], dtype=self._dtype)
 
     def skip(
         self,

@@ -47,7 +47,7 @@ class AttributionPlan:
     n_bytes: int
     """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
     neurons: bool = False
-    """Whether features are the model's own neurons, which were chosen, rather than active."""
+    """True where the features are neurons of the model itself, of which a graph has a choice."""
 
     def __str__(self) -> str:
         """Return the plan in words."""

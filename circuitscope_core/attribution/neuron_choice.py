@@ -39,7 +39,7 @@ otherwise: ten seconds of one core."""
 @one_line
 @dataclass(frozen=True)
 class ChosenNodes:
-    """What a graph of a model's own neurons explains, and with which nodes."""
+    """The targets and the nodes of a graph of a model's own neurons."""
 
     clean: PromptPass
     """The prompt's pass, its features being the nodes."""

@@ -235,7 +235,8 @@ class AttributionConfig(JsonConfig):
     """Most features to keep; None keeps all that are active. Of a model's own neurons, how many
     become nodes; None: 200."""
     other_neurons: OtherNeurons = "auto"
-    """Of a model's own neurons, those that are no nodes: ``folded`` lets them through as they are,
+    """The place of a model's own neurons that are no nodes: ``folded`` lets them through
+    as they are,
     ``nodes`` makes one node of them at each layer and position, ``auto`` folds
     where that takes no more than about ten seconds of one core."""
 

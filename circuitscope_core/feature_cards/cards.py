@@ -66,7 +66,7 @@ class FeatureCard:
     """Token ids whose logits they lower most, strongest first."""
     examples: tuple[Example, ...]
     label_below: str = ""
-    """Of a neuron, which can be active below 0: its label where it is. Empty for features."""
+    """The label of a neuron where it is active below 0; empty for features, which never are."""
     min_activation: float = 0.0
     """The lowest activation; below 0 only for neurons and for a top-k without a ReLU."""
     frequency_below: float = 0.0

@@ -69,7 +69,9 @@ class SetNeurons:
 
     def __call__(self, call: MlpCall) -> Float[Tensor, "n_runs n_rows d_model"]:
         """Return the MLP's output with the neurons set."""
-        rows = torch.arange(call.mlp_in.shape[1]) if call.positions is None else call.positions
+        rows = call.positions
+        if rows is None:
+            rows = torch.arange(call.mlp_in.shape[1], device=call.mlp_in.device)
         out = call.mlp_out().clone()
         if self.added is not None:
             out += self.added[:, call.layer, rows]

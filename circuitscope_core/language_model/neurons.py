@@ -198,7 +198,7 @@ class LinearNeurons:
         """Carry gradients at the MLP's output to its input, through some neurons of each position.
 
         Position by position, so that what is at a position's neurons stays in the processor's
-        cache: all positions together take twice as long.
+        cache.
         """
         own = self.neurons.to(gradient.dtype)
         found = torch.zeros_like(gradient)
