@@ -150,7 +150,8 @@ def _document_of(text: object) -> Document:
 def named_tokens(replacement: ReplacementModel, found: TextWindows) -> torch.Tensor:
     """Return the tokens that a card may name as promoted: all that training can have fitted.
 
-    Of a model that was trained here, those that the text has; of another, its whole vocabulary.
+    A model that was trained here has learned only the tokens of the text; a pretrained model
+    may have learned its whole vocabulary.
     """
     if isinstance(replacement.model, PretrainedModel):
         return torch.arange(replacement.tokenizer.d_vocab, device="cpu")

@@ -16,8 +16,8 @@ from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
 class Keeper:
     """Keeps what the observers of all passes have learned; without a file it keeps nothing.
 
-    A state is that of the passes that are over and of the one that runs, so that a collection
-    which goes on from it ends with the same cards as one that was not disturbed.
+    A state holds the finished passes and the running one, so that a resumed collection ends with
+    the same cards as one that was never interrupted.
     """
 
     file: CheckpointFile | None
@@ -29,12 +29,12 @@ class Keeper:
     _seen: list[int] = field(default_factory=list)
     """Batches of each pass that its observers have seen."""
     _is_new: bool = False
-    """Whether something was seen since the last writing."""
+    """True when observers have seen a batch that the file does not hold yet."""
     _saved_at: float = field(default_factory=time.monotonic)
 
     @cached_property
     def _saved(self) -> SavedState:
-        """The state from which the work goes on.
+        """The saved state from which the collection resumes.
 
         Raises:
             ConfigError: If the file is about other work.
