@@ -75,10 +75,10 @@ def bench_transcoder(bundle):
     ids = np.array(list(text.encode()), dtype=np.uint16)
     model = cs.load_bundle(bundle).model
     windows = TokenWindows.of(ids, 256, 256).sample(8, np.random.default_rng(0))
-    inputs, targets = harvest(model, windows[:, :-1], transcoder.config.read_point)
-    order = torch.randperm(inputs.shape[1], generator=torch.Generator().manual_seed(0))
-    chosen = order[: settings.batch_size]
-    inputs, targets = inputs[:, chosen].contiguous(), targets[:, chosen].contiguous()
+    found = harvest(model, windows[:, :-1], transcoder.config.read_point)
+    order = torch.randperm(found.inputs.shape[1], generator=torch.Generator().manual_seed(0))
+    batch = found.at(order[: settings.batch_size])
+    inputs, targets = batch.inputs, batch.targets
     adam = torch.optim.Adam(transcoder.parameters(), lr=0.0)
 
     def dense():
@@ -88,12 +88,12 @@ def bench_transcoder(bundle):
         adam.step()
 
     def sparse():
-        set_gradients(transcoder, inputs, targets, settings, 0.1)
+        set_gradients(transcoder, batch, settings, 0.1)
         torch.nn.utils.clip_grad_norm_(transcoder.parameters(), 1.0)
         adam.step()
 
     by_autograd, ours = in_turn(dense, sparse)
-    l0 = float(set_gradients(transcoder, inputs, targets, settings, 0.1).l0)
+    l0 = float(set_gradients(transcoder, batch, settings, 0.1).l0)
     n = inputs.shape[1]
     print(f"transcoder, L0 {l0:.1f}: {n / ours:,.0f} tokens a second; dense autograd", end=" ")
     print(f"{n / by_autograd:,.0f}; {by_autograd / ours:.1f} times", flush=True)

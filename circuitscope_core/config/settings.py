@@ -97,7 +97,7 @@ class CorpusConfig(JsonConfig):
 class LanguageModelTraining(JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 18_500_000
+    n_tokens: int = 10_800_000
     batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
     short_share: float = 0.75
@@ -131,7 +131,7 @@ class TranscoderTraining(JsonConfig):
     n_tokens: int = 4_000_000
     batch_size: int = 1024
     """Tokens in one step, drawn in random order from the shuffle buffer."""
-    buffer_sequences: int = 256
+    buffer_sequences: int = 512
     """Sequences whose activations are shuffled together."""
     buffer_passes: int = 2
     """How often each activation is used, in another order each time: harvesting takes a third of
@@ -154,6 +154,11 @@ class TranscoderTraining(JsonConfig):
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03
+    causal_weight: float = 0.15
+    """Weight of the loss on interventions, which removes features and holds the transcoder's
+    answers to the model's own; 0 trains without it."""
+    causal_share: float = 0.25
+    """Tokens of a batch at which features of one layer are removed; of each layer other tokens."""
     initial_rate: float = 0.02
     """Share of tokens on which a new feature fires; sets the first b_enc."""
     decay_fraction: float = 0.4
@@ -168,7 +173,13 @@ class TranscoderTraining(JsonConfig):
             0 < self.initial_rate < 1,
             f"initial_rate is {self.initial_rate}; it must be between 0 and 1.",
         )
-        for name in ("target_l0", "sparsity_coefficient", "preactivation_coefficient"):
+        require_fraction(self, "causal_share")
+        for name in (
+            "target_l0",
+            "sparsity_coefficient",
+            "preactivation_coefficient",
+            "causal_weight",
+        ):
             value = getattr(self, name)
             require(value >= 0, f"{name} is {value}; it must be 0 or more.")
 
@@ -177,12 +188,12 @@ class TranscoderTraining(JsonConfig):
 class FeatureCardConfig(JsonConfig):
     """What is collected about each feature."""
 
-    n_tokens: int = 1_000_000
+    n_tokens: int = 500_000
     """Tokens of the pass that measures densities and finds examples."""
     n_top_examples: int = 8
     n_interval_examples: int = 3
     """Examples from each of two weaker intervals of the activation."""
-    context: int = 24
+    context: int = 16
     """Tokens kept before and after an example's peak."""
     excerpts: ExcerptPolicy = "all"
     """``open``: only text that may be passed on; ``none``: no text travels with the model."""
@@ -194,9 +205,13 @@ class FeatureCardConfig(JsonConfig):
 
 @dataclass(frozen=True)
 class TrainConfig(JsonConfig):
-    """Everything that decides a training, its seed included."""
+    """Everything that decides a training, its seed included.
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    The default is a model of words: 4,096 words and pieces of words, learned from the text.
+    """
+
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(n_ctx=128, d_vocab=4096))
+    """With 257 tokens it reads single bytes; with more, words that are learned from the text."""
     transcoder: TranscoderConfig = field(default_factory=TranscoderConfig)
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     language_model_training: LanguageModelTraining = field(default_factory=LanguageModelTraining)
@@ -207,6 +222,20 @@ class TrainConfig(JsonConfig):
     """Time between checkpoints; one is also written on cancel and between the phases."""
     event_steps: int = 10
     """Steps between two progress events."""
+
+    @classmethod
+    def for_bytes(cls, seed: int = 0) -> "TrainConfig":
+        """Return the default settings of a model that reads single bytes.
+
+        Such a model can spell every word, and its graphs have a column for each letter.
+        """
+        return cls(
+            model=ModelConfig(),
+            language_model_training=LanguageModelTraining(n_tokens=18_500_000),
+            transcoder_training=TranscoderTraining(buffer_sequences=256),
+            feature_cards=FeatureCardConfig(n_tokens=1_000_000, context=24),
+            seed=seed,
+        )
 
     def __post_init__(self) -> None:
         require_positive(self, "checkpoint_seconds", "event_steps")

@@ -4,6 +4,7 @@ from circuitscope_core.corpus.builtin import BuiltinSource, PythonLibrarySource
 from circuitscope_core.corpus.documents import Document, DocumentSource, ReadCounter, ReadReport
 from circuitscope_core.corpus.open_text import read_open_documents
 from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.corpus.sample import read_sample
 from circuitscope_core.corpus.stage import StageSource, find_staged_files
 from circuitscope_core.corpus.tokens import Corpus, open_sources, read_corpus
 
@@ -21,4 +22,5 @@ __all__ = [
     "open_sources",
     "read_corpus",
     "read_open_documents",
+    "read_sample",
 ]

@@ -24,6 +24,7 @@ from circuitscope_core.interventions import (
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable, replacement_of
 from circuitscope_core.skills import SkillPrompt
+from circuitscope_core.tokenizer import decode_prompt
 from circuitscope_core.values import one_line
 
 MOST_FEATURES = 5
@@ -78,6 +79,8 @@ class Failure:
     question: SkillPrompt
     prompt: str
     """What stands before the wrong token: the question and what was right of the answer."""
+    token_ids: tuple[int, ...]
+    """The same as tokens, opened with the separator."""
     said: int
     wanted: int
 
@@ -92,10 +95,8 @@ def find_failures(bundle: Explainable, questions: Sequence[SkillPrompt]) -> tupl
     for question in questions:
         wrong = first_wrong_token(replacement.model, replacement.tokenizer, question)
         if wrong is not None:
-            right = replacement.tokenizer.decode(
-                list(replacement.tokenizer.encode(question.answer))[: wrong.index]
-            )
-            found.append(Failure(question, question.prompt + right, wrong.said, wrong.wanted))
+            text = decode_prompt(replacement.tokenizer, wrong.before)
+            found.append(Failure(question, text, wrong.before, wrong.said, wrong.wanted))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ import torch
 from circuitscope_core.arguments import checked
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.skills import SkillPrompt
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, encode_with_numbers
 from circuitscope_core.values import one_line
 
 BATCH = 25
@@ -27,11 +27,58 @@ class ExamResult:
 
 
 @dataclass(frozen=True)
+class AskedTokens:
+    """An exam question in the tokens of a model."""
+
+    prompt: tuple[int, ...]
+    """Opened with the separator; ends before the token that holds the answer's first character."""
+    answer: tuple[int, ...]
+    """Tokens that end within the answer."""
+    decided: int
+    """The token of the answer that the evidence decides."""
+    evidence: tuple[int, ...]
+    """Positions of ``prompt`` whose tokens hold the evidence."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens of prompt and answer."""
+        return len(self.prompt) + len(self.answer)
+
+    @property
+    def before_decided(self) -> list[int]:
+        """The prompt and the answer's tokens before the one that the evidence decides."""
+        return [*self.prompt, *self.answer[: self.decided]]
+
+
+def encode_question(tokenizer: Tokenizer, question: SkillPrompt) -> AskedTokens:
+    """Return a question as tokens that are those of the whole sentence, as in training text.
+
+    A prompt that ends within a word or before its space is cut where the token begins that the
+    answer goes on with. A question whose answer ends within a token is asked as far as the token
+    before.
+    """
+    ids, numbers = encode_with_numbers(tokenizer, question.prompt + question.answer + question.rest)
+    begin, end = len(question.prompt), len(question.prompt) + len(question.answer)
+    first = numbers[begin]
+    last = numbers[end - 1]
+    if end < len(numbers) and numbers[end] == last and last > first:
+        last -= 1  # this token goes on behind the answer
+    decided = min(numbers[begin + question.decides], last) - first
+    evidence = {numbers[place] + 1 for place in question.evidence}
+    return AskedTokens(
+        (tokenizer.separator_id, *map(int, ids[:first])),
+        tuple(map(int, ids[first : last + 1])),
+        decided,
+        tuple(sorted(place for place in evidence if place <= first + decided)),
+    )
+
+
+@dataclass(frozen=True)
 class WrongToken:
     """The first token of an answer that a model gets wrong."""
 
-    index: int
-    """In the answer."""
+    before: tuple[int, ...]
+    """The question's tokens and those of the answer that were right."""
     said: int
     wanted: int
 
@@ -41,15 +88,15 @@ def first_wrong_token(
     model: LanguageModel, tokenizer: Tokenizer, question: SkillPrompt
 ) -> WrongToken | None:
     """Return where a model's answer goes wrong; None if it is right, or too long for the model."""
-    prompt = [tokenizer.separator_id, *tokenizer.encode(question.prompt)]
-    answer = list(tokenizer.encode(question.answer))
-    if len(prompt) + len(answer) > model.shape.n_ctx:
+    asked = encode_question(tokenizer, question)
+    if asked.n_tokens > model.shape.n_ctx:
         return None
-    likeliest = model(model.tokens(prompt + answer)).argmax(dim=-1)[0].tolist()
-    for index, wanted in enumerate(answer):
-        said = likeliest[len(prompt) - 1 + index]
+    tokens = asked.prompt + asked.answer
+    likeliest = model(model.tokens(tokens)).argmax(dim=-1)[0].tolist()
+    for place in range(len(asked.prompt), len(tokens)):
+        said, wanted = likeliest[place - 1], tokens[place]
         if said != wanted:
-            return WrongToken(index, said, wanted)
+            return WrongToken(tokens[:place], said, wanted)
     return None
 
 
@@ -65,10 +112,9 @@ def take_exam(
     """
     asked = []
     for question in questions:
-        prompt = [tokenizer.separator_id, *tokenizer.encode(question.prompt)]
-        answer = list(tokenizer.encode(question.answer))
-        if len(prompt) + len(answer) <= model.shape.n_ctx:
-            asked.append((prompt, answer))
+        tokens = encode_question(tokenizer, question)
+        if tokens.n_tokens <= model.shape.n_ctx:
+            asked.append((list(tokens.prompt), list(tokens.answer)))
     if not asked:
         return None
     n_whole, n_right, n_tokens = 0, 0, 0

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import attribute
+from circuitscope_core.evals.exam import encode_question
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pruning import compute_node_influence, graph_scores
 from circuitscope_core.replacement import Explainable, replacement_of
 from circuitscope_core.skills import SkillPrompt
-from circuitscope_core.tokenizer import Tokenizer, tokens_of_characters
 from circuitscope_core.values import one_line
 
 
@@ -39,28 +39,23 @@ class Localization:
     """Mean completeness score of the graphs."""
 
 
-def evidence_positions(question: SkillPrompt, tokenizer: Tokenizer) -> Int[Tensor, " n_evidence"]:
-    """Return the positions whose tokens hold a question's evidence, the separator being at 0."""
-    token_ids = tokenizer.encode(question.prompt)
-    numbers = tokens_of_characters(tokenizer, question.prompt, token_ids)
-    return torch.tensor(sorted({numbers[place] + 1 for place in question.evidence}))
-
-
 @checked
 def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) -> Localization:
-    """Trace the first token of each question's answer, unpruned, and look where influence falls.
+    """Trace the token of each answer that the evidence decides, and look where influence falls.
 
+    The graphs are not pruned.
     The target is the right answer's token whether or not the model gives it. Questions that are
     too long for the model are left out.
     """
     replacement = replacement_of(bundle)
     sums = torch.zeros(5, dtype=torch.float64)
-    n_ctx, encode = replacement.model.shape.n_ctx, replacement.tokenizer.encode
-    fitting = [question for question in questions if len(encode(question.prompt)) < n_ctx]
+    n_ctx = replacement.model.shape.n_ctx
+    asked = (encode_question(replacement.tokenizer, question) for question in questions)
+    fitting = [question for question in asked if question.n_tokens <= n_ctx]
     for question in fitting:
-        positions = evidence_positions(question, replacement.tokenizer)
-        target = replacement.tokenizer.encode(question.answer)[0]
-        graph = attribute(replacement, question.prompt, targets=[target])
+        positions = torch.tensor(question.evidence)
+        target = question.answer[question.decided]
+        graph = attribute(replacement, question.before_decided, targets=[target])
         influence = compute_node_influence(graph)[graph.token_nodes]
         scores = graph_scores(graph)
         by_gradient = gradient_times_input(replacement.model, graph.token_ids, target)

@@ -3,7 +3,7 @@
 from circuitscope_core.language_model.compute import Compute
 from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
 from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons, secant
-from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel
+from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel, RunsMlps
 from circuitscope_core.language_model.record import (
     EditMlp,
     FinalNorm,
@@ -40,6 +40,7 @@ __all__ = [
     "ModelShape",
     "NormMap",
     "Record",
+    "RunsMlps",
     "SilencedPass",
     "Spread",
     "apply_norm",

@@ -7,7 +7,14 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.language_model.neurons import MlpNeurons
-from circuitscope_core.language_model.record import EditMlp, FinalNorm, MlpPass, NormMap, Record
+from circuitscope_core.language_model.record import (
+    EditMlp,
+    FinalNorm,
+    MlpPass,
+    MlpSite,
+    NormMap,
+    Record,
+)
 from circuitscope_core.language_model.shape import ModelShape
 
 HeadSide: TypeAlias = Literal["query", "key"]
@@ -132,3 +139,11 @@ class LanguageModel(Protocol):
         Each coordinate is a direction's product with the stream before the layer, plus a bias,
         denominators being those of the pass.
         """
+
+
+@runtime_checkable
+class RunsMlps(Protocol):
+    """A language model whose MLPs can be asked one by one, each token for itself."""
+
+    def run_mlp_at(self, layer: int, resid_mid: Tensor) -> MlpSite:
+        """Return a layer's MLP at tokens whose stream before it is ``[n, d_model]``."""

@@ -18,6 +18,7 @@ from circuitscope_core.corpus import (
     open_sources,
     read_corpus,
     read_open_documents,
+    read_sample,
 )
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.evals.exam import take_exam
@@ -30,8 +31,13 @@ from circuitscope_core.pipeline.training_phases import (
     transcoder_trainer,
 )
 from circuitscope_core.replacement import ReplacementModel
-from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import Tokenizer, encode_document
+from circuitscope_core.skills import SKILLS, exam, whole_words
+from circuitscope_core.tokenizer import (
+    ByteTokenizer,
+    Tokenizer,
+    encode_document,
+    learn_tokenizer,
+)
 from circuitscope_core.training import (
     ALONE,
     Event,
@@ -67,7 +73,8 @@ class TrainingJob:
     config: TrainConfig
     source: str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
     out: Path
-    tokenizer: Tokenizer
+    given_tokenizer: Tokenizer | None
+    """None: bytes, or a vocabulary that is learned from the text, by the model's size of it."""
     folder: RunFolder
     command: str
     workers: Workers = ALONE
@@ -94,12 +101,8 @@ class TrainingJob:
     def _read_corpus(self) -> Iterator[Event]:
         yield PhaseStarted("corpus", 1)
         started = time.perf_counter()
-        if self.tokenizer.d_vocab != self.config.model.d_vocab:
-            raise TrainingError(
-                f"The tokenizer has {self.tokenizer.d_vocab} tokens and model.d_vocab is "
-                f"{self.config.model.d_vocab}; set d_vocab to the tokenizer's size."
-            )
         sources = open_sources(self.source, self.config.corpus)
+        yield from self._find_tokenizer(sources)
         shown = started
         for item in read_corpus(sources, self.config.corpus, self.tokenizer, seed=self.config.seed):
             if isinstance(item, Corpus):
@@ -108,7 +111,7 @@ class TrainingJob:
                 shown = time.perf_counter()
                 yield Progress("corpus", 0, 1, 0.0, {"tokens": float(item)})
         self.folder.claim({"configuration": self.config.to_json(), "text": corpus.fingerprint})
-        self.text = TrainingText.of(corpus, self.tokenizer.separator_id, self.config.model.n_ctx)
+        self.text = TrainingText.of(corpus, self.tokenizer, self.config.model.n_ctx)
         tell_text(self.text, self.workers)
         counts = {
             "train_tokens": float(len(corpus.train_tokens)),
@@ -116,6 +119,30 @@ class TrainingJob:
         }
         message = corpus.report.describe()
         yield PhaseFinished("corpus", time.perf_counter() - started, counts, message)
+
+    def _find_tokenizer(self, sources: Sequence[DocumentSource]) -> Iterator[Event]:
+        d_vocab = self.config.model.d_vocab
+        if self.given_tokenizer is not None:
+            self.tokenizer = self.given_tokenizer
+        elif d_vocab == ByteTokenizer.d_vocab:
+            self.tokenizer = ByteTokenizer()
+        elif d_vocab < ByteTokenizer.d_vocab:
+            raise TrainingError(
+                f"model.d_vocab is {d_vocab}; a model needs {ByteTokenizer.d_vocab} tokens to read "
+                "bytes, and more to read words."
+            )
+        else:
+            for item in read_sample(sources, self.config.corpus, seed=self.config.seed):
+                if isinstance(item, list):
+                    self.tokenizer = learn_tokenizer(item, d_vocab, whole_words())
+                else:
+                    yield Progress("corpus", 0, 1, 0.0, {"sample_characters": float(item)})
+            return
+        if self.tokenizer.d_vocab != d_vocab:
+            raise TrainingError(
+                f"The tokenizer has {self.tokenizer.d_vocab} tokens and model.d_vocab is "
+                f"{d_vocab}; set d_vocab to the tokenizer's size."
+            )
 
     def _train_language_model(self) -> Iterator[Event]:
         checkpoint = self.folder.checkpoint("language model")

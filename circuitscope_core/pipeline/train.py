@@ -17,7 +17,7 @@ from circuitscope_core.pipeline.training_phases import (
     transcoder_trainer,
 )
 from circuitscope_core.stages import FileStore
-from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
+from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.training import ALONE, CheckpointFile, Event, RunFolder, Workers
 
 Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
@@ -56,7 +56,8 @@ def train(
         source: ``"builtin"``, Parquet files (a file, folder, glob or ``hf://`` address), a document
             source, or several of these.
         out: Folder of the bundle; its last part is the model's name.
-        tokenizer: Bytes where None.
+        tokenizer: Where None, bytes if ``config.model.d_vocab`` is 257, else words and pieces of
+            words that are learned from the text, at most ``d_vocab`` of them.
         restart: Discard what an earlier, interrupted training of this name left.
         overwrite: Replace a model of this name once the new one is whole.
 
@@ -99,7 +100,7 @@ def carry_out(
             plan.config,
             plan.source,
             plan.out,
-            plan.tokenizer or ByteTokenizer(),
+            plan.tokenizer,
             folder,
             plan.command,
             workers,

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.corpus import Corpus
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.tokenizer import Tokenizer, token_lengths
 from circuitscope_core.training import (
     ALONE,
     CheckpointFile,
@@ -30,17 +32,30 @@ class TrainingText:
     held_out: TokenWindows
 
     @classmethod
-    def of(cls, corpus: Corpus, separator_id: int, n_ctx: int) -> "TrainingText":
+    def of(cls, corpus: Corpus, tokenizer: Tokenizer, n_ctx: int) -> "TrainingText":
         """Return a corpus as windows.
 
         Raises:
             TrainingError: If it is shorter than a window.
         """
-        train = TokenWindows.of(
-            corpus.train_tokens, separator_id, n_ctx, "training text", corpus.train_counted
+        arrays = (corpus.train_tokens, corpus.train_counted, corpus.held_out_tokens)
+        return cls._of(*arrays, tokenizer.separator_id, n_ctx, token_lengths(tokenizer))
+
+    @classmethod
+    def _of(
+        cls,
+        train: NDArray[np.integer],
+        counted: NDArray[np.bool_],
+        held_out: NDArray[np.integer],
+        separator_id: int,
+        n_ctx: int,
+        lengths: NDArray[np.integer],
+    ) -> "TrainingText":
+        place = (separator_id, n_ctx)
+        return cls(
+            TokenWindows.of(train, *place, "training text", counted, lengths),
+            TokenWindows.of(held_out, *place, "held-out text", None, lengths),
         )
-        held_out = TokenWindows.of(corpus.held_out_tokens, separator_id, n_ctx, "held-out text")
-        return cls(train, held_out)
 
 
 def tell_text(text: TrainingText, workers: Workers) -> None:
@@ -48,11 +63,13 @@ def tell_text(text: TrainingText, workers: Workers) -> None:
     if workers.world == 1:
         return
     assert text.train.counted is not None
+    assert text.train.token_bytes is not None
     arrays = {
         "train": text.train.tokens,
         "counted": text.train.counted,
         "held_out": text.held_out.tokens,
         "separator_id": np.array([text.train.separator_id]),
+        "token_bytes": text.train.token_bytes,
     }
     workers.broadcast(save(arrays))
 
@@ -60,11 +77,9 @@ def tell_text(text: TrainingText, workers: Workers) -> None:
 def hear_text(config: TrainConfig, workers: Workers) -> TrainingText:
     """Return the text that worker 0 read."""
     arrays = load(workers.broadcast(b""))
+    text = (arrays["train"], arrays["counted"], arrays["held_out"])
     separator_id, n_ctx = int(arrays["separator_id"][0]), config.model.n_ctx
-    return TrainingText(
-        TokenWindows.of(arrays["train"], separator_id, n_ctx, counted=arrays["counted"]),
-        TokenWindows.of(arrays["held_out"], separator_id, n_ctx),
-    )
+    return TrainingText._of(*text, separator_id, n_ctx, arrays["token_bytes"])
 
 
 def language_model_trainer(

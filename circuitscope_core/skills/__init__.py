@@ -1,11 +1,12 @@
 """Known behaviours: seeded text that teaches them, and an exam on what is held out of it."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import ConfigError
+from circuitscope_core.skills import acronyms, calendar, capitals, words
 from circuitscope_core.skills.acronyms import ACRONYMS
 from circuitscope_core.skills.articles import ARTICLES
 from circuitscope_core.skills.brackets import BRACKETS
@@ -17,7 +18,7 @@ from circuitscope_core.skills.indirect_objects import INDIRECT_OBJECTS
 from circuitscope_core.skills.plurals import PLURALS
 from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText
 
-__all__ = ["SKILLS", "Skill", "SkillPrompt", "SkillText", "exam", "write_documents"]
+__all__ = ["SKILLS", "Skill", "SkillPrompt", "SkillText", "exam", "whole_words", "write_documents"]
 
 _ALL = (
     ACRONYMS,
@@ -34,17 +35,33 @@ SKILLS = {skill.name: skill for skill in _ALL}
 """Every skill by its name, in the order in which they are shown."""
 
 
-def write_documents(seed: int | str) -> Iterator[SkillText]:
+def write_documents(seed: int | str, starts: Sequence[str] = ()) -> Iterator[SkillText]:
     """Write training documents without end: the same ones for the same seed.
 
     Each skill has its share of them. None has anything in it that ``exam`` may ask for.
+
+    Args:
+        seed: Decides the documents.
+        starts: Capitalised words and beginnings of words that are tokens of the model, whose
+            initials acronyms then teach; none for a model of bytes.
     """
     rng = random.Random(f"skills {seed}")
     skills = list(SKILLS.values())
     shares = list(accumulate(skill.share for skill in skills))
     while True:
         (skill,) = rng.choices(skills, cum_weights=shares)
-        yield SkillText.of(skill.write_document(rng))
+        if skill is ACRONYMS and starts:
+            yield SkillText.of(acronyms.write_document(rng, starts))
+        else:
+            yield SkillText.of(skill.write_document(rng))
+
+
+def whole_words() -> tuple[str, ...]:
+    """Return the words of skill sentences that a learned vocabulary has as whole tokens, sorted."""
+    names = (*acronyms.EXAMPLE_NAME, *words.ORGANISATION_WORDS, *words.LAST_WORDS)
+    people = (*words.FIRST_NAMES, *words.PLACES, *words.OBJECTS)
+    facts = (*capitals.CAPITAL_OF, *capitals.CAPITAL_OF.values(), *calendar.DAYS, *calendar.MONTHS)
+    return tuple(sorted({*names, *people, *facts}))
 
 
 @checked

@@ -20,6 +20,7 @@ HELD_OUT_ONE_IN = 16
 LIST_SHARE = 0.6
 """Of the documents; a list says more about acronyms in as many characters."""
 N_WORDS = (2, 3, 3, 4, 4, 4, 5, 5)
+STARTS_SHARE = 0.5
 SMALL_WORDS = ("of", "for", "and", "of the", "for the")
 
 # {n}: name, {a}: its acronym with ")", {k}: without, {m}, {b}: another, {p}: place,
@@ -77,37 +78,49 @@ def is_held_out(name: Sequence[str]) -> bool:
     return zlib.crc32(" ".join(content).encode()) % HELD_OUT_ONE_IN == 0
 
 
-def draw_word(rng: random.Random) -> str:
-    """Draw a word, every initial being equally likely; one in three is made up."""
+def draw_word(rng: random.Random, starts: Sequence[str] = ()) -> str:
+    """Draw a word, most initials being equally likely; one in three is made up.
+
+    Args:
+        rng: Source of chance.
+        starts: Capitalised words and beginnings of words that are tokens of the model. Half of the
+            words are one of them, alone or with an ending: a model that reads words cannot see
+            their letters, and has to be taught each token's initial.
+    """
+    if starts and rng.random() < STARTS_SHARE:
+        start = rng.choice(starts)
+        if len(start) > 2 and rng.random() < 0.5 and start not in _NEVER_TRAINED:
+            return start
+        return start + "".join(rng.choices(SYLLABLES, k=rng.randint(1, 2)))
     if rng.random() < 1 / 3:
         made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
         return made_up.capitalize()
     return rng.choice(rng.choice(_BY_LETTER))
 
 
-def draw_name(rng: random.Random) -> tuple[str, ...]:
+def draw_name(rng: random.Random, starts: Sequence[str] = ()) -> tuple[str, ...]:
     """Draw a name of a few words, sometimes with a small word inside."""
     n_words = rng.choice(N_WORDS)
-    words = [draw_word(rng) for _ in range(n_words - 1)]
+    words = [draw_word(rng, starts) for _ in range(n_words - 1)]
     if rng.random() < 0.08:
         return (rng.choice(LAST_WORDS), rng.choice(SMALL_WORDS), *words)
     return (*words, rng.choice(LAST_WORDS))
 
 
-def draw_training_name(rng: random.Random) -> tuple[str, ...]:
+def draw_training_name(rng: random.Random, starts: Sequence[str] = ()) -> tuple[str, ...]:
     """Draw a name that is not held out."""
-    while is_held_out(name := draw_name(rng)):
+    while is_held_out(name := draw_name(rng, starts)):
         pass
     return name
 
 
-def write_document(rng: random.Random) -> str:
+def write_document(rng: random.Random, starts: Sequence[str] = ()) -> str:
     """Write a few sentences about organisations, or a list of them."""
     if rng.random() < LIST_SHARE:
-        names = [draw_training_name(rng) for _ in range(rng.randint(2, 5))]
+        names = [draw_training_name(rng, starts) for _ in range(rng.randint(2, 5))]
         listed = (f"{' '.join(name)} ({known(f'{acronym_of(name)})')}" for name in names)
         return f"The {', the '.join(listed)}."
-    name, other = draw_training_name(rng), draw_training_name(rng)
+    name, other = (draw_training_name(rng, starts) for _ in range(2))
     fields = {
         "n": " ".join(name),
         "a": known(f"{acronym_of(name)})"),

@@ -58,17 +58,18 @@ def write_document(rng: random.Random) -> str:
 
 
 def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
-    """Write prompts that stop inside the article of a word never taught.
+    """Write prompts that stop before the article of a word never taught.
 
-    The answer goes on to the word's first letter; that letter decides the article.
+    The word's first letter, in the title, decides whether an n follows the a.
     """
     prompts = []
     for _ in range(n):
         word = draw_word(rng, held_out=True)
         text = SkillText.of(write_sentence(rng, word)).text
-        place = text.index(f" {article_of(word)} {word}")
-        stop, end = place + len(" a"), place + len(f" {article_of(word)} {word[0]}")
-        prompts.append(SkillPrompt("articles", text[:stop], text[stop:end], (0,)))
+        stop = text.index(f" {article_of(word)} {word}")
+        end = stop + len(" an")  # "an", or "a" and the space behind it
+        parts = (text[:stop], text[stop:end], (0,), end - stop - 1, text[end:])
+        prompts.append(SkillPrompt("articles", *parts))
     return tuple(prompts)
 
 

@@ -5,9 +5,9 @@ import string
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
 
-HELD_OUT_FIRST = "qxz"
+HELD_OUT_FIRST = "QXZ"
 """Codes that begin with one of these letters are for the exam only."""
-TAUGHT_FIRST = "".join(sorted(set(string.ascii_lowercase) - set(HELD_OUT_FIRST)))
+TAUGHT_FIRST = "".join(sorted(set(string.ascii_uppercase) - set(HELD_OUT_FIRST)))
 
 # {c}: code, {k}: the same again
 SENTENCES = (
@@ -21,9 +21,9 @@ SENTENCES = (
 
 
 def draw_code(rng: random.Random, first: str) -> str:
-    """Draw a code of four to ten different letters that begins with one of ``first``."""
+    """Draw a code of four to ten different capitals that begins with one of ``first``."""
     start = rng.choice(first)
-    others = string.ascii_lowercase.replace(start, "")
+    others = string.ascii_uppercase.replace(start, "")
     return start + "".join(rng.sample(others, rng.randint(3, 9)))
 
 

@@ -43,8 +43,12 @@ class SkillPrompt:
     answer: str
     """The exact text that must follow."""
     evidence: tuple[int, ...]
-    """Characters of ``prompt`` that decide the answer's first character: if they were others, it
+    """Characters of ``prompt`` that decide a character of the answer: if they were others, it
     would be another. A correct explanation of that character must point at them."""
+    decides: int = 0
+    """The character of the answer that the evidence decides."""
+    rest: str = ""
+    """The sentence's text behind the answer: it decides which tokens prompt and answer are."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""Text to token ids and back: single bytes, any Hugging Face tokenizer, or ids without text."""
+"""Text to token ids and back: bytes, learned words, any Hugging Face tokenizer, or bare ids."""
 
 from circuitscope_core.tokenizer.byte_level import ByteTokenizer
+from circuitscope_core.tokenizer.byte_pairs import learn_tokenizer
 from circuitscope_core.tokenizer.chat import ChatPrompt, chat_prompt, has_chat_template
 from circuitscope_core.tokenizer.encode import (
+    decode_prompt,
     encode_document,
     encode_prompt,
     encode_text,
-    tokens_of_characters,
+    encode_with_numbers,
+    text_prefix,
+    token_lengths,
+    word_starts,
 )
 from circuitscope_core.tokenizer.hugging_face import HuggingFaceTokenizer
 from circuitscope_core.tokenizer.protocol import (
@@ -37,15 +42,20 @@ __all__ = [
     "TokenKind",
     "Tokenizer",
     "chat_prompt",
+    "decode_prompt",
     "describe_opener",
     "encode_document",
     "encode_prompt",
     "encode_text",
+    "encode_with_numbers",
     "has_chat_template",
+    "learn_tokenizer",
     "output_name",
     "read_tokens",
     "show",
+    "text_prefix",
     "token_label",
-    "tokens_of_characters",
+    "token_lengths",
     "width_of_character",
+    "word_starts",
 ]

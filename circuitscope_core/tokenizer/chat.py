@@ -123,7 +123,7 @@ def _tokens_of(tokenizer: HuggingFaceTokenizer, text: str, shown: str) -> ChatPr
     before, after = shown.partition(START)[0], shown.rpartition(END)[2]
     is_fixed = START in shown and text.startswith(before) and text.endswith(after)
     n_before, n_after = (len(before), len(after)) if is_fixed else (0, 0)
-    token_ids, spans = tokenizer.encode(text), tokenizer.token_spans(text)
+    token_ids, spans = tokenizer.encode_with_spans(text)
     n_prefix = sum(end <= n_before for _, end in spans)
     n_suffix = sum(start >= len(text) - n_after for start, _ in spans)
     if not token_ids or not tokenizer.is_special(token_ids[0]):

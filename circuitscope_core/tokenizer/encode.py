@@ -1,5 +1,6 @@
 """Documents and prompts as token ids."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -11,43 +12,83 @@ from circuitscope_core.tokenizer.byte_level import ByteTokenizer
 from circuitscope_core.tokenizer.hugging_face import HuggingFaceTokenizer
 from circuitscope_core.tokenizer.protocol import Tokenizer
 
+WORD_START = re.compile(" [A-Z][a-z]*")
+
+
+def text_prefix(tokenizer: Tokenizer, text: str) -> str:
+    """Return the space that is put before a whole text, so that its first word is the same tokens
+    there as in the middle of a text; empty where the tokenizer asks for none."""
+    prefix = tokenizer.text_prefix if isinstance(tokenizer, HuggingFaceTokenizer) else ""
+    return prefix if text and not text[0].isspace() else ""
+
+
+def token_lengths(tokenizer: Tokenizer) -> NDArray[np.int32]:
+    """Return the bytes of text that each token stands for ``[d_vocab]``; 1 for those without text,
+    as for the separator of a tokenizer of bytes."""
+    if not isinstance(tokenizer, HuggingFaceTokenizer):
+        return np.ones(tokenizer.d_vocab, dtype=np.int32)
+    tokens = range(tokenizer.d_vocab)
+    lengths = [1 if tokenizer.is_special(n) else len(tokenizer.token_bytes(n)) for n in tokens]
+    return np.array(lengths, dtype=np.int32)
+
+
+def word_starts(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Return the capitalised words and beginnings of words, in ASCII, that are tokens with the
+    space before them; none of a tokenizer of bytes."""
+    texts = (tokenizer.token_text(token) for token in range(tokenizer.d_vocab))
+    return tuple(text[1:] for text in texts if WORD_START.fullmatch(text))
+
 
 def encode_document(tokenizer: Tokenizer, text: str) -> NDArray[np.integer]:
     """Return the ids of one document as the smallest array that holds the vocabulary."""
     if isinstance(tokenizer, ByteTokenizer):
         return tokenizer.encode_array(text)
+    return _array(tokenizer, tokenizer.encode(text_prefix(tokenizer, text) + text))
+
+
+def _array(tokenizer: Tokenizer, token_ids: list[int]) -> NDArray[np.integer]:
     width = np.uint16 if tokenizer.d_vocab <= 65_536 else np.uint32
-    return np.asarray(tokenizer.encode(text), dtype=width)
+    return np.asarray(token_ids, dtype=width)
 
 
-def tokens_of_characters(
-    tokenizer: Tokenizer, text: str, token_ids: Sequence[int] | NDArray[np.integer]
-) -> Sequence[int]:
-    """Return, for each character of a text, the number of the token that holds it.
+def encode_with_numbers(
+    tokenizer: Tokenizer, text: str
+) -> tuple[NDArray[np.integer], Sequence[int]]:
+    """Return a document's ids and, for each character, the number of the token that holds it.
 
     A character of several tokens is given the last of them.
 
     Args:
-        tokenizer: The one that encoded the text.
+        tokenizer: Encodes the text.
         text: Any text for a Hugging Face tokenizer; for another, one whose tokens decode one by
             one.
-        token_ids: The text's tokens.
     """
     if isinstance(tokenizer, HuggingFaceTokenizer):
-        starts = [start for start, _ in tokenizer.token_spans(text)]
-        return [max(0, bisect_right(starts, place) - 1) for place in range(len(text))]
-    if len(token_ids) == len(text):
-        return range(len(text))
-    texts = (tokenizer.decode([int(token)]) for token in token_ids)
-    return [number for number, piece in enumerate(texts) for _ in piece]
+        prefix = text_prefix(tokenizer, text)
+        token_ids, spans = tokenizer.encode_with_spans(prefix + text)
+        starts = [start - len(prefix) for start, _ in spans]
+        numbers = [max(0, bisect_right(starts, place) - 1) for place in range(len(text))]
+        return _array(tokenizer, token_ids), numbers
+    ids = encode_document(tokenizer, text)
+    if len(ids) == len(text):
+        return ids, range(len(text))
+    texts = (tokenizer.decode([int(token)]) for token in ids)
+    return ids, [number for number, piece in enumerate(texts) for _ in piece]
 
 
 def encode_text(tokenizer: Tokenizer, text: str, *, closed: bool) -> list[int]:
     """Return a text's ids behind the separator and, where ``closed``, before what closes it."""
-    token_ids = [tokenizer.separator_id, *tokenizer.encode(text)]
+    prefix = text_prefix(tokenizer, text)
+    token_ids = [tokenizer.separator_id, *tokenizer.encode(prefix + text)]
     if closed and isinstance(tokenizer, HuggingFaceTokenizer):
         token_ids += tokenizer.closing_ids
     return token_ids
+
+
+def decode_prompt(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
+    """Return the text that ``encode_text`` opens and turns into some tokens."""
+    text = tokenizer.decode(list(token_ids[1:]))
+    return text[1:] if text.startswith(" ") and text_prefix(tokenizer, text[1:]) else text
 
 
 def encode_prompt(

@@ -1,6 +1,7 @@
 """Tokenizers of Hugging Face models, from their ``tokenizer.json``."""
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +13,8 @@ from circuitscope_core.tokenizer.protocol import SEPARATOR
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
+PREFIX = "text_prefix"
+"""Entry of the configuration of tokenizers that are learned here."""
 LONGEST_TEMPLATE = 100_000
 """Characters of a chat template that is run."""
 USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
@@ -45,13 +48,28 @@ class HuggingFaceTokenizer:
     """
 
     def __init__(self, path: str | Path, opener: str | None = None) -> None:
-        from tokenizers import Tokenizer as FastTokenizer  # slow to import, and rarely needed
-
         self.path = Path(path)
         if not self.path.is_file():
             raise BundleError(f"{self.path} is not there; it must be a tokenizer.json file.")
+        config = self.path.with_name(CONFIG)
         # kept, since the folder that it lies in may be gone when a model is saved again
-        self._file = self.path.read_bytes()
+        self._config = config.read_bytes() if config.is_file() else None
+        self._read(self.path.read_bytes(), opener)
+
+    @classmethod
+    def of(cls, file: str, settings: Mapping[str, str]) -> "HuggingFaceTokenizer":
+        """Return a tokenizer from the text of a ``tokenizer.json`` and its configuration."""
+        tokenizer = cls.__new__(cls)
+        tokenizer.path = Path("tokenizer.json")
+        tokenizer._config = json.dumps(settings).encode()
+        tokenizer._read(file.encode(), None)
+        return tokenizer
+
+    def _read(self, file: bytes, opener: str | None) -> None:
+        from tokenizers import Tokenizer as FastTokenizer  # slow to import, and rarely needed
+
+        self._file = file
+        self._known_bytes: dict[int, bytes] = {}
         try:
             self._fast = FastTokenizer.from_buffer(self._file)
             self._kind = kind_of(json.loads(self._file))
@@ -61,10 +79,11 @@ class HuggingFaceTokenizer:
             ) from error
         self._fast.no_truncation()  # a file may ask for it, and text would be lost
         self._fast.no_padding()
-        config = self.path.with_name(CONFIG)
-        self._config = config.read_bytes() if config.is_file() else None
         self.chat_template = self._read_template()
         """The program that writes messages as a text; empty for a model without one."""
+        self.text_prefix: str = " " if self._settings().get(PREFIX) == " " else ""
+        """Put before a text that does not begin with white space, so that its first word is the
+        same tokens there as behind a space; empty for tokenizers made elsewhere."""
         self.opener, reason = (opener, "chosen") if opener else self._find_opener()
         self.opener_reason = REASONS[reason]
         """Why prompts are opened with that token, in words."""
@@ -146,17 +165,19 @@ class HuggingFaceTokenizer:
         """Write the file that this tokenizer was read from, and beside it what is used of its
         configuration: the opener, the names of special tokens and the chat template."""
         path.write_bytes(self._file)
-        template = {"chat_template": self.chat_template} if self.chat_template else {}
-        settings = json.dumps({**dict(self.special_names), "bos_token": self.opener, **template})
+        kept = {"chat_template": self.chat_template, PREFIX: self.text_prefix}
+        kept = {name: value for name, value in kept.items() if value}
+        settings = json.dumps({**dict(self.special_names), "bos_token": self.opener, **kept})
         path.with_name(CONFIG).write_text(settings, encoding="utf-8")
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""
         return list(self._fast.encode(text, add_special_tokens=False).ids)
 
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where in the text each of its tokens begins and ends, in characters."""
-        return list(self._fast.encode(text, add_special_tokens=False).offsets)
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of ``text`` and where in it each begins and ends, in characters."""
+        encoded = self._fast.encode(text, add_special_tokens=False)
+        return list(encoded.ids), list(encoded.offsets)
 
     def decode(self, token_ids: list[int]) -> str:
         """Return the text, special tokens included.
@@ -164,11 +185,17 @@ class HuggingFaceTokenizer:
         The library drops the space in front of SentencePiece tokens, and a continuation needs it.
         """
         if self._kind in (PieceKind.BYTES, PieceKind.SENTENCE):
-            return b"".join(map(self._bytes, token_ids)).decode(errors="replace")
+            return b"".join(map(self.token_bytes, token_ids)).decode(errors="replace")
         return str(self._fast.decode(token_ids, skip_special_tokens=False))
 
-    def _bytes(self, token_id: int) -> bytes:
+    def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes of text that a token stands for; a special one's are its name."""
+        known = self._known_bytes.get(token_id)
+        if known is None:
+            known = self._known_bytes[token_id] = self._find_bytes(token_id)
+        return known
+
+    def _find_bytes(self, token_id: int) -> bytes:
         piece = self._fast.id_to_token(token_id)
         if piece is None:
             return f"<{token_id}>".encode()
@@ -178,7 +205,7 @@ class HuggingFaceTokenizer:
 
     def token_text(self, token_id: int) -> str:
         r"""Return one token as text; a part of a character as its bytes, ``\xe6\x9d``."""
-        return readable(self._bytes(token_id))
+        return readable(self.token_bytes(token_id))
 
 
 def _token_name(entry: Any) -> str:

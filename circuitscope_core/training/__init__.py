@@ -1,5 +1,6 @@
 """Both training loops as generators of events, their checkpoints, and the metrics."""
 
+from circuitscope_core.training.activations import Activations, harvest
 from circuitscope_core.training.batches import TokenWindows
 from circuitscope_core.training.checkpoints import CheckpointFile
 from circuitscope_core.training.estimate import TimeEstimate, TrainingSpeed, measure_speed
@@ -22,12 +23,13 @@ from circuitscope_core.training.language_model import LanguageModelTrainer, meas
 from circuitscope_core.training.metrics import ReplacementMetrics, measure_replacement
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.run_folder import RunFolder
-from circuitscope_core.training.transcoder_loop import TranscoderTrainer, harvest
+from circuitscope_core.training.transcoder_loop import TranscoderTrainer
 from circuitscope_core.training.workers import ALONE, GroupWorkers, WorkerLost, Workers
 
 __all__ = [
     "ALONE",
     "PHASES",
+    "Activations",
     "Checkpoint",
     "CheckpointFile",
     "Event",

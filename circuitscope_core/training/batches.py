@@ -1,6 +1,7 @@
 """Token windows for both trainings: a pure function of seed and step, so resuming is exact."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,6 +10,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitscope_core.errors import TrainingError
+
+THRESHOLD_TOKENS = 128
+"""Tokens of a batch from which the thresholds' gradient is taken. Every feature near its threshold
+counts in it, active or not, and batches are in random order: a part of one is a fair sample."""
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """What a worker has of a batch. Gradients and losses of all parts add up to the whole's."""
+
+    n_tokens: int
+    """Tokens of the whole batch."""
+    n_sample: int
+    """How many of its first tokens the thresholds' gradient is taken from."""
+    n_own_sample: int
+    """Those among them that this worker has; they are its first."""
+    places: Int[Tensor, " own"]
+    """The places of its tokens in the batch, rising."""
+
+    @classmethod
+    def whole(cls, n_tokens: int, threshold_tokens: int = THRESHOLD_TOKENS) -> "BatchPart":
+        """Return the part that is all."""
+        n_sample = min(threshold_tokens, n_tokens)
+        return cls(n_tokens, n_sample, n_sample, torch.arange(n_tokens, device="cpu"))
+
+    @classmethod
+    def of(
+        cls, mine: Bool[Tensor, " batch"], threshold_tokens: int = THRESHOLD_TOKENS
+    ) -> "BatchPart":
+        """Return the part of the one who has the tokens that ``mine`` marks."""
+        n_sample = min(threshold_tokens, len(mine))
+        places = mine.nonzero()[:, 0]
+        return cls(len(mine), n_sample, int(mine[:n_sample].sum()), places)
 
 
 @dataclass(frozen=True)
@@ -21,6 +55,8 @@ class TokenWindows:
     n_ctx: int
     counted: NDArray[np.bool_] | None = None
     """Which tokens count in the loss; None: all."""
+    token_bytes: NDArray[np.integer] | None = None
+    """Length of each token's text in bytes, by its id; None: one byte each."""
 
     @classmethod
     def of(
@@ -30,6 +66,7 @@ class TokenWindows:
         n_ctx: int,
         name: str = "text",
         counted: NDArray[np.bool_] | None = None,
+        token_bytes: NDArray[np.integer] | None = None,
     ) -> "TokenWindows":
         """Index a stream; ``name`` is what an error calls it.
 
@@ -42,7 +79,16 @@ class TokenWindows:
                 "Use more text, or a model with a smaller n_ctx."
             )
         starts = np.flatnonzero(tokens == separator_id)
-        return cls(tokens, starts, separator_id, n_ctx, counted)
+        return cls(tokens, starts, separator_id, n_ctx, counted, token_bytes)
+
+    @cached_property
+    def bytes_a_counted_token(self) -> float:
+        """Mean length of the tokens that count in the loss, in bytes."""
+        if self.token_bytes is None:
+            return 1.0
+        counted = self.tokens if self.counted is None else self.tokens[self.counted]
+        uses = np.bincount(counted, minlength=len(self.token_bytes))
+        return float((uses * self.token_bytes).sum() / max(1, len(counted)))
 
     def sample(self, n: int, rng: np.random.Generator) -> Int[Tensor, "n n_ctx_plus_1"]:
         """Draw windows of ``n_ctx + 1`` tokens, the first being the separator.
@@ -87,6 +133,6 @@ def step_rng(seed: int, stream: int, step: int) -> np.random.Generator:
     """Return the random numbers of one step of one stream.
 
     Streams: 1 for the language model's windows, 2 for the transcoder's buffers, 3 for the order in
-    which a pass goes through its buffer.
+    which a pass goes through its buffer, 7 for the features that interventions remove.
     """
     return np.random.default_rng((seed, stream, step))

@@ -78,11 +78,13 @@ def measure_speed(config: TrainConfig) -> TrainingSpeed:
     share = config.language_model_training.short_share
     lm_step = share * short + (1 - share) * whole
     clt.prepare()
-    inputs, targets = clt.fill_buffer(0)
-    harvest_token = _best_time(lambda: clt.fill_buffer(0)) / inputs.shape[1]
-    batch = (inputs[:, : settings.batch_size], targets[:, : settings.batch_size])
-    clt_token = _best_time(lambda: clt.train_step(*batch)) / batch[0].shape[1]
-    encode = _best_time(lambda: [transcoder.encode(0, batch[0][0])]) / batch[0].shape[1]
+    clt.step = clt.n_steps  # with the whole weight of each loss
+    buffer = clt.fill_buffer(0)
+    harvest_token = _best_time(lambda: clt.fill_buffer(0)) / buffer.inputs.shape[1]
+    batch = buffer.at(torch.arange(min(settings.batch_size, buffer.inputs.shape[1])))
+    n_tokens = batch.inputs.shape[1]
+    clt_token = _best_time(lambda: clt.train_step(batch)) / n_tokens
+    encode = _best_time(lambda: [transcoder.encode(0, batch.inputs[0])]) / n_tokens
     return TrainingSpeed(
         language_model=BESIDES_STEPS
         * lm_step

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from circuitscope_core.config import LanguageModelTraining
@@ -28,8 +30,6 @@ from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
 from circuitscope_core.transformer import Transformer
 
-IGNORED = -100
-"""In place of an answer that does not count."""
 VALIDATION_TOKENS = 65_536
 N_VALIDATIONS = 8
 
@@ -91,16 +91,19 @@ class LanguageModelTrainer(ResumableLoop):
         validated = self.step % max(1, self.n_steps // N_VALIDATIONS) == 0
         if not validated and not self.report_due:
             return None
-        metrics = {"loss": finite_loss(loss, self.step) / math.log(2)}
+        bits = finite_loss(loss, self.step) / math.log(2)
+        metrics = {"loss": bits / self.train.bytes_a_counted_token}
         if validated:
-            metrics["validation_loss"] = measure_loss(self.model, self.validation, self.workers)
+            metrics["validation_loss"] = self._measure(self.validation)
         rate = self.pace.rate(self.step) * self.settings.batch_size * self.train.n_ctx
         return Progress(self.phase, self.step, self.n_steps, rate, metrics)
 
     def final_metrics(self) -> dict[str, float]:
         """Return the loss on more held-out text than during the training."""
-        windows = self.held_out.consecutive(4 * VALIDATION_TOKENS)
-        return {"validation_loss": measure_loss(self.model, windows, self.workers)}
+        return {"validation_loss": self._measure(self.held_out.consecutive(4 * VALIDATION_TOKENS))}
+
+    def _measure(self, windows: Tensor) -> float:
+        return measure_loss(self.model, windows, self.workers, self.held_out.token_bytes)
 
     def train_step(self, step: int) -> Tensor:
         """Change the weights once, as a step of the schedule says; returns the loss."""
@@ -177,30 +180,39 @@ def next_token_loss(
         n_counted: What the sum is divided by, where these windows are only a part; None: as many
             as count in them.
     """
-    answers = windows[:, 1:].flatten()
-    if counted is not None:
-        answers = answers.masked_fill(~counted.flatten(), IGNORED)
-    logits = model(windows[:, :-1]).flatten(0, 1)
+    final, answers = model.final_vectors(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten()
+    if counted is not None:  # the other tokens' logits, a third of the time, are not needed
+        kept = counted.flatten().nonzero()[:, 0]
+        final, answers = final[kept], answers[kept]
     # 0 where nothing counts, which a mean over nothing is not
-    total = F.cross_entropy(logits, answers, ignore_index=IGNORED, reduction="sum")
-    if n_counted is not None:
-        return total / max(n_counted, 1)
-    return total / (answers != IGNORED).sum().clamp(min=1)
+    total = F.cross_entropy(model.logits_of(final), answers, reduction="sum")
+    return total / max(len(answers) if n_counted is None else n_counted, 1)
 
 
 @torch.no_grad()
 def measure_loss(
-    model: Transformer, windows: Int[Tensor, "n n_ctx_plus_1"], workers: Workers = ALONE
+    model: Transformer,
+    windows: Int[Tensor, "n n_ctx_plus_1"],
+    workers: Workers = ALONE,
+    token_bytes: NDArray[np.integer] | None = None,
 ) -> float:
-    """Return the mean cross-entropy in bits a token, each worker measuring its share."""
+    """Return the cross-entropy in bits a byte of text, each worker measuring its share.
+
+    Args:
+        model: The model.
+        windows: Tokens; each but a window's first is predicted.
+        workers: All of them call this with the same windows.
+        token_bytes: Length of each token's text; None: one byte each.
+    """
     own = windows.split(16)[workers.rank :: workers.world]
-    losses = [next_token_loss(model, batch) * len(batch) for batch in own]
-    total = float(sum(losses))
+    total = float(sum(float(next_token_loss(model, batch)) * batch[:, 1:].numel() for batch in own))
     if workers.world > 1:
         shared = torch.tensor([total], dtype=torch.float64)
         workers.add_up(shared)
         total = float(shared)
-    return total / len(windows) / math.log(2)
+    said = windows[:, 1:]
+    n_bytes = said.numel() if token_bytes is None else int(token_bytes[said.numpy()].sum())
+    return total / n_bytes / math.log(2)
 
 
 def _is_matrix(name: str, weight: Tensor) -> bool:

@@ -6,118 +6,47 @@ sparse matrix; only the pre-activations are computed in full. What silent featur
 the same for every token and needs no pass at all.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.config import TranscoderTraining
-from circuitscope_core.transcoder import CrossLayerTranscoder, TranscoderLoss, nonzero_entries
-
-THRESHOLD_TOKENS = 128
-"""Tokens of a batch from which the thresholds' gradient is taken. Every feature near its threshold
-counts in it, active or not, and batches are in random order: a part of one is a fair sample."""
-
-
-@dataclass(frozen=True)
-class BatchPart:
-    """What a worker has of a batch. Gradients and losses of all parts add up to the whole's."""
-
-    n_tokens: int
-    """Tokens of the whole batch."""
-    n_sample: int
-    """How many of its first tokens the thresholds' gradient is taken from."""
-    n_own_sample: int
-    """Those among them that this worker has; they are its first."""
-
-    @classmethod
-    def whole(cls, n_tokens: int, threshold_tokens: int = THRESHOLD_TOKENS) -> "BatchPart":
-        """Return the part that is all."""
-        n_sample = min(threshold_tokens, n_tokens)
-        return cls(n_tokens, n_sample, n_sample)
-
-    @classmethod
-    def of(
-        cls, mine: Bool[Tensor, " batch"], threshold_tokens: int = THRESHOLD_TOKENS
-    ) -> "BatchPart":
-        """Return the part of the one who has the tokens that ``mine`` marks."""
-        n_sample = min(threshold_tokens, len(mine))
-        return cls(len(mine), n_sample, int(mine[:n_sample].sum()))
-
-
-@dataclass(frozen=True)
-class _Active:
-    """One layer's active features of a batch: a sparse matrix, by token and by feature."""
-
-    tokens: Int[Tensor, " n"]
-    features: Int[Tensor, " n"]
-    acts: Float[Tensor, " n"]
-    token_starts: Int[Tensor, " batch"]
-    by_feature: Int[Tensor, " n"]
-    """Order that sorts the entries by their feature."""
-    n_active: Int[Tensor, " d_transcoder"]
-    """Tokens on which each feature is active."""
-
-    @classmethod
-    def of(cls, pre_acts: Tensor, threshold: Tensor) -> "_Active":
-        batch, width = pre_acts.shape
-        tokens, features = nonzero_entries(pre_acts > threshold)
-        if features.is_cpu:  # NumPy sorts 16-bit numbers by radix
-            keys = features.numpy().astype(np.uint16 if width <= 2**16 else np.int64)
-            order = torch.from_numpy(keys.argsort(kind="stable"))
-        else:
-            order = features.argsort(stable=True)
-        acts = pre_acts[tokens, features]
-        n_active = torch.bincount(features, minlength=width)
-        starts = _starts(torch.bincount(tokens, minlength=batch))
-        return cls(tokens, features, acts, starts, order, n_active)
-
-    def sum_by_token(
-        self, weights: Float[Tensor, " n"], vectors: Float[Tensor, "d_transcoder width"]
-    ) -> Float[Tensor, "batch width"]:
-        """Return, for each token, the weighted sum of its active features' vectors."""
-        return F.embedding_bag(
-            self.features, vectors, self.token_starts, mode="sum", per_sample_weights=weights
-        )
-
-    def sum_by_feature(
-        self, weights: Float[Tensor, " n"], vectors: Float[Tensor, "batch width"]
-    ) -> Float[Tensor, "d_transcoder width"]:
-        """Return, for each feature, the weighted sum of the vectors where it is active."""
-        tokens, weights = self.tokens[self.by_feature], weights[self.by_feature]
-        starts = _starts(self.n_active)
-        return F.embedding_bag(tokens, vectors, starts, mode="sum", per_sample_weights=weights)
-
-    def total(self, values: Float[Tensor, " n"]) -> Float[Tensor, " d_transcoder"]:
-        """Return each feature's sum of a value."""
-        return values.new_zeros(len(self.n_active)).index_add_(0, self.features, values)
-
-
-def _starts(counts: Tensor) -> Tensor:
-    return counts.cumsum(dim=0) - counts
+from circuitscope_core.training.activations import Activations
+from circuitscope_core.training.active_entries import ActiveEntries, gradient_of
+from circuitscope_core.training.batches import BatchPart
+from circuitscope_core.training.causal_loss import CausalTerm, EncodedBatch, Interventions
+from circuitscope_core.transcoder import CrossLayerTranscoder, TranscoderLoss
 
 
 def set_gradients(
     transcoder: CrossLayerTranscoder,
-    inputs: Float[Tensor, "n_layers batch d_model"],
-    targets: Float[Tensor, "n_layers batch d_model"],
+    batch: Activations,
     settings: TranscoderTraining,
     sparsity_coefficient: float,
     part: BatchPart | None = None,
+    interventions: Interventions | None = None,
 ) -> TranscoderLoss:
     """Set every weight's ``grad`` to the gradient of ``transcoder_loss`` and return the loss.
 
-    The arguments are those of ``transcoder_loss``; the thresholds' gradient is that of a few tokens
-    only. ``part`` says what the batch is a part of; None: it is whole.
+    The loss is that of ``transcoder_loss``; the thresholds' gradient is that of a few tokens only.
+
+    Args:
+        transcoder: The transcoder, in scaled units.
+        batch: Scaled activations.
+        settings: Penalty shapes.
+        sparsity_coefficient: The tanh penalty's weight.
+        part: The part that ``batch`` is of a whole one; None: it is whole.
+        interventions: Give the loss another term, which ``causal_loss.py`` defines.
     """
     with torch.no_grad():
-        part = part or BatchPart.whole(inputs.shape[1])
-        step = _Step(transcoder, inputs, settings, sparsity_coefficient, part)
+        targets = batch.targets
+        part = part or BatchPart.whole(targets.shape[1])
+        step = _Step(transcoder, batch.inputs, settings, sparsity_coefficient, part)
         errors = step.reconstruct() - targets
-        return step.differentiate(errors)
+        causal = None
+        if interventions is not None:
+            causal = CausalTerm.of(transcoder, step.encoded(), targets, part, interventions)
+        return step.differentiate(errors, causal)
 
 
 class _Step:
@@ -146,13 +75,13 @@ class _Step:
         out = torch.stack(
             [b + transcoder.skip(n, inputs[n]) for n, b in enumerate(transcoder.b_dec)]
         )
-        self.active: list[_Active] = []
+        self.active: list[ActiveEntries] = []
         self.sample: list[Tensor] = []
         self.acts: list[Tensor] = []
         self.written: list[Tensor] = []
         for layer, x in enumerate(inputs):
             pre_acts = torch.addmm(transcoder.b_enc[layer], x, transcoder.W_enc[layer].T)
-            active = _Active.of(pre_acts, self.thresholds[layer])
+            active = ActiveEntries.of(pre_acts, self.thresholds[layer])
             self.active.append(active)
             self.sample.append(pre_acts[: self.part.n_own_sample].clone())
             with torch.enable_grad():  # the activations' gradient is the only one left to autograd
@@ -165,7 +94,14 @@ class _Step:
             out[layer : layer + n_writes] += by_output.transpose(0, 1)
         return out
 
-    def differentiate(self, errors: Float[Tensor, "n_layers batch d_model"]) -> TranscoderLoss:
+    def encoded(self) -> EncodedBatch:
+        """Return what ``reconstruct`` found, for the loss on interventions."""
+        written = [item.detach() for item in self.written]
+        return EncodedBatch(self.inputs, self.active, written, self.decoders, self.thresholds)
+
+    def differentiate(
+        self, errors: Float[Tensor, "n_layers batch d_model"], causal: CausalTerm | None = None
+    ) -> TranscoderLoss:
         """Set all gradients; return the loss and its parts."""
         transcoder = self.transcoder
         reconstruction = errors.square().sum() / self.batch
@@ -173,28 +109,43 @@ class _Step:
         for weight in transcoder.parameters():
             if weight.grad is None:
                 weight.grad = torch.empty_like(weight)
-        _grad(transcoder.b_dec).copy_(errors.sum(dim=1))
+        gradient_of(transcoder.b_dec).copy_(errors.sum(dim=1))
         if transcoder.config.skip_connection:
-            torch.bmm(self.inputs.mT, errors, out=_grad(transcoder.W_skip))
+            torch.bmm(self.inputs.mT, errors, out=gradient_of(transcoder.W_skip))
         sparsity, below = errors.new_zeros(()), errors.new_zeros(())
         for layer in range(len(self.inputs)):
-            bent, silent = self._differentiate_layer(layer, errors)
+            own = errors if causal is None else causal.errors_of(layer, errors)
+            bent, silent = self._differentiate_layer(layer, errors, own)
             sparsity += bent
             below += silent
         total = reconstruction + self.sparsity_coefficient * sparsity
         total = total + self.settings.preactivation_coefficient * below
+        caused = errors.new_zeros(())
+        if causal is not None:
+            causal.add_gradients()
+            caused = causal.loss
+            total = total + caused
         counts = torch.stack([active.n_active for active in self.active])
         l0 = counts.sum() / (self.batch * len(counts))
-        return TranscoderLoss(total, reconstruction, sparsity, below, l0, counts > 0)
+        return TranscoderLoss(total, reconstruction, sparsity, below, l0, counts > 0, caused)
 
-    def _differentiate_layer(self, layer: int, errors: Tensor) -> tuple[Tensor, Tensor]:
-        """Set one layer's gradients; return its part of the two penalties."""
+    def _differentiate_layer(
+        self, layer: int, errors: Tensor, with_causal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Set one layer's gradients; return its part of the two penalties.
+
+        Args:
+            layer: The layer.
+            errors: Gradient of the usual loss at the outputs; thresholds follow it alone.
+            with_causal: The same, with that of the loss on interventions.
+        """
         transcoder, settings = self.transcoder, self.settings
         own, batch = self.own, self.batch
         active, x, norms = self.active[layer], self.inputs[layer], self.norms[layer]
         decoders, threshold = self.decoders[layer], self.thresholds[layer]
         n_writes = transcoder.W_dec[layer].shape[1]
-        at_outputs = errors[layer : layer + n_writes].transpose(0, 1).flatten(start_dim=1)
+        writes = slice(layer, layer + n_writes)
+        at_outputs = with_causal[writes].transpose(0, 1).flatten(start_dim=1)
         (gradient,) = torch.autograd.grad(self.written[layer], self.acts[layer], at_outputs)
         acts = active.acts.detach()
 
@@ -217,31 +168,26 @@ class _Step:
         # encoder: every entry as if silent, then the active ones set right
         right = gradient + push[active.features]
         encoder = active.sum_by_feature(right, x).addr_(push, x_sum, alpha=-1)
-        _grad(transcoder.W_enc)[layer] = encoder
-        _grad(transcoder.b_enc)[layer] = active.total(right) - own * push
+        gradient_of(transcoder.W_enc)[layer] = encoder
+        gradient_of(transcoder.b_enc)[layer] = active.total(right) - own * push
         decoder = active.sum_by_feature(acts, at_outputs)
         tiny = torch.finfo(norms.dtype).tiny
         by_norm = (norm_gradient / norms.clamp(min=tiny))[:, None]
         torch.addcmul(
-            decoder, decoders, by_norm, out=_grad(transcoder.W_dec[layer]).view_as(decoder)
+            decoder, decoders, by_norm, out=gradient_of(transcoder.W_dec[layer]).view_as(decoder)
         )
-        pull = self._threshold_pull(layer, at_outputs, rate)
-        _grad(transcoder.log_threshold)[layer] = pull + push * threshold * n_silent
+        plain = errors[writes, : self.part.n_own_sample].transpose(0, 1).flatten(start_dim=1)
+        pull = self._threshold_pull(layer, plain, rate)
+        gradient_of(transcoder.log_threshold)[layer] = pull + push * threshold * n_silent
         return bent.sum() / batch, (below * norms).sum() / batch
 
     def _threshold_pull(self, layer: int, at_outputs: Tensor, rate: float) -> Tensor:
         """Return the straight-through gradient of a layer's ``log_threshold``."""
         settings, threshold, norms = self.settings, self.thresholds[layer], self.norms[layer]
-        pre_acts, n = self.sample[layer], self.part.n_own_sample
+        pre_acts = self.sample[layer]
         acts = pre_acts * (pre_acts > threshold)
         bent = torch.tanh(acts * (settings.tanh_scale * norms))
-        gradient = at_outputs[:n] @ self.decoders[layer].T + rate * norms * (1 - bent.square())
+        gradient = at_outputs @ self.decoders[layer].T + rate * norms * (1 - bent.square())
         near = (pre_acts - threshold).abs() < settings.bandwidth / 2
         summed = (gradient * near).sum(dim=0) * (self.batch / self.part.n_sample)
         return -(threshold / settings.bandwidth) * summed
-
-
-def _grad(weight: Tensor) -> Tensor:
-    gradient = weight.grad
-    assert gradient is not None, "differentiate() makes them"
-    return gradient

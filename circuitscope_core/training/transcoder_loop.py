@@ -6,12 +6,15 @@ from itertools import count
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from circuitscope_core.config import ReadPoint, TranscoderTraining
-from circuitscope_core.language_model import LanguageModel
-from circuitscope_core.training.batches import TokenWindows, step_rng
+from circuitscope_core.config import TranscoderTraining
+from circuitscope_core.errors import TrainingError
+from circuitscope_core.language_model import LanguageModel, RunsMlps
+from circuitscope_core.training.activations import Activations, harvest
+from circuitscope_core.training.batches import BatchPart, TokenWindows, step_rng
+from circuitscope_core.training.causal_loss import Interventions
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
 from circuitscope_core.training.events import Phase, Progress
 from circuitscope_core.training.language_model import finite_loss
@@ -24,7 +27,7 @@ from circuitscope_core.training.optimizers import (
 )
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.sparsity import Sparsity
-from circuitscope_core.training.transcoder_gradients import BatchPart, set_gradients
+from circuitscope_core.training.transcoder_gradients import set_gradients
 from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
 from circuitscope_core.transcoder import (
     ActivationScales,
@@ -38,7 +41,10 @@ from circuitscope_core.transcoder import (
 REFERENCE_FEATURES = 1024
 """Features a layer at which the learning rate is used as it is."""
 
-LOSS_PARTS = ("total", "reconstruction", "sparsity", "preactivation", "l0")
+CAUSAL_RAMP = 0.1
+"""Share of the steps over which the weight of the loss on interventions rises from 0."""
+
+LOSS_PARTS = ("total", "reconstruction", "sparsity", "preactivation", "l0", "causal")
 """What workers add up besides the gradients."""
 
 
@@ -58,21 +64,6 @@ def own_part(
     mine = window % workers.world == workers.rank
     own = batch[mine] - (window[mine] - window[mine] // workers.world) * n_pos
     return own, BatchPart.of(mine)
-
-
-@torch.no_grad()
-def harvest(
-    model: LanguageModel, token_ids: Int[Tensor, "batch n_pos"], read_point: ReadPoint
-) -> tuple[Float[Tensor, "n_layers n d_model"], Float[Tensor, "n_layers n d_model"]]:
-    """Return what a transcoder reads and should write, position 0 left out, sequences joined."""
-    inputs, targets = [], []
-    opening = model.shape.n_opening
-    for batch in token_ids.split(16):
-        sites = model.mlp_pass(batch).sites
-        reads = [site.read(read_point)[:, opening:].flatten(0, 1) for site in sites]
-        inputs.append(torch.stack(reads))
-        targets.append(torch.stack([site.mlp_out[:, opening:].flatten(0, 1) for site in sites]))
-    return torch.cat(inputs, dim=1), torch.cat(targets, dim=1)
 
 
 @dataclass
@@ -104,6 +95,14 @@ class TranscoderTrainer(ResumableLoop):
         groups = [{"params": weights}, {"params": [thresholds], "lr": slow}]
         self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
         self.scales: ActivationScales | None = None
+        asks = self.settings.causal_weight > 0 and self.transcoder.config.n_layers > 1
+        if asks and not isinstance(self.model, RunsMlps):
+            raise TrainingError(
+                f"causal_weight is {self.settings.causal_weight}, and this model's MLPs cannot be "
+                "asked one by one; set causal_weight to 0."
+            )
+        self.asked = self.model if asks and isinstance(self.model, RunsMlps) else None
+        """The model, where the loss on interventions asks it."""
         self.sparsity = Sparsity(self.settings, self.n_steps)
         shape = self.transcoder.b_enc.shape
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
@@ -122,20 +121,22 @@ class TranscoderTrainer(ResumableLoop):
 
     def prepare(self) -> None:
         """Measure the scales on a first buffer and start the weights from it."""
-        inputs, targets = self.fill_buffer(-1, ALONE)
-        self.scales = measure_scales(inputs, targets)
+        first = self.fill_buffer(-1, ALONE)
+        self.scales = measure_scales(first.inputs, first.targets)
         generator = torch.Generator().manual_seed(self.seed)
-        scaled = inputs * self.scales.inputs[:, None, None]
+        scaled = first.inputs * self.scales.inputs[:, None, None]
         initialize(self.transcoder, scaled, self.scales, self.settings, generator)
 
-    def fill_buffer(self, number: int, workers: Workers = ALONE) -> tuple[Tensor, Tensor]:
+    def fill_buffer(self, number: int, workers: Workers = ALONE) -> Activations:
         """Harvest the buffer of a number, or a worker's share of it: the same at any time."""
         rng = step_rng(self.seed, 2, number + 1)
         windows = self.train.sample(self.settings.buffer_sequences, rng)
         own = windows[workers.rank :: workers.world, :-1]
-        return harvest(self.model, own, self.transcoder.config.read_point)
+        with_stream = self.asked is not None
+        read_point = self.transcoder.config.read_point
+        return harvest(self.model, own, read_point, with_stream=with_stream)
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor, BatchPart]]:
+    def batches(self) -> Iterator[tuple[Activations, BatchPart]]:
         """Yield scaled inputs and targets for one step after the other, from the present one on.
 
         Of a batch each worker has the tokens of its own windows.
@@ -143,28 +144,40 @@ class TranscoderTrainer(ResumableLoop):
         scales, size = self.scales, self.settings.batch_size
         assert scales is not None
         begun, skipped = divmod(self.step, self.steps_per_pass)
-        inputs = targets = self.transcoder.b_enc.new_empty(0)
+        found: Activations | None = None
         for number in count(begun):
-            if number == begun or number % self.settings.buffer_passes == 0:
+            if found is None or number % self.settings.buffer_passes == 0:
                 buffer = number // self.settings.buffer_passes
-                inputs, targets = self.fill_buffer(buffer, self.workers)
-                inputs *= scales.inputs[:, None, None]
-                targets *= scales.targets[:, None, None]
+                found = self.fill_buffer(buffer, self.workers).scaled(scales)
             rng = step_rng(self.seed, 3, number)
             order = torch.from_numpy(rng.permutation(self.buffer_tokens))
             for batch in order.split(size)[skipped : self.steps_per_pass]:
                 own, part = own_part(batch, self.window_tokens, self.workers)
-                yield inputs[:, own], targets[:, own], part
+                yield found.at(own), part
             skipped = 0
 
-    def train_step(
-        self, inputs: Tensor, targets: Tensor, part: BatchPart | None = None
-    ) -> TranscoderLoss:
-        """Change the weights once, by scaled activations ``[n_layers, batch, d_model]``."""
+    def _interventions(self, batch: Activations) -> Interventions | None:
+        """Return the interventions of a step; None where there are none."""
+        if self.asked is None or batch.resid_mid is None:
+            return None
+        assert self.scales is not None
+        ramp = min(1.0, self.step / max(1.0, CAUSAL_RAMP * self.n_steps))
+        return Interventions(
+            self.asked,
+            self.scales,
+            batch.resid_mid,
+            self.settings.causal_weight * ramp,
+            self.settings.causal_share,
+            step_rng(self.seed, 7, self.step),
+        )
+
+    def train_step(self, batch: Activations, part: BatchPart | None = None) -> TranscoderLoss:
+        """Change the weights once, by scaled activations."""
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
         coefficient = self.sparsity.coefficient(self.step)
-        loss = set_gradients(self.transcoder, inputs, targets, self.settings, coefficient, part)
+        asked = self._interventions(batch)
+        loss = set_gradients(self.transcoder, batch, self.settings, coefficient, part, asked)
         if self.shared is not None:
             own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
             sums = self.shared.add_up(self.workers, own)
@@ -185,6 +198,7 @@ class TranscoderTrainer(ResumableLoop):
             # targets are scaled to a mean squared distance of d_model from their mean
             "normalized_mse": loss.reconstruction.item() / (config.d_model * config.n_layers),
             "l0": loss.l0.item(),
+            "causal_loss": loss.causal.item(),
             "sparsity_coefficient": self.sparsity.coefficient(self.step),
         }
         if self.step % self.steps_per_pass < self.pace.event_steps:

@@ -286,6 +286,8 @@ class TranscoderLoss:
     """Active features per token and layer."""
     fired: Bool[Tensor, "n_layers d_transcoder"]
     """Which features were active on any token of the batch."""
+    causal: Tensor
+    """The loss on interventions, its weight included; 0 without one."""
 
 
 def transcoder_loss(
@@ -332,4 +334,7 @@ def transcoder_loss(
     total = reconstruction + sparsity_coefficient * sparsity
     total = total + settings.preactivation_coefficient * preactivation
     l0 = n_active / (batch * n_layers)
-    return TranscoderLoss(total, reconstruction, sparsity, preactivation, l0, torch.stack(fired))
+    zero = inputs.new_zeros(())
+    return TranscoderLoss(
+        total, reconstruction, sparsity, preactivation, l0, torch.stack(fired), zero
+    )

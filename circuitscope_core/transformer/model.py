@@ -68,10 +68,21 @@ class Transformer(nn.Module):
         Raises:
             PromptError: If the sequences are longer than ``n_ctx`` or empty.
         """
+        return self.logits_of(self.final_vectors(token_ids))
+
+    def final_vectors(
+        self, token_ids: Int[Tensor, "batch n_pos"]
+    ) -> Float[Tensor, "batch n_pos d_model"]:
+        """Return the final norm's output, of which ``logits_of`` makes the logits.
+
+        Raises:
+            PromptError: If the sequences are longer than ``n_ctx`` or empty.
+        """
         resid = self.embed_tokens(token_ids)
         for block in self.blocks:
             resid = block(resid)
-        return self.logits_of(self.ln_final(resid))
+        final: Tensor = self.ln_final(resid)
+        return final
 
     @property
     def shape(self) -> ModelShape:
@@ -142,6 +153,13 @@ class Transformer(nn.Module):
             sites.append(site)
             resid = mid + site.mlp_out
         return MlpPass(tuple(sites), resid)
+
+    def run_mlp_at(self, layer: int, resid_mid: Float[Tensor, "n d_model"]) -> MlpSite:
+        """Return a layer's MLP at tokens whose stream before it is given."""
+        block = self.block(layer)
+        mlp_in, norm = block.ln2.run(resid_mid)
+        call = MlpCall(layer, resid_mid, mlp_in, block.mlp, resid_pre=resid_mid, norm=norm)
+        return call.with_output(call.mlp_out())
 
     def logits_after(self, done: MlpPass) -> Float[Tensor, "batch n_pos d_vocab"]:
         """Return the logits that follow what ``mlp_pass`` returned."""

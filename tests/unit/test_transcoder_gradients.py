@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from circuitscope_core import TranscoderTraining
+from circuitscope_core.training import Activations
+from circuitscope_core.training.batches import BatchPart
 from circuitscope_core.training.sparsity import RAMP, Sparsity
-from circuitscope_core.training.transcoder_gradients import BatchPart, set_gradients
+from circuitscope_core.training.transcoder_gradients import set_gradients
 from circuitscope_core.transcoder import transcoder_loss
 from tests.samples import tiny_transcoder
 
@@ -48,7 +50,8 @@ def test_gradients_and_loss_are_those_of_autograd(kind, silent):
     inputs, targets = batch_for(transcoder)
     expected, gradients = by_autograd(transcoder, inputs, targets)
     assert silent or 0.05 < float(expected.l0) / 12 < 0.8
-    loss = set_gradients(transcoder, inputs, targets, SETTINGS, 0.7, BatchPart.whole(40, 40))
+    batch = Activations(inputs, targets)
+    loss = set_gradients(transcoder, batch, SETTINGS, 0.7, BatchPart.whole(40, 40))
     for item in dataclasses.fields(expected):
         one, two = getattr(loss, item.name), getattr(expected, item.name)
         torch.testing.assert_close(one, two.detach(), rtol=1e-5, atol=1e-6)
@@ -64,9 +67,8 @@ def test_threshold_gradients_of_parts_of_a_batch_have_the_whole_batchs_mean():
     parts = []
     for start in range(0, 40, 10):
         order = torch.arange(40).roll(-start)
-        set_gradients(
-            transcoder, inputs[:, order], targets[:, order], SETTINGS, 0.7, BatchPart.whole(40, 10)
-        )
+        batch = Activations(inputs, targets).at(order)
+        set_gradients(transcoder, batch, SETTINGS, 0.7, BatchPart.whole(40, 10))
         parts.append(transcoder.log_threshold.grad.clone())
     assert not torch.allclose(parts[0], parts[1])
     torch.testing.assert_close(torch.stack(parts).mean(dim=0), gradients["log_threshold"])
@@ -74,10 +76,10 @@ def test_threshold_gradients_of_parts_of_a_batch_have_the_whole_batchs_mean():
 
 def test_the_weights_of_the_last_step_leave_no_trace():
     transcoder = trained()
-    inputs, targets = batch_for(transcoder)
-    set_gradients(transcoder, inputs, targets, SETTINGS, 0.7)
+    batch = Activations(*batch_for(transcoder))
+    set_gradients(transcoder, batch, SETTINGS, 0.7)
     once = [weight.grad.clone() for weight in transcoder.parameters()]
-    set_gradients(transcoder, inputs, targets, SETTINGS, 0.7)
+    set_gradients(transcoder, batch, SETTINGS, 0.7)
     for before, weight in zip(once, transcoder.parameters(), strict=True):
         assert torch.equal(before, weight.grad)
 

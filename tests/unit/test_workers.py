@@ -22,7 +22,8 @@ from circuitscope_core.training import (
     TranscoderTrainer,
     measure_loss,
 )
-from circuitscope_core.training.transcoder_gradients import BatchPart, set_gradients
+from circuitscope_core.training.batches import BatchPart
+from circuitscope_core.training.transcoder_gradients import set_gradients
 from circuitscope_core.training.transcoder_loop import own_part
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.samples import tiny_transcoder

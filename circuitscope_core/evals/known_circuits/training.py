@@ -13,6 +13,7 @@ from circuitscope_core.evals.known_circuits.program import CompiledProgram
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.training import (
     ALONE,
+    Activations,
     CheckpointFile,
     Pace,
     TokenWindows,
@@ -30,6 +31,7 @@ PROGRAM_TRAINING = TranscoderTraining(
     target_l0=0.0,
     sparsity_coefficient=0.05,
     initial_rate=0.1,
+    causal_weight=0.0,
 )
 """Programs have few neurons and no noise: little sparsity is asked for, half a minute is enough."""
 
@@ -41,7 +43,7 @@ class _ProgramTrainer(TranscoderTrainer):
 
     program: CompiledProgram
 
-    def fill_buffer(self, number: int, workers: Workers = ALONE) -> tuple[Tensor, Tensor]:
+    def fill_buffer(self, number: int, workers: Workers = ALONE) -> Activations:
         """Harvest random inputs of the lengths that the program's examples have."""
         assert workers is ALONE or workers.world == 1
         rng = step_rng(self.seed, 2, number + 1)
@@ -52,9 +54,10 @@ class _ProgramTrainer(TranscoderTrainer):
             harvest(self.model, random_inputs(self.program, n_each, length, rng), read_point)
             for length in lengths
         ]
-        inputs, targets = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        inputs = torch.cat([part.inputs for part in parts], dim=1)
+        targets = torch.cat([part.targets for part in parts], dim=1)
         order = torch.from_numpy(rng.permutation(inputs.shape[1]))[: self.buffer_tokens]
-        return inputs[:, order], targets[:, order]
+        return Activations(inputs, targets).at(order)
 
 
 def random_inputs(
