@@ -140,7 +140,13 @@ from circuitscope_core.supernodes import (
     collapse_graph,
     group_by_hand,
 )
-from circuitscope_core.tokenizer import ByteTokenizer, ChatPrompt, HuggingFaceTokenizer, chat_prompt
+from circuitscope_core.tokenizer import (
+    ByteTokenizer,
+    ChatPrompt,
+    HuggingFaceTokenizer,
+    chat_prompt,
+    learn_tokenizer,
+)
 from circuitscope_core.tracing import Trace, places_of, trace, trace_graph, trace_steps
 from circuitscope_core.training.events import (
     Checkpoint,
@@ -295,6 +301,7 @@ __all__ = [
     "intervene_many",
     "launch",
     "layout_graph",
+    "learn_tokenizer",
     "list_models",
     "live_edges",
     "load_bundle",

@@ -24,11 +24,22 @@ class Figure:
 
 FIGURES: Mapping[str, Figure] = MappingProxyType(
     {
-        "loss": Figure("Training loss", "{:.3f}", "The loss of the batches that are trained on."),
+        "loss": Figure(
+            "Training loss",
+            "{:.3f}",
+            "The loss of the batches that are trained on; a language model's in bits a byte.",
+        ),
+        "causal_loss": Figure(
+            "Loss on interventions",
+            "{:.3f}",
+            "Part of the loss that compares the transcoder's answers with the MLPs' own where "
+            "features are removed.",
+        ),
         "validation_loss": Figure(
             "Held-out loss",
             "{:.3f}",
-            "Cross-entropy of the next token in bits, on text that the model was not trained on.",
+            "Cross-entropy of the next token in bits a byte, on text that the model was not "
+            "trained on.",
         ),
         "l0": Figure("L0", "{:.1f}", "Features active for one token, in one layer."),
         "normalized_mse": Figure(

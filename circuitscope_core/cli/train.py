@@ -68,6 +68,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, help="JSON file with settings, - for standard input; see bundle.json"
     )
     parser.add_argument(
+        "--tokens",
+        choices=("words", "bytes"),
+        default="words",
+        help="words and pieces of words that are learned from the text, or single bytes "
+        "(default: words)",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -78,10 +85,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Train; the first interrupt or termination signal saves a checkpoint and stops."""
-    config = read_config(options.config, options.set)
+    config = read_config(options.config, options.set, options.tokens)
     sources = options.source or ["builtin"]
     command = "python -m circuitscope_core train " + " ".join(
         [*(f"--source {source}" for source in sources), f"--out {options.out}"]
+        + (["--tokens bytes"] if options.tokens == "bytes" else [])
         + [f"--set {item}" for item in options.set]
     )
     backend = parse_backend(options.backend)
@@ -103,7 +111,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def run_estimate(options: argparse.Namespace) -> int:
     """Say how long each phase of a training would take on this machine."""
-    config = read_config(options.config, options.set)
+    config = read_config(options.config, options.set, options.tokens)
     speed = measure_speed(config)
     seconds = speed.estimate(config)
     if options.json:
@@ -115,13 +123,16 @@ def run_estimate(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_config(path: Path | None, settings: Sequence[str]) -> cs.TrainConfig:
-    """Return the default settings, changed by a file and by ``NAME=VALUE`` items.
+def read_config(
+    path: Path | None, settings: Sequence[str], tokens: str = "words"
+) -> cs.TrainConfig:
+    """Return the default settings for words or bytes, changed by a file and ``NAME=VALUE`` items.
 
     Raises:
         ConfigError: If the file is no JSON object, or a name or value is not accepted.
     """
-    data: dict[str, Any] = cs.TrainConfig().to_json()
+    default = cs.TrainConfig.for_bytes() if tokens == "bytes" else cs.TrainConfig()
+    data: dict[str, Any] = default.to_json()
     if path is not None:
         try:
             text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")

@@ -212,7 +212,9 @@ class TrainConfig(JsonConfig):
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(n_ctx=128, d_vocab=4096))
     """With 257 tokens it reads single bytes; with more, words that are learned from the text."""
-    transcoder: TranscoderConfig = field(default_factory=TranscoderConfig)
+    transcoder: TranscoderConfig = field(
+        default_factory=lambda: TranscoderConfig(skip_connection=True)
+    )
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     language_model_training: LanguageModelTraining = field(default_factory=LanguageModelTraining)
     transcoder_training: TranscoderTraining = field(default_factory=TranscoderTraining)

@@ -23,8 +23,14 @@ from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.training.checkpoints import CheckpointFile
 
 N_PROMOTED = 10
+NAMED_SHARE = 4e-5
+"""Share of a text's tokens from which one may be named as promoted."""
 LOGITS_AT_ONCE = 2_000_000
 """Numbers of a table of features and tokens that are in memory at once, about."""
+
+
+LOWERS_MORE = 1.5
+"""Ratio of the strongest effects from which a label names the token that is lowered."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class CardPlan:
     places: Selection | None = None
     """The features; None for all."""
     named: Int[Tensor, " n_named"] | None = None
-    """Tokens that may be named as promoted or suppressed; None for those of the windows."""
+    """Tokens that may be named as promoted or suppressed; None for the windows' frequent ones."""
     file: CheckpointFile | None = None
     """The file for the state of the work; None keeps none."""
     work: str = ""
@@ -100,13 +106,23 @@ def measure_cards(
             yield 0.5 + 0.5 * share
     found_examples = [cut.examples() for cut in cuts] or [{} for _ in signs]
     sides = list(map(SideMeasured, statistics, found_examples))
-    names = token_ids.unique() if plan.named is None else plan.named
+    names = frequent_tokens(token_ids) if plan.named is None else plan.named
     cards = FeatureCards.of(
         make_cards(replacement, chosen, sides, names), replacement.transcoder.shape.n_features
     )
     silent = [extent.n_fired == 0 for extent in extents]
     dead = float((silent[0] & silent[-1]).mean())
     yield CollectedCards(cards, dead, extents[0].n_tokens)
+
+
+def frequent_tokens(token_ids: Int[Tensor, "n n_pos"]) -> Int[Tensor, " n_named"]:
+    """Return the tokens that are common enough in a text to be named as promoted.
+
+    The logits of rare tokens are fitted badly, and would crowd out all others.
+    """
+    tokens, counts = token_ids.unique(return_counts=True)
+    common: Tensor = tokens[counts >= NAMED_SHARE * token_ids.numel()]
+    return common
 
 
 def has_two_sides(replacement: ReplacementModel) -> bool:
@@ -160,17 +176,17 @@ def make_cards(
         tokens = moved_tokens(replacement, layer, features.tolist(), named)
         first = places.starts[layer]
         for row, (number, moved) in enumerate(zip(features.tolist(), tokens, strict=True), first):
-            above = _side_of(replacement, sides[0], (layer, number, row), moved[0])
+            above = _side_of(replacement, sides[0], (layer, number, row), moved)
             card = FeatureCard(
                 layer=layer,
                 feature=number,
                 **above,
                 max_activation=float(sides[0].statistics.extent.maximum[row]),
-                top_tokens=moved[0],
-                bottom_tokens=moved[1],
+                top_tokens=moved.raised,
+                bottom_tokens=moved.lowered,
             )
             if len(sides) == 2:
-                below = _side_of(replacement, sides[1], (layer, number, row), moved[1])
+                below = _side_of(replacement, sides[1], (layer, number, row), moved.negative())
                 card = _with_side_below(card, sides[1], row, below)
             cards.append(card)
     return cards
@@ -180,16 +196,19 @@ def _side_of(
     replacement: ReplacementModel,
     side: SideMeasured,
     place: tuple[int, int, int],
-    raised: Sequence[int],
+    moved: "MovedTokens",
 ) -> dict[str, Any]:
     """Return the fields of a card that one side has: label, frequency, histogram, examples."""
     layer, number, row = place
     statistics = side.statistics
     frequency = statistics.frequency(row)
     found = side.examples.get((layer, number), [])
-    says = raised if is_named(replacement.transcoder.shape, layer) else ()
+    label = ""
+    if frequency:
+        says = moved.named() if is_named(replacement.transcoder.shape, layer) else ((), ())
+        label = label_feature(replacement.tokenizer, found, *says)
     return {
-        "label": label_feature(replacement.tokenizer, found, says) if frequency else "",
+        "label": label,
         "frequency": frequency,
         "histogram": statistics.histogram(row),
         "quantiles": statistics.quantiles(row),
@@ -207,22 +226,42 @@ def _with_side_below(
     return replace(card, **fields, min_activation=lowest + 0.0, examples=examples)
 
 
+@dataclass(frozen=True)
+class MovedTokens:
+    """Tokens whose logits a feature moves most, strongest first."""
+
+    raised: tuple[int, ...]
+    lowered: tuple[int, ...]
+    lowers_more: bool
+    """True where the strongest effect is that on a token that is lowered, by far."""
+
+    def negative(self) -> "MovedTokens":
+        """Return the same for activations below 0."""
+        return MovedTokens(self.lowered, self.raised, lowers_more=False)
+
+    def named(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the tokens that a label may name: those raised, or those lowered."""
+        return ((), self.lowered) if self.lowers_more else (self.raised, ())
+
+
 @torch.no_grad()
 def moved_tokens(
     replacement: ReplacementModel,
     layer: int,
     features: Sequence[int],
     named: Int[Tensor, " n_named"],
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield the tokens that each feature raises and lowers most, strongest first."""
+) -> Iterator[MovedTokens]:
+    """Yield the tokens that each feature raises and lowers most."""
     step = max(1, LOGITS_AT_ONCE // replacement.model.shape.d_vocab)
     n_named = min(N_PROMOTED, len(named))
     for first in range(0, len(features), step):
         numbers = features[first : first + step]
         effects = promoted_logits(replacement, layer, numbers).to(named.device)[:, named]
-        top = named[effects.topk(n_named, dim=1).indices].tolist()
-        bottom = named[effects.topk(n_named, dim=1, largest=False).indices].tolist()
-        yield from zip(map(tuple, top), map(tuple, bottom), strict=True)
+        top, bottom = (effects.topk(n_named, dim=1, largest=side) for side in (True, False))
+        lowers = -bottom.values[:, 0] > LOWERS_MORE * top.values[:, 0]
+        sides = (named[side.indices].tolist() for side in (top, bottom))
+        for raised, lowered, more in zip(*sides, lowers.tolist(), strict=True):
+            yield MovedTokens(tuple(raised), tuple(lowered), more)
 
 
 @torch.no_grad()

@@ -13,6 +13,8 @@ LONGEST_SUFFIX = 14
 """Tokens up to the peak that a label may quote."""
 CONTEXT = 4
 """Tokens on each side of the peak that the rules look at."""
+LEAST_WORDS = 3
+"""Different words that must begin alike for a label to name the letter; fewer are quoted."""
 ALTERNATIVES = 2
 """Endings that a label quotes beside each other where no single one is shared."""
 
@@ -79,17 +81,35 @@ CLASSES: tuple[Rule, ...] = (
 
 
 def label_feature(
-    tokenizer: Tokenizer, examples: Sequence[Example], top_tokens: Sequence[int]
+    tokenizer: Tokenizer,
+    examples: Sequence[Example],
+    top_tokens: Sequence[int],
+    lowered: Sequence[int] = (),
 ) -> str:
-    """Describe a feature by the text its strongest examples share and the token it promotes most.
+    """Describe a feature by the text its strongest examples share and the token it moves most.
+
+    Args:
+        tokenizer: Turns token ids into text.
+        examples: The feature's examples.
+        top_tokens: Tokens that it promotes, best first; none where that says little.
+        lowered: Tokens that it lowers, where it lowers tokens more than it promotes any.
 
     Returns:
-        For example ``“(N” → “D”`` or ``first letter of a word after “(” → “,”``.
+        For example ``word beginning with “D” → “D”`` or ``“(N” → less “,”``.
     """
     strongest = [example for example in examples if example.kind == "top"]
     reads = describe_input(tokenizer, strongest)
-    says = f"→ “{show(tokenizer.token_text(top_tokens[0]))}”" if top_tokens else ""
+    says = ""
+    if lowered:
+        says = f"→ less {quote(tokenizer.token_text(lowered[0]))}"
+    elif top_tokens:
+        says = f"→ {quote(tokenizer.token_text(top_tokens[0]))}"
     return " ".join(part for part in (reads, says) if part)
+
+
+def quote(text: str) -> str:
+    """Return text in quotes, without the space before a word."""
+    return f"“{show(text.removeprefix(' ') or text)}”"
 
 
 def describe_input(tokenizer: Tokenizer, examples: Sequence[Example]) -> str:
@@ -98,15 +118,18 @@ def describe_input(tokenizer: Tokenizer, examples: Sequence[Example]) -> str:
         return ""
     suffix = shared_suffix(examples)
     sights = [look(tokenizer, example) for example in examples]
-    place = holding(LETTERS, sights)
+    place = holding(LETTERS, sights) if is_letters(sights) else ""
     if suffix:
-        quoted = f"“{show(tokenizer.decode(list(suffix)))}”"
+        quoted = quote(tokenizer.decode(list(suffix)))
         return f"{quoted}, {place}" if place and len(suffix) == 1 else quoted
     if place and place not in VAGUE:
         return f"{place}{describe_previous(sights)}"
-    if endings := shared_alternatives(examples):
-        return " or ".join(f"“{show(tokenizer.decode(list(run)))}”" for run in endings)
-    if kind := place or holding(CLASSES, sights):
+    initial = shared_initial(sights)
+    endings = () if initial else shared_alternatives(examples)
+    if endings:
+        return " or ".join(quote(tokenizer.decode(list(run))) for run in endings)
+    named = f"word beginning with “{initial}”" if initial else ""
+    if kind := named or place or holding(CLASSES, sights):
         return f"{kind}{describe_previous(sights)}"
     common = [show(text) for text, _ in Counter(sight.peak for sight in sights).most_common(3)]
     return "one of “" + "”, “".join(common) + "”"
@@ -118,11 +141,30 @@ def look(tokenizer: Tokenizer, example: Example) -> Sight:
     sides = [tokens[max(0, peak - CONTEXT) : peak], tokens[peak + 1 : peak + 1 + CONTEXT]]
     separator = tokenizer.token_text(tokenizer.separator_id)
     before, after = (tokenizer.decode(list(side)) for side in sides)
+    text = tokenizer.token_text(tokens[peak])
+    space = " " if text.startswith(" ") and text.strip() else ""  # of a word with its space
     return Sight(
-        before.rpartition(separator)[2],
-        tokenizer.token_text(tokens[peak]),
+        before.rpartition(separator)[2] + space,
+        text.removeprefix(space),
         after.partition(separator)[0],
     )
+
+
+def is_letters(sights: Sequence[Sight]) -> bool:
+    """Return whether enough peaks are one character each."""
+    return sum(len(sight.peak) == 1 for sight in sights) >= SHARED_BY * len(sights)
+
+
+def shared_initial(sights: Sequence[Sight]) -> str:
+    """Return the letter with which enough peaks begin, each of them a word or the beginning of
+    one, with several different words among them; empty where there is none."""
+    words = [sight.peak for sight in sights if not sight.previous.isalnum()]
+    if not words:
+        return ""
+    letter, count = Counter(word[:1] for word in words).most_common(1)[0]
+    several = len({word for word in words if word[:1] == letter}) >= LEAST_WORDS
+    enough = count >= SHARED_BY * len(sights)
+    return letter if letter.isalpha() and enough and several else ""
 
 
 def holding(rules: Sequence[Rule], sights: Sequence[Sight]) -> str:

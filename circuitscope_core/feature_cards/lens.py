@@ -49,11 +49,12 @@ def lens_cards(clean: PromptPass, nodes: Int[Tensor, "n 3"]) -> FeatureCards:
 
 
 def is_named(shape: DictionaryShape, layer: int) -> bool:
-    """Tell whether features of a layer are named by the tokens that they raise.
+    """Tell whether features or neurons of a layer are named by the tokens that they raise.
 
-    A transcoder's always are; neurons only where few layers lie behind them.
+    They are where few layers lie behind them: what a lower layer writes is read by layers that
+    make something else of it.
     """
-    return not shape.exact or layer >= shape.n_layers * LOWEST_NAMED
+    return layer >= min(shape.n_layers * LOWEST_NAMED, shape.n_layers - 1)
 
 
 def raised_logits(

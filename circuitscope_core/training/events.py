@@ -23,10 +23,12 @@ class PhaseStarted:
 class Progress:
     """A phase went on.
 
-    ``metrics`` of the corpus: ``tokens`` read or written so far; of the language model: ``loss``
-    (bits a token), ``validation_loss`` now and then; of the transcoder: ``loss``,
-    ``normalized_mse``, ``l0`` (active features per token and layer), ``dead`` (share that did not
-    fire since the last report of it).
+    ``metrics`` of the corpus: ``sample_characters`` that tokens are learned from, ``tokens`` read
+    or written so far; of the language model: ``loss``
+    and now and then ``validation_loss`` (bits a byte); of the transcoder: ``loss``,
+    ``normalized_mse``, ``l0`` (active features per token and layer), ``causal_loss`` (the part of
+    the loss that is taken from interventions), ``dead`` (share that did not fire since the last
+    report of it).
     """
 
     phase: Phase

@@ -1,10 +1,12 @@
 """Marking answers, and where graphs point."""
 
+import numpy as np
 import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.evals.localization import evidence_positions, gradient_times_input, share_at
+from circuitscope_core.evals.exam import encode_question
+from circuitscope_core.evals.localization import gradient_times_input, share_at
 from circuitscope_core.pruning import compute_node_influence
 from circuitscope_core.skills import SkillPrompt, exam
 from circuitscope_core.tokenizer import ByteTokenizer
@@ -20,14 +22,17 @@ def continue_text(model, prompt, n):
     return token_ids[-n:]
 
 
-class Fixed(ByteTokenizer):
-    """Bytes, but some texts are the ids that a model gave."""
-
-    def __init__(self, answers):
-        self.answers = answers
+class Latin(ByteTokenizer):
+    """Every token but the separator is the character of its number."""
 
     def encode(self, text):
-        return self.answers.get(text) or super().encode(text)
+        return [ord(character) for character in text]
+
+    def encode_array(self, text):
+        return np.array(self.encode(text), dtype=np.uint16)
+
+    def decode(self, token_ids):
+        return "".join(map(chr, token_ids))
 
 
 def test_what_a_model_says_by_itself_is_marked_right_and_anything_else_by_its_tokens():
@@ -35,14 +40,14 @@ def test_what_a_model_says_by_itself_is_marked_right_and_anything_else_by_its_to
     prompts = ["The Navy (N", "one, two", "x"]
     said = {prompt: continue_text(model, prompt, 3) for prompt in prompts}
     wrong = [(said["x"][0] + 1) % 256, *said["x"][1:]]
-    answers = {"a": said[prompts[0]], "b": said[prompts[1]], "c": wrong}
+    answers = (said[prompts[0]], said[prompts[1]], wrong)
     questions = [
-        SkillPrompt("s", prompt, answer, (0,))
-        for prompt, answer in zip(prompts, "abc", strict=True)
+        SkillPrompt("s", prompt, Latin().decode(answer), (0,))
+        for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    right = cs.take_exam(model, Fixed(answers), questions[:2])
+    right = cs.take_exam(model, Latin(), questions[:2])
     assert right == cs.ExamResult(2, 1.0, 1.0)
-    every = cs.take_exam(model, Fixed(answers), questions)
+    every = cs.take_exam(model, Latin(), questions)
     assert every.n == 3
     assert every.whole == pytest.approx(2 / 3)
     assert 6 / 9 <= every.tokens <= 8 / 9
@@ -56,9 +61,40 @@ def test_questions_too_long_for_the_model_are_left_out():
 
 def test_evidence_is_found_behind_the_separator():
     question = exam("acronyms", 1)[0]
-    (position,) = evidence_positions(question, TOKENIZER).tolist()
-    token_ids = [TOKENIZER.separator_id, *TOKENIZER.encode(question.prompt)]
-    assert TOKENIZER.decode([token_ids[position]]) == "D"
+    asked = encode_question(TOKENIZER, question)
+    (position,) = asked.evidence
+    assert TOKENIZER.decode([asked.prompt[position]]) == "D"
+    assert TOKENIZER.decode(list(asked.answer)) == question.answer
+
+
+def words():
+    text = ["One fox, two foxes. Apple: an apple. Horse? It is a horse one. Oslo is north"]
+    return cs.learn_tokenizer(text * 9, 400, ["fox", "foxes", "apple", "horse", "Oslo", "Apple"])
+
+
+@pytest.mark.parametrize(
+    ("question", "prompt", "answer", "decided"),
+    [
+        # a prompt that ends with a space, or within a word, ends before the whole word
+        (SkillPrompt("s", "It is ", "Oslo", (0,)), " It is", " Oslo", 0),
+        (SkillPrompt("s", "One fox, two fox", "es", (4,)), " One fox, two", " foxes", 0),
+        # of an answer that ends within a token, the tokens before it are asked
+        (SkillPrompt("s", "Horse?", " a ", (0,), 2, "horse"), " Horse?", " a", 0),
+        (SkillPrompt("s", "Apple:", " an", (0,), 2, " apple"), " Apple:", " an", 0),
+        (SkillPrompt("s", "Oslo", " is north", (0,), 4), " Oslo", " is north", 1),
+    ],
+)
+def test_questions_of_a_model_of_words_are_cut_where_its_tokens_begin(
+    question, prompt, answer, decided
+):
+    tokenizer = words()
+    asked = encode_question(tokenizer, question)
+    assert tokenizer.decode(list(asked.prompt[1:])) == prompt
+    assert tokenizer.decode(list(asked.answer)) == answer
+    assert asked.decided == decided
+    (place,) = asked.evidence
+    evidence = question.prompt[question.evidence[0]]
+    assert evidence in tokenizer.token_text(asked.prompt[place])
 
 
 def test_the_score_is_the_influence_on_the_evidence_and_chance_its_share_of_positions():

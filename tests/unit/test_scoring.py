@@ -9,8 +9,9 @@ import torch
 import circuitscope_core as cs
 from circuitscope_core.cli import main
 from circuitscope_core.errors import ScoreError
+from circuitscope_core.evals.exam import encode_question
 from circuitscope_core.evals.known_circuits import live_node_edges
-from circuitscope_core.evals.localization import evidence_positions, share_at
+from circuitscope_core.evals.localization import share_at
 from circuitscope_core.evals.scoring import (
     file_flow,
     find_question,
@@ -76,14 +77,15 @@ def test_outputs_without_probabilities_have_equal_weights(graph):
     assert float(weights.sum()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("skill", ["acronyms", "copying", "plurals"])
+@pytest.mark.parametrize("skill", ["acronyms", "copying", "plurals", "articles"])
 def test_localization_from_the_file_is_that_in_memory(replacement, skill):
     questions = exam(skill, 5)
     question = next(item for item in questions if len(item.prompt) < 60)
     tokenizer = replacement.tokenizer
-    target = tokenizer.encode(question.answer)[0]
-    graph = cs.attribute(replacement, question.prompt, targets=[target])
-    positions = evidence_positions(question, tokenizer)
+    asked = encode_question(tokenizer, question)
+    target = asked.answer[asked.decided]
+    graph = cs.attribute(replacement, asked.before_decided, targets=[target])
+    positions = torch.tensor(asked.evidence)
     expected = share_at(compute_node_influence(graph)[graph.token_nodes], positions)
     file = as_file(graph)
     assert find_question(file, questions) == question

@@ -10,8 +10,8 @@ from circuitscope_core.tokenizer import (
     TokenIds,
     TokenKind,
     describe_opener,
+    encode_with_numbers,
     read_tokens,
-    tokens_of_characters,
 )
 from circuitscope_core.tokenizer.pieces import byte_alphabet
 
@@ -123,8 +123,9 @@ def test_sentence_pieces_show_spaces_and_bytes(tmp_path):
 )
 def test_every_character_has_its_token(tmp_path, make, text, wanted):
     tokenizer = make(tmp_path)
-    ids = tokenizer.encode(text)
-    assert list(tokens_of_characters(tokenizer, text, ids)) == wanted
+    ids, numbers = encode_with_numbers(tokenizer, text)
+    assert ids.tolist() == tokenizer.encode(text)
+    assert list(numbers) == wanted
 
 
 def test_as_many_tokens_as_characters_need_not_be_one_each(tmp_path):
@@ -133,9 +134,9 @@ def test_as_many_tokens_as_characters_need_not_be_one_each(tmp_path):
     ids = tokenizer.encode(text)
     assert len(ids) == 3
     text += "é"
-    ids = tokenizer.encode(text)
+    ids, numbers = encode_with_numbers(tokenizer, text)
     assert len(ids) == len(text) == 5
-    assert list(tokens_of_characters(tokenizer, text, ids)) == [1, 2, 2, 2, 4]
+    assert list(numbers) == [1, 2, 2, 2, 4]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 from circuitscope_core.config import CorpusConfig
 from circuitscope_core.corpus import Corpus, open_sources, read_corpus
 from circuitscope_core.errors import CorpusError
+from circuitscope_core.evals.exam import encode_question
 from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import Tokenizer
 
@@ -77,7 +78,7 @@ def beginnings(
 
 def exam_prompts(n: int, tokenizer: Tokenizer, n_tokens: int) -> tuple[tuple[int, ...], ...]:
     """Return exam questions of at most so many tokens, one skill after the other."""
-    by_skill = [[question.prompt for question in exam(skill, n)] for skill in SKILLS]
-    texts = chain.from_iterable(zip(*by_skill, strict=True))
-    every = ((tokenizer.separator_id, *tokenizer.encode(text)) for text in texts)
+    by_skill = [exam(skill, n) for skill in SKILLS]
+    questions = chain.from_iterable(zip(*by_skill, strict=True))
+    every = (tuple(encode_question(tokenizer, item).before_decided) for item in questions)
     return tuple(islice((ids for ids in every if len(ids) <= n_tokens + 1), n))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -28,14 +29,30 @@ class FileLocalization:
     """Share of the positions that hold evidence."""
 
 
+@dataclass(frozen=True)
+class _AskedFile:
+    """A file's prompt as the beginning of an exam question's sentence."""
+
+    first: int
+    """The token at which the sentence begins, after an opening one or not."""
+    ends: tuple[int, ...]
+    """The end of each token from ``first`` on, in characters of the sentence."""
+    follows: str
+    """The sentence's text behind the prompt: the answer begins there."""
+
+
 def find_question(file: GraphFile, questions: Sequence[SkillPrompt]) -> SkillPrompt:
     """Return the question that a file's prompt is.
+
+    A model of words reads a prompt up to the token that holds the answer's first character, so
+    that a file's prompt may end a word earlier than the question's. One that goes on into the
+    answer ends before the character that the evidence decides.
 
     Raises:
         ScoreError: If it is none of them.
     """
     for question in questions:
-        if _first_token(file, question.prompt) is not None:
+        if _match(file, question) is not None:
             return question
     raise ScoreError(
         f"The file's prompt {file.prompt!r:.80} is none of the {len(questions):,} questions of the "
@@ -49,9 +66,9 @@ def score_localization(file: GraphFile, question: SkillPrompt) -> FileLocalizati
     Raises:
         ScoreError: If the file explains no such output, or has no influence of tokens on it.
     """
-    first = _first_token(file, question.prompt)
-    assert first is not None, "find_question() has matched it"
-    answer = _answer_node(file, question.answer)
+    asked = _match(file, question)
+    assert asked is not None, "find_question() has matched it"
+    answer = _answer_node(file, asked.follows)
     flow = file_flow(file, answer)
     parts = torch.zeros(len(file.token_texts), dtype=torch.float64)
     for place, node in enumerate(file.nodes):
@@ -62,36 +79,40 @@ def score_localization(file: GraphFile, question: SkillPrompt) -> FileLocalizati
             f"No path of the file leads from a token to {file.nodes[answer].label!r}; export the "
             "graph with its token nodes, less strongly pruned."
         )
-    ends: list[int] = []
-    positions: set[int] = set()
-    for text in file.token_texts[first:]:
-        ends.append((ends[-1] if ends else 0) + len(text))
-    for character in question.evidence:
-        positions.add(first + next(n for n, end in enumerate(ends) if character < end))
-    share = share_at(parts, torch.tensor(sorted(positions)))
+    evidence = [place for place in question.evidence if place < asked.ends[-1]]
+    places = {next(n for n, end in enumerate(asked.ends) if place < end) for place in evidence}
+    positions = sorted(asked.first + place for place in places)
+    share = share_at(parts, torch.tensor(positions))
     return FileLocalization(question.skill, share, len(positions) / len(parts))
 
 
-def _first_token(file: GraphFile, prompt: str) -> int | None:
-    """Return the token at which a prompt begins, after an opening one or not; None: another."""
+def _match(file: GraphFile, question: SkillPrompt) -> _AskedFile | None:
+    """Return how a file's prompt begins a question's sentence; None where it does not."""
+    sentence = viewer_text(question.prompt + question.answer + question.rest)
+    longest = len(question.prompt) + question.decides
+    shortest = max(len(question.prompt.rstrip().rpartition(" ")[0]), 1)
     for first in (1, 0):
-        if "".join(file.token_texts[first:]) == viewer_text(prompt):
-            return first
+        texts = list(file.token_texts[first:])
+        if texts and not sentence.startswith(" "):
+            texts[0] = texts[0].removeprefix(" ")  # the space before a first word
+        prompt = viewer_text("".join(texts))
+        if sentence.startswith(prompt) and shortest <= len(prompt) <= longest:
+            ends = tuple(accumulate(map(len, texts)))
+            return _AskedFile(first, ends, sentence[len(prompt) :])
     return None
 
 
 def _answer_node(file: GraphFile, answer: str) -> int:
     """Return the output node whose token begins the answer, the longest such token."""
     found = {}
-    wanted = viewer_text(answer)
     for place, node in enumerate(file.nodes):
         quoted = OUTPUT_LABEL.search(node.label)
         token = quoted[1] if quoted and node.node.kind is NodeKind.LOGIT else ""
-        if token and wanted.startswith(token):
+        if token and answer.startswith(token):
             found[len(token)] = place
     if not found:
         raise ScoreError(
-            f"The file explains no output that begins the answer {answer!r}; trace with the first "
-            "token of the answer as the target."
+            f"The file explains no output that begins the answer {answer!r:.80}; trace with the "
+            "first token of the answer as the target."
         )
     return found[max(found)]

@@ -2,10 +2,13 @@
 
 import streamlit as st
 
+from circuitscope_core.evals.exam import encode_question
 from circuitscope_core.export import render_svg
 from circuitscope_core.graph import node_id
 from circuitscope_core.skills import SKILLS, exam
-from pages.ui.shared.models import load_model
+from circuitscope_core.tokenizer import decode_prompt
+from circuitscope_core.tokenizer import show as show_token
+from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.session import get_state, go_to_graph, leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.text import plain
@@ -33,20 +36,25 @@ def draw_exhibits() -> None:
 
 def draw_exhibit(name: str) -> None:
     """Draw one skill's prompt and graph, with a way into it."""
-    question = exam(name, 1)[0]
-    state = State(model=get_state().model, prompt=question.prompt)
+    question, model = exam(name, 1)[0], get_state().model
+    tokenizer = load_model(model_key(model)).tokenizer
+    asked = encode_question(tokenizer, question)
+    prompt = decode_prompt(tokenizer, asked.before_decided)
+    state = State(model=model, prompt=prompt)
     with st.container(border=True, height="stretch"):
         st.subheader(name.capitalize())
         st.caption(SKILLS[name].meaning)
-        st.code(question.prompt, language=None, wrap_lines=True)
+        st.code(prompt, language=None, wrap_lines=True)
         shown = show(tracing_of(state), state)
         st.image(picture_of(shown), width="stretch")
         graph = shown.pruned.graph
-        said, right = graph.logit_texts[0], question.answer[:1]
+        said, right = graph.logit_texts[0], tokenizer.token_text(asked.answer[asked.decided])
         is_right = said == right
-        verdict = "right" if is_right else f"the right answer begins with “{plain(right)}”"
+        verdict = "right" if is_right else f"the right answer is “{plain(show_token(right))}”"
         probability = float(graph.logit_probabilities[0])
-        st.markdown(f"The model says **“{plain(said)}”** ({probability:.0%}): {verdict}.")
+        st.markdown(
+            f"The model says **“{plain(show_token(said))}”** ({probability:.0%}): {verdict}."
+        )
         if is_right:
             st.markdown(SKILLS[name].look_for)
         mark = load_model(shown.tracing.model).metadata.metrics.get(f"exam.{name}.whole")
@@ -54,5 +62,5 @@ def draw_exhibit(name: str) -> None:
             st.caption(f"Exam: {mark:.0%} of whole answers right.")
         key = f"gallery_{name.replace(' ', '_')}"
         if st.button("Open the graph", key=key, icon=":material/account_tree:"):
-            leave_graph(prompt=question.prompt, target="automatic")
+            leave_graph(prompt=prompt, target="automatic")
             go_to_graph()

@@ -57,7 +57,7 @@ def draw_exam(metrics: Mapping[str, float]) -> None:
     columns: Columns = {
         "skill": "Skill",
         "whole": share("Whole answers right"),
-        "tokens": share("Letters right"),
+        "tokens": share("Tokens right"),
         "meaning": "What it does",
     }
     draw_table(rows, columns, key="model_exam")

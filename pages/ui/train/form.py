@@ -1,6 +1,6 @@
 """The Train page's questions: what to train on, how large, and how long it will take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -21,7 +21,9 @@ SOURCES = {
     "stage": "Snowflake stage",
 }
 SIZES = {"small": "Small: a first look", "default": "Default", "custom": "Choose every size"}
-_DEFAULT = cs.TrainConfig()
+TOKENS = {"words": "Words", "bytes": "Single bytes"}
+_DEFAULTS = {"words": cs.TrainConfig(), "bytes": cs.TrainConfig.for_bytes()}
+_DEFAULT = _DEFAULTS["words"]
 EXCERPTS = {
     "all": "Quote the training text",
     "open": "Quote only text that may be passed on",
@@ -67,7 +69,8 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         column, share = ask_about_text(source)
     with right:
         st.subheader("Size")
-        sizes = ask_for_sizes()
+        tokens = ask_for_tokens()
+        sizes = ask_for_sizes(_DEFAULTS[tokens].language_model_training.n_tokens)
         excerpts = st.selectbox(
             "Examples on the feature cards",
             list(EXCERPTS),
@@ -80,7 +83,7 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
         st.subheader("Where it runs")
         where = ask_where(name)
     try:
-        config = make_config(sizes, column, share / 100, excerpts)
+        config = make_config(_DEFAULTS[tokens], sizes, column, share / 100, excerpts)
     except cs.CircuitScopeError as error:
         draw_error(error)
         return None
@@ -158,8 +161,23 @@ def ask_about_text(source: str | None) -> tuple[str, int]:
     return column, share
 
 
-def ask_for_sizes() -> Sizes:
-    """Return a preset's sizes, or each as chosen."""
+def ask_for_tokens() -> str:
+    """Return the kind of tokens that the model reads."""
+    return st.radio(
+        "The model reads",
+        list(TOKENS),
+        format_func=TOKENS.__getitem__,
+        key="train_tokens",
+        horizontal=True,
+        help="Words and pieces of words are learned from the text before the training, and a "
+        "graph has a column for each. A model of bytes can spell every word; its graphs have a "
+        "column for each letter.",
+    )
+
+
+def ask_for_sizes(model_tokens: int) -> Sizes:
+    """Return a preset's sizes, or each as chosen; the default has so many tokens to train on."""
+    default = replace(Sizes(), model_tokens=model_tokens)
     preset = st.radio(
         "Model and transcoder",
         list(SIZES),
@@ -169,11 +187,11 @@ def ask_for_sizes() -> Sizes:
         horizontal=True,
     )
     if preset != "custom":
-        return SMALL if preset == "small" else Sizes()
+        return SMALL if preset == "small" else default
     chosen = {}
     columns = st.columns(2)
     for number, (label, name, low, high, step) in enumerate(NUMBERS):
-        value = getattr(Sizes(), name)
+        value = getattr(default, name)
         chosen[name] = columns[number % 2].number_input(
             label, low, high, value, step, key=f"train_custom_{name}"
         )
@@ -187,40 +205,62 @@ def ask_for_sizes() -> Sizes:
     return Sizes(**chosen, cross_layer=kind == "its own and all later layers")
 
 
-def make_config(sizes: Sizes, column: str, share: float, excerpts: str) -> cs.TrainConfig:
-    """Turn answers into settings; the core refuses those that do not fit together."""
+def make_config(
+    default: cs.TrainConfig, sizes: Sizes, column: str, share: float, excerpts: str
+) -> cs.TrainConfig:
+    """Turn answers into settings; the core refuses those that do not fit together.
+
+    Args:
+        default: Settings for everything that is not asked: those of words, or of bytes.
+        sizes: Answers about sizes.
+        column: Column of the text.
+        share: Share of the sentences that teach skills.
+        excerpts: Policy for quotes on feature cards.
+    """
     if sizes.d_model % sizes.n_heads:
         raise cs.ConfigError(
             f"{sizes.n_heads} heads do not divide a width of {sizes.d_model}; "
             "choose another number of heads."
         )
-    model = cs.ModelConfig(
+    model = replace(
+        default.model,
         n_layers=sizes.n_layers,
         d_model=sizes.d_model,
         n_heads=sizes.n_heads,
         d_head=sizes.d_model // sizes.n_heads,
         d_mlp=sizes.d_mlp,
     )
-    return cs.TrainConfig(
+    return replace(
+        default,
         model=model,
-        transcoder=cs.TranscoderConfig(
+        transcoder=replace(
+            default.transcoder,
             n_layers=sizes.n_layers,
             d_model=sizes.d_model,
             d_transcoder=sizes.d_transcoder,
             cross_layer=sizes.cross_layer,
         ),
         corpus=cs.CorpusConfig(text_column=column, skill_share=share),
-        language_model_training=cs.LanguageModelTraining(n_tokens=sizes.model_tokens),
-        transcoder_training=cs.TranscoderTraining(
-            n_tokens=sizes.transcoder_tokens, target_l0=sizes.target_l0
+        language_model_training=replace(
+            default.language_model_training, n_tokens=sizes.model_tokens
         ),
-        feature_cards=cs.FeatureCardConfig(excerpts=excerpts),  # type: ignore[arg-type]
+        transcoder_training=replace(
+            default.transcoder_training,
+            n_tokens=sizes.transcoder_tokens,
+            target_l0=sizes.target_l0,
+        ),
+        feature_cards=replace(default.feature_cards, excerpts=excerpts),  # type: ignore[arg-type]
     )
 
 
 @st.cache_data(max_entries=32, show_spinner="Timing a few steps on this machine …")
-def cached_speed(model: cs.ModelConfig, transcoder: cs.TranscoderConfig) -> TrainingSpeed:
-    return measure_speed_apart(cs.TrainConfig(model=model, transcoder=transcoder))
+def cached_speed(config: cs.TrainConfig) -> TrainingSpeed:
+    return measure_speed_apart(config)
+
+
+def without_lengths(config: cs.TrainConfig) -> cs.TrainConfig:
+    """Return settings of the same speed: those that only say how much is trained are defaults."""
+    return cs.TrainConfig(model=config.model, transcoder=config.transcoder)
 
 
 def show_estimate(config: cs.TrainConfig) -> None:
@@ -229,7 +269,7 @@ def show_estimate(config: cs.TrainConfig) -> None:
     one.metric("Model parameters", f"{config.model.count_parameters():,}")
     two.metric("Transcoder parameters", f"{config.transcoder.count_parameters():,}")
     try:
-        seconds = cached_speed(config.model, config.transcoder).estimate(config)
+        seconds = cached_speed(without_lengths(config)).estimate(config)
     except cs.TrainingError as error:
         three.metric("Time on this machine", "unknown")
         st.warning(plain(str(error)))

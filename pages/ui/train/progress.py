@@ -112,7 +112,7 @@ def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
         draw_latest(frame)
         named = frame.rename(columns={key: FIGURES[str(key)].name for key in frame})
         if phase == "language model":
-            st.line_chart(named, height=240, y_label="bits a token")
+            st.line_chart(named, height=240, y_label="bits a byte")
             continue
         for place, name in zip(st.columns(len(named.columns)), named, strict=True):
             place.line_chart(named[[name]].dropna(), height=200)
