@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,7 +28,7 @@ from circuitscope_core.corpus.stage import StageSource
 from circuitscope_core.corpus.streams import DOCUMENTS_BETWEEN_NEWS, TokenIds, TokenStream
 from circuitscope_core.errors import CorpusError
 from circuitscope_core.stages import is_stage
-from circuitscope_core.tokenizer import Tokenizer, encode_document
+from circuitscope_core.tokenizer import Tokenizer, documents_at_once, encode_documents
 
 SourceLike: TypeAlias = str | Path | DocumentSource
 BUILTIN = "builtin"
@@ -105,20 +106,29 @@ class _Reader:
         self, opened: Sequence[Iterator[Document]], sources: Sequence[DocumentSource]
     ) -> Iterator[int]:
         """Read one source after the other; yields the number of tokens now and then."""
-        for index, document in enumerate(item for documents in opened for item in documents):
+        found = (item for documents in opened for item in documents)
+        for index, (document, ids) in enumerate(self._encoded(found)):
             room = self._room()
             if room < 2:  # a separator and a token
                 self.complete = False
                 return
-            self._add(document, index, room)
+            self._add(document, ids, index, room)
             if index % DOCUMENTS_BETWEEN_NEWS == 0:
                 yield self.n_tokens
         if self.n_documents == 0:
             raise CorpusError(self._nothing_found(sources))
 
-    def _add(self, document: Document, index: int, room: int) -> None:
-        document = shorten(document, self.config.max_document_bytes, self.counter)
-        ids = encode_document(self.tokenizer, document.text)
+    def _encoded(self, documents: Iterator[Document]) -> Iterator[tuple[Document, TokenIds]]:
+        """Yield documents, cut if they are too long, with their tokens."""
+        at_once = documents_at_once(self.tokenizer)
+        while some := list(islice(documents, at_once)):
+            limit = self.config.max_document_bytes
+            kept = [shorten(document, limit, self.counter) for document in some]
+            yield from zip(
+                kept, encode_documents(self.tokenizer, [d.text for d in kept]), strict=True
+            )
+
+    def _add(self, document: Document, ids: TokenIds, index: int, room: int) -> None:
         if len(ids) + 1 > room:
             ids, self.complete = ids[: room - 1], False
         self.n_bytes += _utf8_size(document.text)

@@ -5,7 +5,9 @@ from circuitscope_core.tokenizer.byte_pairs import learn_tokenizer
 from circuitscope_core.tokenizer.chat import ChatPrompt, chat_prompt, has_chat_template
 from circuitscope_core.tokenizer.encode import (
     decode_prompt,
+    documents_at_once,
     encode_document,
+    encode_documents,
     encode_prompt,
     encode_text,
     encode_with_numbers,
@@ -44,7 +46,9 @@ __all__ = [
     "chat_prompt",
     "decode_prompt",
     "describe_opener",
+    "documents_at_once",
     "encode_document",
+    "encode_documents",
     "encode_prompt",
     "encode_text",
     "encode_with_numbers",

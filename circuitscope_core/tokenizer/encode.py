@@ -12,6 +12,8 @@ from circuitscope_core.tokenizer.byte_level import ByteTokenizer
 from circuitscope_core.tokenizer.hugging_face import HuggingFaceTokenizer
 from circuitscope_core.tokenizer.protocol import Tokenizer
 
+TOGETHER = 64
+"""Documents that a Hugging Face tokenizer encodes at once."""
 WORD_START = re.compile(" [A-Z][a-z]*")
 
 
@@ -44,6 +46,19 @@ def encode_document(tokenizer: Tokenizer, text: str) -> NDArray[np.integer]:
     if isinstance(tokenizer, ByteTokenizer):
         return tokenizer.encode_array(text)
     return _array(tokenizer, tokenizer.encode(text_prefix(tokenizer, text) + text))
+
+
+def documents_at_once(tokenizer: Tokenizer) -> int:
+    """Return how many documents are best encoded together: several share the processors."""
+    return TOGETHER if isinstance(tokenizer, HuggingFaceTokenizer) else 1
+
+
+def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.integer]]:
+    """Return the ids of several documents, each as ``encode_document`` does."""
+    if not isinstance(tokenizer, HuggingFaceTokenizer):
+        return [encode_document(tokenizer, text) for text in texts]
+    whole = [text_prefix(tokenizer, text) + text for text in texts]
+    return [_array(tokenizer, token_ids) for token_ids in tokenizer.encode_many(whole)]
 
 
 def _array(tokenizer: Tokenizer, token_ids: list[int]) -> NDArray[np.integer]:

@@ -174,6 +174,11 @@ class HuggingFaceTokenizer:
         """Return the ids of ``text``, special tokens not added."""
         return list(self._fast.encode(text, add_special_tokens=False).ids)
 
+    def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of several texts, which the processors share."""
+        found = self._fast.encode_batch_fast(texts, add_special_tokens=False)
+        return [list(encoded.ids) for encoded in found]
+
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of ``text`` and where in it each begins and ends, in characters."""
         encoded = self._fast.encode(text, add_special_tokens=False)
