@@ -43,17 +43,15 @@ def write_documents(seed: int | str, starts: Sequence[str] = ()) -> Iterator[Ski
     Args:
         seed: Decides the documents.
         starts: Capitalised words and beginnings of words that are tokens of the model, whose
-            initials acronyms then teach; none for a model of bytes.
+            initials acronyms and articles then teach; none for a model of bytes.
     """
     rng = random.Random(f"skills {seed}")
     skills = list(SKILLS.values())
     shares = list(accumulate(skill.share for skill in skills))
     while True:
         (skill,) = rng.choices(skills, cum_weights=shares)
-        if skill is ACRONYMS and starts:
-            yield SkillText.of(acronyms.write_document(rng, starts))
-        else:
-            yield SkillText.of(skill.write_document(rng))
+        given = (starts,) if skill.reads_starts else ()
+        yield SkillText.of(skill.write_document(rng, *given))
 
 
 def whole_words() -> tuple[str, ...]:

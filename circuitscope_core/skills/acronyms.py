@@ -20,7 +20,13 @@ HELD_OUT_ONE_IN = 16
 LIST_SHARE = 0.6
 """Of the documents; a list says more about acronyms in as many characters."""
 N_WORDS = (2, 3, 3, 4, 4, 4, 5, 5)
-STARTS_SHARE = 0.5
+STARTS_SHARE = 0.55
+ENDINGS = (
+    *("a", "e", "o", "y", "el", "en", "er", "et", "ic", "in", "le", "on", "or", "ow", "um", "us"),
+    *("ant", "ard", "est", "ial", "ick", "ine", "ing", "ish", "ite", "ium", "olt", "ond", "ory"),
+    *("arth", "ence", "ling", "ment", "ness", "ract", "ship", "tion", "ture", "urst"),
+)
+"""Ends of made-up words, of one token or of several."""
 SMALL_WORDS = ("of", "for", "and", "of the", "for the")
 
 # {n}: name, {a}: its acronym with ")", {k}: without, {m}, {b}: another, {p}: place,
@@ -85,13 +91,14 @@ def draw_word(rng: random.Random, starts: Sequence[str] = ()) -> str:
         rng: Source of chance.
         starts: Capitalised words and beginnings of words that are tokens of the model. Half of the
             words are one of them, alone or with an ending: a model that reads words cannot see
-            their letters, and has to be taught each token's initial.
+            their letters, and has to be taught each token's initial, and where a word of several
+            tokens ends.
     """
     if starts and rng.random() < STARTS_SHARE:
         start = rng.choice(starts)
-        if len(start) > 2 and rng.random() < 0.5 and start not in _NEVER_TRAINED:
+        if len(start) > 2 and rng.random() < 0.4 and start not in _NEVER_TRAINED:
             return start
-        return start + "".join(rng.choices(SYLLABLES, k=rng.randint(1, 2)))
+        return start + "".join(rng.choices(SYLLABLES, k=rng.randint(0, 2))) + rng.choice(ENDINGS)
     if rng.random() < 1 / 3:
         made_up = "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3)))
         return made_up.capitalize()
@@ -169,9 +176,10 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 ACRONYMS = Skill(
     "acronyms",
     "Abbreviates a name by its initials.",
-    0.37,
+    0.4,
     write_document,
     write_prompts,
-    look_for="The strongest input of the letter is the first letter of the word it stands for, "
-    "fetched by attention heads from far to the left.",
+    look_for="The strongest input of the letter is the word that it stands for, or that word's "
+    "first letter, fetched by attention heads from the left.",
+    reads_starts=True,
 )

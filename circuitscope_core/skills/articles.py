@@ -2,11 +2,15 @@
 
 import random
 import zlib
+from collections.abc import Sequence
 
 from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import NEVER_TRAINED_WORDS, OBJECTS, ORGANISATION_WORDS
 
 VOWELS = "aeiou"
+STARTS_SHARE = 0.5
+TRIES = 20
+"""Tokens that are drawn at once to find one with the article that is wanted."""
 NOT_BY_THE_LETTER = ("u", "eu", "ho", "one", "x", "y")
 """Words with one of these beginnings may sound other than they are written."""
 # {t}: a word as a title, {a}: the word after its article
@@ -40,9 +44,22 @@ _WITH_AN = {
 }
 
 
-def draw_word(rng: random.Random, *, held_out: bool) -> str:
-    """Draw a word; ``a`` and ``an`` are equally likely."""
-    return rng.choice(_WITH_AN[held_out][rng.random() < 0.5])
+def draw_word(rng: random.Random, starts: Sequence[str] = (), *, held_out: bool) -> str:
+    """Draw a word; ``a`` and ``an`` are equally likely.
+
+    Args:
+        rng: Source of chance.
+        starts: Capitalised words that are tokens of the model; half of the words are one of them.
+        held_out: Whether the word is for the exam.
+    """
+    with_an = rng.random() < 0.5
+    if starts and rng.random() < STARTS_SHARE:
+        for start in rng.sample(starts, min(len(starts), TRIES)):
+            word = start.lower()
+            fits = len(word) > 2 and not word.startswith(NOT_BY_THE_LETTER)
+            if fits and not is_held_out(word) and (word[0] in VOWELS) == with_an:
+                return word
+    return rng.choice(_WITH_AN[held_out][with_an])
 
 
 def write_sentence(rng: random.Random, word: str) -> str:
@@ -51,9 +68,9 @@ def write_sentence(rng: random.Random, word: str) -> str:
     return rng.choice(SENTENCES).format(t=word.capitalize(), a=text)
 
 
-def write_document(rng: random.Random) -> str:
+def write_document(rng: random.Random, starts: Sequence[str] = ()) -> str:
     """Write a few sentences."""
-    words = [draw_word(rng, held_out=False) for _ in range(rng.randint(2, 6))]
+    words = [draw_word(rng, starts, held_out=False) for _ in range(rng.randint(2, 6))]
     return " ".join(write_sentence(rng, word) for word in words)
 
 
@@ -76,9 +93,10 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 ARTICLES = Skill(
     "articles",
     "Chooses a or an by the coming word.",
-    0.07,
+    0.09,
     write_document,
     write_prompts,
-    look_for="Whether it is “a” or “an” hangs on the letter that comes after it: the graph "
-    "shows which part of the prompt lets the model know.",
+    look_for="The word in the title decides between “a” and “an”: the graph shows how its "
+    "beginning reaches the article.",
+    reads_starts=True,
 )

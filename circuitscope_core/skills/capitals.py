@@ -65,7 +65,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 CAPITALS = Skill(
     "capitals",
     "Names a country's capital.",
-    0.15,
+    0.09,
     write_document,
     write_prompts,
     look_for="The country's name must be read as a whole; small models often guess.",

@@ -54,7 +54,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 COPYING = Skill(
     "copying",
     "Repeats a random string.",
-    0.02,
+    0.03,
     write_document,
     write_prompts,
     look_for="The output looks back at the token that followed the same letters the first time.",

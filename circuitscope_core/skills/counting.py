@@ -55,7 +55,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 COUNTING = Skill(
     "counting",
     "Goes on with the next number.",
-    0.12,
+    0.1,
     write_document,
     write_prompts,
     look_for="The numbers before decide the next one: look for the last digit at both.",

@@ -64,7 +64,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 INDIRECT_OBJECTS = Skill(
     "indirect objects",
     "Of two people, names the one who does not act.",
-    0.06,
+    0.08,
     write_document,
     write_prompts,
     look_for="The name that was said only once is the answer; the other one is held down.",

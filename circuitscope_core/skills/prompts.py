@@ -60,10 +60,13 @@ class Skill:
     """What a model with the skill does, in one sentence."""
     share: float
     """Of the documents that ``write_documents`` writes."""
-    write_document: Callable[[random.Random], str]
+    write_document: Callable[..., str]
     """Writes one training document, its lesson marked by ``known``, without anything that the exam
-    may ask for."""
+    may ask for. Takes the source of chance, and the tokens that begin words where the skill
+    ``reads_starts``."""
     write_prompts: Callable[[random.Random, int], tuple[SkillPrompt, ...]]
     """Writes exam questions, as many as asked for; the first one is the gallery's."""
     look_for: str
     """The mechanism that a graph of a right answer shows, in a sentence for the gallery."""
+    reads_starts: bool = False
+    """Whether the skill is about initials, which a model of words has to learn of each token."""
