@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import circuitscope_core as cs
 from circuitscope_core.corpus import open_sources, read_corpus
 from circuitscope_core.skills import SKILLS, exam
+from circuitscope_core.tokenizer import token_lengths
 from circuitscope_core.training import TokenWindows, measure_loss
 
-N_PROMPTS, N_BYTES, N_QUESTIONS = 100, 64, 100
+N_PROMPTS, N_TOKENS, N_QUESTIONS = 100, 64, 100
 METRICS = {
     "l0": "L0",
     "normalized_mse": "normalised MSE",
@@ -29,19 +30,23 @@ METRICS = {
 }
 
 
-def figures(path, tokens):
+def figures(path, text):
     """Return every figure of a bundle by its name."""
     bundle = cs.load_bundle(path)
+    config = cs.CorpusConfig(skill_share=0.0)
+    *_, corpus = read_corpus(open_sources(text, config), config, bundle.tokenizer, seed=0)
+    tokens = corpus.held_out_tokens
     metrics = bundle.metadata.metrics
     separator, n_ctx = bundle.tokenizer.separator_id, bundle.model.config.n_ctx
     windows = TokenWindows.of(tokens, separator, n_ctx).consecutive(len(tokens))
-    found = {"bits a byte of these files": measure_loss(bundle.model, windows)}
+    lengths = token_lengths(bundle.tokenizer)
+    found = {"bits a byte of these files": measure_loss(bundle.model, windows, token_bytes=lengths)}
     found |= {name: metrics[key] for key, name in METRICS.items()}
     documents = np.split(tokens, np.flatnonzero(tokens == separator))[1:]
-    documents = [piece for piece in documents if len(piece) > N_BYTES]
+    documents = [piece for piece in documents if len(piece) > N_TOKENS]
     chosen = documents[:: max(1, len(documents) // N_PROMPTS)][:N_PROMPTS]
     scores = [
-        cs.graph_scores(cs.attribute(bundle, document[: N_BYTES + 1].tolist()))
+        cs.graph_scores(cs.attribute(bundle, document[: N_TOKENS + 1].tolist()))
         for document in chosen
     ]
     for name in ("replacement", "completeness"):
@@ -65,10 +70,7 @@ def main():
     parser.add_argument("bundles", nargs="+")
     parser.add_argument("--text", nargs="+", required=True)
     options = parser.parse_args()
-    config = cs.CorpusConfig(skill_share=0.0)
-    sources = open_sources(options.text, config)
-    *_, corpus = read_corpus(sources, config, cs.ByteTokenizer(), seed=0)
-    columns = [figures(path, corpus.held_out_tokens) for path in options.bundles]
+    columns = [figures(path, options.text) for path in options.bundles]
     print(f"| | {' | '.join(options.bundles)} | mean |")
     print("|---" * (len(columns) + 2) + "|")
     for name in columns[0]:
