@@ -1,7 +1,7 @@
 // @ts-check
 // The side panel while no node is selected: facts about the whole graph and its strongest paths.
 
-/** @import { Canvas, Fact, GraphPath } from './types' */
+/** @import { Canvas, Fact, GraphNode, GraphPath } from './types' */
 
 import { showPath } from './actions.js'
 import { button, el, setPressed } from './dom.js'
