@@ -1,5 +1,6 @@
 """Train, trace, prune, group and test: the engine behind the CircuitScope app."""
 
+from circuitscope_core.answers import AnsweredPrompt, answer_prompt
 from circuitscope_core.attribution import (
     AttentionExplanation,
     AttentionPair,
@@ -10,6 +11,7 @@ from circuitscope_core.attribution import (
     EdgePath,
     FeatureTarget,
     Target,
+    TokenAt,
     TokenDifference,
     attribute,
     attribution_steps,
@@ -165,6 +167,7 @@ from circuitscope_core.version import __version__ as __version__
 from circuitscope_core.view import GraphView, layout_graph
 
 __all__ = [
+    "AnsweredPrompt",
     "AttentionExplanation",
     "AttentionPair",
     "AttributionConfig",
@@ -255,6 +258,7 @@ __all__ = [
     "Supernode",
     "Supernodes",
     "Target",
+    "TokenAt",
     "TokenDifference",
     "TokenIntervention",
     "Trace",
@@ -270,6 +274,7 @@ __all__ = [
     "Transformer",
     "WorkersNews",
     "add_model",
+    "answer_prompt",
     "attribute",
     "attribute_many",
     "attribution_steps",

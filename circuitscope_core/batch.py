@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from circuitscope_core.answers import Answer as GivenAnswer
 from circuitscope_core.bundle import Bundle, load_bundle
 from circuitscope_core.config import AttributionConfig, PruneConfig, TraceConfig
 from circuitscope_core.errors import CircuitScopeError, ConfigError, GraphError
@@ -27,6 +28,8 @@ from circuitscope_core.values import one_line
 TABLE = "summary.jsonl"
 Answer: TypeAlias = tuple[str, dict[str, Any]]
 """A graph as JSON text, empty where there is none, and the row of the table."""
+Settings: TypeAlias = tuple[AttributionConfig, PruneConfig, GivenAnswer | None]
+"""How much is explained and kept, and the answer that is explained; the same for every prompt."""
 Ask: TypeAlias = Callable[[str], Callable[[], Answer]]
 """Begins the work on a prompt; what it returns waits for the answer."""
 
@@ -45,7 +48,7 @@ class PromptTraced:
     error: str = ""
     """Why there is none."""
     prediction: str = ""
-    """The most likely next token."""
+    """The most likely next token, or the answer that was explained."""
     probability: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
     n_nodes: int = 0
@@ -53,7 +56,7 @@ class PromptTraced:
     n_edges: int = 0
 
 
-def attribute_many(
+def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     bundle: str | Path,
     prompts: Sequence[str],
     out: str | Path,
@@ -61,6 +64,7 @@ def attribute_many(
     backend: str = "local",
     config: AttributionConfig = AttributionConfig(),  # noqa: B008  # a frozen value
     prune: PruneConfig = PruneConfig(),  # noqa: B008  # as above
+    answer: GivenAnswer | None = None,
 ) -> Iterator[PromptTraced]:
     """Build the graph of every prompt, in order, and write each as Neuronpedia JSON.
 
@@ -74,6 +78,8 @@ def attribute_many(
         backend: ``local``, ``procs:N`` or ``ray:N…``.
         config: How much of each prediction is explained.
         prune: How much of each graph is kept.
+        answer: The whole answer that is explained after every prompt, for example the number of
+            tokens by which the model goes on itself; see ``answer_prompt``. None: the next token.
 
     Raises:
         ConfigError: If the backend is none, or cannot be used for this.
@@ -87,7 +93,7 @@ def attribute_many(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     load_bundle(bundle)  # so that a damaged one is told before workers are started
-    settings = (config, prune)
+    settings: Settings = (config, prune, answer)
     with (
         _workers(place, Path(bundle).absolute(), settings) as ask,
         (folder / TABLE).open("w", encoding="utf-8") as table,
@@ -107,21 +113,22 @@ def attribute_many(
             yield done
 
 
-def trace_prompt(
-    bundle: Bundle, prompt: str, settings: tuple[AttributionConfig, PruneConfig]
-) -> Answer:
+def trace_prompt(bundle: Bundle, prompt: str, settings: Settings) -> Answer:
     """Return a prompt's graph as JSON and what the table says of it."""
-    config, prune = settings
+    config, prune, answer = settings
     try:
-        found = trace(bundle, prompt, TraceConfig(config, prune))
+        found = trace(bundle, prompt, TraceConfig(config, prune), answer=answer)
         data = graph_to_json(found, supernodes=found.supernodes)
     except CircuitScopeError as error:
         return "", {"error": str(error)}
     graph = found.graph
     best = int(torch.as_tensor(graph.logit_probabilities).argmax())
+    said, probability = graph.logit_texts[best], float(graph.logit_probabilities[best])
+    if graph.answer is not None:
+        said, probability = graph.answer.text, graph.answer.probability
     row = {
-        "prediction": graph.logit_texts[best],
-        "probability": float(graph.logit_probabilities[best]),
+        "prediction": said,
+        "probability": probability,
         "scores": {name: float(value) for name, value in vars(found.scores).items()},
         "n_nodes": found.pruned.n_nodes,
         "n_edges": found.pruned.n_edges,
@@ -141,9 +148,7 @@ def _in_order(ask: Ask, prompts: Iterable[str], most: int) -> Iterator[Answer]:
 
 
 @contextmanager
-def _workers(
-    place: Backend, bundle: Path, settings: tuple[AttributionConfig, PruneConfig]
-) -> Iterator[Ask]:
+def _workers(place: Backend, bundle: Path, settings: Settings) -> Iterator[Ask]:
     if place.kind == "local":
         loaded = load_bundle(bundle)
         yield lambda prompt: lambda: trace_prompt(loaded, prompt, settings)
@@ -163,7 +168,7 @@ def _workers(
 
 
 @contextmanager
-def _pool(n: int, bundle: Path, settings: tuple[AttributionConfig, PruneConfig]) -> Iterator[Ask]:
+def _pool(n: int, bundle: Path, settings: Settings) -> Iterator[Ask]:
     context = multiprocessing.get_context("spawn")
     threads = max(1, cores() // n)
     pool = ProcessPoolExecutor(n, context, torch.set_num_threads, (threads,))
@@ -207,9 +212,7 @@ def _worker_lost(prompt: str) -> GraphError:
 _load_once = lru_cache(maxsize=1)(load_bundle)
 
 
-def _trace_near(
-    bundle: str, prompt: str, settings: tuple[AttributionConfig, PruneConfig]
-) -> Answer:
+def _trace_near(bundle: str, prompt: str, settings: Settings) -> Answer:
     return trace_prompt(_load_once(bundle), prompt, settings)
 
 
@@ -221,7 +224,7 @@ def _trace_far(
     job: str,
     files: dict[str, bytes],
     prompt: str,
-    settings: tuple[AttributionConfig, PruneConfig],
+    settings: Settings,
 ) -> Answer:
     if job not in _unpacked:
         with tempfile.TemporaryDirectory() as place:

@@ -248,9 +248,9 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
     activations[is_feature] = graph.activations[kept[is_feature]].to(missing)
     is_output = kept >= graph.logit_nodes.start
     ranks = kept[is_output] - graph.logit_nodes.start
-    worth[is_output] = graph.logit_probabilities[ranks].to(missing)
-    tokens = graph.logit_token_ids[ranks] >= 0
-    probabilities[is_output] = torch.where(tokens, worth[is_output], missing[is_output])
+    worth[is_output] = graph.logit_weights[kept[is_output]].to(missing)
+    tokens, known = graph.logit_token_ids[ranks] >= 0, graph.logit_probabilities[ranks].to(missing)
+    probabilities[is_output] = torch.where(tokens, known, missing[is_output])
     targets, sources = pruned.kept_edges.nonzero(as_tuple=True)
     effects = pruned.kept_effects
     weights = effects[targets, sources]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.answers import AnsweredPrompt, PromptLike
 from circuitscope_core.arguments import checked
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import FrozenModel, Record, SilencedPass
@@ -153,12 +154,13 @@ class PromptPass:
 
 
 @checked
-def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) -> PromptPass:
+def run_prompt(bundle: Explainable | PromptPass, prompt: PromptLike) -> PromptPass:
     """Run a prompt once and take its MLP outputs apart.
 
     Args:
         bundle: A bundle or a replacement model; or the prompt's pass, which is returned as it is.
-        prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
+        prompt: Text, which is opened with the separator, token ids, which are taken as they are, or
+            a prompt with its answer from ``answer_prompt``.
 
     Raises:
         PromptError: If the prompt is empty, too long, has unknown ids, or does not have the one
@@ -167,7 +169,8 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) ->
     if isinstance(bundle, PromptPass):
         return bundle
     replacement = replacement_of(bundle)
-    features, token_ids = replacement.transcoder, replacement.encode(prompt)
+    given = prompt.token_ids if isinstance(prompt, AnsweredPrompt) else prompt
+    features, token_ids = replacement.transcoder, replacement.encode(given)
     ids = replacement.model.tokens(token_ids)
     replacement.model.shape.asked(ids[0])  # said before the model runs
     with torch.no_grad():
@@ -183,7 +186,10 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: str | Sequence[int]) ->
         opening = slice(explained.start)
         constants[:, opening] += errors[:, opening]
         errors[:, opening] = 0
-    text = prompt if isinstance(prompt, str) else replacement.tokenizer.decode(token_ids)
+    if isinstance(prompt, AnsweredPrompt):
+        text = prompt.prompt
+    else:
+        text = prompt if isinstance(prompt, str) else replacement.tokenizer.decode(token_ids)
     return PromptPass(replacement, text, tuple(token_ids), record, rows, values, errors, constants)
 
 

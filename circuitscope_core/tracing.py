@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from circuitscope_core.answers import Answer, PromptLike
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution import (
     AttributionPlan,
@@ -12,6 +13,7 @@ from circuitscope_core.attribution import (
     Target,
     attribution_steps,
 )
+from circuitscope_core.attribution.attribute import with_answer
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.config import TraceConfig
@@ -54,31 +56,41 @@ class Trace:
 @checked
 def trace(
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     config: TraceConfig = TraceConfig(),  # noqa: B008  # a frozen value
     targets: Sequence[Target] | None = None,
     against: str | Sequence[int] | None = None,
+    answer: Answer | None = None,
 ) -> Trace:
     """Build a prompt's graph, prune it, group similar features and score it.
 
     Args:
         bundle: A bundle or a replacement model, or the prompt's pass from ``run_prompt``.
-        prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
+        prompt: Text, which is opened with the separator, token ids, which are taken as they are, or
+            a prompt with its answer from ``answer_prompt``.
         config: How much is explained, kept and grouped.
         targets: As for ``attribute``; None: the likeliest tokens.
         against: For a model's own neurons: a second prompt, which differs from the first in what
             makes the answer; see ``attribution_steps``.
+        answer: In the place of ``targets`` a whole answer, one output for each of its tokens: its
+            text, its tokens, or how many the model is to give itself; see ``attribute``.
 
     Raises:
-        PromptError: If the prompt is empty, too long, or has unknown ids.
-        GraphError: If a target does not exist, or the graph does not fit into memory.
+        PromptError: If the prompt or the answer is empty, too long, or has unknown ids.
+        GraphError: If a target does not exist, targets are given together with an answer, or the
+            graph does not fit into memory.
+        ModelError: If an answer is given and the model does not continue texts.
 
     Example:
         >>> import circuitscope_core as cs
-        >>> trace = cs.trace(cs.load_bundle("models/demo"), "The National Digital Group (N")
+        >>> bundle = cs.load_bundle("models/demo")
+        >>> trace = cs.trace(bundle, "The National Digital Group (N")
         >>> path = cs.strongest_paths(trace, 1)[0]
+        >>> whole = cs.trace(bundle, "The National Digital Group (N", answer=2)
+        >>> whole.graph.n_logits
+        2
     """
-    *_, found = trace_steps(bundle, prompt, config, targets, against)
+    *_, found = trace_steps(bundle, prompt, config, targets, against, answer)
     assert isinstance(found, Trace)
     return found
 
@@ -86,19 +98,21 @@ def trace(
 @checked
 def trace_steps(
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     config: TraceConfig,
     targets: Sequence[Target] | None = None,
     against: str | Sequence[int] | None = None,
+    answer: Answer | None = None,
 ) -> Iterator[AttributionProgress | AttributionPlan | Trace]:
     """Like ``trace``, but yields progress and the graph's plan, then the trace.
 
     Stop asking to cancel.
     """
-    for event in attribution_steps(bundle, prompt, config.attribution, targets, against):
+    owner, prompt = with_answer(bundle, prompt, targets, answer)
+    for event in attribution_steps(owner, prompt, config.attribution, targets, against):
         if isinstance(event, AttributionGraph):
             yield AttributionProgress("Prune the graph and group similar features")
-            yield trace_graph(bundle, event, config)
+            yield trace_graph(owner, event, config)
         else:
             yield event
 

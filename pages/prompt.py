@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from pages.ui.prompt.answer import draw_answer
 from pages.ui.prompt.examples import offer_examples
 from pages.ui.prompt.form import (
     StepReport,
@@ -53,6 +54,7 @@ with page_errors():
         state = ask_for_form(state, bundle)
         draw_reading(state, bundle)
         state = ask_for_target(state, neurons=bundle.transcoder.shape.exact)
+        draw_answer(state, bundle)
         if bundle.transcoder.shape.exact:
             state = ask_for_second_prompt(state, bundle)
         state = ask_for_settings(state)

@@ -35,6 +35,7 @@ ROOMS = [
     "transcoder_formats",
     "replacement",
     "read_point_fit",
+    "answers",
     "prompt_pass",
     "training",
     "feature_cards",

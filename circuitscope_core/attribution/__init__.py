@@ -24,6 +24,7 @@ from circuitscope_core.attribution.targets import (
     Direction,
     FeatureTarget,
     Target,
+    TokenAt,
     TokenDifference,
     find_token,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "LinkPath",
     "PairRow",
     "Target",
+    "TokenAt",
     "TokenDifference",
     "attribute",
     "attribution_steps",

@@ -7,17 +7,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.answers import Answer, AnsweredPrompt, PromptLike, answer_prompt
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
 from circuitscope_core.attribution.neuron_choice import choose_nodes
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
-from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
+from circuitscope_core.attribution.targets import LogitTargets, Target, TokenAt, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, normalize_rows
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
-from circuitscope_core.replacement import Explainable
+from circuitscope_core.replacement import Explainable, replacement_of
 
 ROWS_AT_ONCE = 128
 """With a budget: rows that are normalised together, each a copy."""
@@ -57,39 +58,55 @@ class AttributionPlan:
 
 
 @checked
-def attribute(
+def attribute(  # noqa: PLR0913  # each a name of the public interface
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     *,
     max_logits: int = 10,
     logit_probability: float = 0.95,
     max_feature_nodes: int | None = None,
     targets: Sequence[Target] | None = None,
+    answer: Answer | None = None,
 ) -> AttributionGraph:
-    """Build the exact attribution graph of a prompt's next token.
+    """Build the exact attribution graph of a prompt's next token, or of a whole answer.
+
+    The graph of an answer has a logit node for each of its tokens, read at the position before it.
+    Its rows are those of the graphs of the prompts that end there.
 
     Args:
         bundle: A bundle or a replacement model, or the prompt's pass from ``run_prompt``.
-        prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
+        prompt: Text, which is opened with the separator, token ids, which are taken as they are, or
+            a prompt with its answer from ``answer_prompt``.
         max_logits: At most so many output tokens, where ``targets`` is None.
         logit_probability: Output tokens are taken until they have this probability together.
         max_feature_nodes: Keep only so many features, those with the most influence as estimated
             while their rows are computed; None keeps all.
         targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
-            ``Direction``; None: the likeliest tokens; of a model's own neurons, the likeliest
-            token less the next likely one.
+            ``Direction``, or ``TokenAt`` for a token at one of several positions; None: the
+            likeliest tokens; of a model's own neurons, the likeliest token less the next likely
+            one.
+        answer: In the place of ``targets`` the text or the tokens of an answer, or the number of
+            tokens by which the model goes on itself; see ``answer_prompt``.
 
     Raises:
         ConfigError: If a setting lies outside its range.
-        PromptError: If the prompt is empty, too long, or has unknown ids.
-        GraphError: If a target is no single token, does not exist, or is given twice, or the graph
-            does not fit into memory.
+        PromptError: If the prompt or the answer is empty, too long, or has unknown ids.
+        GraphError: If a target is no single token, does not exist, or is given twice, targets are
+            given together with an answer, or the graph does not fit into memory.
+        ModelError: If an answer is given and the model does not continue texts.
+
+    Example:
+        >>> import circuitscope_core as cs
+        >>> bundle = cs.load_bundle("models/demo")
+        >>> graph = cs.attribute(bundle, "The National Digital Group (N", answer="DG)")
+        >>> graph.logit_texts, graph.n_pos - int(graph.target_positions[0])
+        (('D', 'G', ')'), 3)
 
     Source: Ameisen et al. (2025), local replacement model and attribution graphs,
     https://transformer-circuits.pub/2025/attribution-graphs/methods.html
     """
     config = AttributionConfig(max_logits, logit_probability, max_feature_nodes)
-    *_, graph = attribution_steps(bundle, prompt, config, targets)
+    *_, graph = attribution_steps(bundle, prompt, config, targets, answer=answer)
     assert isinstance(graph, AttributionGraph)
     return graph
 
@@ -97,10 +114,11 @@ def attribute(
 @checked
 def attribution_steps(
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     config: AttributionConfig,
     targets: Sequence[Target] | None = None,
     against: str | Sequence[int] | None = None,
+    answer: Answer | None = None,
 ) -> Iterator[AttributionProgress | AttributionPlan | AttributionGraph]:
     """Like ``attribute``, but yields progress, then a plan, then the graph.
 
@@ -113,15 +131,19 @@ def attribution_steps(
         targets: As for ``attribute``.
         against: For a model's own neurons: a second prompt, which differs from the first in what
             makes the answer. Those neurons become nodes whose difference favours the answer.
+        answer: As for ``attribute``; after a second prompt the model reads it too.
 
     Raises:
         GraphError: As ``attribute``; also if a second prompt is given for a transcoder.
     """
+    bundle, prompt = with_answer(bundle, prompt, targets, answer)
+    if isinstance(prompt, AnsweredPrompt):
+        targets = targets_of(prompt)
     yield AttributionProgress("Encode the features")
     clean, choice = run_prompt(bundle, prompt), None
     if clean.replacement.transcoder.shape.exact:
         yield AttributionProgress("Choose the neurons")
-        nodes = choose_nodes(clean, targets, config, against)
+        nodes = choose_nodes(clean, targets, config, behind(against, clean, prompt))
         clean, chosen, choice, budget = nodes.clean, nodes.targets, nodes.choice, None
     elif against is None:
         chosen, budget = select_targets(clean, targets, config), config.max_feature_nodes
@@ -156,6 +178,52 @@ def attribution_steps(
     with torch.no_grad():
         graph = assemble(clean, chosen, adjacency, kept, rows, top)
     yield replace(graph, choice=choice)
+
+
+def with_answer(
+    bundle: Explainable | PromptPass,
+    prompt: PromptLike,
+    targets: Sequence[Target] | None,
+    answer: Answer | None,
+) -> tuple[Explainable | PromptPass, PromptLike]:
+    """Put an answer behind a prompt, where one is given.
+
+    Returns:
+        The bundle, or the replacement model in the place of the pass of another prompt; the prompt.
+
+    Raises:
+        GraphError: If targets are given too, or the prompt has an answer already.
+    """
+    if answer is not None:
+        if isinstance(prompt, AnsweredPrompt):
+            raise GraphError("The prompt has an answer already; leave the second one out.")
+        owner = bundle.replacement if isinstance(bundle, PromptPass) else replacement_of(bundle)
+        prompt = answer_prompt(owner, prompt, answer)
+    if not isinstance(prompt, AnsweredPrompt):
+        return bundle, prompt
+    if targets is not None:
+        raise GraphError(
+            "Targets were given together with an answer, each of whose tokens is a target already; "
+            "leave one of the two out."
+        )
+    if isinstance(bundle, PromptPass) and bundle.token_ids != prompt.token_ids:
+        bundle = bundle.replacement
+    return bundle, prompt
+
+
+def targets_of(answered: AnsweredPrompt) -> list[Target]:
+    """Return an answer's tokens as targets, each at the position where it is read."""
+    places = zip(answered.answer_ids, answered.positions, strict=True)
+    return [TokenAt(token, position) for token, position in places]
+
+
+def behind(
+    against: str | Sequence[int] | None, clean: PromptPass, prompt: PromptLike
+) -> PromptLike | None:
+    """Return a second prompt, with the answer of the first behind it where that has one."""
+    if against is None or not isinstance(prompt, AnsweredPrompt):
+        return against
+    return answer_prompt(clean.replacement, against, prompt.answer_ids)
 
 
 def plan_attribution(
@@ -258,7 +326,7 @@ def estimate_influence(
 ) -> Float[Tensor, " n_columns"]:
     """Return each source's influence over the paths whose rows are known so far."""
     known = top.effects.to(effects.dtype)  # a model in double precision has a graph in single
-    influence = chosen.probabilities.to(known) @ normalize_rows(known)
+    influence = chosen.weights.to(known) @ normalize_rows(known)
     layers = clean.features[:, 0].cpu()[computed]
     for layer in range(clean.frozen.n_layers - 1, -1, -1):
         for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):

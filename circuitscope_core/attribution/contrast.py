@@ -34,14 +34,21 @@ class Contrast:
         return found
 
 
-def align(clean: PromptPass, other: PromptPass) -> Contrast:
+def align(clean: PromptPass, other: PromptPass, n_read: int = 1) -> Contrast:
     """Put another prompt beside a prompt.
 
     Prompts of one length stand beside each other as they are. Otherwise tokens that both have in
     the same order stand beside each other, and so do as many different ones between two of them;
     the last tokens, and those where the answer is read, always do.
+
+    Args:
+        clean: The prompt's clean pass.
+        other: The other prompt's.
+        n_read: Number of positions at the end at which an answer is read, the same in both.
     """
     places = align_tokens(clean.token_ids, other.token_ids)
+    for back in range(1, n_read + 1):
+        places[-back] = other.n_pos - back
     places[clean.asked] = other.asked
     return Contrast(other, torch.tensor(places, device=clean.features.device))
 

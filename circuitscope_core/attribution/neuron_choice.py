@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuitscope_core.answers import AnsweredPrompt, PromptLike
 from circuitscope_core.attribution.contrast import Contrast, align
 from circuitscope_core.attribution.targets import (
     LogitTargets,
@@ -51,7 +52,7 @@ def choose_nodes(
     clean: PromptPass,
     targets: Sequence[Target] | None,
     config: AttributionConfig,
-    against: str | Sequence[int] | None = None,
+    against: PromptLike | None = None,
 ) -> ChosenNodes:
     """Choose what is explained, and the neurons that favour it most as nodes.
 
@@ -60,7 +61,8 @@ def choose_nodes(
         targets: As for ``attribute``; None: the likeliest token less the likeliest after the
             second prompt, or less the next likely one.
         config: How many nodes there are, and what becomes of the other neurons.
-        against: A second prompt, which differs in what makes the answer.
+        against: A second prompt, which differs in what makes the answer, with the same answer
+            behind it where the targets are one.
 
     Raises:
         GraphError: As ``select_targets``; also if no neuron differs between the prompts.
@@ -68,7 +70,8 @@ def choose_nodes(
     """
     contrast = None
     if against is not None:
-        contrast = align(clean, run_prompt(clean.replacement, against))
+        n_read = len(against.answer_ids) if isinstance(against, AnsweredPrompt) else 1
+        contrast = align(clean, run_prompt(clean.replacement, against), n_read)
     explained = default_contrast(clean, contrast) if targets is None else targets
     chosen = select_targets(clean, explained, config)
     found = measure_effects(clean, chosen, contrast)
@@ -163,7 +166,7 @@ def freeze_neurons(clean: PromptPass) -> tuple[LinearNeurons, ...]:
 def measure_effects(
     clean: PromptPass, chosen: LogitTargets, contrast: Contrast | None = None
 ) -> NeuronEffects:
-    """Return every neuron's effect on the targets, weighted by their probabilities.
+    """Return every neuron's effect on the targets, as much as each of them counts.
 
     Args:
         clean: The prompt's clean pass.
@@ -221,7 +224,8 @@ def _joining(
     """Return the sum of the targets that read at a layer, as a gradient of the stream there."""
     at = chosen.layers == layer
     vectors, positions = chosen.directions[at], chosen.positions[at]
-    vectors = vectors * (chosen.probabilities[at] / chosen.probabilities.sum())[:, None].to(vectors)
+    weights = chosen.weights / chosen.weights.sum()
+    vectors = vectors * weights[at, None].to(vectors)
     frozen = clean.frozen
     if layer == frozen.n_layers:
         vectors = frozen.back_from_final_norm(vectors, positions)

@@ -12,6 +12,7 @@ from circuitscope_core.arguments import CheckedFields
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
+from circuitscope_core.graph import output_weights
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.tokenizer import Tokenizer, token_label
 from circuitscope_core.values import one_line
@@ -23,6 +24,18 @@ class TokenDifference(CheckedFields):
 
     token: int | str
     minus: int | str
+
+
+@dataclass(frozen=True)
+class TokenAt(CheckedFields):
+    """The logit of a token at a position: one of several in an answer that is given.
+
+    It is what the model expects behind the token at ``position``, so the answer's first token is
+    read at the last position of the prompt.
+    """
+
+    token: int | str
+    position: int
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Direction:
     text: str = "direction"
 
 
-Target: TypeAlias = int | str | TokenDifference | FeatureTarget | Direction
+Target: TypeAlias = int | str | TokenAt | TokenDifference | FeatureTarget | Direction
 
 
 @one_line
@@ -54,7 +67,8 @@ class LogitTargets:
     token_ids: Int[Tensor, " n_logits"]
     """-1 for what is no single token."""
     probabilities: Float[Tensor, " n_logits"]
-    """The model's probability of each token; equal weights where not all are tokens."""
+    """The model's probability of each token at its position; equal weights where not all are
+    tokens."""
     directions: Float[Tensor, "n_logits d_model"]
     """Product with what is read, plus ``biases``, is the target's value."""
     biases: Float[Tensor, " n_logits"]
@@ -66,6 +80,11 @@ class LogitTargets:
     minus_token_ids: Int[Tensor, " n_logits"]
     """The second token of a difference; -1 for other targets."""
     texts: tuple[str, ...]
+
+    @property
+    def weights(self) -> Float[Tensor, " n_logits"]:
+        """How much each counts in influence; see ``output_weights``."""
+        return output_weights(self.probabilities, self.positions, self.token_ids)
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,7 @@ class _Resolved:
     """The two tokens of a difference."""
     layer: int = -1
     position: int = -1
+    """-1: the position that is asked."""
 
 
 def select_targets(
@@ -111,24 +131,39 @@ def select_targets(
     found = [_resolve(target, clean) for target in chosen]
     if len({item.key for item in found}) < len(found):
         raise GraphError("A target was given twice; name each once.")
+    n_layers, index = clean.frozen.n_layers, clean.features.new_tensor
     if all(item.token_id >= 0 for item in found):
-        found.sort(key=lambda item: -float(probabilities[item.token_id]))
-        weights = probabilities[[item.token_id for item in found]]
+        weights, order = _by_position(clean, found)
+        found = [found[place] for place in order]
     else:
         weights = probabilities.new_full((len(found),), 1 / len(found))
-    n_layers, asked = clean.frozen.n_layers, clean.asked
-    index = clean.features.new_tensor
     return LogitTargets(
         token_ids=index([item.token_id for item in found]),
         probabilities=weights,
         directions=torch.stack([item.direction for item in found]),
         biases=torch.stack([item.bias for item in found]),
         layers=index([item.layer if item.layer >= 0 else n_layers for item in found]),
-        positions=index([item.position if item.layer >= 0 else asked for item in found]),
+        positions=index([_position_of(item, clean) for item in found]),
         plus_token_ids=index([item.minus[0] if item.minus else item.token_id for item in found]),
         minus_token_ids=index([item.minus[1] if item.minus else -1 for item in found]),
         texts=tuple(item.text for item in found),
     )
+
+
+def _position_of(item: _Resolved, clean: PromptPass) -> int:
+    return item.position if item.position >= 0 else clean.asked
+
+
+def _by_position(
+    clean: PromptPass, found: Sequence[_Resolved]
+) -> tuple[Float[Tensor, " n_logits"], list[int]]:
+    """Return tokens' probabilities by position, then falling; and the order that this makes."""
+    places = [_position_of(item, clean) for item in found]
+    chances = clean.replacement.model.shape.probabilities
+    rows = {place: chances(clean.record.logits[0, place]) for place in set(places)}
+    own = torch.stack([rows[p][item.token_id] for p, item in zip(places, found, strict=True)])
+    order = sorted(range(len(found)), key=lambda n: (places[n], -float(own[n])))
+    return own[order], order
 
 
 def salient_tokens(
@@ -147,12 +182,38 @@ def _resolve(target: Target, clean: PromptPass) -> _Resolved:
         return _resolve_direction(target, clean)
     if isinstance(target, TokenDifference):
         return _resolve_difference(target, clean)
+    if isinstance(target, TokenAt):
+        return _resolve_token(target.token, _checked_position(target, clean), clean)
+    return _resolve_token(target, clean.asked, clean)
+
+
+def _resolve_token(target: int | str, position: int, clean: PromptPass) -> _Resolved:
     model, tokenizer = clean.replacement.model, clean.replacement.tokenizer
     token = find_token(target, tokenizer)
     (direction,), (bias,) = model.unembedding(clean.features.new_tensor([token]))
     mean_direction, mean_bias = clean.mean_unembedding
     text = tokenizer.token_text(token)
-    return _Resolved((token, None), direction - mean_direction, bias - mean_bias, text, token)
+    place, mean = (token, None, position), (direction - mean_direction, bias - mean_bias)
+    return _Resolved(place, *mean, text, token, position=position)
+
+
+def _checked_position(target: TokenAt, clean: PromptPass) -> int:
+    """Return the position of a target, where the model reads and is asked.
+
+    Raises:
+        GraphError: If there is no such position, or the model is asked at its mask alone.
+    """
+    if not 0 <= target.position < clean.n_pos:
+        raise GraphError(
+            f"The target {target.token!r} is at position {target.position}; positions go from 0 to "
+            f"{clean.n_pos - 1}."
+        )
+    if clean.replacement.model.shape.mask_id is not None and target.position != clean.asked:
+        raise GraphError(
+            f"The target {target.token!r} is at position {target.position}; a masked model is "
+            f"asked for the word in its mask's place, {clean.asked}."
+        )
+    return target.position
 
 
 def _resolve_difference(target: TokenDifference, clean: PromptPass) -> _Resolved:

@@ -1,7 +1,7 @@
 // @ts-check
 // The side panel while no node is selected: facts about the whole graph and its strongest paths.
 
-/** @import { Canvas, Fact, GraphPath } from './types' */
+/** @import { Canvas, Fact, GraphNode, GraphPath } from './types' */
 
 import { showPath } from './actions.js'
 import { button, el, setPressed } from './dom.js'
@@ -37,10 +37,7 @@ function fillComparedTitle(panel) {
 
 /** @param {Canvas} canvas */
 function fillTitle({ state, ui, startTour }) {
-  const { nodes } = state.picture
-  const isToken = nodes.some((node) => node.kind === 'logit' && node.probability !== null)
-  const title = isToken ? 'What caused the next token?' : 'What caused this output?'
-  el('h4', 'cs-title', title, ui.panel)
+  el('h4', 'cs-title', question(state.picture.nodes), ui.panel)
   el('p', 'cs-note', ONE_GRAPH, ui.panel)
   const look = {
     className: 'cs-button',
@@ -48,6 +45,18 @@ function fillTitle({ state, ui, startTour }) {
     title: 'A tour of the graph in six steps',
   }
   button(ui.panel, look, startTour)
+}
+
+/**
+ * What a picture answers: its outputs are likely next tokens, the tokens of an answer, or others.
+ *
+ * @param {GraphNode[]} nodes
+ */
+export function question(nodes) {
+  const outputs = nodes.filter((node) => node.kind === 'logit')
+  if (!outputs.some((node) => node.probability !== null)) return 'What caused this output?'
+  const places = new Set(outputs.map((node) => node.position))
+  return places.size > 1 ? 'What caused this answer?' : 'What caused the next token?'
 }
 
 /** @param {Element} panel @param {Fact[]} facts */

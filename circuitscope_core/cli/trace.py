@@ -39,6 +39,15 @@ def add_trace(commands: Commands) -> None:
         "--chat", action="store_true", help="give the prompt as a message, by the chat template"
     )
     parser.add_argument("--target", action="append", help="explain this token; may be repeated")
+    answered = parser.add_mutually_exclusive_group()
+    answered.add_argument("--answer", help="explain this whole text, one output for each token")
+    answered.add_argument(
+        "--continue",
+        dest="continued",
+        type=int,
+        metavar="N",
+        help="explain the N tokens that the model itself goes on with, in one graph",
+    )
     parser.add_argument("--minus", help="explain why the target and not this token")
     parser.add_argument(
         "--against", help="without a transcoder: a second prompt, which leads to another answer"
@@ -98,7 +107,7 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
     if options.chat:
         prompts = [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
     parts = (prompts[0], config, targets_of(options), prompts[1])
-    for event in cs.trace_steps(bundle, *parts):
+    for event in cs.trace_steps(bundle, *parts, answer_of(options)):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             write(f"{event}.")
         if isinstance(event, cs.Trace):
@@ -142,6 +151,12 @@ def targets_of(options: argparse.Namespace) -> list[Any] | None:
     return [cs.TokenDifference(options.target[0], options.minus)]
 
 
+def answer_of(options: argparse.Namespace) -> str | int | None:
+    """Return the answer that is to be explained as a whole; None where it is the next token."""
+    answer: str | int | None = options.continued if options.answer is None else options.answer
+    return answer
+
+
 def trace_many(options: argparse.Namespace) -> int:
     """Trace each prompt of a file; the status tells whether all of them could be."""
     if options.out is None:
@@ -160,6 +175,7 @@ def trace_many(options: argparse.Namespace) -> int:
         backend=options.backend,
         config=config,
         prune=prune,
+        answer=answer_of(options),
     ):
         n_failed += bool(done.error)
         write(json.dumps(vars(done)) if options.json else describe_traced(done))
@@ -198,13 +214,16 @@ def describe_traced(done: cs.PromptTraced) -> str:
 def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
     """Return a trace's figures as plain data."""
     graph, pruned = found.graph, found.pruned
+    columns = (graph.logit_texts, graph.logit_probabilities, graph.target_positions.tolist())
     prediction = [
-        {"token": text, "probability": round(float(probability), 6)}
-        for text, probability in zip(graph.logit_texts, graph.logit_probabilities, strict=True)
+        {"token": text, "probability": round(float(probability), 6), "position": position}
+        for text, probability, position in zip(*columns, strict=True)
     ]
+    answer = {} if graph.answer is None else {"answer": vars(graph.answer)}
     return {
         "prompt": graph.prompt,
         "prediction": prediction,
+        **answer,
         **how_good(found),
         "nodes": {
             "features": graph.n_features,
@@ -232,13 +251,15 @@ def how_good(found: cs.Trace) -> dict[str, Any]:
 def describe_trace(summary: dict[str, Any]) -> str:
     """Return the same as text."""
     nodes, edges = summary["nodes"], summary["edges"]
-    likely = ", ".join(
-        f"“{item['token']}” {item['probability']:.1%}" for item in summary["prediction"][:5]
-    )
+    answer = summary.get("answer")
+    shown = summary["prediction"] if answer else summary["prediction"][:5]
+    likely = ", ".join(f"“{item['token']}” {item['probability']:.1%}" for item in shown)
     all_nodes = nodes["features"] + nodes["errors"] + nodes["tokens"] + nodes["logits"]
     lines = [
         f"Prompt      {summary['prompt']!r}",
-        f"Next token  {likely}",
+        f"Answer      “{answer['text']}” {answer['probability']:.1%}: {likely}"
+        if answer
+        else f"Next token  {likely}",
         f"Nodes       {nodes['kept']:,} kept of {all_nodes:,} "
         f"({nodes['features']:,} {'neurons' if 'neurons' in summary else 'active features'})",
         f"Edges       {edges['kept']:,} kept of {edges['all']:,}",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
@@ -27,7 +28,8 @@ def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Co
     """Compare two pruned graphs, of two prompts or of two models.
 
     A node of A and one of B are the same if they are features of one number, layer and column,
-    errors of one layer and column, tokens of one column, or outputs of one token.
+    errors of one layer and column, tokens of one column, or outputs of one token that have the same
+    place in the answers, where these have several.
 
     Args:
         a: One graph.
@@ -75,12 +77,17 @@ class _Half:
         return [*features, *errors, *tokens, *self._outputs()]
 
     def _outputs(self) -> Iterator[Key]:
-        """Outputs are the same where the token is; those of one text are counted."""
+        """Outputs are the same where the token is, and its place in the answer.
+
+        Those of one text at one place are counted.
+        """
         graph = self.pruned.graph
         seen: Counter[Key] = Counter()
-        for token, text in zip(graph.logit_token_ids.tolist(), graph.logit_texts, strict=True):
-            name = (text,) if self.owner else (text, token)
-            yield (LOGIT, self.n_layers, 0, *name, seen[name])
+        places = torch.unique(graph.target_positions, return_inverse=True)[1].tolist()
+        outputs = zip(graph.logit_token_ids.tolist(), graph.logit_texts, places, strict=True)
+        for token, text, place in outputs:
+            name = (place, text) if self.owner else (place, text, token)
+            yield (LOGIT, self.n_layers, *name, seen[name])
             seen[name] += 1
 
     @cached_property
@@ -107,8 +114,12 @@ class _Half:
             influence=float(self.pruned.node_influence[index]),
             activation=float(graph.activations[index]) if index < graph.n_features else None,
             probability=float(graph.logit_probabilities[rank]) if is_token else None,
-            worth=float(graph.logit_probabilities[rank]) if rank >= 0 else 0.0,
+            worth=float(self._weights[index]),
         )
+
+    @cached_property
+    def _weights(self) -> Float[Tensor, " n_nodes"]:
+        return self.pruned.graph.logit_weights
 
     @cached_property
     def _node_positions(self) -> Int[Tensor, " n_nodes"]:

@@ -157,7 +157,8 @@ def _chosen(opening: Opening | None, circuit: Circuit) -> dict[str, Any]:
 def _node(circuit: Circuit, row: int) -> dict[str, Any]:
     node, name, label = circuit.node(row), circuit.ids[row], viewer_text(circuit.labels[row])
     is_logit = node.kind is NodeKind.LOGIT
-    probability = float(circuit.worth[row])
+    known = float(circuit.probabilities[row])
+    probability = known if known == known else float(circuit.worth[row])
     if is_logit:
         token = label.replace("(p=", "(p =")
         label = f'Output "{token}" (p={probability:.3f})'

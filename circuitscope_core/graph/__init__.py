@@ -11,18 +11,22 @@ from circuitscope_core.graph.model import (
     normalize_rows,
     signed_shares,
 )
+from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
 from circuitscope_core.graph.storage import load_graph, save_graph
 
 __all__ = [
     "AttributionGraph",
+    "ExplainedAnswer",
     "GraphEdges",
     "GraphTargets",
     "NeuronChoice",
     "Node",
     "NodeKind",
+    "answer_among",
     "load_graph",
     "node_id",
     "normalize_rows",
+    "output_weights",
     "save_graph",
     "signed_shares",
 ]

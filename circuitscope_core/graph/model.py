@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
 from circuitscope_core.values import one_line
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class AttributionGraph:
     """Exact direct effects behind one prediction.
 
     Nodes are ordered features (by layer, position, feature), errors (layer by layer), tokens,
-    logits (by falling probability): circuit-tracer's order, so graphs compare entry by entry.
+    logits (by falling probability, those of an answer by position): circuit-tracer's order, so
+    graphs compare entry by entry.
     ``adjacency[target, source]`` is what the target's pre-activation (a feature) or its logit less
     the mean logit (a logit) would lose without the source, all else frozen. For features and logits
     ``adjacency.sum(1) + bias == pre_activations``.
@@ -124,6 +126,7 @@ class AttributionGraph:
     logit_token_ids: Int[Tensor, " n_logits"]
     """-1 where a target is no single token (a difference, a direction)."""
     logit_probabilities: Float[Tensor, " n_logits"]
+    """The model's own, of each token at its position; equal weights where not all are tokens."""
     bias: Float[Tensor, " n_nodes"]
     """What biases, position embeddings and other constants give each feature and logit."""
     pre_activations: Float[Tensor, " n_nodes"]
@@ -250,10 +253,19 @@ class AttributionGraph:
 
     @property
     def logit_weights(self) -> Float[Tensor, " n_nodes"]:
-        """Probability at each logit node, 0 elsewhere."""
+        """How much each logit node counts, 0 elsewhere; see ``output_weights``."""
         weights = self.logit_probabilities.new_zeros(self.n_nodes)
-        weights[self.logit_nodes] = self.logit_probabilities
+        given = (self.logit_probabilities, self.target_positions, self.logit_token_ids)
+        weights[self.logit_nodes] = output_weights(*given)
         return weights
+
+    @property
+    def answer(self) -> ExplainedAnswer | None:
+        """The answer of several tokens that is explained; None where all are read at one place."""
+        if bool((self.logit_token_ids < 0).any()):
+            return None
+        values = (self.logit_probabilities.tolist(), self.target_positions.tolist())
+        return answer_among(self.logit_texts, *values)
 
     @property
     def node_layers(self) -> Int[Tensor, " n_nodes"]:
@@ -279,7 +291,7 @@ class AttributionGraph:
 
     @property
     def target_positions(self) -> Int[Tensor, " n_logits"]:
-        """Position that each logit node is read at: the last one but for features as targets."""
+        """Position that each logit node is read at: the last one unless targets say otherwise."""
         if self.targets is None:
             return self.features.new_full((self.n_logits,), self.n_pos - 1)
         return self.targets.positions

@@ -5,7 +5,7 @@ import re
 import torch
 
 from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, node_name
-from circuitscope_core.graph import NodeKind
+from circuitscope_core.graph import NodeKind, output_weights
 from circuitscope_core.graph_file.model import FileNode, GraphFile
 from circuitscope_core.pruning import propagate_edges
 from circuitscope_core.tokenizer import output_name
@@ -26,7 +26,7 @@ def circuit_of_file(file: GraphFile) -> Circuit:
     nodes = [item.node for item in file.nodes]
     named = [_named(item, texts[item.node.position]) for item in file.nodes]
     layers = torch.tensor([node.layer for node in nodes])
-    worth = torch.tensor([item.probability or 0.0 for item in file.nodes])
+    worth = _worth_of(file)
     sources = torch.tensor([link.source for link in file.links], dtype=torch.int64)
     targets = torch.tensor([link.target for link in file.links], dtype=torch.int64)
     weights = torch.tensor([link.weight for link in file.links], dtype=torch.float32)
@@ -63,6 +63,16 @@ def circuit_of_file(file: GraphFile) -> Circuit:
 def _column(values: list[float | None]) -> torch.Tensor:
     """Return numbers as a column, NaN where there is none."""
     return torch.tensor([float("nan") if value is None else value for value in values])
+
+
+def _worth_of(file: GraphFile) -> torch.Tensor:
+    """Return how much each output counts, as in our own graphs; 0 for other nodes."""
+    worth = torch.tensor([item.probability or 0.0 for item in file.nodes])
+    rows = [at for at, item in enumerate(file.nodes) if item.node.kind is NodeKind.LOGIT]
+    nodes = [file.nodes[at].node for at in rows]
+    positions, tokens = ([getattr(n, name) for n in nodes] for name in ("position", "feature"))
+    worth[rows] = output_weights(worth[rows], torch.tensor(positions), torch.tensor(tokens))
+    return worth
 
 
 def _is_token_output(item: FileNode) -> bool:

@@ -1,6 +1,8 @@
 """A graph file as positions, names and numbers to draw: the picture that our own graphs get."""
 
-from circuitscope_core.graph import NodeKind
+from collections.abc import Sequence
+
+from circuitscope_core.graph import NodeKind, answer_among
 from circuitscope_core.graph_file.circuit import (
     LONGEST_LABEL,
     LONGEST_TOKEN,
@@ -10,6 +12,7 @@ from circuitscope_core.graph_file.circuit import (
 from circuitscope_core.graph_file.model import GraphFile
 from circuitscope_core.supernodes import Supernode, Supernodes, describe_members
 from circuitscope_core.view import Fact, GraphView, NodeView
+from circuitscope_core.view.facts import answer_fact
 from circuitscope_core.view.layout import full_picture, group_picture, path_views
 
 
@@ -40,8 +43,6 @@ def layout_graph_file(file: GraphFile) -> GraphView:
 def _facts(file: GraphFile, nodes: tuple[NodeView, ...]) -> tuple[Fact, ...]:
     """Return what the file holds, and how far its numbers reach."""
     outputs = [node for node in nodes if node.kind == NodeKind.LOGIT]
-    best = max(outputs, key=lambda node: node.probability or 0.0)
-    chance = f" {best.probability:.1%}" if best.probability is not None else ""
     counts = [
         f"{file.count(kind):,} {name}"
         for kind, name in (
@@ -52,7 +53,7 @@ def _facts(file: GraphFile, nodes: tuple[NodeView, ...]) -> tuple[Fact, ...]:
         )
     ]
     facts = [
-        Fact("Output", best.label + chance, "The most likely output, as the file has it."),
+        _output_fact(outputs),
         Fact("Nodes", f"{len(nodes):,}", f"The file holds {', '.join(counts)}."),
         Fact(
             "Links",
@@ -71,6 +72,21 @@ def _facts(file: GraphFile, nodes: tuple[NodeView, ...]) -> tuple[Fact, ...]:
         made_by = shorten(file.generator, LONGEST_TOKEN)
         facts.append(Fact("Made by", made_by, "The program that wrote the file, by its own words."))
     return tuple(facts)
+
+
+def _output_fact(outputs: Sequence[NodeView]) -> Fact:
+    """Name the most likely output, or the answer that outputs over several tokens make."""
+    known = [node for node in outputs if node.probability is not None]
+    if len(known) == len(outputs):
+        texts = [node.label.removeprefix("“").removesuffix("”") for node in known]
+        answer = answer_among(
+            texts, [node.probability or 0.0 for node in known], [node.position for node in known]
+        )
+        if answer is not None:
+            return answer_fact(answer)
+    best = max(outputs, key=lambda node: node.probability or 0.0)
+    chance = f" {best.probability:.1%}" if best.probability is not None else ""
+    return Fact("Output", best.label + chance, "The most likely output, as the file has it.")
 
 
 def _influence_fact(file: GraphFile) -> Fact:

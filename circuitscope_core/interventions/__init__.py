@@ -26,7 +26,7 @@ from circuitscope_core.interventions.intervene import (
     intervene,
     intervene_on,
 )
-from circuitscope_core.interventions.many import ManyResults, intervene_many
+from circuitscope_core.interventions.many import ManyResults, intervene_many, logits_at
 from circuitscope_core.interventions.nodes import How, change_nodes
 from circuitscope_core.interventions.patching import PatchingCurve, verify_by_patching
 from circuitscope_core.interventions.prediction import (
@@ -61,6 +61,7 @@ __all__ = [
     "intervene",
     "intervene_many",
     "intervene_on",
+    "logits_at",
     "node_changes",
     "predict_alone",
     "predict_direct",

@@ -12,8 +12,13 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention
 from circuitscope_core.interventions.intervene import InterventionResult, Mode, intervene_on
-from circuitscope_core.interventions.many import intervene_many
+from circuitscope_core.interventions.many import logits_at
 from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.outputs import (
+    numbered,
+    places_of_outputs,
+    tokens_of,
+)
 from circuitscope_core.interventions.prediction import predict_direct, predict_total
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
@@ -34,9 +39,11 @@ class Handle:
 
 @dataclass(frozen=True)
 class OutputRow:
-    """One possible next token, before and after."""
+    """One possible next token, or one token of an answer, before and after."""
 
     token: str
+    position: int
+    """The position that it is read at: the one before it."""
     probability_before: float
     probability_after: float
     predicted: float | None
@@ -60,7 +67,8 @@ class Experiment:
     """An intervention's outcome."""
 
     outputs: tuple[OutputRow, ...]
-    """The likeliest tokens before and after, the likeliest before first."""
+    """The likeliest tokens before and after, the likeliest before first; of a graph of an answer
+    its tokens in their order."""
     losses_predicted: Float[Tensor, " n_features"]
     losses_measured: Float[Tensor, " n_features"]
     """Share of each feature's activation that goes; below 0 it grows."""
@@ -159,25 +167,60 @@ def _output_rows(
     result: InterventionResult,
     changes: Float[Tensor, " n_nodes"],
 ) -> tuple[OutputRow, ...]:
-    before, after = result.probabilities_before, result.probabilities_after
+    places = places_of_outputs(graph)
+    if len(places) > 1:
+        return _answer_rows(graph, clean, result, changes)
+    place = places[0] if places else clean.asked
+    chances = clean.replacement.model.shape.probabilities
+    before, after = chances(result.logits_before[place]), chances(result.logits_after[place])
     half = MOST_OUTPUTS // 2
     likely = dict.fromkeys(before.topk(min(MOST_OUTPUTS, len(before))).indices.tolist()[:half])
     likely |= dict.fromkeys(after.topk(min(half, len(after))).indices.tolist())
     outputs = dict(
         zip(graph.logit_token_ids.tolist(), changes[graph.logit_nodes].tolist(), strict=True)
     )
-    moved = (result.logits_after - result.logits_before)[clean.asked]
+    moved = (result.logits_after - result.logits_before)[place]
     moved = moved - moved.mean()  # the graph's outputs are logits less the mean logit
     tokenizer = clean.replacement.tokenizer
     return tuple(
         OutputRow(
             token_label(tokenizer.token_text(token)),
+            place,
             float(before[token]),
             float(after[token]),
             outputs.get(token),
             float(moved[token]),
         )
         for token in likely
+    )
+
+
+def _answer_rows(
+    graph: AttributionGraph,
+    clean: PromptPass,
+    result: InterventionResult,
+    changes: Float[Tensor, " n_nodes"],
+) -> tuple[OutputRow, ...]:
+    """Return a row for each token of an answer, read at its own position."""
+    chances = clean.replacement.model.shape.probabilities
+    columns = (
+        tokens_of(graph),
+        graph.target_positions.tolist(),
+        graph.logit_texts,
+        changes[graph.logit_nodes].tolist(),
+        result.output_changes(graph).tolist(),
+    )
+    return tuple(
+        OutputRow(
+            token_label(text) if minus < 0 else text,
+            place,
+            float(chances(result.logits_before[place])[token]),
+            float(chances(result.logits_after[place])[token]),
+            predicted,
+            measured,
+        )
+        for (token, minus), place, text, predicted, measured in zip(*columns, strict=True)
+        if token >= 0
     )
 
 
@@ -222,18 +265,27 @@ def sweep(
     strengths: Sequence[float],
     mode: Mode,
 ) -> Sweep:
-    """Give the last handle one strength after the other, the others as they are, in one call."""
+    """Give the last handle one strength after the other, the others as they are, in one call.
+
+    Of a graph of an answer its tokens are looked at, each at its position.
+    """
     *others, last = handles
     fixed = changes_of(graph, others)
     sets = [
         (*fixed, *change_nodes(graph, last.nodes, last.how, strength)) for strength in strengths
     ]
-    logits = intervene_many(clean, (), sets, mode=mode).logits_after
-    after = clean.replacement.model.shape.probabilities(logits)
+    places, tokenizer = places_of_outputs(graph) or (clean.asked,), clean.replacement.tokenizer
+    after = clean.replacement.model.shape.probabilities(logits_at(clean, sets, places, mode))
+    if len(places) > 1:
+        outputs = zip(tokens_of(graph), graph.target_positions.tolist(), strict=True)
+        wanted = [(places.index(place), token) for (token, _), place in outputs if token >= 0]
+        columns, tokens = map(list, zip(*wanted, strict=True))
+        names = numbered([token_label(tokenizer.token_text(token)) for token in tokens])
+        return Sweep(tuple(strengths), names, tuple(map(tuple, after[:, columns, tokens].tolist())))
+    after = after[:, 0]
     likely = list(dict.fromkeys(after.argmax(dim=1).tolist()))
-    best = clean.logits.topk(3).indices.tolist()
+    best = clean.record.logits[0, places[0]].topk(3).indices.tolist()
     tokens = list(dict.fromkeys([*best, *likely]))[:6]
-    tokenizer = clean.replacement.tokenizer
     return Sweep(
         tuple(strengths),
         tuple(token_label(tokenizer.token_text(token)) for token in tokens),
@@ -277,26 +329,24 @@ def ablate(
     (clean, _), off = pass_of(bundle, graph), change_nodes(graph, nodes)
     direct = intervene_on(clean, off, mode="direct")
     free = intervene_on(clean, off, mode="constrained")
-    change = (direct.logits_after - direct.logits_before)[clean.asked]
-    change = change - change.mean()  # tokens are explained as logits less the mean logit
     outputs = graph.every_node[graph.logit_nodes]
     edges = graph.between(outputs, graph.every_node[list(nodes)]).sum(dim=1)
-    texts = zip(tokens_of(graph), graph.logit_texts, edges.tolist(), strict=True)
+    chances = clean.replacement.model.shape.probabilities
+    columns = (
+        tokens_of(graph),
+        graph.target_positions.tolist(),
+        graph.logit_texts,
+        edges.tolist(),
+        direct.output_changes(graph).tolist(),
+    )
     return tuple(
         AblationRow(
             token=text if minus >= 0 else token_label(text),
             predicted=-edge,
-            measured=float(change[token]) - (float(change[minus]) if minus >= 0 else 0.0),
-            probability_before=float(free.probabilities_before[token]),
-            probability_after=float(free.probabilities_after[token]),
+            measured=moved,
+            probability_before=float(chances(free.logits_before[place])[token]),
+            probability_after=float(chances(free.logits_after[place])[token]),
         )
-        for (token, minus), text, edge in texts
+        for (token, minus), place, text, edge, moved in zip(*columns, strict=True)
         if token >= 0
     )
-
-
-def tokens_of(graph: AttributionGraph) -> list[tuple[int, int]]:
-    """Return each target's token and the one it is compared with; -1 where there is none."""
-    if graph.targets is None or graph.targets.tokens is None:
-        return [(token, -1) for token in graph.logit_token_ids.tolist()]
-    return [(token, minus) for token, minus in graph.targets.tokens.tolist()]

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.answers import PromptLike
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError
+from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import (
     Change,
     TokenIntervention,
@@ -17,6 +19,7 @@ from circuitscope_core.interventions.changes import (
     deltas_of,
 )
 from circuitscope_core.interventions.neurons import linear_activations
+from circuitscope_core.interventions.outputs import output_values
 from circuitscope_core.interventions.runs import run_clamped, run_iterative
 from circuitscope_core.language_model import ModelShape, Record
 from circuitscope_core.prompt_pass import PromptPass, dense_pre_activations, run_prompt
@@ -55,11 +58,30 @@ class InterventionResult:
         """Next-token probabilities with it."""
         return self.shape.probabilities(self.logits_after[self.asked])
 
+    def output_changes(self, graph: AttributionGraph) -> Float[Tensor, " n_logits"]:
+        """Return what was added to each output of a graph, read at its own position.
+
+        Beside it stands the graph's prediction: the entries of ``predict_direct`` or
+        ``predict_total`` for its logit nodes. NaN for outputs that are no token.
+
+        Args:
+            graph: Of the same tokens, of one next token or of a whole answer.
+
+        Raises:
+            GraphError: If the graph is one of other tokens.
+        """
+        if self.token_ids != tuple(graph.token_ids.tolist()):
+            raise GraphError(
+                f"The graph is one of {graph.n_pos} tokens, {graph.prompt!r:.60}, and the model "
+                f"ran on {len(self.token_ids)} others; give intervene() the graph's token_ids."
+            )
+        return output_values(graph, self.logits_after - self.logits_before)
+
 
 @checked
 def intervene(
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     interventions: Sequence[Change],
     *,
     mode: Mode = "direct",

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.answers import PromptLike
 from circuitscope_core.arguments import checked
 from circuitscope_core.interventions.changes import (
     Change,
@@ -21,13 +22,15 @@ from circuitscope_core.interventions.changes import (
 )
 from circuitscope_core.interventions.encoded import changed_stream, run_iterative_suffix
 from circuitscope_core.interventions.intervene import Mode, last_clamped_layer
-from circuitscope_core.interventions.runs import ClampedMlp
+from circuitscope_core.interventions.runs import ClampedMlp, run_clamped, run_iterative
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.values import one_line
 
 BATCH_BYTES = 16 << 20
 """Changes of one batch, about; larger ones leave the processor's cache."""
+RUNS_AT_ONCE = 4
+"""Runs whose logits at all positions are held together."""
 
 
 @one_line
@@ -54,7 +57,7 @@ class _Job:
 @checked
 def intervene_many(
     bundle: Explainable | PromptPass,
-    prompt: str | Sequence[int],
+    prompt: PromptLike,
     sets: Sequence[Sequence[Change]],
     *,
     mode: Mode = "constrained",
@@ -91,6 +94,34 @@ def intervene_many(
             else:
                 after[numbers] = _run_suffix(clean, deltas, batch, freeze_norms=mode == "direct")
     return ManyResults(before, after)
+
+
+def logits_at(
+    clean: PromptPass, sets: Sequence[Sequence[Change]], positions: Sequence[int], mode: Mode
+) -> Float[Tensor, "n_sets n_positions d_vocab"]:
+    """Return the logits at some positions with each set of changes.
+
+    Where only the position that is asked is wanted, no more than it needs is run.
+    """
+    if tuple(positions) == (clean.asked,):
+        return intervene_many(clean, (), sets, mode=mode).logits_after[:, None]
+    found = clean.logits.new_empty(len(sets), len(positions), len(clean.logits))
+    checked_sets = [check_changes(changes, clean) for changes in sets]
+    last = [last_clamped_layer(clean, changes, mode, None) for changes in checked_sets]
+    order = torch.tensor(last).argsort(stable=True).tolist()
+    batches = [order[start : start + RUNS_AT_ONCE] for start in range(0, len(order), RUNS_AT_ONCE)]
+    with torch.no_grad():
+        for batch in batches:
+            for layer in sorted({last[number] for number in batch}):
+                numbers = [number for number in batch if last[number] == layer]
+                some = [checked_sets[number] for number in numbers]
+                deltas = deltas_of(clean, some)
+                if mode == "iterative":
+                    record = run_iterative(clean, some, deltas)
+                else:
+                    record = run_clamped(clean, deltas, layer, freeze_norms=mode == "direct")
+                found[numbers] = record.logits[:, list(positions)]
+    return found
 
 
 def _job(

@@ -12,9 +12,12 @@ from circuitscope_core.replacement import Explainable
 
 
 def slope_effects(
-    clean: PromptPass, graph: AttributionGraph, directions: Float[Tensor, "n d_vocab"]
+    clean: PromptPass,
+    graph: AttributionGraph,
+    directions: Float[Tensor, "n d_vocab"],
+    position: int | None = None,
 ) -> Float[Tensor, "n n_features"]:
-    """Return each feature's activation times the slope of weighted sums of the next logits.
+    """Return each feature's activation times the slope of weighted sums of logits.
 
     The slope is that of the real model, attention and norms included, by what the feature writes to
     its own layer's MLP output: the later MLPs answer themselves, as they do when it is ablated.
@@ -23,6 +26,7 @@ def slope_effects(
         clean: The prompt's clean pass.
         graph: Its graph.
         directions: Weights of the logits in each sum.
+        position: Where the logits are read; None: at the position that is asked.
     """
     model, features = clean.replacement.model, clean.replacement.transcoder
     outputs = torch.zeros_like(clean.error_vectors, requires_grad=True)
@@ -30,7 +34,7 @@ def slope_effects(
         record = model.record(
             graph.token_ids[None], edit_mlp=lambda call: call.mlp_out() + outputs[call.layer]
         )
-        wanted = directions @ record.logits[0, clean.asked]
+        wanted = directions @ record.logits[0, clean.asked if position is None else position]
         slopes = [torch.autograd.grad(w, outputs, retain_graph=True)[0] for w in wanted]
     layers, positions, numbers = graph.features.T
     own = torch.cat(
@@ -71,4 +75,5 @@ def predict_alone(
     else:
         direction[minus] = -1
     direction[token] += 1
-    return slope_effects(clean, graph, direction[None])[0]
+    position = int(graph.target_positions[0])
+    return slope_effects(clean, graph, direction[None], position)[0]

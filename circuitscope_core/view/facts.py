@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from circuitscope_core.glossary import FIGURES
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import AttributionGraph, ExplainedAnswer
 from circuitscope_core.pruning import PrunedGraph, graph_scores
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import output_name
@@ -43,18 +43,34 @@ def trust_in(graph: AttributionGraph) -> Iterator[Fact]:
     yield Fact(squares.name, squares.write(choice.share_of_squares), squares.meaning)
 
 
+def output_fact(graph: AttributionGraph) -> Fact:
+    """Return what a graph explains, with its probability where it is made of tokens."""
+    if graph.answer is not None:
+        return answer_fact(graph.answer)
+    is_token = int(graph.logit_token_ids[0]) >= 0
+    best = output_name(graph.logit_texts[0], is_token=is_token)
+    if not is_token:
+        return Fact("Output", best, "What the graph explains.")
+    probability = float(graph.logit_probabilities[0])
+    meaning = "The first output node and its probability in the model."
+    return Fact("Output", f"{best} {probability:.1%}", meaning)
+
+
+def answer_fact(answer: ExplainedAnswer) -> Fact:
+    """Return the answer of several tokens that a graph explains."""
+    return Fact(
+        "Answer",
+        f"{output_name(answer.text, is_token=True)} {answer.probability:.1%}",
+        "The tokens that the graph explains, each an output over the token before it, and the "
+        "probability of all of them one after another.",
+    )
+
+
 def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, ...]:
     """Return the numbers that say how far to trust the picture."""
     graph = pruned.graph
-    is_token = int(graph.logit_token_ids[0]) >= 0
-    best = output_name(graph.logit_texts[0], is_token=is_token)
-    probability = float(graph.logit_probabilities[0]) if is_token else None
-    meaning = "What the graph explains."
-    if probability is not None:
-        best = f"{best} {probability:.1%}"
-        meaning = "The first output node and its probability in the model."
     facts = [
-        Fact("Output", best, meaning),
+        output_fact(graph),
         *trust_in(graph),
         Fact(
             "Nodes kept",

@@ -171,8 +171,12 @@ def edges_of(edges: CircuitEdges) -> Edges:
 def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[NodeView]:
     """Describe every node of a circuit; places come later."""
     texts = circuit.token_texts
+    several = len(set(circuit.positions[circuit.are(NodeKind.LOGIT)].tolist())) > 1
     details = [
-        place_of(node, texts[node.position], neurons=circuit.neurons) for node in circuit.nodes
+        f"output behind “{token_label(texts[node.position])}”, token {node.position}"
+        if several and node.kind is NodeKind.LOGIT
+        else place_of(node, texts[node.position], neurons=circuit.neurons)
+        for node in circuit.nodes
     ]
     columns = (
         circuit.ids,

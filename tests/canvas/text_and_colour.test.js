@@ -16,6 +16,7 @@ import {
 import { cardLeft } from '../../circuitscope_core/canvas/hover_card.js'
 import { isDark } from '../../circuitscope_core/canvas/page_host.js'
 import { inputNote } from '../../circuitscope_core/canvas/panel_node.js'
+import { question } from '../../circuitscope_core/canvas/panel_overview.js'
 import { firstState, reduce } from '../../circuitscope_core/canvas/state.js'
 import {
   heatColor,
@@ -153,4 +154,14 @@ test('facts of a neuron name both sides', () => {
   assert.ok(facts.some(([name, value]) => name === 'Above 0 on' && value === '20% of tokens'))
   assert.ok(facts.some(([name, value]) => name === 'Below 0 on' && value === '30% of tokens'))
   assert.ok(facts.some(([, value]) => value.includes('lower than 80% of its activations below 0')))
+})
+
+test('the question over a graph is that of its outputs', () => {
+  const outputs = [
+    node({ id: 'a', kind: 'logit', probability: 0.5, position: 3 }),
+    node({ id: 'b', kind: 'logit', probability: 0.5 }),
+  ]
+  assert.equal(question(outputs), 'What caused this answer?')
+  assert.equal(question(outputs.slice(0, 1)), 'What caused the next token?')
+  assert.equal(question([node({ id: 'c', kind: 'logit' })]), 'What caused this output?')
 })

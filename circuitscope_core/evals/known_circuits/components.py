@@ -77,13 +77,10 @@ def component_flows(
         )
     with torch.no_grad():
         walk = _begin(bundle, graph)
-        total = float(graph.logit_probabilities.sum()) or 1.0
-        for index in range(graph.n_logits):
-            _spread_node(
-                walk,
-                graph.logit_nodes.start + index,
-                float(graph.logit_probabilities[index]) / total,
-            )
+        weights = graph.logit_weights
+        total = float(weights.sum()) or 1.0
+        for node in graph.every_node[graph.logit_nodes].tolist():
+            _spread_node(walk, node, float(weights[node]) / total)
         layers = graph.features[:, 0]
         for layer in range(graph.n_layers - 1, -1, -1):
             for node in (layers == layer).nonzero()[:, 0].tolist():

@@ -17,8 +17,8 @@ from circuitscope_core.interventions import (
     ErrorIntervention,
     Intervention,
     TokenIntervention,
-    intervene_many,
     intervene_on,
+    logits_at,
 )
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
@@ -37,7 +37,8 @@ class FileEffects:
     """Feature nodes, each ablated."""
     spearman: float | None
     """Rank correlation of their influence in the file and what ablating them does to the next
-    token (KL divergence, constrained patching); None for fewer than three, or all alike."""
+    token, or to those of an answer (KL divergence, constrained patching); None for fewer than
+    three, or all alike."""
     links: int
     """Links measured."""
     max_link_error: float | None
@@ -56,11 +57,13 @@ def score_effects(file: GraphFile, bundle: Explainable) -> FileEffects:
     _check_features(file, clean)
     flow = file_flow(file)
     nodes = flow.circuit.rows_of(NodeKind.FEATURE).tolist()
-    done = intervene_many(clean, "", [[_ablation(file, node)] for node in nodes])
+    places = sorted({item.node.position for item in file.nodes if item.node.kind is NodeKind.LOGIT})
+    sets = [[_ablation(file, node)] for node in nodes]
     capped = clean.replacement.model.shape.capped
-    before, after = capped(done.logits_before.double()), capped(done.logits_after.double())
+    before = capped(clean.record.logits[0, places].double())
+    after = capped(logits_at(clean, sets, places, "constrained").double())
     log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
-    measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1)
+    measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1).mean(dim=-1)
     correlation = rank_correlation(flow.influence[nodes].double(), measured)
     n_links, error = _measure_links(file, flow, clean)
     return FileEffects(len(nodes), correlation, n_links, error)
@@ -139,13 +142,14 @@ def _measure_links(file: GraphFile, flow: FileFlow, clean: PromptPass) -> tuple[
     n_links, worst = 0, 0.0
     for source in chosen:
         result = intervene_on(clean, [_ablation(file, source)], mode="direct")
-        logits = (result.logits_before - result.logits_after)[clean.asked]
+        moved = result.logits_before - result.logits_after
         lost = result.pre_activations_before - result.pre_activations_after
         for target in sorted(set(by_source[source])):
             node = file.nodes[target].node
             if node.kind is NodeKind.FEATURE:
                 measured = float(lost[node.layer, node.position, node.feature])
-            elif node.feature < len(logits):
+            elif node.feature < moved.shape[1]:
+                logits = moved[node.position]
                 measured = float(logits[node.feature] - logits.mean())
             else:
                 raise ScoreError(f"The bundle has no token {node.feature}; is it the right one?")

@@ -60,6 +60,7 @@ def file_flow(file: GraphFile, output: int | None = None) -> FileFlow:
         file: The file.
         output: A node: the one output that is explained; None: all, by their probabilities.
     """
+    circuit = circuit_of_file(file)
     weights = torch.zeros(len(file.nodes))
     places = [at for at, node in enumerate(file.nodes) if node.node.kind is NodeKind.LOGIT]
     given = [file.nodes[at].probability for at in places]
@@ -67,7 +68,7 @@ def file_flow(file: GraphFile, output: int | None = None) -> FileFlow:
     if output is not None:
         weights[output] = 1
     elif len(known) == len(given) and sum(known) > 0:
-        weights[places] = torch.tensor(known)
+        weights = circuit.worth
     else:
         weights[places] = 1 / len(places)
-    return FileFlow(circuit_of_file(file), weights)
+    return FileFlow(circuit, weights)

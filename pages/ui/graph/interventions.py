@@ -68,7 +68,8 @@ def draw_intervening(shown: Shown, state: State) -> None:
             return
         left, right = st.columns([3, 2], gap="large")
         with left:
-            draw_outputs(outcome.experiment, state.mode)
+            answered = shown.pruned.graph.answer is not None
+            draw_outputs(outcome.experiment, state.mode, "Answer" if answered else "Next token")
             draw_continuations(shown, handles, state.mode)
         with right:
             draw_sweep(sweep_of(shown, handles, state.mode), handles[-1])
@@ -149,14 +150,14 @@ def label_of(shown: Shown, name: str) -> str:
     return next((node.label for node in nodes if node.id == name), name)
 
 
-def draw_outputs(experiment: Experiment, mode: Mode) -> None:
-    """Draw the likeliest next tokens before and after.
+def draw_outputs(experiment: Experiment, mode: Mode, title: str) -> None:
+    """Draw the likeliest next tokens, or those of an answer, before and after.
 
     A norm that is free scales all logits alike, which no edge tells: their changes are compared
     where norms are frozen.
     """
     columns: dict[str, Column] = {
-        "token": "Next token",
+        "token": title,
         "probability_before": share("Before"),
         "probability_after": share("After"),
     }

@@ -4,11 +4,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
+from pages.ui.prompt.answer import ask_for_answer
 from pages.ui.shared.session import change_state
 from pages.ui.shared.state import ADDED_BUDGET, TARGETS, State
 
 TARGET_TEXT = {
     "automatic": "The likeliest tokens",
+    "answer": "The whole answer",
     "tokens": "Tokens of my choice",
     "difference": "Why one token and not another",
     "feature": "Why a feature is active",
@@ -40,6 +42,8 @@ def ask_for_target(state: State, *, neurons: bool = False) -> State:
     st.session_state.setdefault("prompt_target", state.target)
     target = st.radio("Explain", TARGETS, format_func=texts.__getitem__, key="prompt_target")
     state = change_state(target=target)
+    if target == "answer":
+        return ask_for_answer(state)
     if target == "tokens":
         st.session_state.setdefault("prompt_tokens_wanted", state.tokens)
         text = st.text_input(

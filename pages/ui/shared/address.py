@@ -11,7 +11,17 @@ from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.shared.groups import Group, Grouping, Groups, clean
-from pages.ui.shared.state import FORMS, HOWS, MODES, STATE_DEFAULTS, TARGETS, VIEWS, State, Step
+from pages.ui.shared.state import (
+    FORMS,
+    HOWS,
+    MODES,
+    MOST_ANSWER_TOKENS,
+    STATE_DEFAULTS,
+    TARGETS,
+    VIEWS,
+    State,
+    Step,
+)
 
 IN_ADDRESS = {
     "model": "model",
@@ -19,6 +29,8 @@ IN_ADDRESS = {
     "form": "form",
     "target": "target",
     "tokens": "tokens",
+    "answer": "answer",
+    "answer_tokens": "answer_tokens",
     "minus": "minus",
     "feature": "feature",
     "against": "against",
@@ -43,7 +55,11 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "likeness": LIKENESSES,
     "mode": MODES,
 }
-WHOLE_NUMBERS = {"max_logits": (1, 100), "max_features": (0, 100_000)}
+WHOLE_NUMBERS = {
+    "answer_tokens": (1, MOST_ANSWER_TOKENS),
+    "max_logits": (1, 100),
+    "max_features": (0, 100_000),
+}
 """Fields that are counts, and what they may be."""
 SUBGRAPH = "subgraph"
 """Parameter that holds a person's pins, supernodes, positions and changes in the model."""

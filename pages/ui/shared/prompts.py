@@ -58,6 +58,17 @@ def prompt_of(state: State, bundle: cs.Bundle) -> Prompt:
     return state.prompt
 
 
+def answer_of(state: State, bundle: cs.Bundle) -> str | int | tuple[int, ...]:
+    """Return the answer that a state asks for: a text, ids, or a number of the model's own tokens.
+
+    Raises:
+        PromptError: If ids were to be typed and were not.
+    """
+    if not state.answer:
+        return state.answer_tokens
+    return read_ids(state.answer) if isinstance(bundle.tokenizer, TokenIds) else state.answer
+
+
 def read_ids(text: str) -> tuple[int, ...]:
     """Return the ids in a text like ``0 1 2``.
 

@@ -18,6 +18,8 @@ WIDGETS = (
     "prompt_text",
     "prompt_chat",
     "prompt_target",
+    "prompt_answer",
+    "prompt_answer_tokens",
     "prompt_tokens_wanted",
     "prompt_token",
     "prompt_minus",

@@ -12,7 +12,9 @@ DEFAULTS = cs.TraceConfig()
 DEMO_PROMPT = "The National Digital Analytics Group (N"
 ADDED_BUDGET = 4_000
 """Features in a graph of a Hugging Face model where the visitor sets no other number."""
-TARGETS = ("automatic", "tokens", "difference", "feature")
+TARGETS = ("automatic", "answer", "tokens", "difference", "feature")
+MOST_ANSWER_TOKENS = 64
+"""Tokens of an answer that the model is asked for, at most."""
 FORMS = ("text", "chat")
 VIEWS = ("full", "groups", "pinned")
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
@@ -42,6 +44,10 @@ class State:
     """One of ``TARGETS``."""
     tokens: str = ""
     """The tokens to explain, if the target is not automatic."""
+    answer: str = ""
+    """The text to explain, where the target is an answer; empty: the model's own."""
+    answer_tokens: int = 4
+    """Tokens of the model's own answer, where none is given."""
     minus: str = ""
     """The token to compare with, if the target is a difference."""
     feature: str = ""
@@ -120,7 +126,8 @@ def trace_config_of(state: State) -> cs.TraceConfig:
 def targets_of(
     state: State, tokenizer: Any
 ) -> tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None:
-    """Return the targets of the graph, as ``cs.attribute`` takes them.
+    """Return the targets of the graph, as ``cs.attribute`` takes them; an answer is part of the
+    prompt.
 
     Raises:
         GraphError: If the target is a feature and its name is none.

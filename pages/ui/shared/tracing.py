@@ -28,7 +28,7 @@ from circuitscope_core.view import GraphView, feature_rows, layout_graph
 from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
-from pages.ui.shared.prompts import Prompt, prompt_of
+from pages.ui.shared.prompts import Prompt, answer_of, prompt_of
 from pages.ui.shared.state import ADDED_BUDGET, State, attribution_of, targets_of, trace_config_of
 
 Value = TypeVar("Value")
@@ -40,7 +40,7 @@ class Tracing:
     """The inputs that a graph is a function of."""
 
     model: ModelKey
-    prompt: Prompt
+    prompt: Prompt | cs.AnsweredPrompt
     targets: tuple[int | str | cs.TokenDifference | cs.FeatureTarget, ...] | None
     config: cs.AttributionConfig
     against: Prompt | None = None
@@ -115,10 +115,26 @@ def tracing_of(state: State) -> Tracing:
     key = model_key(state.model)
     bundle = load_model(key)
     targets = targets_of(state, bundle.tokenizer)
-    parts = (prompt_of(state, bundle), targets, within_budget(state, bundle))
+    prompt = answered_of(state) if state.target == "answer" else prompt_of(state, bundle)
+    parts = (prompt, targets, within_budget(state, bundle))
     if not (state.against and bundle.transcoder.shape.exact):
         return Tracing(key, *parts)
     return Tracing(key, *parts, against=prompt_of(replace(state, prompt=state.against), bundle))
+
+
+def answered_of(state: State) -> cs.AnsweredPrompt:
+    """Return a state's prompt with its answer, which the model may have to give itself.
+
+    Raises:
+        PromptError: If prompt or answer cannot be read, or are too long together.
+        ModelError: If the model does not continue texts.
+    """
+    key = model_key(state.model)
+    bundle = load_model(key)
+    prompt, answer = prompt_of(state, bundle), answer_of(state, bundle)
+    return recent_graphs().get(
+        ("answer", key, prompt, answer), lambda: cs.answer_prompt(bundle, prompt, answer)
+    )
 
 
 def within_budget(state: State, bundle: cs.Bundle) -> cs.AttributionConfig:
