@@ -12,7 +12,13 @@ import torch
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import ModelError, PromptError
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
-from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
+from circuitscope_core.tokenizer import (
+    HuggingFaceTokenizer,
+    Tokenizer,
+    decode_prompt,
+    encode_text,
+    text_prefix,
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,9 @@ def answer_prompt(
         )
     _check_length(len(read) + len(given) - 1, shape.n_ctx)
     token_ids = (*read, *given[:-1])
+    tokenizer = replacement.tokenizer
     opened = isinstance(prompt, str)
-    text = replacement.tokenizer.decode(list(token_ids[1:] if opened else token_ids))
+    text = decode_prompt(tokenizer, token_ids) if opened else tokenizer.decode(list(token_ids))
     return AnsweredPrompt(text, token_ids, tuple(given))
 
 
@@ -107,7 +114,7 @@ def _with_text(
     tokenizer = replacement.tokenizer
     if not isinstance(prompt, str):
         return own, tokenizer.encode(answer)
-    both = tokenizer.encode(prompt + answer)
+    both = encode_text(tokenizer, prompt + answer, closed=False)[1:]
     first = first_token_of(tokenizer, prompt, answer) if answer else len(both)
     return [own[0], *both[:first]], both[first:]
 
@@ -121,8 +128,9 @@ def first_token_of(tokenizer: Tokenizer, prompt: str, answer: str) -> int:
         answer: At least one character.
     """
     if isinstance(tokenizer, HuggingFaceTokenizer):
-        ends = [end for _, end in tokenizer.token_spans(prompt + answer)]
-        return bisect_right(ends, len(prompt))
+        prefix = text_prefix(tokenizer, prompt + answer)
+        _, spans = tokenizer.encode_with_spans(prefix + prompt + answer)
+        return bisect_right([end for _, end in spans], len(prefix + prompt))
     pairs = zip(tokenizer.encode(prompt), tokenizer.encode(prompt + answer), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
