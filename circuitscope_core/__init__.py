@@ -17,6 +17,7 @@ from circuitscope_core.attribution import (
     attribution_steps,
     explain_attention,
     explain_edge,
+    skip_shares,
 )
 from circuitscope_core.batch import PromptTraced, attribute_many
 from circuitscope_core.bundle import (
@@ -332,6 +333,7 @@ __all__ = [
     "run_prompt",
     "save_bundle",
     "save_transcoder",
+    "skip_shares",
     "strongest_paths",
     "take_exam",
     "trace",

@@ -20,6 +20,7 @@ from circuitscope_core.attribution.links import (
     explain_head,
     explain_link,
 )
+from circuitscope_core.attribution.skip_path import skip_shares
 from circuitscope_core.attribution.targets import (
     Direction,
     FeatureTarget,
@@ -53,4 +54,5 @@ __all__ = [
     "explain_link",
     "find_token",
     "pass_of",
+    "skip_shares",
 ]

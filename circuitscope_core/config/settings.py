@@ -97,7 +97,7 @@ class CorpusConfig(JsonConfig):
 class LanguageModelTraining(JsonConfig):
     """How the transformer is trained."""
 
-    n_tokens: int = 10_800_000
+    n_tokens: int = 8_200_000
     batch_size: int = 8
     """Sequences of n_ctx tokens in one step."""
     short_share: float = 0.75
@@ -142,7 +142,7 @@ class TranscoderTraining(JsonConfig):
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
     third of the features die within 4 million tokens."""
-    target_l0: float = 13.4
+    target_l0: float = 11.4
     """Active features per token and layer to end with; 0 keeps ``sparsity_coefficient`` as it is.
     The weight of the tanh penalty is turned up or down until they are as many."""
     sparsity_coefficient: float = 0.45
@@ -154,7 +154,7 @@ class TranscoderTraining(JsonConfig):
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03
-    causal_weight: float = 0.15
+    causal_weight: float = 0.25
     """Weight of the loss on interventions, which removes features and holds the transcoder's
     answers to the model's own; 0 trains without it."""
     causal_share: float = 0.25

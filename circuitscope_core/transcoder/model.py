@@ -8,7 +8,7 @@ https://transformer-circuits.pub/2025/attribution-graphs/methods.html
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -217,6 +217,13 @@ class CrossLayerTranscoder(nn.Module):
             return torch.zeros_like(x)
         skipped: Tensor = x @ self.W_skip[layer]
         return skipped
+
+    def without_skip(self) -> "CrossLayerTranscoder":
+        """Return a transcoder with the same weights, the skip connection left out."""
+        bare = CrossLayerTranscoder(replace(self.config, skip_connection=False))
+        bare.W_enc, bare.b_enc, bare.b_dec = self.W_enc, self.b_enc, self.b_dec
+        bare.log_threshold, bare.W_dec = self.log_threshold, self.W_dec
+        return bare
 
     def back_through_skip(
         self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
