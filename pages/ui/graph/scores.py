@@ -6,7 +6,7 @@ from circuitscope_core.glossary import FIGURES
 from circuitscope_core.view.facts import trust_in
 from pages.ui.shared.session import leave_graph
 from pages.ui.shared.state import State
-from pages.ui.shared.tracing import Shown, scores_of_pinned
+from pages.ui.shared.tracing import Shown, past_features, scores_of_pinned
 
 
 def draw_target(state: State) -> None:
@@ -43,6 +43,22 @@ def draw_scores(shown: Shown) -> None:
     four.metric("Edges kept", f"{pruned.n_edges:,}")
     groups = len(shown.supernodes.merged)
     four.caption(f"Of {graph.n_edges:,}; {groups} supernodes group similar features.")
+    draw_skipped(shown)
+
+
+def draw_skipped(shown: Shown) -> None:
+    """Say how much of the outputs' input goes past the features, where a part can."""
+    graph = shown.pruned.graph
+    outputs = tuple(graph.every_node[graph.logit_nodes].tolist())
+    weights = graph.logit_weights[graph.logit_nodes].tolist()
+    shares = past_features(shown, outputs)
+    if not any(shares):
+        return
+    share = sum(map(float.__mul__, weights, shares)) / sum(weights)
+    st.caption(
+        f"{share:.0%} of the outputs' input goes past the features, through skip connections: a "
+        "linear part of each MLP, which is in the edges and which no feature stands for."
+    )
 
 
 def draw_details(shown: Shown) -> None:

@@ -15,6 +15,7 @@ from pages.ui.shared.tracing import (
     effects_alone,
     members_of,
     name_feature,
+    past_features,
     similar_to,
     switch_off,
     try_on,
@@ -40,6 +41,7 @@ def draw_selected(shown: Shown, selected: str) -> None:
         off, similar, trial, naming = st.tabs(PARTS)
         with off:
             draw_ablation(shown, selected)
+            draw_skipped(shown, selected)
             offer_explanation(name)
         with similar:
             draw_similar(shown, layer, feature)
@@ -111,6 +113,16 @@ def draw_ablation(shown: Shown, selected: str) -> None:
         "probability_after": number("Probability after", "percent"),
     }
     draw_table(rows, columns, key="graph_ablation")
+
+
+def draw_skipped(shown: Shown, selected: str) -> None:
+    """Say how much of a feature's input goes past the features of lower layers."""
+    (share,) = past_features(shown, members_of(shown, selected))
+    if share:
+        st.caption(
+            f"{share:.0%} of this feature's input goes past the features of lower layers, through "
+            "skip connections: linear parts of the MLPs that no feature stands for."
+        )
 
 
 def draw_similar(shown: Shown, layer: int, feature: int) -> None:

@@ -227,6 +227,16 @@ def effects_alone(shown: Shown) -> torch.Tensor:
     return recent_views().get(key, lambda: cs.predict_alone(pass_of(shown.tracing), graph))
 
 
+def past_features(shown: Shown, nodes: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the share of each node's input that goes past the features; features and outputs."""
+    graph = shown.pruned.graph
+
+    def compute() -> tuple[float, ...]:
+        return tuple(cs.skip_shares(pass_of(shown.tracing), graph, nodes).tolist())
+
+    return recent_views().get(("past", shown.tracing, nodes), compute)
+
+
 def scores_of_pinned(shown: Shown, pinned: tuple[str, ...]) -> cs.GraphScores:
     """Return the scores of the graph with all features that are not pinned counted as errors."""
     graph = shown.pruned.graph
