@@ -18,14 +18,13 @@ def draw_change(found: SideBySide) -> None:
     """Offer to patch the features that either graph keeps, and draw what the model does then."""
     if not found.same_features:
         return  # a feature of one model cannot be given the activation of another's
-    with st.container(border=True):
-        st.subheader("Do these features make the change?")
+    with st.expander("Do these features make the change?", icon=":material/experiment:"):
         st.caption(
             "The features that A or B keeps are given, in A, the activations that they have in B. "
             "All other features are encoded again, and attention is free. Both prompts must have "
             "equally many tokens."
         )
-        if st.button("Patch A from B", key="compare_patch", icon=":material/experiment:"):
+        if st.button("Patch A from B", key="compare_patch"):
             st.session_state["compare_patched"] = found.tracings
         if st.session_state.get("compare_patched") != found.tracings:
             return
