@@ -115,8 +115,8 @@ class PromptPair:
                 "No feature that is patched differs between the two prompts. Give a second prompt "
                 "that differs in what makes the answer, or keep more features."
             )
-        generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randperm(len(self.differing), generator=generator)[: len(order)]
+        generator = torch.Generator("cpu").manual_seed(seed)
+        drawn = torch.randperm(len(self.differing), generator=generator, device="cpu")[: len(order)]
         chance = self.differing[drawn.to(self.differing.device)]
         return Patching(
             places[order],

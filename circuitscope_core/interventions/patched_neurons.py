@@ -56,18 +56,18 @@ def patch_neurons(
 
 
 def targets_of(
-    graph: AttributionGraph, targets: GraphTargets, ranks: Sequence[int]
+    own: PromptPass, graph: AttributionGraph, targets: GraphTargets, ranks: Sequence[int]
 ) -> LogitTargets:
-    """Return some outputs of a graph as what is explained."""
-    rows = list(ranks)
-    tokens = graph.logit_token_ids[rows]
+    """Return some outputs of a graph, which is a value of the host's, as what is explained."""
+    rows, like = list(ranks), own.inputs
+    tokens = graph.logit_token_ids[rows].to(like.device)
     return LogitTargets(
         tokens,
-        graph.logit_probabilities[rows],
-        targets.directions[rows],
-        targets.directions.new_zeros(len(rows)),
-        targets.layers[rows],
-        targets.positions[rows],
+        graph.logit_probabilities[rows].to(like.device),
+        targets.directions[rows].to(like),
+        like.new_zeros(len(rows)),
+        targets.layers[rows].to(like.device),
+        targets.positions[rows].to(like.device),
         tokens,
         tokens,
         tuple(graph.logit_texts[rank] for rank in rows),
@@ -82,8 +82,8 @@ def by_effect(found: NeuronEffects, nodes: Int[Tensor, "n 3"]) -> Int[Tensor, "n
 def draw_by_chance(found: NeuronEffects, n: int, seed: int) -> Int[Tensor, "_ 3"]:
     """Draw neurons whose activations differ between the prompts, all alike likely."""
     differing = found.effects.flatten().nonzero()[:, 0]
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(differing), generator=generator)[:n]
+    generator = torch.Generator("cpu").manual_seed(seed)
+    order = torch.randperm(len(differing), generator=generator, device="cpu")[:n]
     return found.places(differing[order.to(differing.device)])
 
 

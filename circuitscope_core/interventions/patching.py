@@ -88,7 +88,7 @@ def verify_by_patching(
     rest: PatchedRest | None = None
     nodes = features_of(graph)
     if whole.choice is not None:
-        chosen = targets_of(whole, targets, asked.ranks)
+        chosen = targets_of(own, whole, targets, asked.ranks)
         patching = patch_neurons(own, pair.contrast, chosen, whole.features[nodes], seed)
     else:
         both = PromptPair(clean, pair.contrast.other)
