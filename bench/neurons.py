@@ -18,7 +18,7 @@ from circuitscope_core.attribution.contrast import Contrast, align
 from circuitscope_core.attribution.neuron_choice import NeuronEffects, measure_effects
 from circuitscope_core.attribution.targets import select_targets
 from circuitscope_core.config import AttributionConfig
-from circuitscope_core.interventions.patching import patches
+from circuitscope_core.interventions.patched_neurons import patches
 from circuitscope_core.prompt_pass import PromptPass
 
 SIZES = (10, 30, 100, 300)

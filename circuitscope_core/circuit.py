@@ -143,6 +143,11 @@ class Circuit:
         return tuple(Node(KINDS[kind], *rest) for kind, *rest in rows)
 
     @cached_property
+    def output_positions(self) -> frozenset[int]:
+        """The positions at which outputs are read: several where an answer is explained."""
+        return frozenset(self.positions[self.are(NodeKind.LOGIT)].tolist())
+
+    @cached_property
     def error_shares(self) -> Float[Tensor, " n_nodes"]:
         """Share of each node's kept input that comes from errors, 0 to 1."""
         edges = self.edges

@@ -14,6 +14,7 @@ from pages.ui.compare.graphs import (
     other_of,
     swap,
 )
+from pages.ui.compare.patching import draw_change
 from pages.ui.shared.models import model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state, write_address
@@ -43,5 +44,6 @@ with page_errors():
     else:
         draw_counts(found, state)
         draw_canvas(found)
+        draw_change(found)
         draw_nodes(found)
         draw_edges(found)

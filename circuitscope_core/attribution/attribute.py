@@ -150,7 +150,7 @@ def attribution_steps(
     else:
         raise GraphError(
             "A second prompt chooses among a model's own neurons; a graph with a transcoder has "
-            "all features that are active. Leave it out."
+            "all features that are active. Leave it out, and give it to verify_by_patching."
         )
     plan = plan_attribution(clean, len(chosen.layers), budget)
     check_memory(plan, clean.replacement.compute.free_bytes())

@@ -50,7 +50,14 @@ def add_trace(commands: Commands) -> None:
     )
     parser.add_argument("--minus", help="explain why the target and not this token")
     parser.add_argument(
-        "--against", help="without a transcoder: a second prompt, which leads to another answer"
+        "--against",
+        help="a second prompt, which leads to another answer: without a transcoder neurons are "
+        "chosen by it; with one the kept features are patched from it",
+    )
+    parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="with --against: also patch the nodes of a graph of neurons",
     )
     parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
     parser.add_argument("--node-threshold", type=float, default=0.8)
@@ -89,6 +96,7 @@ def run_trace(options: argparse.Namespace) -> int:
     if options.save:
         found.graph.save(options.save)
     summary = summarize(found, [path.text for path in paths])
+    summary |= patching(bundle, found, options)
     summary |= {} if fit is None else {"read_point": fit}
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write(json.dumps(summary) if options.json else describe_trace(summary))
@@ -103,16 +111,43 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
     )
-    prompts = [options.prompt, options.against]
-    if options.chat:
-        prompts = [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
-    parts = (prompts[0], config, targets_of(options), prompts[1])
+    prompt, against = prompts_of(bundle, options)
+    # a transcoder's features need no second prompt to be chosen; see ``patching``
+    chosen_by = against if bundle.transcoder.shape.exact else None
+    parts = (prompt, config, targets_of(options), chosen_by)
     for event in cs.trace_steps(bundle, *parts, answer_of(options)):
         if isinstance(event, cs.AttributionPlan) and not options.json:
             write(f"{event}.")
         if isinstance(event, cs.Trace):
             found = event
     return found
+
+
+def prompts_of(bundle: cs.Bundle, options: argparse.Namespace) -> list[Any]:
+    """Return the prompt and the second one, None where there is none, as the core takes them."""
+    prompts = [options.prompt, options.against]
+    if options.chat:
+        return [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
+    return prompts
+
+
+def patching(
+    bundle: cs.Bundle, found: cs.Trace, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Return what becomes of the answer with the kept nodes patched from the second prompt.
+
+    Raises:
+        ConfigError: If there is nothing to patch from.
+    """
+    if options.patch and not options.against:
+        raise ConfigError("--patch needs a second prompt to patch from; add --against TEXT.")
+    if not options.against or (bundle.transcoder.shape.exact and not options.patch):
+        return {}
+    curve = cs.verify_by_patching(bundle, found, prompts_of(bundle, options)[1])
+    names = ("answer", "clean", "other", "sizes", "patched", "carried", "random")
+    told = {name: getattr(curve, name) for name in names}
+    rest = {} if curve.rest is None else {"rest": vars(curve.rest)}
+    return {"patching": {**told, **rest, "nodes": [vars(node) for node in curve.nodes]}}
 
 
 def read_point_fit(bundle: cs.Bundle, options: argparse.Namespace) -> dict[str, Any]:
@@ -266,9 +301,29 @@ def describe_trace(summary: dict[str, Any]) -> str:
         describe_quality(summary),
         "Strongest paths",
         *(f"  {path}" for path in summary["paths"]),
+        *describe_patching(summary.get("patching")),
         f"({summary['seconds']:.2f} s)",
     ]
     return "\n".join(lines)
+
+
+def describe_patching(told: dict[str, Any] | None) -> list[str]:
+    """Return lines about the nodes patched from the second prompt; none where there is none."""
+    if told is None:
+        return []
+    n, value, share = told["sizes"][-1], told["patched"][-1], told["carried"][-1]
+    lines = [
+        f"Why not the other  {told['answer']}: {told['clean']:+.2f} here, {told['other']:+.2f} "
+        "after the second prompt",
+        f"  {value:+.2f} with {n} nodes patched: they carry {share:.0%} of the change",
+    ]
+    if "rest" in told:
+        rest = told["rest"]
+        lines.append(
+            f"  {rest['features']:+.2f} with all features that differ, {rest['errors']:+.2f} with "
+            f"errors too, {rest['tokens']:+.2f} with the tokens too"
+        )
+    return lines
 
 
 def describe_quality(summary: dict[str, Any]) -> str:

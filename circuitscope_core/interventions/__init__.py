@@ -6,6 +6,7 @@ from circuitscope_core.interventions.changes import (
     Intervention,
     TokenIntervention,
 )
+from circuitscope_core.interventions.curve import PatchedNode, PatchedRest, PatchingCurve
 from circuitscope_core.interventions.experiment import (
     AblationRow,
     Experiment,
@@ -28,7 +29,7 @@ from circuitscope_core.interventions.intervene import (
 )
 from circuitscope_core.interventions.many import ManyResults, intervene_many, logits_at
 from circuitscope_core.interventions.nodes import How, change_nodes
-from circuitscope_core.interventions.patching import PatchingCurve, verify_by_patching
+from circuitscope_core.interventions.patching import verify_by_patching
 from circuitscope_core.interventions.prediction import (
     PredictedChanges,
     predict_direct,
@@ -50,6 +51,8 @@ __all__ = [
     "Mode",
     "NodeChange",
     "OutputRow",
+    "PatchedNode",
+    "PatchedRest",
     "PatchingCurve",
     "PredictedChanges",
     "Sweep",

@@ -108,7 +108,7 @@ def logits_at(
     found = clean.logits.new_empty(len(sets), len(positions), len(clean.logits))
     checked_sets = [check_changes(changes, clean) for changes in sets]
     last = [last_clamped_layer(clean, changes, mode, None) for changes in checked_sets]
-    order = torch.tensor(last).argsort(stable=True).tolist()
+    order = sorted(range(len(last)), key=last.__getitem__)
     batches = [order[start : start + RUNS_AT_ONCE] for start in range(0, len(order), RUNS_AT_ONCE)]
     with torch.no_grad():
         for batch in batches:

@@ -1,11 +1,12 @@
-"""The test of a graph of neurons: give its nodes the activations of another prompt, and look.
+"""The test of a graph: give its nodes the activations of another prompt, and look.
 
 If the nodes make the answer, it becomes the other prompt's; if they do not, nothing happens. The
-model runs as it is, with nothing frozen.
+model runs with nothing frozen: what is not patched follows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -14,197 +15,181 @@ from torch import Tensor
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.contrast import Contrast, align
 from circuitscope_core.attribution.edges import pass_of
-from circuitscope_core.attribution.neuron_choice import NeuronEffects, measure_effects
-from circuitscope_core.attribution.targets import LogitTargets
 from circuitscope_core.errors import GraphError
-from circuitscope_core.graph import AttributionGraph, GraphTargets
-from circuitscope_core.interventions.changes import Change, Intervention
-from circuitscope_core.interventions.many import intervene_many
-from circuitscope_core.neuron_dictionary import NeuronDictionary
+from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.interventions.changes import Change
+from circuitscope_core.interventions.curve import Asked, PatchedRest, PatchingCurve, asked_of
+from circuitscope_core.interventions.many import RUNS_AT_ONCE, logits_at
+from circuitscope_core.interventions.outputs import places_of_outputs
+from circuitscope_core.interventions.patch_sets import Patching
+from circuitscope_core.interventions.patched_features import PromptPair, effects_on_answer
+from circuitscope_core.interventions.patched_neurons import patch_neurons, targets_of, unchosen
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
-from circuitscope_core.replacement import Explainable, ReplacementModel
-from circuitscope_core.values import one_line
+from circuitscope_core.pruning import PrunedGraph
+from circuitscope_core.replacement import Explainable
+from circuitscope_core.tracing import Trace
 
 SIZES = (1, 3, 10, 30, 100, 300)
-"""Numbers of neurons that are patched together."""
-RUNS_AT_ONCE = 4
-"""Sets of neurons that run as one batch: each holds the model's logits and streams."""
-
-
-@one_line
-@dataclass(frozen=True)
-class PatchingCurve:
-    """What becomes of an answer while more and more of a graph's neurons are patched.
-
-    An answer's value is its logit less that of the token it is compared with, or less the mean of
-    all logits where there is none.
-    """
-
-    answer: str
-    """The target that was looked at."""
-    clean: float
-    """Its value after the prompt."""
-    other: float
-    """Its value after the second prompt."""
-    sizes: tuple[int, ...]
-    """Neurons patched together: the strongest of the graph."""
-    patched: tuple[float, ...]
-    """The value with so many of them patched."""
-    random: tuple[float, ...]
-    """The value with as many neurons patched that were drawn by chance; empty if not asked for."""
-
-    @property
-    def left(self) -> tuple[float, ...]:
-        """Share of the difference between the prompts that is left: 1 at first, 0 as the other."""
-        return tuple(self._share(value) for value in self.patched)
-
-    @property
-    def left_by_chance(self) -> tuple[float, ...]:
-        """The same with neurons drawn by chance."""
-        return tuple(self._share(value) for value in self.random)
-
-    def _share(self, value: float) -> float:
-        between = self.clean - self.other
-        return (value - self.other) / between if between else float("nan")
-
-    @property
-    def flips_at(self) -> int | None:
-        """The smallest number of neurons with which the value changes its sign; None if none."""
-        sign = self.clean > 0
-        flipped = (n for n, v in zip(self.sizes, self.patched, strict=True) if (v > 0) != sign)
-        return next(flipped, None)
+"""Numbers of nodes that are patched together."""
+Patchable: TypeAlias = AttributionGraph | PrunedGraph | Trace
+"""A graph all of whose features are patched, or what is kept of one."""
 
 
 @checked
 def verify_by_patching(
     bundle: Explainable | PromptPass,
-    graph: AttributionGraph,
-    against: str | Sequence[int] | None = None,
+    graph: Patchable,
+    against: str | Sequence[int] | Patchable | None = None,
     *,
     sizes: Sequence[int] = SIZES,
     by_chance: bool = True,
     seed: int = 0,
 ) -> PatchingCurve:
-    """Give a graph's neurons the activations of a second prompt, more and more of them.
+    """Give a graph's nodes the activations of a second prompt, more and more of them.
+
+    It says why the model answers so here and not there: the share of the change of the answer, from
+    one prompt to the other, that the nodes carry.
+
+    Features of a transcoder are set while all others are encoded again on the stream that follows,
+    with the errors of the first prompt. A single token as target is then compared with the
+    likeliest one after the second prompt, where that is another.
 
     Args:
         bundle: The bundle or replacement model that the graph was made with, or the prompt's pass.
-        graph: Of a model's own neurons, whose first target is a token or a difference of tokens.
-        against: The second prompt; the graph's own where None.
-        sizes: Numbers of neurons to patch; those above the graph's number are left out, and all of
+        graph: Its first target is a token or a difference of tokens, or its targets are an answer.
+            Of a pruned graph or a trace, those of its features are patched that are kept.
+        against: The second prompt, of a transcoder with as many tokens as the first; or a graph of
+            that prompt, whose features are patched as well. None: of neurons, the prompt that they
+            were chosen against. Where an answer is explained, it is read after the second prompt
+            too.
+        sizes: Numbers of nodes to patch; those above the graph's number are left out, and all of
             them are patched last.
-        by_chance: True also patches as many neurons that are drawn by chance from all that differ.
+        by_chance: True also patches as many that are drawn by chance from all that differ.
         seed: Of the drawing.
 
     Raises:
-        GraphError: If the features are no neurons, the first target is no token, or there is no
-            second prompt.
+        GraphError: If the first target is no token, there is no second prompt, the second prompt of
+            a transcoder has another number of tokens, or none of the features differs.
+        PromptError: If the second prompt is too long, or has unknown ids.
 
     Example:
         >>> import circuitscope_core as cs
-        >>> demo = cs.load_bundle("models/demo")
-        >>> bundle = cs.make_bundle(demo.model, tokenizer=demo.tokenizer)
-        >>> trace = cs.trace(bundle, "The cats", against="The dogs")
-        >>> curve = cs.verify_by_patching(bundle, trace.graph, sizes=[10])
-        >>> curve.sizes
-        (10, 200)
+        >>> bundle = cs.load_bundle("models/demo")
+        >>> trace = cs.trace(bundle, "The cats")
+        >>> curve = cs.verify_by_patching(bundle, trace, "The dogs", sizes=[10])
+        >>> len(curve.carried) == len(curve.sizes), curve.rest is not None
+        (True, True)
     """
-    clean, targets = pass_of(bundle, graph)
-    if graph.choice is None:
-        raise GraphError("Only graphs of a model's own neurons can be tested by patching.")
-    other_prompt = against if against is not None else graph.choice.against
-    if not other_prompt:
-        raise GraphError("Patching needs a second prompt, which leads to another answer; give one.")
-    own = unchosen(clean)
-    contrast = align(own, run_prompt(own.replacement, other_prompt))
-    token, minus = _tokens_of(targets)
-    found = measure_effects(own, _first_target(graph, targets), contrast)
-    n_nodes = graph.n_features
+    whole = graph_of(graph)
+    clean, targets = pass_of(bundle, whole)
+    asked = asked_of(whole)
+    own = clean if whole.choice is None else unchosen(clean)
+    pair = _Pair.of(own, whole, asked, against)
+    rest: PatchedRest | None = None
+    nodes = features_of(graph)
+    if whole.choice is not None:
+        chosen = targets_of(own, whole, targets, asked.ranks)
+        patching = patch_neurons(own, pair.contrast, chosen, whole.features[nodes], seed)
+    else:
+        both = PromptPair(clean, pair.contrast.other)
+        asked = both.compared(asked)
+        here, there = effects_on_answer(whole, nodes, asked.ranks), None
+        if isinstance(against, Patchable):
+            theirs = graph_of(against)
+            there = effects_on_answer(theirs, features_of(against), asked_of(theirs).ranks)
+        patching, rest = both.patching(here, there, seed), both.rest(asked)
+    n_nodes = len(patching.places)
     wanted = sorted({size for size in sizes if 0 < size < n_nodes} | {n_nodes})
-    strongest = by_effect(found, graph.features.to(clean.features.device))
-    sets = [patches(contrast, strongest[:size]) for size in wanted]
-    drawn = draw_by_chance(found, n_nodes, seed) if by_chance else strongest[:0]
-    chance = [patches(contrast, drawn[:size]) for size in wanted] if by_chance else []
-    logits = torch.cat(
-        [
-            intervene_many(
-                own, (), [*sets, *chance][start : start + RUNS_AT_ONCE], mode="iterative"
-            ).logits_after
-            for start in range(0, len(sets) + len(chance), RUNS_AT_ONCE)
-        ]
-    )
-    values = _values(logits, token, minus).tolist()
-    return PatchingCurve(
-        graph.logit_texts[0],
-        float(_values(own.logits, token, minus)),
-        float(_values(contrast.other.logits, token, minus)),
-        tuple(wanted),
-        tuple(values[: len(sets)]),
-        tuple(values[len(sets) :]),
-    )
+    values, random = _run(own, asked, patching, wanted, by_chance=by_chance)
+    before, after = pair.values(own, asked)
+    curve = (tuple(wanted), values, random)
+    return PatchingCurve(asked.text, before, after, *curve, patching.nodes, rest)
 
 
-def unchosen(clean: PromptPass) -> PromptPass:
-    """Return a prompt's pass with all of the model's neurons alike, past which nothing goes."""
-    model, tokenizer = clean.replacement.model, clean.replacement.tokenizer
-    return replace(clean, replacement=ReplacementModel(model, NeuronDictionary(model), tokenizer))
+@dataclass(frozen=True)
+class _Pair:
+    """The second prompt beside the first."""
+
+    contrast: Contrast
+
+    @classmethod
+    def of(
+        cls,
+        own: PromptPass,
+        graph: AttributionGraph,
+        asked: Asked,
+        against: str | Sequence[int] | Patchable | None,
+    ) -> "_Pair":
+        token_ids = second_tokens(own, graph, asked, against)
+        other = run_prompt(own.replacement, token_ids)
+        n_read = 1 if graph.answer is None else graph.n_pos - min(asked.positions)
+        return cls(align(own, other, n_read))
+
+    def values(self, own: PromptPass, asked: Asked) -> tuple[float, float]:
+        """Return the answer's value after the prompt and after the second one."""
+        here = list(asked.positions)
+        there = self.contrast.positions[here].tolist()
+        logits = (own.record.logits[0, here], self.contrast.other.record.logits[0, there])
+        before, after = (float(asked.value(each)) for each in logits)
+        return before, after
 
 
-def by_effect(found: NeuronEffects, nodes: Int[Tensor, "n 3"]) -> Int[Tensor, "n 3"]:
-    """Order neurons by how much their difference favours the answer, best first."""
-    return nodes[found.effects[tuple(nodes.T)].argsort(descending=True)]
+def graph_of(graph: Patchable) -> AttributionGraph:
+    """Return the whole graph of what is kept of one."""
+    return graph if isinstance(graph, AttributionGraph) else graph.graph
 
 
-def draw_by_chance(found: NeuronEffects, n: int, seed: int) -> Int[Tensor, "_ 3"]:
-    """Draw neurons whose activations differ between the prompts, all alike likely."""
-    differing = found.effects.flatten().nonzero()[:, 0]
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(differing), generator=generator)[:n]
-    return found.places(differing[order.to(differing.device)])
+def features_of(graph: Patchable) -> Int[Tensor, " n"]:
+    """Return the features of a graph, or those that are kept of it."""
+    whole = graph_of(graph)
+    if isinstance(graph, AttributionGraph):
+        return whole.every_node[whole.feature_nodes]
+    kept = (graph.pruned if isinstance(graph, Trace) else graph).kept_nodes
+    return kept[kept < whole.n_features]
 
 
-def patches(contrast: Contrast, nodes: Int[Tensor, "n 3"]) -> tuple[Change, ...]:
-    """Return the changes that give neurons their activations in the other prompt.
+def second_tokens(
+    clean: PromptPass,
+    graph: AttributionGraph,
+    asked: Asked,
+    against: str | Sequence[int] | Patchable | None,
+) -> list[int]:
+    """Return the tokens of the second prompt, with those of an answer that are read behind it.
 
-    Those at positions that nothing stands for in the other prompt keep their own.
+    Raises:
+        GraphError: If there is no second prompt.
+        PromptError: If it cannot be read.
     """
-    layers, positions, numbers = nodes.T
-    there = contrast.positions[positions]
-    kept = there >= 0
-    values = contrast.other.dense_activations[layers[kept], there[kept], numbers[kept]]
-    return tuple(
-        Intervention(layer, position, number, value)
-        for (layer, position, number), value in zip(
-            nodes[kept].tolist(), values.tolist(), strict=True
-        )
-    )
+    if against is None and graph.choice is not None and graph.choice.against:
+        return list(graph.choice.against)
+    if against is None or (not isinstance(against, Patchable) and not len(against)):
+        raise GraphError("Patching needs a second prompt, which leads to another answer; give one.")
+    if isinstance(against, Patchable):
+        there = graph_of(against)
+        places = places_of_outputs(there)
+        end = min(places) + 1 if there.answer is not None else there.n_pos
+        own: list[int] = there.token_ids[:end].tolist()
+    else:
+        own = clean.replacement.encode(against)
+    read = [] if graph.answer is None else graph.token_ids[min(asked.positions) + 1 :].tolist()
+    return [*own, *read]
 
 
-def _tokens_of(targets: GraphTargets) -> tuple[int, int]:
-    """Return the first target's token and the one it is compared with, -1 for none."""
-    token, minus = (-1, -1) if targets.tokens is None else targets.tokens[0].tolist()
-    if token < 0:
-        raise GraphError(
-            "The graph's first target is no token and no difference of two; build a graph for one."
-        )
-    return token, minus
+def _run(
+    own: PromptPass, asked: Asked, patching: Patching, sizes: Sequence[int], *, by_chance: bool
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the answer's value with the strongest nodes patched, and with as many by chance."""
+    sets = patching.sets(sizes)
+    chance = patching.chance_sets(sizes) if by_chance else []
+    values = asked.value(_logits(own, [*sets, *chance], asked.positions)).tolist()
+    return tuple(values[: len(sets)]), tuple(values[len(sets) :])
 
 
-def _first_target(graph: AttributionGraph, targets: GraphTargets) -> LogitTargets:
-    tokens = graph.logit_token_ids[:1]
-    return LogitTargets(
-        tokens,
-        graph.logit_probabilities[:1],
-        targets.directions[:1],
-        targets.directions.new_zeros(1),
-        targets.layers[:1],
-        targets.positions[:1],
-        tokens,
-        tokens,
-        graph.logit_texts[:1],
-    )
-
-
-def _values(logits: Float[Tensor, "*n d_vocab"], token: int, minus: int) -> Float[Tensor, "*n"]:
-    against = logits.mean(dim=-1) if minus < 0 else logits[..., minus]
-    return logits[..., token] - against
+def _logits(
+    own: PromptPass, sets: Sequence[Sequence[Change]], positions: Sequence[int]
+) -> Float[Tensor, "n_sets n_asked d_vocab"]:
+    parts = [
+        logits_at(own, sets[start : start + RUNS_AT_ONCE], positions, "iterative")
+        for start in range(0, len(sets), RUNS_AT_ONCE)
+    ]
+    return torch.cat(parts)

@@ -171,7 +171,7 @@ def edges_of(edges: CircuitEdges) -> Edges:
 def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[NodeView]:
     """Describe every node of a circuit; places come later."""
     texts = circuit.token_texts
-    several = len(set(circuit.positions[circuit.are(NodeKind.LOGIT)].tolist())) > 1
+    several = len(circuit.output_positions) > 1
     details = [
         f"output behind “{token_label(texts[node.position])}”, token {node.position}"
         if several and node.kind is NodeKind.LOGIT

@@ -137,6 +137,8 @@ def _path(circuit: Circuit, effects: "nx.DiGraph[int]", way: Way) -> GraphPath:
     shares = tuple(float(step["share"]) for step in steps)
     rows = [circuit.row_of[node] for node in way.nodes]
     names = [step_name(circuit.node(row), circuit.names[row]) for row in rows]
+    if len(circuit.output_positions) > 1:
+        names[-1] += f" (behind token {circuit.node(rows[-1]).position})"
     return GraphPath(
         nodes=way.nodes,
         node_ids=tuple(circuit.ids[row] for row in rows),

@@ -68,6 +68,24 @@ def test_interventions_run_where_the_model_is(kind, mode):
     )
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_answers_and_pairs_are_computed_where_the_model_is(kind):
+    replacement = tiny_replacement(n_layers=3, **kind)
+    expected = cs.attribute(replacement, PROMPT, answer="avy")
+    curve = cs.verify_by_patching(replacement, expected, "The Army (A")
+    answered = cs.answer_prompt(replacement, PROMPT, "avy")
+    changes = cs.change_nodes(expected, [0])
+    with no_default_device():
+        trace = cs.trace(replacement, PROMPT, answer="avy")
+        result = cs.intervene(replacement, answered, changes)
+        moved = result.output_changes(expected)
+        again = cs.verify_by_patching(replacement, expected, "The Army (A")
+        cs.answer_prompt(replacement, PROMPT, 3)
+    assert torch.equal(trace.graph.adjacency, expected.adjacency)
+    assert moved.isfinite().all()
+    assert again == curve
+
+
 def train_three_steps(folder, device):
     model = tiny_model().to(device)
     torch.manual_seed(0)
@@ -107,5 +125,7 @@ def test_a_cuda_device_gives_the_same_graph(tmp_path, kind):
     changes = cs.change_nodes(found.graph, [0])
     for mode in ("direct", "constrained", "iterative"):
         cs.intervene_many(replacement, PROMPT, [changes], mode=mode)
+    answered = cs.trace(replacement, PROMPT, answer="avy")
+    cs.verify_by_patching(replacement, answered, "The Army (A")
     for _ in train_three_steps(tmp_path, "cuda").events():
         pass

@@ -28,7 +28,7 @@ from pages.ui.shared.session import change_state, get_state, leave_graph
 from pages.ui.shared.state import STATE_DEFAULTS, State
 from pages.ui.shared.tables import Columns, draw_table, number, words
 from pages.ui.shared.text import plain
-from pages.ui.shared.tracing import recent_views, trace, tracing_of
+from pages.ui.shared.tracing import Tracing, recent_views, trace, tracing_of
 
 N_ROWS = 50
 """Most rows of a table."""
@@ -53,6 +53,10 @@ class SideBySide:
     """The view's JSON."""
     nodes: tuple[NodeDifference, ...]
     edges: tuple[EdgeDifference, ...]
+    tracings: tuple[Tracing, ...]
+    """Of A and of B."""
+    thresholds: tuple[float, float]
+    """The shares of the influence on nodes and on edges that both keep."""
 
 
 def draw_present(state: State) -> None:
@@ -158,6 +162,8 @@ def compare(state: State) -> SideBySide:
             text=layout_comparison(found, a, b).to_text(),
             nodes=node_differences(found, a, b, n=N_ROWS),
             edges=edge_differences(found, a, b, n=N_ROWS),
+            tracings=tuple(tracings),
+            thresholds=thresholds,
         )
 
     labels = tuple(own.labels for own in cards)

@@ -93,7 +93,7 @@ def sweep_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Sweep:
 
 
 def continuation_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Continuation:
-    """Return the continuation of the prompt with the changes in force."""
+    """Return the continuation of the text that the model read, with the changes in force."""
     graph = shown.pruned.graph
 
     def compute() -> Continuation:
