@@ -14,7 +14,7 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.feature_dictionary import check_place
 from circuitscope_core.graph import output_weights
 from circuitscope_core.prompt_pass import PromptPass
-from circuitscope_core.tokenizer import Tokenizer, token_label
+from circuitscope_core.tokenizer import Tokenizer, encode_words, token_label
 from circuitscope_core.values import one_line
 
 
@@ -252,11 +252,14 @@ def _resolve_direction(target: Direction, clean: PromptPass) -> _Resolved:
 def find_token(token: int | str, tokenizer: Tokenizer) -> int:
     """Return a token's id, given the id or the token's text.
 
+    A word may be given without the space that is a part of its token, unless it is a token without
+    it, too.
+
     Raises:
         GraphError: If the text is not one token, or there is no such id.
     """
     if isinstance(token, str):
-        ids = tokenizer.encode(token)
+        ids = encode_words(tokenizer, token)
         if len(ids) != 1:
             raise GraphError(f"The target {token!r} is {len(ids)} tokens; give exactly one.")
         return ids[0]

@@ -61,6 +61,16 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray
     return [_array(tokenizer, token_ids) for token_ids in tokenizer.encode_many(whole)]
 
 
+def encode_words(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Return the tokens of a few words as they follow a text.
+
+    A first word that is several tokens by itself and one with a space before it is given the space.
+    """
+    plain, prefix = tokenizer.encode(text), text_prefix(tokenizer, text)
+    spaced = tokenizer.encode(prefix + text)
+    return spaced if len(spaced) < len(plain) else plain
+
+
 def _array(tokenizer: Tokenizer, token_ids: list[int]) -> NDArray[np.integer]:
     width = np.uint16 if tokenizer.d_vocab <= 65_536 else np.uint32
     return np.asarray(token_ids, dtype=width)

@@ -6,11 +6,12 @@ import torch
 
 from circuitscope_core import BundleError, Example, FeatureCardConfig, FeatureCards
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, measure_cards
-from circuitscope_core.feature_cards.collect import promoted_logits
+from circuitscope_core.feature_cards.collect import MovedTokens, frequent_tokens, promoted_logits
 from circuitscope_core.feature_cards.examples import Choice, drop_repeats
 from circuitscope_core.feature_cards.labels import label_feature, shared_suffix
+from circuitscope_core.feature_cards.lens import is_named
 from circuitscope_core.feature_cards.passes import layer_activations
-from circuitscope_core.tokenizer import ByteTokenizer, show
+from circuitscope_core.tokenizer import ByteTokenizer, learn_tokenizer, show
 from tests.samples import silence, tiny_replacement
 
 CONFIG = FeatureCardConfig(n_tokens=100, n_top_examples=4, n_interval_examples=2, context=3)
@@ -170,7 +171,7 @@ def test_a_label_quotes_what_the_strongest_examples_share():
     examples = [example(f"{word} (N") for word in ("Group", "Agency", "Union", "Board")]
     assert bytes(shared_suffix(examples)).decode() == " (N"
     label = label_feature(ByteTokenizer(), examples, (68, 69))
-    assert label == "“␣(N” → “D”"
+    assert label == "“(N” → “D”"
 
 
 @pytest.mark.parametrize(
@@ -240,3 +241,66 @@ def test_line_ends_and_outer_spaces_are_made_visible():
     assert show("a\nb") == "a⏎b"
     assert show(" ") == "␣"
     assert show("a b") == "a b"
+
+
+WORD_TEXT = "The Digital Department of Danish Design and the Dutch Dairy group meet in Paris. "
+
+
+def word_examples(texts):
+    """Return examples of a model of words, whose peaks are the words between bars."""
+    tokenizer = learn_tokenizer([WORD_TEXT] * 9, 600, WORD_TEXT[:-2].split())
+    found = []
+    for text in texts:
+        before, peak, after = text.split("|")
+        parts = [tokenizer.encode(part) for part in (before, peak, after)]
+        assert len(parts[1]) == 1
+        ids = tuple(token for part in parts for token in part)
+        acts = tuple(float(place == len(parts[0])) for place in range(len(ids)))
+        found.append(Example("top", "tests", ids, acts, len(parts[0])))
+    return tokenizer, found
+
+
+@pytest.mark.parametrize(
+    ("texts", "label"),
+    [
+        (
+            (" the| Digital| group", " a| Danish| group", " of| Design| in", " the| Dutch| group"),
+            "word beginning with “D”",
+        ),
+        ((" the| group| of", " a| group| in", " the| group| meet"), "“group”"),
+        ((" meet in| Paris|.", " in| Design|.", " the| Danish|,", " a| Dutch|;"), "word beginning"),
+        (
+            (" in| Paris| of", " the| Dutch| of", " of| Danish|.", " a| Paris|;"),
+            "a capitalised word",
+        ),
+    ],
+)
+def test_words_that_begin_alike_are_named_by_their_letter(texts, label):
+    tokenizer, examples = word_examples(texts)
+    assert label_feature(tokenizer, examples, ()).startswith(label)
+
+
+def test_a_label_says_what_is_lowered_where_that_is_the_stronger_effect():
+    tokenizer, examples = word_examples([" the| group| of"] * 3)
+    raised, lowered = tokenizer.encode(" Paris Dutch")
+    assert label_feature(tokenizer, examples, (raised,)) == "“the group” → “Paris”"
+    assert label_feature(tokenizer, examples, (), (lowered,)) == "“the group” → less “Dutch”"
+    assert MovedTokens((1, 2), (3,), lowers_more=False).named() == ((1, 2), ())
+    assert MovedTokens((1, 2), (3,), lowers_more=True).named() == ((), (3,))
+
+
+def test_only_tokens_that_are_common_in_the_text_are_named():
+    tokens = torch.zeros(200, 300, dtype=torch.int64)
+    tokens[0, :2] = torch.tensor([5, 7])
+    tokens[1, :2] = 7
+    assert frequent_tokens(tokens).tolist() == [0, 7]
+    assert frequent_tokens(tokens[:2]).tolist() == [0, 5, 7]
+
+
+def test_features_are_named_by_the_tokens_they_raise_in_upper_layers_only():
+    def shape(n_layers):
+        return tiny_replacement(n_layers=n_layers).transcoder.shape
+
+    assert [is_named(shape(3), layer) for layer in range(3)] == [False, False, True]
+    assert [is_named(shape(2), layer) for layer in range(2)] == [False, True]
+    assert is_named(shape(1), 0)

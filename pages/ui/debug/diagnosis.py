@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuitscope_core.evals.debugging import MOST_FEATURES, Diagnosis, diagnose
 from circuitscope_core.graph import NodeKind, node_id
+from circuitscope_core.tokenizer import encode_words
 from circuitscope_core.view import node_label
 from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.models import ModelKey, load_model, model_key
@@ -65,7 +66,7 @@ def draw_flip(key: ModelKey, found: Diagnosis, prompt: str, said: str, wanted: s
         leave_graph(prompt=prompt, target="automatic", steps=steps, pinned=names)
         go_to_graph()
     tokenizer = load_model(key).tokenizer
-    named = all(list(tokenizer.encode(text)) == [token] for text, token in tokens)
+    named = all(encode_words(tokenizer, text) == [token] for text, token in tokens)
     if right.button(
         "Graph of the difference",
         key="debug_contrast",

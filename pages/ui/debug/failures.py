@@ -4,7 +4,7 @@ import streamlit as st
 
 from circuitscope_core.evals.debugging import Failure, find_failures
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import Tokenizer
+from circuitscope_core.tokenizer import Tokenizer, encode_words
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.session import change_state, get_state
 from pages.ui.shared.text import plain
@@ -60,7 +60,7 @@ def ask_for_prompt() -> tuple[str, int] | None:
         return None
     change_state(prompt=prompt)
     tokenizer = load_model(model_key(state.model)).tokenizer
-    first, *rest = tokenizer.encode(wanted)
+    first, *rest = encode_words(tokenizer, wanted)
     if rest:
         st.info(
             plain(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.tokenizer import encode_text
 from pages.ui.shared.models import ModelKey
 from pages.ui.shared.prediction import draw_prediction
 from pages.ui.shared.prompts import prompt_of
@@ -33,7 +34,9 @@ def ask_for_second_prompt(state: State, bundle: cs.Bundle) -> State:
 
 def describe_alignment(bundle: cs.Bundle, prompt: str, against: str) -> str:
     """Return how the tokens of two prompts stand beside each other."""
-    own, other = (len(bundle.tokenizer.encode(text)) for text in (prompt, against))
+    own, other = (
+        len(encode_text(bundle.tokenizer, text, closed=False)) - 1 for text in (prompt, against)
+    )
     if own == other:
         return f"Both have {own} tokens, which are compared one by one."
     return (

@@ -6,6 +6,7 @@ from typing import Any
 import circuitscope_core as cs
 from circuitscope_core.config import Likeness
 from circuitscope_core.interventions import How, Mode
+from circuitscope_core.tokenizer import encode_words
 from pages.ui.shared.groups import SUGGESTED, Grouping
 
 DEFAULTS = cs.TraceConfig()
@@ -137,5 +138,5 @@ def targets_of(
     if state.target == "difference":
         return (cs.TokenDifference(state.tokens, state.minus),)
     if state.target == "tokens":
-        return tuple(dict.fromkeys(tokenizer.encode(state.tokens)))
+        return tuple(dict.fromkeys(encode_words(tokenizer, state.tokens)))
     return None
