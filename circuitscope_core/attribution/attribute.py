@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
+from circuitscope_core.attribution.alternatives import beside_nodes, find_alternatives
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
 from circuitscope_core.attribution.neuron_choice import choose_nodes
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
@@ -138,6 +139,7 @@ def attribution_steps(
     with torch.no_grad():
         sources = lay_out_sources(clean)
         top = target_rows(clean, sources, chosen)
+        beside = find_alternatives(clean, sources, chosen) if choice is None else None
         adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
         if plan.n_rows == plan.n_active:  # rows are computed where they stay
             effects = adjacency[: plan.n_rows, : sources.n_columns]
@@ -155,7 +157,9 @@ def attribution_steps(
     yield AttributionProgress("Put the graph together")
     with torch.no_grad():
         graph = assemble(clean, chosen, adjacency, kept, rows, top)
-    yield replace(graph, choice=choice)
+        if beside is not None:
+            beside = beside_nodes(beside, graph, kept, len(clean.features))
+    yield replace(graph, choice=choice, alternatives=beside)
 
 
 def plan_attribution(

@@ -11,7 +11,17 @@ from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.shared.groups import Group, Grouping, Groups, clean
-from pages.ui.shared.state import FORMS, HOWS, MODES, STATE_DEFAULTS, TARGETS, VIEWS, State, Step
+from pages.ui.shared.state import (
+    ABLATIONS,
+    FORMS,
+    HOWS,
+    MODES,
+    STATE_DEFAULTS,
+    TARGETS,
+    VIEWS,
+    State,
+    Step,
+)
 
 IN_ADDRESS = {
     "model": "model",
@@ -29,6 +39,7 @@ IN_ADDRESS = {
     "edges": "edge_threshold",
     "similarity": "similarity",
     "likeness": "likeness",
+    "ablation": "ablation",
     "view": "view",
     "node": "selected",
     "with": "with_prompt",
@@ -41,6 +52,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "target": TARGETS,
     "view": VIEWS,
     "likeness": LIKENESSES,
+    "ablation": ABLATIONS,
     "mode": MODES,
 }
 WHOLE_NUMBERS = {"max_logits": (1, 100), "max_features": (0, 100_000)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.config import Likeness
+from circuitscope_core.config import Ablation, Likeness
 from circuitscope_core.interventions import How, Mode
 from pages.ui.shared.groups import SUGGESTED, Grouping
 
@@ -14,6 +14,7 @@ ADDED_BUDGET = 4_000
 """Features in a graph of a Hugging Face model where the visitor sets no other number."""
 TARGETS = ("automatic", "tokens", "difference", "feature")
 FORMS = ("text", "chat")
+ABLATIONS: tuple[Ablation, ...] = ("auto", "always")
 VIEWS = ("full", "groups", "pinned")
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
 HOWS: tuple[How, ...] = ("ablate", "scale", "set")
@@ -58,6 +59,8 @@ class State:
     similarity: float = DEFAULTS.grouping.similarity_threshold
     likeness: Likeness = DEFAULTS.grouping.likeness
     """The kind of similarity within suggested supernodes; see ``cs.cluster_features``."""
+    ablation: Ablation = "auto"
+    """One of ``ABLATIONS``: ``always`` switches features off one by one also where that is slow."""
     with_prompt: str = ""
     """The prompt to compare with; empty for a suggestion."""
     with_model: str = ""
@@ -114,6 +117,7 @@ def trace_config_of(state: State) -> cs.TraceConfig:
         attribution_of(state),
         cs.PruneConfig(state.node_threshold, state.edge_threshold),
         cs.GroupingConfig(state.similarity, state.likeness),
+        state.ablation,
     )
 
 
