@@ -74,7 +74,7 @@ def ablate_in_replacement(
     clean, sets = pass_of(bundle, graph)[0], [_off(graph, node) for node in nodes]
     capped = clean.replacement.model.shape.capped
     before = capped(clean.record.logits[0])
-    bits = torch.zeros(len(sets), dtype=torch.float64)
+    bits = graph.bias.new_zeros(len(sets), dtype=torch.float64)
     for start, after in _answers(clean, sets, {question.position for question in questions}):
         for question in questions:
             new = question.pick(capped(after[question.position]))

@@ -1,6 +1,7 @@
 """How far one distribution over tokens is from another."""
 
-import torch
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,4 +12,4 @@ def kl_bits(
     """Return ``KL(before || after)`` of the distributions that logits stand for, in bits."""
     old, new = before.double().log_softmax(dim=-1), after.double().log_softmax(dim=-1)
     nats: Tensor = (old.exp() * (old - new)).sum(dim=-1).clamp(min=0)
-    return nats / torch.tensor(2.0).log()
+    return nats / math.log(2)

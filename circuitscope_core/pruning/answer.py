@@ -141,7 +141,7 @@ def total_effects(
     still = still | (graph.activations == 0)
     totals = rows.double().clone()
     for nodes, effects in _from_the_top(graph):
-        shares = torch.where(still[nodes], 0.0, totals[:, nodes] / graph.activations[nodes])
+        shares = (totals[:, nodes] / graph.activations[nodes]).masked_fill(still[nodes], 0)
         totals += shares.float() @ effects
     return totals
 

@@ -48,13 +48,13 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
         "all": torch.ones_like(reaching),
     }
     found = {}
-    for name, at in (("nodes.kept", traced.kept), ("nodes.kept by influence", others)):
+    for name, at in (("nodes.kept", traced.kept), ("nodes.kept.influence", others)):
         found[name, "replacement"] = spearman(traced.ablated[at], by_bits[at])
     for method, ours in by_method.items():
         for group, at in groups.items():
             found[f"nodes.{group}", method] = spearman(ours[at], by_bits[at])
             found[f"nodes.logits.{group}", method] = spearman(ours[at], by_logits[at])
-        found["nodes.kept by influence", method] = spearman(ours[others], by_bits[others])
+        found["nodes.kept.influence", method] = spearman(ours[others], by_bits[others])
         found["nodes.place", method] = within_places(traced, ours, by_bits)
     return found
 

@@ -53,7 +53,7 @@ MEASURES: Mapping[str, Measure] = {
     "pairs.kept": Measure("Feature on feature, kept targets: rank correlation"),
     "pairs.reached": Measure("Feature on feature, all reached targets: rank correlation"),
     "nodes.kept": Measure("Rank and effect, kept features: rank correlation", 0.8, 0.72),
-    "nodes.kept by influence": Measure(
+    "nodes.kept.influence": Measure(
         "Rank and effect, features that influence would keep: rank correlation", 0.8, 0.72
     ),
     "nodes.place": Measure("Rank and effect within a layer and position: rank correlation"),
