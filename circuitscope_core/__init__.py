@@ -97,7 +97,14 @@ from circuitscope_core.global_weights import (
     measure_global_weights,
     virtual_weights,
 )
-from circuitscope_core.graph import AttributionGraph, GraphEdges, Node, NodeKind, load_graph
+from circuitscope_core.graph import (
+    Alternatives,
+    AttributionGraph,
+    GraphEdges,
+    Node,
+    NodeKind,
+    load_graph,
+)
 from circuitscope_core.graph_file import GraphFile, parse_graph_json, read_graph_file
 from circuitscope_core.interventions import (
     Continuation,
@@ -110,6 +117,7 @@ from circuitscope_core.interventions import (
     PatchedRest,
     PatchingCurve,
     TokenIntervention,
+    ablate_in_replacement,
     change_nodes,
     continue_prompt,
     intervene,
@@ -170,6 +178,7 @@ from circuitscope_core.version import __version__ as __version__
 from circuitscope_core.view import GraphView, layout_graph
 
 __all__ = [
+    "Alternatives",
     "AnsweredPrompt",
     "AttentionExplanation",
     "AttentionPair",
@@ -278,6 +287,7 @@ __all__ = [
     "TranscoderTraining",
     "Transformer",
     "WorkersNews",
+    "ablate_in_replacement",
     "add_model",
     "answer_prompt",
     "attribute",

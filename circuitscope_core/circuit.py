@@ -84,6 +84,11 @@ class Circuit:
     """Share of the output that passes through a node, 0 to 1."""
     reached: Float[Tensor, " n_nodes"]
     """Share of all influence held by a node and all stronger ones; NaN where not known."""
+    score: Float[Tensor, " n_nodes"]
+    """What pruning ranked nodes by (see ``prune_graph``); NaN where not known."""
+    ablation_bits: Float[Tensor, " n_nodes"]
+    """How far the answer moves when a feature alone is switched off in the replacement model (see
+    ``ablate_in_replacement``); NaN for other nodes, and where it was not computed."""
     activations: Float[Tensor, " n_nodes"]
     """Activations of features; NaN for other nodes."""
     probabilities: Float[Tensor, " n_nodes"]
@@ -154,6 +159,11 @@ class Circuit:
         from_errors = edges.shares.abs() * self.are(NodeKind.ERROR)[edges.sources]
         return edges.shares.new_zeros(len(self)).index_add_(0, edges.targets, from_errors)
 
+    @cached_property
+    def strength(self) -> Float[Tensor, " n_nodes"]:
+        """What ranks nodes of one kind: bits of ablation where they are known, else influence."""
+        return torch.where(self.ablation_bits.isnan(), self.influence, self.ablation_bits)
+
     def labelled(self, cards: FeatureCards | None) -> "Circuit":
         """Return the same circuit with features named by their cards.
 
@@ -189,6 +199,8 @@ class Circuit:
                 "token": texts,
                 "name": self.names,
                 "influence": self.influence.tolist(),
+                "score": self.score.tolist(),
+                "ablation_bits": self.ablation_bits.tolist(),
                 "activation": self.activations.tolist(),
                 "probability": self.probabilities.tolist(),
                 "error_share": self.error_shares.tolist(),
@@ -278,6 +290,8 @@ def _of_pruned(pruned: PrunedGraph, cards: FeatureCards | None) -> Circuit:
         names=tuple(names),
         influence=pruned.node_influence[kept],
         reached=pruned.cumulative_influence[kept],
+        score=pruned.node_score[kept],
+        ablation_bits=missing.clone(),
         activations=activations,
         probabilities=probabilities,
         worth=worth,

@@ -1,7 +1,7 @@
 """``trace``: the one way from a prompt to its circuit, for app, shell, batch and notebook."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,6 +20,12 @@ from circuitscope_core.config import TraceConfig
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.feature_cards.lens import lens_cards
 from circuitscope_core.graph import AttributionGraph, NodeKind
+from circuitscope_core.interventions.ablation import (
+    ablate_in_replacement,
+    ablation_seconds,
+    is_quick,
+    questions_of,
+)
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
@@ -39,6 +45,8 @@ class Trace:
     scores: GraphScores
     cards: FeatureCards | None = None
     """The cards that features are named by; None where there are none."""
+    not_ablated: str = ""
+    """Why ``circuit.ablation_bits`` was not computed, as a sentence; empty where it was."""
 
     @property
     def graph(self) -> AttributionGraph:
@@ -137,10 +145,11 @@ def trace_graph(
     given = bundle.replacement if isinstance(bundle, PromptPass) else bundle
     if cards is None and not isinstance(given, ReplacementModel):
         cards = getattr(given, "feature_cards", None)
-    pruned = prune_graph(graph, config.prune.node_threshold, config.prune.edge_threshold)
+    prune = config.prune
+    pruned = prune_graph(graph, prune.node_threshold, prune.edge_threshold, score=prune.score)
     if graph.choice is not None:
         cards = _with_lens(bundle, pruned, cards)
-    circuit = circuit_of(pruned, cards)
+    circuit, not_ablated = _with_ablation(bundle, graph, circuit_of(pruned, cards), config)
     grouping = config.grouping
     groups = cluster_features(
         circuit,
@@ -149,7 +158,32 @@ def trace_graph(
         likeness=grouping.likeness,
         across_positions=grouping.across_positions,
     )
-    return Trace(config, pruned, circuit, groups, graph_scores(graph), cards)
+    return Trace(config, pruned, circuit, groups, graph_scores(graph), cards, not_ablated)
+
+
+def _with_ablation(
+    bundle: Explainable | PromptPass, graph: AttributionGraph, circuit: Circuit, config: TraceConfig
+) -> tuple[Circuit, str]:
+    """Switch each kept feature off alone; return the circuit, or why that was not done."""
+    rows = circuit.rows_of(NodeKind.FEATURE)
+    if config.ablation == "never":
+        return circuit, "Features were not switched off one by one: the settings say never."
+    if not questions_of(graph):
+        return circuit, (
+            "Features were not switched off one by one: the graph explains no token, so there is "
+            "no answer that could change."
+        )
+    clean = pass_of(bundle, graph)[0]
+    if config.ablation == "auto" and not is_quick(clean, len(rows)):
+        seconds = ablation_seconds(clean, len(rows))
+        return circuit, (
+            f"Features were not switched off one by one: {len(rows):,} runs of this model take "
+            f"about {seconds:,.0f} s of one core."
+        )
+    bits = ablate_in_replacement(clean, graph, circuit.index[rows].tolist())
+    column = circuit.ablation_bits.clone()
+    column[rows] = bits.to(column)
+    return replace(circuit, ablation_bits=column), ""
 
 
 def _with_lens(

@@ -7,18 +7,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.answers import Answer, AnsweredPrompt, PromptLike, answer_prompt
+from circuitscope_core.answers import Answer, AnsweredPrompt, PromptLike
 from circuitscope_core.arguments import checked
+from circuitscope_core.attribution.alternatives import beside_nodes, find_alternatives
+from circuitscope_core.attribution.answered import behind, targets_of, with_answer
 from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
 from circuitscope_core.attribution.neuron_choice import choose_nodes
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
-from circuitscope_core.attribution.targets import LogitTargets, Target, TokenAt, select_targets
+from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, normalize_rows
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
-from circuitscope_core.replacement import Explainable, replacement_of
+from circuitscope_core.replacement import Explainable
 
 ROWS_AT_ONCE = 128
 """With a budget: rows that are normalised together, each a copy."""
@@ -140,18 +142,14 @@ def attribution_steps(
     if isinstance(prompt, AnsweredPrompt):
         targets = targets_of(prompt)
     yield AttributionProgress("Encode the features")
-    clean, choice = run_prompt(bundle, prompt), None
+    clean, choice, budget = run_prompt(bundle, prompt), None, config.max_feature_nodes
     if clean.replacement.transcoder.shape.exact:
         yield AttributionProgress("Choose the neurons")
         nodes = choose_nodes(clean, targets, config, behind(against, clean, prompt))
         clean, chosen, choice, budget = nodes.clean, nodes.targets, nodes.choice, None
-    elif against is None:
-        chosen, budget = select_targets(clean, targets, config), config.max_feature_nodes
     else:
-        raise GraphError(
-            "A second prompt chooses among a model's own neurons; a graph with a transcoder has "
-            "all features that are active. Leave it out, and give it to verify_by_patching."
-        )
+        refuse_second_prompt(against)
+        chosen = select_targets(clean, targets, config)
     plan = plan_attribution(clean, len(chosen.layers), budget)
     check_memory(plan, clean.replacement.compute.free_bytes())
     yield replace(plan, neurons=choice is not None)
@@ -160,11 +158,8 @@ def attribution_steps(
     with torch.no_grad():
         sources = lay_out_sources(clean)
         top = target_rows(clean, sources, chosen)
-        adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
-        if plan.n_rows == plan.n_active:  # rows are computed where they stay
-            effects = adjacency[: plan.n_rows, : sources.n_columns]
-        else:
-            effects = lazy_zeros(plan.n_rows, sources.n_columns)
+        beside = find_alternatives(clean, sources, chosen) if choice is None else None
+        adjacency, effects = lazy_rows(plan, sources.n_columns)
     filling = fill_feature_rows(clean, sources, top, chosen, effects)
     while True:
         try:
@@ -177,53 +172,28 @@ def attribution_steps(
     yield AttributionProgress("Put the graph together")
     with torch.no_grad():
         graph = assemble(clean, chosen, adjacency, kept, rows, top)
-    yield replace(graph, choice=choice)
+        if beside is not None:
+            beside = beside_nodes(beside, graph, kept, len(clean.features))
+    yield replace(graph, choice=choice, alternatives=beside)
 
 
-def with_answer(
-    bundle: Explainable | PromptPass,
-    prompt: PromptLike,
-    targets: Sequence[Target] | None,
-    answer: Answer | None,
-) -> tuple[Explainable | PromptPass, PromptLike]:
-    """Put an answer behind a prompt, where one is given.
-
-    Returns:
-        The bundle, or the replacement model in the place of the pass of another prompt; the prompt.
-
-    Raises:
-        GraphError: If targets are given too, or the prompt has an answer already.
-    """
-    if answer is not None:
-        if isinstance(prompt, AnsweredPrompt):
-            raise GraphError("The prompt has an answer already; leave the second one out.")
-        owner = bundle.replacement if isinstance(bundle, PromptPass) else replacement_of(bundle)
-        prompt = answer_prompt(owner, prompt, answer)
-    if not isinstance(prompt, AnsweredPrompt):
-        return bundle, prompt
-    if targets is not None:
+def refuse_second_prompt(against: str | Sequence[int] | None) -> None:
+    """Raise a ``GraphError`` if a transcoder's graph is given a second prompt."""
+    if against is not None:
         raise GraphError(
-            "Targets were given together with an answer, each of whose tokens is a target already; "
-            "leave one of the two out."
+            "A second prompt chooses among a model's own neurons; a graph with a transcoder has "
+            "all features that are active. Leave it out, and give it to verify_by_patching."
         )
-    if isinstance(bundle, PromptPass) and bundle.token_ids != prompt.token_ids:
-        bundle = bundle.replacement
-    return bundle, prompt
 
 
-def targets_of(answered: AnsweredPrompt) -> list[Target]:
-    """Return an answer's tokens as targets, each at the position where it is read."""
-    places = zip(answered.answer_ids, answered.positions, strict=True)
-    return [TokenAt(token, position) for token, position in places]
-
-
-def behind(
-    against: str | Sequence[int] | None, clean: PromptPass, prompt: PromptLike
-) -> PromptLike | None:
-    """Return a second prompt, with the answer of the first behind it where that has one."""
-    if against is None or not isinstance(prompt, AnsweredPrompt):
-        return against
-    return answer_prompt(clean.replacement, against, prompt.answer_ids)
+def lazy_rows(
+    plan: AttributionPlan, n_columns: int
+) -> tuple[Float[Tensor, "n_nodes n_nodes"], Float[Tensor, "n_rows n_columns"]]:
+    """Return a graph's matrix, all 0, and the place where features' rows are computed."""
+    adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
+    if plan.n_rows == plan.n_active:  # rows are computed where they stay
+        return adjacency, adjacency[: plan.n_rows, :n_columns]
+    return adjacency, lazy_zeros(plan.n_rows, n_columns)
 
 
 def plan_attribution(

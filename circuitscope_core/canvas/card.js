@@ -4,7 +4,7 @@
 /** @import { Card, Example, GraphNode, State } from './types' */
 
 import { el, svgEl } from './dom.js'
-import { percent, rarity, signedPercent } from './format.js'
+import { bits, percent, rarity, signedPercent } from './format.js'
 import { heatColor } from './theme.js'
 
 const AROUND_PEAK = 22 // characters' worth of tokens shown on either side of an example's peak
@@ -50,7 +50,7 @@ export function factsOf(node, state) {
   /** @type {NodeFact[]} */
   const rare = card && hasHistogram(card) && node.kind === 'feature' ? rarityFacts(card) : []
   if (node.side) return [...(node.side_facts || []), ...rare]
-  return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...influenceFacts(node, state)]
+  return [...numbersOf(node), ...rare, ...changeFacts(node, state), ...effectFacts(node, state)]
 }
 
 /** @param {Card} card */
@@ -92,6 +92,18 @@ function changeFacts(node, state) {
   if (!change) return []
   const [measured, predicted] = change.map(signedPercent)
   return [['Changed by', `${measured} measured, ${predicted} predicted`]]
+}
+
+/** @param {GraphNode} node @param {State} state @returns {NodeFact[]} */
+function effectFacts(node, state) {
+  return [...ablationFacts(node, state), ...influenceFacts(node, state)]
+}
+
+/** @param {GraphNode} node @param {State} state @returns {NodeFact[]} */
+function ablationFacts({ ablation }, { data }) {
+  if (ablation === undefined || ablation === null) return []
+  const place = data.neurons ? 'model' : 'replacement'
+  return [['Switched off', `changes the answer by ${bits(ablation)} in the ${place}`]]
 }
 
 /** @param {GraphNode} node @param {State} state @returns {NodeFact[]} */

@@ -21,6 +21,15 @@ export function signedPercent(share) {
 }
 
 /**
+ * A divergence of the answer, to two digits.
+ *
+ * @param {number} size
+ */
+export function bits(size) {
+  return size < 0.001 ? 'under 0.001 bits' : `${Number(size.toPrecision(2))} bits`
+}
+
+/**
  * How often a feature fires, in words.
  *
  * @param {number} frequency

@@ -113,8 +113,13 @@ export function marksOf(state, node) {
   }
 }
 
+/** @param {GraphNode} node */
+function strengthOf({ ablation, influence }) {
+  return ablation ?? influence
+}
+
 /**
- * The node of a kind through which most of the output passes.
+ * The node of a kind that matters most: by what the answer loses without it, or by influence.
  *
  * @param {State} state
  * @param {string} kind
@@ -122,7 +127,7 @@ export function marksOf(state, node) {
  */
 export function firstOf(state, kind) {
   const nodes = shownNodes(state).filter((node) => node.kind === kind)
-  return nodes.sort((a, b) => b.influence - a.influence)[0]
+  return nodes.sort((a, b) => strengthOf(b) - strengthOf(a))[0]
 }
 
 /**

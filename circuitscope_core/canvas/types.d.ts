@@ -30,6 +30,8 @@ export interface GraphNode extends Point {
   /** A neuron that is active above 0. */
   filled?: boolean
   side_facts?: [name: string, value: string][]
+  /** Bits by which the answer moves when this feature alone is switched off. */
+  ablation?: number | null
 }
 
 /** Numbers of the source and the target in the list of nodes, weight, share. */

@@ -10,9 +10,12 @@ from typing import Any, get_args
 import circuitscope_core as cs
 from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
-from circuitscope_core.config import ReadPoint
+from circuitscope_core.config import Ablation, ReadPoint
 from circuitscope_core.errors import ConfigError, PromptError
 from circuitscope_core.view import layout_graph
+
+N_FEATURES = 5
+"""Features that are listed."""
 
 
 def add_trace(commands: Commands) -> None:
@@ -62,6 +65,13 @@ def add_trace(commands: Commands) -> None:
     parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
     parser.add_argument("--node-threshold", type=float, default=0.8)
     parser.add_argument("--edge-threshold", type=float, default=0.98)
+    parser.add_argument(
+        "--ablate",
+        choices=get_args(Ablation),
+        default="auto",
+        help="switch each kept feature off alone, to rank them: auto does where that takes a few "
+        "seconds at most",
+    )
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
     parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
     parser.add_argument(
@@ -110,6 +120,7 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
     config = cs.TraceConfig(
         cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes),
         cs.PruneConfig(options.node_threshold, options.edge_threshold),
+        ablation=options.ablate,
     )
     prompt, against = prompts_of(bundle, options)
     # a transcoder's features need no second prompt to be chosen; see ``patching``
@@ -270,8 +281,27 @@ def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
         },
         "edges": {"all": graph.n_edges, "kept": pruned.n_edges},
         "supernodes": len(found.supernodes.merged),
+        "features": strongest_features(found),
+        "not_ablated": found.not_ablated,
         "paths": list(paths),
     }
+
+
+def strongest_features(found: cs.Trace) -> list[dict[str, Any]]:
+    """Return the features that matter most, by ablation where it was computed."""
+    circuit = found.circuit
+    rows = circuit.rows_of(cs.NodeKind.FEATURE)
+    order = circuit.strength[rows].argsort(descending=True, stable=True)[:N_FEATURES]
+    return [
+        {
+            "id": circuit.ids[row],
+            "name": circuit.names[row],
+            "token": circuit.token_texts[int(circuit.positions[row])],
+            "ablation_bits": None if found.not_ablated else float(circuit.ablation_bits[row]),
+            "influence": float(circuit.influence[row]),
+        }
+        for row in rows[order].tolist()
+    ]
 
 
 def how_good(found: cs.Trace) -> dict[str, Any]:
@@ -299,6 +329,8 @@ def describe_trace(summary: dict[str, Any]) -> str:
         f"({nodes['features']:,} {'neurons' if 'neurons' in summary else 'active features'})",
         f"Edges       {edges['kept']:,} kept of {edges['all']:,}",
         describe_quality(summary),
+        describe_ranking(summary),
+        *(f"  {describe_feature(feature)}" for feature in summary["features"]),
         "Strongest paths",
         *(f"  {path}" for path in summary["paths"]),
         *describe_patching(summary.get("patching")),
@@ -324,6 +356,21 @@ def describe_patching(told: dict[str, Any] | None) -> list[str]:
             f"errors too, {rest['tokens']:+.2f} with the tokens too"
         )
     return lines
+
+
+def describe_ranking(summary: dict[str, Any]) -> str:
+    """Return the line above the strongest features: what ranks them."""
+    if summary["not_ablated"]:
+        return f"{summary['not_ablated']}\nFeatures by influence"
+    where = "model" if "neurons" in summary else "replacement"
+    return f"Features by what switching each off in the {where} changes of the answer"
+
+
+def describe_feature(feature: dict[str, Any]) -> str:
+    """Return a line about a feature."""
+    bits = feature["ablation_bits"]
+    size = f"{feature['influence']:6.1%}" if bits is None else f"{bits:.2g} bits"
+    return f"{size}  {feature['id']} at “{feature['token']}”: {feature['name']}"
 
 
 def describe_quality(summary: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ def compared_circuit(
     """Return all that either graph keeps as one table, in the order of the comparison's nodes.
 
     Positions are shared columns. A node has the larger of its two influences and probabilities;
-    an activation is left out, since it is another in each graph. Weights and shares of edges are
-    changes, B less A.
+    activation, score and ablation are left out, since they are others in each graph. Weights and
+    shares of edges are changes, B less A.
 
     Args:
         comparison: The two graphs, compared.
@@ -50,6 +50,8 @@ def compared_circuit(
         names=tuple(node_name(own, texts[node.column], label) for node, own, label in named),
         influence=number([max(half.influence for half in node.halves) for node in nodes]),
         reached=unknown,
+        score=unknown,
+        ablation_bits=unknown,
         activations=unknown,
         probabilities=probabilities,
         worth=number([max(half.worth for half in node.halves) for node in nodes]),

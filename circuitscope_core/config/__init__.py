@@ -4,6 +4,7 @@ A config is a value: two equal configs are interchangeable, so a config is also 
 """
 
 from circuitscope_core.config.settings import (
+    Ablation,
     AttributionConfig,
     CorpusConfig,
     ExcerptPolicy,
@@ -12,6 +13,7 @@ from circuitscope_core.config.settings import (
     LanguageModelTraining,
     Likeness,
     ModelConfig,
+    NodeScore,
     PruneConfig,
     TraceConfig,
     TrainConfig,
@@ -27,6 +29,7 @@ from circuitscope_core.config.transcoder import (
 
 __all__ = [
     "FORMER_POINTS",
+    "Ablation",
     "Activation",
     "AttributionConfig",
     "CorpusConfig",
@@ -36,6 +39,7 @@ __all__ = [
     "LanguageModelTraining",
     "Likeness",
     "ModelConfig",
+    "NodeScore",
     "PruneConfig",
     "ReadPoint",
     "TraceConfig",

@@ -17,6 +17,12 @@ OtherNeurons = Literal["auto", "folded", "nodes"]
 Likeness = Literal["role", "decoders"]
 """The property that makes features alike: their inputs and outputs in a graph, or the vectors that
 they write."""
+NodeScore = Literal["answer", "influence"]
+"""The measure that ranks the nodes of a graph: their effect on the probabilities of the tokens that
+may come, or circuit-tracer's influence."""
+Ablation = Literal["auto", "always", "never"]
+"""Whether the kept features are switched off one by one: where that takes a few seconds at most,
+always, or never."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
@@ -287,12 +293,15 @@ class PruneConfig(JsonConfig):
     """How much of a graph is kept."""
 
     node_threshold: float = 0.8
-    """Share of the node influence to keep."""
+    """Share of the nodes' score to keep."""
     edge_threshold: float = 0.98
     """Share of the edge influence to keep."""
+    score: NodeScore = "answer"
+    """What ranks nodes; see ``prune_graph``."""
 
     def __post_init__(self) -> None:
         require_fraction(self, "node_threshold", "edge_threshold")
+        require_one_of("score", self.score, ("answer", "influence"))
 
 
 @dataclass(frozen=True)
@@ -321,3 +330,8 @@ class TraceConfig(JsonConfig):
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
+    ablation: Ablation = "auto"
+    """Whether the kept features are ranked by switching each off; see ``ablate_in_replacement``."""
+
+    def __post_init__(self) -> None:
+        require_one_of("ablation", self.ablation, ("auto", "always", "never"))

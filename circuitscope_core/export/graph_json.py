@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.export.files import slugify, write_text
@@ -162,7 +164,6 @@ def _node(circuit: Circuit, row: int) -> dict[str, Any]:
     if is_logit:
         token = label.replace("(p=", "(p =")
         label = f'Output "{token}" (p={probability:.3f})'
-    reached, activation = float(circuit.reached[row]), float(circuit.activations[row])
     return {
         "node_id": name,
         "jsNodeId": name,
@@ -171,14 +172,22 @@ def _node(circuit: Circuit, row: int) -> dict[str, Any]:
         "ctx_idx": node.position,
         "feature_type": _type_of(circuit, node),
         "clerp": label,
-        "influence": None if reached != reached else reached,
-        "activation": None if activation != activation else activation,
+        "influence": _known(circuit.reached, row),
+        "score": _known(circuit.score, row),
+        "ablation_bits": _known(circuit.ablation_bits, row),
+        "activation": _known(circuit.activations, row),
         "token_prob": probability,
         "is_target_logit": is_logit and row == int(circuit.rows_of(NodeKind.LOGIT)[0]),
         "isLogit": is_logit,
         "run_idx": 0,
         "reverse_ctx_idx": 0,
     }
+
+
+def _known(column: Tensor, row: int) -> float | None:
+    """Return a number of a column, None where there is none."""
+    value = float(column[row])
+    return None if value != value else value
 
 
 def _type_of(circuit: Circuit, node: Node) -> str:

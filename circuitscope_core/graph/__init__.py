@@ -1,5 +1,6 @@
 """The attribution graph's value: node order, accessors, and its file."""
 
+from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.model import (
     AttributionGraph,
     GraphEdges,
@@ -15,6 +16,7 @@ from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, outpu
 from circuitscope_core.graph.storage import load_graph, save_graph
 
 __all__ = [
+    "Alternatives",
     "AttributionGraph",
     "ExplainedAnswer",
     "GraphEdges",

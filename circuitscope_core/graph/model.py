@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
 from circuitscope_core.values import one_line
 
@@ -141,6 +142,9 @@ class AttributionGraph:
     """None for graphs that were not made by ``attribute``."""
     choice: NeuronChoice | None = None
     """Of a model's own neurons; None where features are a transcoder's."""
+    alternatives: Alternatives | None = None
+    """Tokens that the outputs are told from; None where outputs are no tokens, and for graphs of a
+    model's own neurons."""
 
     def __post_init__(self) -> None:
         if self.adjacency.shape != (self.n_nodes, self.n_nodes):

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
+from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.graph.model import AttributionGraph, GraphTargets, NeuronChoice
 
@@ -35,6 +37,7 @@ COLUMNS = (
 TARGETS = ("directions", "layers", "positions")
 CHOICE = ("n_candidates", "share_of_squares", "folded", "against")
 OF_NEURONS = ("effects", "other_activations")
+ALTERNATIVES = ("token_ids", "probabilities", "positions", "effects")
 TOKENS = "targets.tokens"
 """Not in files that were written before targets knew their tokens."""
 
@@ -55,9 +58,11 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
         "edges.weights": edges.weights,
     }
     if graph.targets is not None:
-        tensors |= {f"targets.{name}": getattr(graph.targets, name) for name in TARGETS}
+        tensors |= _named("targets", graph.targets, TARGETS)
         if graph.targets.tokens is not None:
             tensors[TOKENS] = graph.targets.tokens
+    if graph.alternatives is not None:
+        tensors |= _named("alternatives", graph.alternatives, ALTERNATIVES)
     texts = {
         "version": FORMAT_VERSION,
         "prompt": graph.prompt,
@@ -67,7 +72,7 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     }
     if graph.choice is not None:
         texts["choice"] = {name: getattr(graph.choice, name) for name in CHOICE}
-        tensors |= {f"neurons.{name}": getattr(graph.choice, name) for name in OF_NEURONS}
+        tensors |= _named("neurons", graph.choice, OF_NEURONS)
     partial = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,11 +106,12 @@ def load_graph(path: str | Path) -> AttributionGraph:
         raise GraphFileError(f"The graph in {path} cannot be read: {error}") from error
     needed = {*COLUMNS, "edges.row_counts", "edges.sources", "edges.weights"}
     given = {*(f"targets.{name}" for name in TARGETS), TOKENS} & set(tensors)
+    beside = {f"alternatives.{name}" for name in ALTERNATIVES} & set(tensors)
     own = {f"neurons.{name}" for name in OF_NEURONS} if "choice" in texts else set()
     needed |= own
     if missing := sorted(needed - set(tensors)):
         raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
-    if unknown := sorted(set(tensors) - needed - given):
+    if unknown := sorted(set(tensors) - needed - given - beside):
         raise GraphFileError(f"The graph in {path} has {unknown[0]}, which no graph has.")
     targets = None
     if given:
@@ -121,9 +127,24 @@ def load_graph(path: str | Path) -> AttributionGraph:
             n_active_features=int(texts["n_active_features"]),
             targets=targets,
             choice=_choice(texts.get("choice"), tensors),
+            alternatives=_alternatives(tensors) if beside else None,
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise GraphFileError(f"The graph in {path} does not fit together: {error}") from error
+
+
+def _named(group: str, value: object, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return some tensors of a value by the names that they have in a file."""
+    return {f"{group}.{name}": getattr(value, name).contiguous() for name in names}
+
+
+def _alternatives(tensors: dict[str, Tensor]) -> Alternatives:
+    """Return the tokens that outputs are told from; their rows must fit the graph."""
+    found = Alternatives(*(tensors[f"alternatives.{name}"] for name in ALTERNATIVES))
+    wanted = (len(found), len(tensors["bias"]))
+    if found.effects.shape != wanted:
+        raise ValueError(f"effects of alternatives are {tuple(found.effects.shape)}, not {wanted}")
+    return found
 
 
 def _choice(record: dict[str, Any] | None, tensors: dict[str, Tensor]) -> NeuronChoice | None:

@@ -45,6 +45,8 @@ def circuit_of_file(file: GraphFile) -> Circuit:
         names=tuple(name for _, name in named),
         influence=propagate_edges(layers, worth, sources, targets, weights),
         reached=_column([item.reached for item in file.nodes]),
+        score=_column([item.score for item in file.nodes]),
+        ablation_bits=_column([item.ablation_bits for item in file.nodes]),
         activations=_column(
             [
                 item.activation if item.node.kind is NodeKind.FEATURE else missing

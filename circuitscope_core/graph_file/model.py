@@ -23,6 +23,10 @@ class FileNode:
     activation: float | None
     probability: float | None
     """Of an output; None for other nodes, and where the file does not say."""
+    score: float | None = None
+    """What the program that made the file ranked nodes by; None where the file does not say."""
+    ablation_bits: float | None = None
+    """Of a feature: how far the answer moves without it; None where the file does not say."""
 
 
 @dataclass(frozen=True, slots=True)

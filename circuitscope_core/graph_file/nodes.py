@@ -13,6 +13,8 @@ from circuitscope_core.graph_file.problems import MISSING, Problems
 
 KINDS = {name: kind for kind, name in FEATURE_TYPES.items()} | {NEURON_TYPE: NodeKind.FEATURE}
 TOKEN_LAYER = "E"
+NUMBERS = ("influence", "activation", "token_prob", "score", "ablation_bits")
+"""Fields that are numbers and may be missing; the last two are CircuitScope's own."""
 MAX_LAYERS = 512
 LARGEST_NUMBER = 2**63
 """Of features; what is larger names none."""
@@ -88,10 +90,7 @@ def _read_node(
     if not isinstance(label, str | None):
         problems.must(where, "clerp", label, "a text, or null")
         label = None
-    numbers = {
-        field: _read_number(problems, where, field, item.get(field))
-        for field in ("influence", "activation", "token_prob")
-    }
+    numbers = {field: _read_number(problems, where, field, item.get(field)) for field in NUMBERS}
     probability = numbers["token_prob"] if kind is NodeKind.LOGIT else None
     if probability is not None and not 0 <= probability <= 1:
         problems.must(where, "token_prob", item.get("token_prob"), "a probability from 0 to 1")
@@ -104,6 +103,8 @@ def _read_node(
         reached=numbers["influence"],
         activation=numbers["activation"],
         probability=probability,
+        score=numbers["score"],
+        ablation_bits=numbers["ablation_bits"] if kind is NodeKind.FEATURE else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Change features, errors and tokens by hand, and see what the model does."""
 
+from circuitscope_core.interventions.ablation import ablate_in_replacement
 from circuitscope_core.interventions.changes import (
     Change,
     ErrorIntervention,
@@ -58,6 +59,7 @@ __all__ = [
     "Sweep",
     "TokenIntervention",
     "ablate",
+    "ablate_in_replacement",
     "change_nodes",
     "changes_of",
     "continue_prompt",

@@ -10,7 +10,7 @@ from torch import Tensor
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.interventions.changes import Change, Deltas, Intervention
 from circuitscope_core.interventions.neurons import SetNeurons
-from circuitscope_core.language_model import MlpCall
+from circuitscope_core.language_model import Frozen, MlpCall
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.transcoder import nonzero_entries
 
@@ -21,6 +21,8 @@ def run_iterative_suffix(
     sets: Sequence[Sequence[Change]],
     first_layer: int,
     start: int,
+    *,
+    frozen: Frozen = "nothing",
 ) -> Float[Tensor, "batch d_vocab"]:
     """Return the next token's logits that ``run_iterative`` gives, from what can move alone.
 
@@ -33,12 +35,13 @@ def run_iterative_suffix(
         sets: Checked changes of each run.
         first_layer: The lowest changed layer of all sets; -1 where tokens change.
         start: The first position that changes.
+        frozen: Parts of the clean pass that the runs take over.
     """
     features, model = clean.replacement.transcoder, clean.replacement.model
     stream, layer = changed_stream(clean, deltas, first_layer, start)
     if features.shape.exact:
         edit = SetNeurons.of(clean, sets)
-        return model.run_suffix(clean.record, stream, layer, start, edit_mlp=edit)
+        return model.run_suffix(clean.record, stream, layer, start, edit_mlp=edit, frozen=frozen)
     answers = deltas.outputs.clone()
     read_point = features.shape.read_point
 
@@ -50,7 +53,7 @@ def run_iterative_suffix(
         skipped = features.skip(layer, read - clean.inputs[layer, rows])
         return clean.outputs[layer, rows] + answers[:, layer, rows] + skipped
 
-    return model.run_suffix(clean.record, stream, layer, start, edit_mlp=answer)
+    return model.run_suffix(clean.record, stream, layer, start, edit_mlp=answer, frozen=frozen)
 
 
 def changed_stream(

@@ -23,6 +23,7 @@ from circuitscope_core.interventions.changes import (
 from circuitscope_core.interventions.encoded import changed_stream, run_iterative_suffix
 from circuitscope_core.interventions.intervene import Mode, last_clamped_layer
 from circuitscope_core.interventions.runs import ClampedMlp, run_clamped, run_iterative
+from circuitscope_core.language_model import Frozen
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
 from circuitscope_core.values import one_line
@@ -62,6 +63,7 @@ def intervene_many(
     *,
     mode: Mode = "constrained",
     constrained_layer: int | None = None,
+    freeze_patterns: bool = False,
 ) -> ManyResults:
     """Do what ``intervene`` does for each set of changes, and return the next token's logits.
 
@@ -71,6 +73,9 @@ def intervene_many(
         sets: Changes that belong together, for each run of the model.
         mode: See ``intervene``.
         constrained_layer: See ``intervene``.
+        freeze_patterns: With ``iterative``: attention patterns are those of the clean pass. That is
+            the local replacement model, but for norms, which follow the stream. The other modes
+            freeze them anyway.
 
     Raises:
         GraphError: If a place does not exist or is named twice in a set.
@@ -90,7 +95,8 @@ def intervene_many(
             if mode == "iterative":
                 sets = [job.changes for job in batch]
                 places = (batch[0].first_layer, batch[0].first_position)
-                after[numbers] = run_iterative_suffix(clean, deltas, sets, *places)
+                frozen: Frozen = "patterns" if freeze_patterns else "nothing"
+                after[numbers] = run_iterative_suffix(clean, deltas, sets, *places, frozen=frozen)
             else:
                 after[numbers] = _run_suffix(clean, deltas, batch, freeze_norms=mode == "direct")
     return ManyResults(before, after)

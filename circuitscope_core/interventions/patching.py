@@ -6,7 +6,7 @@ model runs with nothing frozen: what is not patched follows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -27,11 +27,25 @@ from circuitscope_core.interventions.patched_neurons import patch_neurons, targe
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.replacement import Explainable
-from circuitscope_core.tracing import Trace
 
 SIZES = (1, 3, 10, 30, 100, 300)
 """Numbers of nodes that are patched together."""
-Patchable: TypeAlias = AttributionGraph | PrunedGraph | Trace
+
+
+@runtime_checkable
+class HasPruned(Protocol):
+    """A value with a graph and the kept part of it, such as a trace."""
+
+    @property
+    def graph(self) -> AttributionGraph:
+        """The whole graph."""
+
+    @property
+    def pruned(self) -> PrunedGraph:
+        """The kept part."""
+
+
+Patchable: TypeAlias = AttributionGraph | PrunedGraph | HasPruned
 """A graph all of whose features are patched, or what is kept of one."""
 
 
@@ -144,7 +158,7 @@ def features_of(graph: Patchable) -> Int[Tensor, " n"]:
     whole = graph_of(graph)
     if isinstance(graph, AttributionGraph):
         return whole.every_node[whole.feature_nodes]
-    kept = (graph.pruned if isinstance(graph, Trace) else graph).kept_nodes
+    kept = (graph if isinstance(graph, PrunedGraph) else graph.pruned).kept_nodes
     return kept[kept < whole.n_features]
 
 

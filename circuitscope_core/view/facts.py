@@ -75,7 +75,7 @@ def facts_of(pruned: PrunedGraph, supernodes: Supernodes | None) -> tuple[Fact, 
         Fact(
             "Nodes kept",
             f"{pruned.n_nodes:,} of {graph.n_nodes:,}",
-            f"Those that carry {pruned.config.node_threshold:.0%} of the influence; tokens and "
+            f"Those that hold {pruned.config.node_threshold:.0%} of the nodes’ score; tokens and "
             "outputs always stay.",
         ),
         Fact(

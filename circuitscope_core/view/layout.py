@@ -105,7 +105,11 @@ def path_views(circuit: Circuit) -> tuple[PathView, ...]:
 def full_picture(circuit: Circuit, cards: FeatureCards | None = None) -> Picture:
     """Draw every node as a glyph."""
     nodes = node_views(circuit, cards)
-    items = [item_of(node, circuit.n_layers, node.influence) for node in nodes]
+    strengths = circuit.strength.tolist()
+    items = [
+        item_of(node, circuit.n_layers, strength)
+        for node, strength in zip(nodes, strengths, strict=True)
+    ]
     return draw_picture(axes_of(circuit), nodes, items, edges_of(circuit.edges), tiles=False)
 
 
@@ -124,7 +128,7 @@ def group_picture(circuit: Circuit, cards: FeatureCards | None, supernodes: Supe
         elif node.kind == NodeKind.FEATURE:
             node = replace(node, members=(node.id,))
         nodes.append(node)
-        items.append(item_of(node, circuit.n_layers, float(circuit.influence[strongest])))
+        items.append(item_of(node, circuit.n_layers, float(circuit.strength[strongest])))
     return draw_picture(axes_of(circuit), nodes, items, edges_of(collapsed.edges), tiles=True)
 
 
@@ -188,11 +192,13 @@ def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[Node
         _known(circuit.probabilities),
         circuit.dropped.tolist(),
         circuit.error_shares.tolist(),
+        _known(circuit.ablation_bits),
     )
     views = []
-    for name, node, label, detail, influence, activation, probability, dropped, errors in zip(
+    for name, node, label, detail, influence, activation, probability, *rest in zip(
         *columns, strict=True
     ):
+        dropped, errors, bits = rest
         is_card = bool(cards) and node.kind is NodeKind.FEATURE
         percentile = None
         if is_card and cards is not None and activation is not None and not circuit.neurons:
@@ -215,6 +221,7 @@ def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[Node
                 error_share=errors,
                 card=card_key(node.layer, node.feature) if is_card else None,
                 filled=circuit.neurons and activation is not None and activation > 0,
+                ablation=bits,
             )
         )
     return views
@@ -246,15 +253,15 @@ def _group(
     )
 
 
-def item_of(node: NodeView, n_layers: int, influence: float) -> Item:
+def item_of(node: NodeView, n_layers: int, strength: float) -> Item:
     """Return what the grid needs: the row counted from the top, the size, the order."""
     row = n_layers - node.layer
     if node.members:
-        return Item((row, node.position), TILE_WIDTH, influence)
+        return Item((row, node.position), TILE_WIDTH, strength)
     if node.kind == NodeKind.LOGIT:
         return Item((row, node.position), LOGIT_WIDTH, node.probability or 0.0)
     is_error = node.kind == NodeKind.ERROR
-    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else influence)
+    return Item((row, node.position), GLYPH_WIDTH, -1.0 if is_error else strength)
 
 
 def card_views(

@@ -10,7 +10,7 @@ from circuitscope_core.values import one_line
 SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
 SELDOM = (
-    *("side", "side_facts", "compared", "neurons", "filled"),
+    *("side", "side_facts", "compared", "neurons", "filled", "ablation"),
     *("below", "label_below", "frequency_below", "min_activation", "histogram_below"),
 )
 """Fields that say nothing in most drawings, and are left out of the data there."""
@@ -65,6 +65,9 @@ class NodeView:
     """Where two graphs are compared, names and values of what it is in each."""
     filled: bool = False
     """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
+    ablation: float | None = None
+    """Bits by which the answer moves when this feature alone is switched off; None where that was
+    not computed."""
 
 
 @dataclass(frozen=True)

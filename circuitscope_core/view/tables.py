@@ -1,6 +1,6 @@
 """Lists beside a graph: likely next tokens, and the features that are kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -8,6 +8,7 @@ from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import AttributionGraph, node_id
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.tokenizer import token_label
+from circuitscope_core.tracing import Trace
 from circuitscope_core.view.text import node_label
 
 
@@ -15,6 +16,9 @@ from circuitscope_core.view.text import node_label
 class FeatureRow:
     """One active feature at one token."""
 
+    ablation_bits: float | None
+    """Bits by which the answer moves when it alone is switched off; None where that was not
+    computed."""
     influence: float
     label: str
     layer: int
@@ -37,28 +41,45 @@ class FeatureRow:
 
 
 def feature_rows(
-    pruned: PrunedGraph,
+    kept: PrunedGraph | Trace,
     cards: FeatureCards | None = None,
     *,
     every: bool = False,
     partner: int | None = None,
 ) -> tuple[FeatureRow, ...]:
-    """Return the active features, the most influential first.
+    """Return the active features, those first without which the answer moves most.
+
+    Where that was not computed they stand behind, the most influential first.
 
     Args:
-        pruned: The pruned graph.
+        kept: The trace, which knows what each kept feature does alone, or the pruned graph.
         cards: Give the features their labels and figures.
         every: Also those that pruning dropped.
         partner: A node whose direct effects on and from each feature are wanted, kept or not.
     """
+    pruned = kept if isinstance(kept, PrunedGraph) else kept.pruned
     graph = pruned.graph
     shown = torch.ones(graph.n_features, dtype=torch.bool) if every else pruned.node_mask
     indices = shown[: graph.n_features].nonzero()[:, 0]
+    bits = _ablation_bits(kept)
+    known = pruned.node_influence.new_tensor([bits.get(index, -1.0) for index in indices.tolist()])
     order = pruned.node_influence[indices].argsort(descending=True, stable=True)
-    into, out_of = _effects(graph, partner)
+    order = order[known[order].argsort(descending=True, stable=True)]
+    effects = _effects(graph, partner)
+    chosen = indices[order].tolist()
     return tuple(
-        _feature_row(pruned, index, cards, (into, out_of)) for index in indices[order].tolist()
+        replace(_feature_row(pruned, index, cards, effects), ablation_bits=bits.get(index))
+        for index in chosen
     )
+
+
+def _ablation_bits(kept: PrunedGraph | Trace) -> dict[int, float]:
+    """Return what is known of features that are switched off alone, by their numbers."""
+    if isinstance(kept, PrunedGraph):
+        return {}
+    circuit = kept.circuit
+    pairs = zip(circuit.index.tolist(), circuit.ablation_bits.tolist(), strict=True)
+    return {index: value for index, value in pairs if value == value}
 
 
 def _effects(
@@ -81,6 +102,7 @@ def _feature_row(
     activation = float(graph.activations[index])
     into, out_of = (column[index] if column else None for column in effects)
     return FeatureRow(
+        ablation_bits=None,
         influence=float(pruned.node_influence[index]),
         label=node_label(graph, index, cards),
         layer=layer,

@@ -50,9 +50,13 @@ def group_label(circuit: Circuit, group: Supernode, rows: Sequence[int]) -> str:
 
 
 def strongest_row(circuit: Circuit, rows: Sequence[int]) -> int:
-    """Return the row with the most influence; of equals, the first."""
-    influence = circuit.influence
-    return max(rows, key=lambda row: (float(influence[row]), -row))
+    """Return the row that matters most; of equals, the first.
+
+    Features count by what the answer loses without them, where that is known, and come before
+    other nodes; else influence counts.
+    """
+    bits, influence = circuit.ablation_bits.nan_to_num(-1.0), circuit.influence
+    return max(rows, key=lambda row: (float(bits[row]), float(influence[row]), -row))
 
 
 def readable_tokens(

@@ -199,7 +199,7 @@ def test_a_changed_threshold_draws_another_graph(url, page):
     frame = open_graph(page, url)
     before = len(frame.evaluate("CircuitScope.view.ids()"))
     for _ in range(20):
-        page.get_by_role("slider", name="Node influence kept").press("ArrowLeft")
+        page.get_by_role("slider", name="Node score kept").press("ArrowLeft")
     expect(page.get_by_text("0.60", exact=True)).to_be_visible(timeout=WAIT)
     frame = drawn_anew(page)
     frame.wait_for_function(f"CircuitScope.view.ids().length < {before}", timeout=WAIT)

@@ -82,6 +82,17 @@ test('facts of a node: its numbers, how rare it is, its change and its influence
   assert.deepEqual(factsOf(output, state), [['Probability', '50.0%']])
 })
 
+test('a feature that was switched off says what the answer loses, and where that was seen', () => {
+  const { state, feature } = withFeature()
+  const facts = (/** @type {number} */ ablation, neurons = false) =>
+    factsOf({ ...feature, ablation }, { ...state, data: { ...state.data, neurons } })
+      .filter(([name]) => name === 'Switched off')
+      .map(([, value]) => value)
+  assert.deepEqual(facts(0.1234), ['changes the answer by 0.12 bits in the replacement'])
+  assert.deepEqual(facts(0.0002), ['changes the answer by under 0.001 bits in the replacement'])
+  assert.deepEqual(facts(2, true), ['changes the answer by 2 bits in the model'])
+})
+
 test('facts of a compared node are those of both sides', () => {
   const { state, feature } = withFeature()
   const compared = { ...feature, side: /** @type {const} */ ('a') }

@@ -111,7 +111,11 @@ def test_metadata_names_schema_and_settings(data):
     metadata = data["metadata"]
     assert metadata["schema_version"] == 1
     assert metadata["info"]["generator"]["name"] == "CircuitScope"
-    assert metadata["pruning_settings"] == {"node_threshold": 0.8, "edge_threshold": 0.98}
+    assert metadata["pruning_settings"] == {
+        "node_threshold": 0.8,
+        "edge_threshold": 0.98,
+        "score": "answer",
+    }
     assert "".join(metadata["prompt_tokens"]) == "<|endoftext|>cat (N"
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", metadata["slug"])
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", metadata["scan"])

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from circuitscope_core.interventions.divergence import kl_bits as kl_bits
 
 N_RESAMPLES = 2_000
 LEAST_RANKED = 3
@@ -88,12 +89,3 @@ def summarize(values: Sequence[float], seed: int = 0) -> Figure | None:
     mean = float(array.mean())
     # rounding may put the mean of equal values beside them
     return Figure(mean, min(float(low), mean), max(float(high), mean), len(array))
-
-
-def kl_bits(
-    before: Float[Tensor, " d_vocab"], after: Float[Tensor, "n d_vocab"]
-) -> Float[Tensor, " n"]:
-    """Return ``KL(before || after)`` of the distributions that logits stand for, in bits."""
-    old, new = before.double().log_softmax(dim=-1), after.double().log_softmax(dim=-1)
-    nats: Tensor = (old.exp() * (old - new)).sum(dim=-1).clamp(min=0)
-    return nats / torch.tensor(2.0).log()

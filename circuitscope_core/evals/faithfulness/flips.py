@@ -24,6 +24,8 @@ from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import ReplacementModel
 
 MOST_FEATURES = 5
+OVERSHOOT = 1.25
+"""Of the margin: what a set must be predicted to take for a flip that is no close call."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     features of the set; ``flips.ratio`` what the margin lost, as a share of what it was said to
     lose. ``flips.local`` and ``flips.local.ratio`` are the same of the local replacement model
     (features encoded again, errors and patterns frozen): what fails there as well is the fault of
-    the linear prediction, the rest of the replacement. Only prompts with a set count in all but the
-    first. Methods: the graph; gradient times input,
-    whose slopes are added up; the graph of shuffled decoders; and as many kept features at random.
+    the linear prediction, the rest of the replacement. ``flips.overshoot`` is ``happened`` of sets
+    that are predicted to take a quarter more than the margin: those are no close calls. Only
+    prompts with a set count in all but the first. Methods: the graph; gradient times input, whose
+    slopes are added up; the graph of shuffled decoders; and as many kept features at random.
     """
     logits = traced.clean.logits
     # ids that pad a vocabulary have no text, and are no token to explain
@@ -67,7 +70,7 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
         drawn = torch.randperm(len(kept), generator=generator)[: len(flips["graph"].nodes)]
         nodes = tuple(kept[drawn].tolist())
         flips["random"] = PredictedFlip(nodes, flips["graph"].margin)
-    found = {}
+    found = overshot_flips(traced, graph, margin, second)
     for method, flip in flips.items():
         if method != "random":  # it predicts nothing
             found["flips.predicted", method] = float(flip is not None)
@@ -87,6 +90,26 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
             lost = margin - float(local[top] - local[second])
             found["flips.local", method] = float(int(local.argmax()) == second)
             found["flips.local.ratio", method] = lost / predicted
+    return found
+
+
+def overshot_flips(
+    traced: TracedPrompt, graph: AttributionGraph, margin: float, second: int
+) -> dict[tuple[str, str], float]:
+    """Return whether a set exists that is predicted to overshoot the margin, and flips the answer.
+
+    Args:
+        traced: The prompt.
+        graph: Its contrast graph.
+        margin: Logit of the top token less that of the runner-up.
+        second: The runner-up.
+    """
+    flip = predict_flip(graph, OVERSHOOT * margin, traced.thresholds)
+    found = {("flips.overshoot.predicted", "graph"): float(flip is not None)}
+    if flip is not None:
+        changes = change_nodes(graph, flip.nodes)
+        after = intervene_many(traced.clean, (), [changes], mode="constrained").logits_after[0]
+        found["flips.overshoot", "graph"] = float(int(after.argmax()) == second)
     return found
 
 

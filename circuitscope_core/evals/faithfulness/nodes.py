@@ -13,13 +13,15 @@ from circuitscope_core.pruning import compute_node_influence
 
 
 def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
-    """Return rank correlations of influence and effect by figure and method.
+    """Return rank correlations of a feature's rank and effect by figure and method.
 
     Every active feature is ablated alone under constrained patching. Its effect is ``KL(clean ||
     ablated)`` of the next token in bits; or ``sum_k p_k |change of logit k less the mean logit|``
     over the explained logits.
 
-    Held against them: influence; ``linear``, what the graph says each logit loses over all paths,
+    Held against them: influence; ``score``, what pruning ranks nodes by; ``replacement``, the same
+    divergence when the feature is ablated in the local replacement model, of kept features alone;
+    ``linear``, what the graph says each logit loses over all paths,
     signs kept, as absolute values weighted by probability; ``divergence``, the same losses as the
     divergence they make (see ``as_divergence``); gradient times input in these two forms; and
     influence with shuffled decoders.
@@ -31,6 +33,7 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
     slopes = gradient_effects(traced, explained_directions(traced))
     by_method = {
         "graph": influence,
+        "score": traced.pruned.node_score[graph.feature_nodes],
         "linear": weights @ totals.abs(),
         "divergence": as_divergence(traced, totals),
         "gradient": weights @ slopes.abs(),
@@ -38,17 +41,20 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
         "shuffled": compute_node_influence(traced.control_graph)[graph.feature_nodes],
     }
     by_bits, by_logits = measure_effects(traced)
-    reaching = influence > 0
+    reaching, others = influence > 0, traced.kept_by_influence
     groups: dict[str, Bool[Tensor, " n"]] = {
         "kept": traced.kept,
         "reaching": reaching,
         "all": torch.ones_like(reaching),
     }
     found = {}
+    for name, at in (("nodes.kept", traced.kept), ("nodes.kept.influence", others)):
+        found[name, "replacement"] = spearman(traced.ablated[at], by_bits[at])
     for method, ours in by_method.items():
         for group, at in groups.items():
             found[f"nodes.{group}", method] = spearman(ours[at], by_bits[at])
             found[f"nodes.logits.{group}", method] = spearman(ours[at], by_logits[at])
+        found["nodes.kept.influence", method] = spearman(ours[others], by_bits[others])
         found["nodes.place", method] = within_places(traced, ours, by_bits)
     return found
 

@@ -40,6 +40,10 @@ MEASURES: Mapping[str, Measure] = {
     "jacobians.whole": Measure("Jacobian through all layers: cosine"),
     "jacobians.layer": Measure("Jacobian of layer {}: cosine"),
     "flips.happened": Measure("Predicted flips that happen: share"),
+    "flips.overshoot": Measure(
+        "Flips that happen where the margin is predicted to be overshot by a quarter: share"
+    ),
+    "flips.overshoot.predicted": Measure("Prompts with such a set of at most five features: share"),
     "flips.passed": Measure("Predicted flips in which the runner-up passes the top token: share"),
     "flips.ratio": Measure("What the margin loses, as a share of what is predicted"),
     "flips.local": Measure("Predicted flips that happen in the local replacement model: share"),
@@ -48,24 +52,27 @@ MEASURES: Mapping[str, Measure] = {
     "flips.size": Measure("Features of a predicted flip"),
     "pairs.kept": Measure("Feature on feature, kept targets: rank correlation"),
     "pairs.reached": Measure("Feature on feature, all reached targets: rank correlation"),
-    "nodes.kept": Measure("Influence and effect, kept features: rank correlation", 0.8, 0.72),
-    "nodes.place": Measure("Influence and effect within a layer and position: rank correlation"),
+    "nodes.kept": Measure("Rank and effect, kept features: rank correlation", 0.8, 0.72),
+    "nodes.kept.influence": Measure(
+        "Rank and effect, features that influence would keep: rank correlation", 0.8, 0.72
+    ),
+    "nodes.place": Measure("Rank and effect within a layer and position: rank correlation"),
     "nodes.reaching": Measure(
-        "Influence and effect, features that reach the output: rank correlation", 0.8, 0.72
+        "Rank and effect, features that reach the output: rank correlation", 0.8, 0.72
     ),
-    "nodes.all": Measure("Influence and effect, all active features: rank correlation", 0.8, 0.72),
-    "nodes.logits.kept": Measure("Influence and change of logits, kept features: rank correlation"),
+    "nodes.all": Measure("Rank and effect, all active features: rank correlation", 0.8, 0.72),
+    "nodes.logits.kept": Measure("Rank and change of logits, kept features: rank correlation"),
     "nodes.logits.reaching": Measure(
-        "Influence and change of logits, features that reach the output: rank correlation"
+        "Rank and change of logits, features that reach the output: rank correlation"
     ),
-    "nodes.logits.all": Measure(
-        "Influence and change of logits, all active features: rank correlation"
-    ),
+    "nodes.logits.all": Measure("Rank and change of logits, all active features: rank correlation"),
 }
 """In the order in which they are shown: what is hardest comes first."""
 
 METHODS: Mapping[str, str] = {
     "graph": "graph",
+    "score": "graph, the score of pruning",
+    "replacement": "ablated in the replacement",
     "linear": "graph, signed sums",
     "divergence": "graph, signed sums as a divergence",
     "gradient": "gradient × input",

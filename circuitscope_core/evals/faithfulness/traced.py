@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from circuitscope_core.attribution import attribute
 from circuitscope_core.graph import AttributionGraph
-from circuitscope_core.interventions import Intervention
+from circuitscope_core.interventions import Intervention, ablate_in_replacement
 from circuitscope_core.language_model import Record
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import PrunedGraph, prune_graph
@@ -36,6 +36,15 @@ class TracedPrompt:
         return prune_graph(self.graph)
 
     @cached_property
+    def ablated(self) -> Float[Tensor, " n_features"]:
+        """Bits by which the replacement's answer moves without each feature that any of the two
+        prunings keeps; NaN for the others."""
+        bits = torch.full_like(self.graph.activations, float("nan"))
+        nodes = (self.kept | self.kept_by_influence).nonzero()[:, 0]
+        bits[nodes] = ablate_in_replacement(self.clean, self.graph, nodes.tolist()).to(bits)
+        return bits
+
+    @cached_property
     def control_graph(self) -> AttributionGraph:
         """The graph of the shuffled decoders. Features are active as before: what is encoded is
         the model's own stream.
@@ -51,6 +60,12 @@ class TracedPrompt:
     def kept(self) -> Bool[Tensor, " n_features"]:
         """Which features are kept by pruning."""
         return self.pruned.node_mask[self.graph.feature_nodes]
+
+    @cached_property
+    def kept_by_influence(self) -> Bool[Tensor, " n_features"]:
+        """Which features are kept by pruning that ranks by influence, as circuit-tracer does."""
+        pruned = prune_graph(self.graph, score="influence")
+        return pruned.node_mask[self.graph.feature_nodes]
 
     @cached_property
     def thresholds(self) -> Float[Tensor, " n_features"]:

@@ -176,9 +176,9 @@ def draw_counts(found: SideBySide, state: State) -> None:
         place.metric(f"Nodes {where}", f"{found.node_counts[side]:,}")
         place.caption(f"{found.edge_counts[side]:,} edges {where}")
     st.caption(
-        f"Both graphs keep {state.node_threshold:.0%} of the influence on nodes and "
-        f"{state.edge_threshold:.0%} of that on edges, as on the Graph page. A node or edge is "
-        "“only in A” if pruning keeps it in A and not in B."
+        f"Both graphs keep {state.node_threshold:.0%} of the nodes’ score and "
+        f"{state.edge_threshold:.0%} of the influence on edges, as on the Graph page. A node or "
+        "edge is “only in A” if pruning keeps it in A and not in B."
     )
     if not found.same_features:
         st.info(

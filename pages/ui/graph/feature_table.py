@@ -4,12 +4,14 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from circuitscope_core.interventions.ablation import questions_of
 from pages.ui.shared.groups import groups_of, join
 from pages.ui.shared.session import change_state, get_state
 from pages.ui.shared.tables import Columns, number, words
 from pages.ui.shared.tracing import Shown, feature_table
 
 SCALARS = {
+    "ablation_bits": "Bits when switched off",
     "influence": "Influence",
     "activation": "Activation",
     "percentile": "Percentile",
@@ -28,6 +30,7 @@ def draw_features(shown: Shown) -> None:
     every = st.toggle(
         "Also those that pruning dropped", key="graph_every_feature", help="All active features."
     )
+    draw_ranking(shown)
     table = feature_table(shown, every=every, selected=get_state().selected)
     if table.empty:
         st.info("No feature is kept. Raise the node threshold.")
@@ -47,9 +50,28 @@ def draw_features(shown: Shown) -> None:
         draw_scatter(table)
 
 
+def draw_ranking(shown: Shown) -> None:
+    """Say what the features are ranked by, and offer the better ranking where it takes long."""
+    reason = shown.trace.not_ablated
+    if not reason:
+        where = "in the model itself" if shown.trace.circuit.neurons else "in the replacement model"
+        st.caption(
+            f"Sorted by the bits that the answer changes by when one feature alone is switched off "
+            f"{where}: all others react, attention stays as it was."
+        )
+        return
+    left, right = st.columns([4, 1.3], vertical_alignment="center")
+    left.caption(f"{reason} The table is sorted by influence.")
+    can_wait = shown.trace.config.ablation == "auto" and questions_of(shown.pruned.graph)
+    if can_wait and right.button("Switch them off", key="graph_ablate", width="stretch"):
+        change_state(ablation="always")
+        st.rerun()
+
+
 def columns(table: pd.DataFrame) -> Columns:
     """Return the table's columns by their fields."""
     return {
+        "ablation_bits": number("Bits when switched off", "%.3g"),
         "influence": st.column_config.ProgressColumn(
             "Influence", min_value=0.0, max_value=float(table["influence"].max()), format="percent"
         ),

@@ -14,8 +14,9 @@ def ask_for_thresholds(state: State) -> tuple[State, DeltaGenerator]:
     questions = (
         (
             "node_threshold",
-            "Node influence kept",
-            "Keep the nodes that carry this share of all influence on the outputs.",
+            "Node score kept",
+            "Keep the nodes that hold this share of all nodes’ score: what they do to the "
+            "probabilities of the tokens that may come.",
         ),
         (
             "edge_threshold",

@@ -12,6 +12,7 @@ from typing import Any
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.shared.groups import Group, Grouping, Groups, clean
 from pages.ui.shared.state import (
+    ABLATIONS,
     FORMS,
     HOWS,
     MODES,
@@ -41,6 +42,7 @@ IN_ADDRESS = {
     "edges": "edge_threshold",
     "similarity": "similarity",
     "likeness": "likeness",
+    "ablation": "ablation",
     "view": "view",
     "node": "selected",
     "with": "with_prompt",
@@ -53,6 +55,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "target": TARGETS,
     "view": VIEWS,
     "likeness": LIKENESSES,
+    "ablation": ABLATIONS,
     "mode": MODES,
 }
 WHOLE_NUMBERS = {

@@ -73,7 +73,7 @@ def leave_graph(**changes: Any) -> State:
     """Replace choices that lead to another graph: what was chosen in the old one goes."""
     emptied = {
         name: getattr(STATE_DEFAULTS, name)
-        for name in ("selected", "edge", "pinned", "grouping", "places", "steps")
+        for name in ("selected", "edge", "pinned", "grouping", "places", "steps", "ablation")
     }
     return change_state(**{**emptied, "serial": get_state().serial + 1, **changes})
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.config import Likeness
+from circuitscope_core.config import Ablation, Likeness
 from circuitscope_core.interventions import How, Mode
 from circuitscope_core.tokenizer import encode_words
 from pages.ui.shared.groups import SUGGESTED, Grouping
@@ -17,6 +17,7 @@ TARGETS = ("automatic", "answer", "tokens", "difference", "feature")
 MOST_ANSWER_TOKENS = 64
 """Tokens of an answer that the model is asked for, at most."""
 FORMS = ("text", "chat")
+ABLATIONS: tuple[Ablation, ...] = ("auto", "always")
 VIEWS = ("full", "groups", "pinned")
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
 HOWS: tuple[How, ...] = ("ablate", "scale", "set")
@@ -65,6 +66,8 @@ class State:
     similarity: float = DEFAULTS.grouping.similarity_threshold
     likeness: Likeness = DEFAULTS.grouping.likeness
     """The kind of similarity within suggested supernodes; see ``cs.cluster_features``."""
+    ablation: Ablation = "auto"
+    """One of ``ABLATIONS``: ``always`` switches features off one by one also where that is slow."""
     with_prompt: str = ""
     """The prompt to compare with; empty for a suggestion."""
     with_model: str = ""
@@ -121,6 +124,7 @@ def trace_config_of(state: State) -> cs.TraceConfig:
         attribution_of(state),
         cs.PruneConfig(state.node_threshold, state.edge_threshold),
         cs.GroupingConfig(state.similarity, state.likeness),
+        state.ablation,
     )
 
 

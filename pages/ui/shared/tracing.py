@@ -197,7 +197,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
     config = trace_config_of(state)
 
     def build() -> Shown:
-        tell("Sum the influence over all paths, prune, and group similar features")
+        tell("Prune the graph, group similar features, and switch each off")
         found = cs.trace_graph(pass_of(tracing), graph, config, cards=cards)
         if own is not None:
             found = replace(found, supernodes=to_supernodes(found.pruned, own))
@@ -286,7 +286,7 @@ def look_at_head(shown: Shown, edge: tuple[str, ...], head: tuple[int, int]) -> 
 
 
 def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
-    """Return the active features, the most influential first; empty columns are left out.
+    """Return the active features, those that matter most first; empty columns are left out.
 
     Args:
         shown: The graph.
@@ -295,7 +295,7 @@ def feature_table(shown: Shown, *, every: bool, selected: str) -> pd.DataFrame:
     """
     partners = members_of(shown, selected) if selected else ()
     rows = feature_rows(
-        shown.pruned,
+        shown.trace,
         shown.trace.cards,
         every=every,
         partner=partners[0] if len(partners) == 1 else None,
