@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
 from pages.ui.shared.address import write_subgraph
-from pages.ui.shared.state import State, Step
+from pages.ui.shared.state import DEMO_PROMPT, State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
 from tests.browser.test_graph import first_feature, graph_frame, point_of
 from tests.snowflake.settings import write_settings
@@ -29,6 +29,7 @@ from tests.texts import write_parquet
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs"
 WAIT = 60_000
+ANSWER = "DAG)"
 NAMES = (
     *("home", "train", "models", "prompt", "graph", "compare", "gallery"),
     *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
@@ -50,7 +51,7 @@ def take(page, name, theme):
 
 
 def take_pages(page, url, theme):
-    """Take every page, the graph with its output selected."""
+    """Take every page, the graph with the whole answer."""
     page.goto(url)
     page.get_by_role("button", name="Show the demo graph").wait_for(timeout=WAIT)
     settle(page)
@@ -68,8 +69,7 @@ def take_pages(page, url, theme):
     page.get_by_text("The graph is ready").wait_for(timeout=WAIT)
     settle(page)
     take(page, "prompt", theme)
-    frame = open_graph(page, url)
-    page.mouse.click(*point_of(frame, output_of(frame)))
+    open_graph(page, url, f"?{urlencode({'target': 'answer', 'answer': ANSWER}, quote_via=quote)}")
     page.mouse.move(5, 5)
     settle(page)
     take(page, "graph", theme)
@@ -129,7 +129,7 @@ def pin_strongest(page, frame):
     """Pin some features and the tokens of the name."""
     names = frame.evaluate("CircuitScope.view.ids()")
     features = [name for name in names if name[0] in "012"][-5:]
-    tokens = [name for name in names if name.startswith("E_") and name.endswith(("_14", "_39"))]
+    tokens = [name for name in names if name.startswith("E_")][-2:]
     page.keyboard.down("Control")
     for name in (*features, *tokens):
         page.mouse.click(*point_of(frame, name))
@@ -160,9 +160,16 @@ def take_below(page, url, theme):
     take_file(page, url, theme)
 
 
+def strongest_features(n):
+    """Return the features that the demo's answer depends on most."""
+    circuit = cs.trace(cs.load_bundle(ROOT / "models" / "demo"), DEMO_PROMPT).circuit
+    order = circuit.ablation_bits.nan_to_num(-1).argsort(descending=True)
+    return tuple(circuit.ids[row] for row in order[:n].tolist())
+
+
 def take_interventions(page, url, theme):
     """Take the acronym story: the first letter's feature switched off, and a failure debugged."""
-    subgraph = write_subgraph(State(steps=(Step(("0_1823_39", "2_1805_39"), "ablate"),)))
+    subgraph = write_subgraph(State(steps=(Step(strongest_features(2), "ablate"),)))
     open_graph(page, url, f"?view=groups&subgraph={subgraph}")
     page.get_by_text("The last change at other strengths").wait_for(timeout=WAIT)
     settle(page)

@@ -8,7 +8,7 @@ import torch
 from circuitscope_core.arguments import checked
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.skills import SkillPrompt
-from circuitscope_core.tokenizer import Tokenizer, encode_with_numbers
+from circuitscope_core.tokenizer import Tokenizer, decode_prompt, encode_with_numbers
 from circuitscope_core.values import one_line
 
 BATCH = 25
@@ -71,6 +71,11 @@ def encode_question(tokenizer: Tokenizer, question: SkillPrompt) -> AskedTokens:
         decided,
         tuple(sorted(place for place in evidence if place <= first + decided)),
     )
+
+
+def prompt_text(tokenizer: Tokenizer, question: SkillPrompt) -> str:
+    """Return a question as a text whose next token is the one that the evidence decides."""
+    return decode_prompt(tokenizer, encode_question(tokenizer, question).before_decided)
 
 
 @dataclass(frozen=True)

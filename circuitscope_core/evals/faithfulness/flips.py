@@ -1,6 +1,6 @@
 """Can a graph say which few features, taken away, change the model's answer?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,8 +48,9 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     (features encoded again, errors and patterns frozen): what fails there as well is the fault of
     the linear prediction, the rest of the replacement. ``flips.overshoot`` is ``happened`` of sets
     that are predicted to take a quarter more than the margin: those are no close calls. Only
-    prompts with a set count in all but the first. Methods: the graph; gradient times input, whose
-    slopes are added up; the graph of shuffled decoders; and as many kept features at random.
+    prompts with a set count in all but the first. Methods: the graph; the graph, where the local
+    replacement model confirms what it predicts; gradient times input, whose slopes are added up;
+    the graph of shuffled decoders; and as many kept features at random.
     """
     logits = traced.clean.logits
     # ids that pad a vocabulary have no text, and are no token to explain
@@ -62,6 +63,7 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     direction[0, top], direction[0, second] = 1, -1
     flips = {
         "graph": predict_flip(graph, margin, traced.thresholds),
+        "confirmed": confirmed_flip(traced, graph, margin, second),
         "gradient": flip_by_sum(gradient_effects(traced, direction)[0], margin),
         "shuffled": predict_flip(control, margin, traced.thresholds),
     }
@@ -91,6 +93,21 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
             found["flips.local", method] = float(int(local.argmax()) == second)
             found["flips.local.ratio", method] = lost / predicted
     return found
+
+
+def confirmed_flip(
+    traced: TracedPrompt, graph: AttributionGraph, margin: float, second: int
+) -> PredictedFlip | None:
+    """Return the first predicted set without which the local replacement model flips as well.
+
+    The graph's prediction is linear; running the replacement on the set costs one short pass, and
+    nothing is asked of the model.
+    """
+    for flip in predicted_flips(graph, margin, traced.thresholds):
+        local = local_logits(traced.clean, change_nodes(graph, flip.nodes))
+        if int(local.argmax()) == second:
+            return flip
+    return None
 
 
 def overshot_flips(
@@ -133,11 +150,20 @@ def predict_flip(
 ) -> PredictedFlip | None:
     """Return the first set that is predicted to bring a contrast graph's output below 0.
 
-    Greedy: the feature whose loss takes most from the output, all paths counted, then the next one
-    with those before it gone, and after each the whole set is predicted by ``predict_total``.
-
     Returns:
         The set; None if more than ``MOST_FEATURES`` would be needed.
+    """
+    return next(predicted_flips(graph, margin, thresholds), None)
+
+
+def predicted_flips(
+    graph: AttributionGraph, margin: float, thresholds: Float[Tensor, " n_features"]
+) -> Iterator[PredictedFlip]:
+    """Yield sets that are predicted to bring a contrast graph's output below 0, each a part of the
+    next one.
+
+    Greedy: the feature whose loss takes most from the output, all paths counted, then the next one
+    with those before it gone, and after each the whole set is predicted by ``predict_total``.
     """
     losses = torch.zeros(graph.n_nodes)
     nodes: list[int] = []
@@ -146,13 +172,12 @@ def predict_flip(
         effects[nodes] = float("-inf")
         best = int(effects.argmax())
         if effects[best] <= 0:
-            return None
+            return
         nodes.append(best)
         losses[best] = 1
         change = predict_total(graph, losses, thresholds).changes[graph.logit_nodes]
         if margin + float(change[0]) < 0:
-            return PredictedFlip(tuple(nodes), margin + float(change[0]))
-    return None
+            yield PredictedFlip(tuple(nodes), margin + float(change[0]))
 
 
 def flip_by_sum(effects: Float[Tensor, " n_features"], margin: float) -> PredictedFlip | None:

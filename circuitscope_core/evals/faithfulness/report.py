@@ -71,6 +71,7 @@ MEASURES: Mapping[str, Measure] = {
 
 METHODS: Mapping[str, str] = {
     "graph": "graph",
+    "confirmed": "graph, confirmed in the replacement",
     "score": "graph, the score of pruning",
     "replacement": "ablated in the replacement",
     "linear": "graph, signed sums",

@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from circuitscope_core.evals.exam import encode_question
+from circuitscope_core.evals.exam import encode_question, prompt_text
 from circuitscope_core.export import render_svg
 from circuitscope_core.graph import node_id
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import decode_prompt
 from circuitscope_core.tokenizer import show as show_token
 from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.session import get_state, go_to_graph, leave_graph
@@ -39,7 +38,7 @@ def draw_exhibit(name: str) -> None:
     question, model = exam(name, 1)[0], get_state().model
     tokenizer = load_model(model_key(model)).tokenizer
     asked = encode_question(tokenizer, question)
-    prompt = decode_prompt(tokenizer, asked.before_decided)
+    prompt = prompt_text(tokenizer, question)
     state = State(model=model, prompt=prompt)
     with st.container(border=True, height="stretch"):
         st.subheader(name.capitalize())

@@ -1,12 +1,14 @@
 """Prompts to try: for what a model was taught here, or for models that were trained elsewhere."""
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.evals.exam import prompt_text
 from circuitscope_core.skills import SKILLS, exam
-from circuitscope_core.tokenizer import TokenIds
+from circuitscope_core.tokenizer import TokenIds, Tokenizer
 
 NEUTRAL = {
     "a capital": "The capital of France is",
@@ -30,7 +32,12 @@ def offer_examples(bundle: cs.Bundle) -> None:
                 offer(name, prompt, lambda text: text, prompt)
         else:
             for name, skill in SKILLS.items():
-                offer(name, skill.meaning, lambda skill: exam(skill, 1)[0].prompt, name)
+                offer(name, skill.meaning, partial(example_of, bundle.tokenizer), name)
+
+
+def example_of(tokenizer: Tokenizer, skill: str) -> str:
+    """Return the first exam question of a skill, up to the token that it asks for."""
+    return prompt_text(tokenizer, exam(skill, 1)[0])
 
 
 def offer(name: str, meaning: str, prompt_for: Callable[[str], str], of: str) -> None:

@@ -45,7 +45,8 @@ def warnings_for(prompt: str, reading: Reading) -> list[str]:
     if prompt != prompt.rstrip() and not any("template" in kind for kind in reading.kinds):
         found.append(
             "The prompt ends with white space, so the model predicts what follows the space and "
-            "not the space itself."
+            "not the space itself. Where words carry their space, as the tokens above show, leave "
+            "it out: no text that was trained on has such a token before a word."
         )
     if reading.n_split:
         named = "1 character is" if reading.n_split == 1 else f"{reading.n_split} characters are"
