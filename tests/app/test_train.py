@@ -53,7 +53,7 @@ def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models, mon
     st.cache_data.clear()
     at = open_page("train")
     shown = {metric.label: metric.value for metric in at.metric}
-    parameters = f"{cs.ModelConfig().count_parameters():,}"
+    parameters = f"{cs.TrainConfig().model.count_parameters():,}"
     assert shown["Model parameters"] == parameters
     assert shown["Time on this machine"].startswith("about ")
     assert not at.button(key="train_start").disabled
@@ -249,7 +249,17 @@ def test_after_a_resume_later_figures_replace_earlier_ones():
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(cs.ConfigError, match="3 heads do not divide a width of 64"):
-        make_config(Sizes(3, 64, 3, 256, 1024, 1000, 1000), "text", 0.1, "all")
+        make_config(cs.TrainConfig(), Sizes(3, 64, 3, 256, 1024, 1000, 1000), "text", 0.1, "all")
+
+
+def test_a_model_of_bytes_can_be_chosen(models, monkeypatch):
+    del models
+    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", measure_speed_apart)
+    at = open_page("train")
+    words = {m.label: m.value for m in at.metric}["Model parameters"]
+    at.radio(key="train_tokens").set_value("bytes").run()
+    found = {m.label: m.value for m in at.metric}["Model parameters"]
+    assert found == f"{cs.TrainConfig.for_bytes().model.count_parameters():,}" != words
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A vocabulary learned from text: the same for the same text, and every text comes back."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 import circuitscope_core as cs
 from circuitscope_core.attribution import find_token
-from circuitscope_core.corpus.sample import read_sample
+from circuitscope_core.corpus import Document, read_sample
 from circuitscope_core.skills import whole_words, write_documents
 from circuitscope_core.tokenizer import (
     ByteTokenizer,
@@ -20,7 +22,20 @@ from circuitscope_core.tokenizer import (
     token_lengths,
     word_starts,
 )
-from tests.texts import SomeText
+
+
+@dataclass(frozen=True)
+class SomeText:
+    """A source of a few documents."""
+
+    texts: tuple[str, ...]
+    name: str = "some text"
+    redistributable: bool = True
+
+    def documents(self, counter):
+        del counter
+        return (Document(text, self.name) for text in self.texts)
+
 
 TEXTS = [
     "The National Digital Analytics Group (NDAG) has 1234 members.",
@@ -128,7 +143,7 @@ def test_acronyms_and_articles_are_taught_with_the_vocabularys_words():
 
 
 def test_a_sample_leaves_out_what_is_held_out():
-    source = SomeText([f"document {number} of many" for number in range(100)])
+    source = SomeText(tuple(f"document {number} of many" for number in range(100)))
     config = cs.CorpusConfig(validation_every=10, skill_share=0.5)
     *_, texts = read_sample([source], config, seed=0)
     plain = [text for text in texts if text.startswith("document")]
@@ -138,15 +153,11 @@ def test_a_sample_leaves_out_what_is_held_out():
     assert n_skill == pytest.approx(sum(map(len, plain)), rel=0.2)
 
 
-def test_a_tokenizer_of_another_size_than_the_model_is_refused(tmp_path):
-    config = cs.TrainConfig(model=cs.ModelConfig(n_layers=1, d_model=8, n_heads=1, d_head=8))
-    wrong = cs.TrainConfig(
-        model=cs.ModelConfig(n_layers=3, d_model=96, d_vocab=100), transcoder=config_of(3)
-    )
-    with pytest.raises(cs.TrainingError, match="needs 257 tokens to read bytes"):
-        list(cs.train(wrong, SomeText(["x"] * 3), tmp_path / "mine"))
-    assert config.model.d_vocab == 257
-
-
-def config_of(n_layers):
-    return cs.TranscoderConfig(n_layers=n_layers, d_model=96)
+def test_a_vocabulary_without_all_bytes_is_refused(tmp_path):
+    config = cs.TrainConfig(model=cs.ModelConfig(d_vocab=100))
+    with pytest.raises(cs.TrainingError, match="needs 257 tokens to read"):
+        list(cs.train(config, SomeText(("x",) * 3), tmp_path / "mine"))
+    config = cs.TrainConfig(model=cs.ModelConfig(d_vocab=300))
+    source = SomeText(("x",) * 3)
+    with pytest.raises(cs.TrainingError, match="set d_vocab to the tokenizer's size"):
+        list(cs.train(config, source, tmp_path / "mine", tokenizer=ByteTokenizer()))
