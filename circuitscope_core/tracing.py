@@ -13,7 +13,7 @@ from circuitscope_core.attribution import (
     Target,
     attribution_steps,
 )
-from circuitscope_core.attribution.attribute import with_answer
+from circuitscope_core.attribution.answered import with_answer
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.config import TraceConfig

@@ -385,8 +385,7 @@ def node_id(graph: AttributionGraph, index: int) -> str:
     if node.kind is NodeKind.TOKEN:
         return f"E_{node.feature}_{node.position}"
     if node.kind is NodeKind.LOGIT:
-        rank = index - graph.logit_nodes.start
-        token_id = node.feature if node.feature >= 0 else -1 - rank
+        token_id = node.feature if node.feature >= 0 else graph.logit_nodes.start - index - 1
         return f"{node.layer + 1}_{token_id}_{node.position}"
     return f"{node.layer}_{node.feature}_{node.position}"
 
@@ -397,5 +396,5 @@ def normalize_rows(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows
 
 
 def signed_shares(adjacency: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows cols"]:
-    """Return effects as signed shares of each target's total input; absolute rows add up to 1."""
+    """Return signed shares of each target's total input; absolute rows add up to 1."""
     return adjacency / adjacency.abs().sum(dim=1, keepdim=True).clamp(min=1e-10)

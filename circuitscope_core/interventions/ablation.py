@@ -13,8 +13,8 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention, deltas_of
 from circuitscope_core.interventions.divergence import kl_bits
-from circuitscope_core.interventions.experiment import tokens_of
 from circuitscope_core.interventions.many import intervene_many
+from circuitscope_core.interventions.outputs import tokens_of
 from circuitscope_core.interventions.runs import run_iterative
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable

@@ -113,7 +113,12 @@ class LanguageModel(Protocol):
         """
 
     def mlp_pass(self, token_ids: Tensor, edit_mlp: EditMlp | None = None) -> MlpPass:
-        """Return every layer's MLP inputs and output, without patterns or logits: fast."""
+        """Return every layer's MLP inputs and output, without patterns or logits: fast.
+
+        Args:
+            token_ids: Equally long sequences.
+            edit_mlp: Called at every MLP; its answer is written in place of the MLP's output.
+        """
 
     def logits_after(self, done: MlpPass) -> Tensor:
         """Return the logits that follow what ``mlp_pass`` returned."""

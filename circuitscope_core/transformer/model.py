@@ -63,21 +63,13 @@ class Transformer(nn.Module):
     def forward(
         self, token_ids: Int[Tensor, "batch n_pos"]
     ) -> Float[Tensor, "batch n_pos d_vocab"]:
-        """Return the logits of the next token at every position.
-
-        Raises:
-            PromptError: If the sequences are longer than ``n_ctx`` or empty.
-        """
+        """Return the next token's logits everywhere; ``PromptError`` if ``n_ctx`` is exceeded."""
         return self.logits_of(self.final_vectors(token_ids))
 
     def final_vectors(
         self, token_ids: Int[Tensor, "batch n_pos"]
     ) -> Float[Tensor, "batch n_pos d_model"]:
-        """Return the final norm's output, of which ``logits_of`` makes the logits.
-
-        Raises:
-            PromptError: If the sequences are longer than ``n_ctx`` or empty.
-        """
+        """Return the final norm's output, of which ``logits_of`` makes the logits."""
         resid = self.embed_tokens(token_ids)
         for block in self.blocks:
             resid = block(resid)
@@ -136,12 +128,7 @@ class Transformer(nn.Module):
     def mlp_pass(
         self, token_ids: Int[Tensor, "batch n_pos"], edit_mlp: EditMlp | None = None
     ) -> MlpPass:
-        """Return every layer's MLP inputs and output, without patterns or logits: fast.
-
-        Args:
-            token_ids: Equally long sequences.
-            edit_mlp: Called at every MLP; its answer is written in place of the MLP's output.
-        """
+        """Return every layer's MLP inputs and output; see ``LanguageModel.mlp_pass``."""
         sites: list[MlpSite] = []
         resid = self.embed_tokens(token_ids)
         for layer in range(self.config.n_layers):
@@ -156,10 +143,9 @@ class Transformer(nn.Module):
 
     def run_mlp_at(self, layer: int, resid_mid: Float[Tensor, "n d_model"]) -> MlpSite:
         """Return a layer's MLP at tokens whose stream before it is given."""
-        block = self.block(layer)
-        mlp_in, norm = block.ln2.run(resid_mid)
-        call = MlpCall(layer, resid_mid, mlp_in, block.mlp, resid_pre=resid_mid, norm=norm)
-        return call.with_output(call.mlp_out())
+        mlp_in, norm = self.block(layer).ln2.run(resid_mid)
+        mlp = self.block(layer).mlp
+        return MlpSite(layer, resid_mid, mlp_in, mlp(mlp_in), resid_pre=resid_mid, norm=norm)
 
     def logits_after(self, done: MlpPass) -> Float[Tensor, "batch n_pos d_vocab"]:
         """Return the logits that follow what ``mlp_pass`` returned."""

@@ -67,7 +67,7 @@ def test_marks_become_spans_and_leave_the_text():
 
 LESSONS = {
     "acronyms": r"[A-Z]+\)?",
-    "copying": "[a-z]+",
+    "copying": "[A-Z]+",
     "brackets": r"[)\]}>'\"]+",
     "counting": r"[\d\s,;]+",
     "calendar": r"[A-Z][A-Za-z, ]+[a-z]",

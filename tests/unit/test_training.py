@@ -120,28 +120,6 @@ def test_a_cancelled_training_resumes_to_the_same_weights(source, whole, tmp_pat
     assert_equal_weights(tmp_path / "cut", whole[0])
 
 
-def test_a_model_of_words_learns_its_vocabulary_from_the_text_and_resumes_with_it(source, tmp_path):
-    config = tiny_config(model=dataclasses.replace(tiny_config().model, d_vocab=400))
-    whole = list(cs.train(config, source, tmp_path / "whole"))
-    events = cs.train(config, source, tmp_path / "cut")
-    for event in events:
-        if isinstance(event, Progress) and event.phase == "transcoder":
-            break
-    events.close()
-    list(cs.train(config, source, tmp_path / "cut"))
-    assert_equal_weights(tmp_path / "cut", tmp_path / "whole")
-    bundle = cs.load_bundle(tmp_path / "whole")
-    assert isinstance(bundle.tokenizer, cs.HuggingFaceTokenizer)
-    assert 257 < bundle.tokenizer.d_vocab <= 400
-    assert "models" not in (tmp_path / "whole" / "tokenizer.json").read_text()
-    (river,) = bundle.tokenizer.encode(" river")
-    graph = cs.attribute(bundle, "The river runs past the", targets=["mill"])
-    assert river in graph.token_ids.tolist()
-    # bits a byte: chance is log2 of the vocabulary for each token, which has several bytes
-    assert 0 < whole[-1].metrics["validation_loss"] < 3
-    assert whole[-1].metrics["exam.brackets.tokens"] >= 0
-
-
 def test_a_run_folder_of_other_settings_is_not_resumed_but_can_be_discarded(source, tmp_path):
     events = cs.train(tiny_config(), source, tmp_path / "mine")
     next(e for e in events if isinstance(e, Progress))
