@@ -48,6 +48,9 @@ def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path
     assert set(found["scores"]) == {"replacement", "completeness", "completeness_circuit_tracer"}
     assert found["nodes"]["tokens"] == 7
     assert found["paths"]
+    bits = [feature["ablation_bits"] for feature in found["features"]]
+    assert bits == sorted(bits, reverse=True)
+    assert found["not_ablated"] == ""
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert json.loads(graph.read_text())["metadata"]["schema_version"] == 1
     assert picture.read_text().startswith("<svg")
@@ -56,8 +59,10 @@ def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path
 def test_trace_speaks_to_people_without_json(bundle, capsys):
     assert main(["trace", "--bundle", str(bundle), "--prompt", "The (N"]) == 0
     text = capsys.readouterr().out
-    for word in ("Next token", "Nodes", "Scores", "Strongest paths"):
+    for word in ("Next token", "Nodes", "Scores", "switching each off", "Strongest paths"):
         assert word in text
+    assert main(["trace", "--bundle", str(bundle), "--prompt", "The (N", "--ablate", "never"]) == 0
+    assert "settings say never.\nFeatures by influence" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("as_json", [True, False])

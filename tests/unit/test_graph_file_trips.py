@@ -14,9 +14,11 @@ import circuitscope_core as cs
 from circuitscope_core.export import graph_to_json, render_svg, render_view
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import layout_graph_file, parse_graph_json
+from circuitscope_core.graph_file.circuit import circuit_of_file
 from circuitscope_core.pruning import kept_shares
 from circuitscope_core.supernodes import group_by_hand
 from circuitscope_core.view import layout_graph
+from tests.samples import PROMPT, tiny_replacement
 from tests.unit.graph_file_samples import REMOVED, small_graph
 from tests.unit.graph_samples import HOSTILE, TOKENIZER, Decoders, sample_cards, sample_graph
 
@@ -217,3 +219,18 @@ def test_a_damaged_file_is_drawn_or_refused(cut, byte):
     for damaged in (whole[:cut], whole[:cut] + bytes([byte]) + whole[cut + 1 :]):
         with contextlib.suppress(cs.GraphFileError):
             layout_graph_file(parse_graph_json(damaged))
+
+
+def test_score_and_ablation_come_back_and_are_missing_where_they_were():
+    trace = cs.trace(tiny_replacement(n_layers=3, threshold=0.1), PROMPT)
+    data = json.loads(json.dumps(graph_to_json(trace)))
+    circuit = circuit_of_file(cs.parse_graph_json(json.dumps(data)))
+    for name in ("score", "ablation_bits", "reached"):
+        wanted, found = getattr(trace.circuit, name), getattr(circuit, name)
+        torch.testing.assert_close(found, wanted, equal_nan=True)
+    for node in data["nodes"]:
+        assert (node["ablation_bits"] is None) == (node["feature_type"] != "cross layer transcoder")
+        del node["ablation_bits"], node["score"]
+    bare = circuit_of_file(cs.parse_graph_json(json.dumps(data)))
+    assert bare.score.isnan().all()
+    assert bare.ablation_bits.isnan().all()
