@@ -63,9 +63,10 @@ def test_only_settings_that_differ_are_listed():
 
 def test_curves_are_by_tokens_and_filled_between_reports(bundles):
     frame = curves(bundles, "language model", "validation_loss")
-    # 4 and 8 sequences of 256 tokens in a step
-    assert frame["one"].dropna().index[0] == pytest.approx(10 * 4 * 256 / 1e6)
-    assert frame.loc[20 * 4 * 256 / 1e6].tolist() == [3.0, 4.0]
+    # 4 and 8 sequences in a step
+    n_ctx = bundles["one"].model.config.n_ctx
+    assert frame["one"].dropna().index[0] == pytest.approx(10 * 4 * n_ctx / 1e6)
+    assert frame.loc[20 * 4 * n_ctx / 1e6].tolist() == [3.0, 4.0]
     assert frame["two"].isna().sum() == 1
     assert curves(bundles, "transcoder", "l0").empty
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.state import State, Step
 from tests.app.opening import open_page
+from tests.demo import kept_features, word_node
 from tests.unit.test_state import pack
 
 ROOT = Path(__file__).parents[2]
-FEATURE = "0_1823_39"
-OTHER = "2_1805_39"
+FEATURE, OTHER = kept_features(2)
 
 
 def open_graph(**state):
@@ -92,5 +92,5 @@ def test_a_change_of_a_node_that_is_not_there_is_passed_over():
 
 
 def test_what_cannot_be_done_is_said():
-    at = open_graph(selected="E_68_14", steps=(Step(("E_68_14",), "set", 1.0),))
+    at = open_graph(selected=word_node(), steps=(Step((word_node(),), "set", 1.0),))
     assert "a token, which cannot be set" in at.error[0].value

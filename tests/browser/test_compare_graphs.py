@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.test_graph import SVG, WAIT, download, graph_frame, point_of
 from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
+from tests.demo import bundle
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +48,10 @@ def test_a_link_opens_both_graphs_on_shared_axes(fresh_url, page):
 def test_hostile_prompts_are_shown_as_text(url, page):
     frame = open_comparison(page, url, **{"with": HOSTILE[:70], "prompt": HOSTILE[4:60]})
     expect(frame.locator(".cs-prompt")).to_contain_text("<img src=x")
-    token = next(name for name in frame.evaluate("CircuitScope.view.ids()") if "_E_60_" in name)
+    tokenizer = bundle().tokenizer
+    signs = [f"_E_{n}_" for n in range(tokenizer.d_vocab) if "<" in tokenizer.token_text(n)]
+    names = frame.evaluate("CircuitScope.view.ids()")
+    token = next(name for name in names if any(sign in name for sign in signs[1:]))
     page.mouse.move(*point_of(frame, token))
     expect(frame.locator(".cs-card.cs-on")).to_contain_text("<")
     expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)

@@ -3,20 +3,22 @@
 import pytest
 
 from tests.browser.test_graph import graph_frame, open_graph, point_of
+from tests.demo import kept_features
 
 pytestmark = pytest.mark.browser
+(FEATURE,) = kept_features(1)
 CHANGES = "Object.fromEntries(CircuitScope.view.changes())"
 
 
 def test_a_change_is_drawn_on_the_graph_and_taken_back(page, url):
     frame = open_graph(page, url)
     assert frame.evaluate(CHANGES) == {}
-    page.mouse.click(*point_of(frame, "0_1823_39"))
+    page.mouse.click(*point_of(frame, FEATURE))
     page.get_by_role("button", name="Apply").click()
     page.get_by_text("How the text goes on").wait_for()
     changes = graph_frame(page).evaluate(CHANGES)
-    assert changes["0_1823_39"] == [-1, -1]
-    others = [pair for name, pair in changes.items() if name != "0_1823_39"]
+    assert changes[FEATURE] == [-1, -1]
+    others = [pair for name, pair in changes.items() if name != FEATURE]
     assert any(abs(measured) > 0.01 for measured, _ in others)
     assert "measured, −100% predicted" in graph_frame(page).locator(".cs-panel").inner_text()
     page.get_by_role("button", name="Undo").last.click()
