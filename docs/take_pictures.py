@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import circuitscope_core as cs
 from pages.ui.shared.address import write_subgraph
-from pages.ui.shared.state import DEMO_PROMPT, State, Step
+from pages.ui.shared.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
 from tests.browser.test_graph import first_feature, graph_frame, point_of
+from tests.demo import kept_features, skill_that_turns
 from tests.snowflake.settings import write_settings
 from tests.snowflake.stage_server import stage_server
 from tests.texts import write_parquet
@@ -160,16 +161,9 @@ def take_below(page, url, theme):
     take_file(page, url, theme)
 
 
-def strongest_features(n):
-    """Return the features that the demo's answer depends on most."""
-    circuit = cs.trace(cs.load_bundle(ROOT / "models" / "demo"), DEMO_PROMPT).circuit
-    order = circuit.ablation_bits.nan_to_num(-1).argsort(descending=True)
-    return tuple(circuit.ids[row] for row in order[:n].tolist())
-
-
 def take_interventions(page, url, theme):
     """Take the acronym story: the first letter's feature switched off, and a failure debugged."""
-    subgraph = write_subgraph(State(steps=(Step(strongest_features(2), "ablate"),)))
+    subgraph = write_subgraph(State(steps=(Step(kept_features(2), "ablate"),)))
     open_graph(page, url, f"?view=groups&subgraph={subgraph}")
     page.get_by_text("The last change at other strengths").wait_for(timeout=WAIT)
     settle(page)
@@ -177,7 +171,7 @@ def take_interventions(page, url, theme):
     page.goto(f"{url}/debug")
     page.get_by_text("What pushes").wait_for(timeout=WAIT)
     page.get_by_role("combobox", name="Skill").click()
-    page.get_by_role("option", name="Capitals").click()
+    page.get_by_role("option", name=skill_that_turns().capitalize()).click()
     page.get_by_text("Where it fires most").first.wait_for(timeout=WAIT)
     settle(page, 3)
     take(page, "debug", theme)

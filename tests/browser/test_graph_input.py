@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_feature_on_an_edge_of_the_selected_node_is_clicked_and_not_the_edge(url, page):
-    frame = open_graph(page, url)
+    frame = open_graph(page, url, "?nodes=0.95")  # more features than the default
     selected = frame.locator(".cs-panel")
     output = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
     names = features(frame)
