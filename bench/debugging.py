@@ -23,7 +23,7 @@ def main():
     print("| skill | wrong answers | turned |\n|---|---|---|")
     for skill in SKILLS:
         failures = cs.find_failures(bundle.replacement, exam(skill, questions))
-        flips = [cs.diagnose(bundle, f.prompt, f.wanted).flip for f in failures]
+        flips = [cs.diagnose(bundle, f.token_ids, f.wanted).flip for f in failures]
         turned = [flip for flip in flips if flip is not None]
         sizes.update(len(flip.nodes) for flip in turned)
         n_failures += len(failures)
