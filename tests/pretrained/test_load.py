@@ -217,7 +217,7 @@ def test_the_shell_takes_a_bundle_or_a_model_and_not_both(capsys):
     assert main(["trace", "--minus", "a"]) == 1
     assert "give that one as --target" in capsys.readouterr().err
     assert main(["trace", "--against", "another prompt"]) == 1
-    assert "A second prompt chooses among a model's own neurons" in capsys.readouterr().err
+    assert "and the second prompt" in capsys.readouterr().err
     assert main(["trace", "--transcoder", "somewhere"]) == 1
     assert "add --model" in capsys.readouterr().err
 
