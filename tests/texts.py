@@ -35,7 +35,7 @@ def tiny_config(seed=0, **changes):
             n_tokens=30_000, batch_size=8, warmup_steps=5
         ),
         transcoder_training=cs.TranscoderTraining(
-            n_tokens=20_000, batch_size=256, buffer_sequences=64
+            n_tokens=20_000, batch_size=256, buffer_sequences=64, causal_weight=0.25
         ),
         feature_cards=cs.FeatureCardConfig(
             n_tokens=8_000, n_top_examples=3, n_interval_examples=1, context=8

@@ -23,6 +23,8 @@ may come, or circuit-tracer's influence."""
 Ablation = Literal["auto", "always", "never"]
 """Whether the kept features are switched off one by one: where that takes a few seconds at most,
 always, or never."""
+CAUSAL_WEIGHT = 0.25
+"""Of the default training; see ``TranscoderTraining.causal_weight``."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
@@ -160,9 +162,10 @@ class TranscoderTraining(JsonConfig):
     bandwidth: float = 1.0
     """Width of the window in which a threshold receives gradient."""
     initial_threshold: float = 0.03
-    causal_weight: float = 0.25
+    causal_weight: float = 0.0
     """Weight of the loss on interventions, which removes features and holds the transcoder's
-    answers to the model's own; 0 trains without it."""
+    answers to the model's own; 0 trains without it. The default training has 0.25. Only models
+    that are trained here can be asked so far."""
     causal_share: float = 0.25
     """Tokens of a batch at which features of one layer are removed; of each layer other tokens."""
     initial_rate: float = 0.02
@@ -223,7 +226,9 @@ class TrainConfig(JsonConfig):
     )
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     language_model_training: LanguageModelTraining = field(default_factory=LanguageModelTraining)
-    transcoder_training: TranscoderTraining = field(default_factory=TranscoderTraining)
+    transcoder_training: TranscoderTraining = field(
+        default_factory=lambda: TranscoderTraining(causal_weight=CAUSAL_WEIGHT)
+    )
     feature_cards: FeatureCardConfig = field(default_factory=FeatureCardConfig)
     seed: int = 0
     checkpoint_seconds: float = 30.0
@@ -240,7 +245,9 @@ class TrainConfig(JsonConfig):
         return cls(
             model=ModelConfig(),
             language_model_training=LanguageModelTraining(n_tokens=18_500_000),
-            transcoder_training=TranscoderTraining(buffer_sequences=256),
+            transcoder_training=TranscoderTraining(
+                buffer_sequences=256, target_l0=13.4, causal_weight=CAUSAL_WEIGHT
+            ),
             feature_cards=FeatureCardConfig(n_tokens=1_000_000, context=24),
             seed=seed,
         )

@@ -202,7 +202,7 @@ class CausalTerm:
         for layer, run in enumerate(runs):
             draws = interventions.rng.random((4, len(run)))
             draws[1, ::2] = 0
-            bounds = torch.tensor([run.start, run.stop])
+            bounds = torch.tensor([run.start, run.stop], device="cpu")
             start, stop = torch.searchsorted(places, bounds).tolist()
             if start == stop:
                 continue

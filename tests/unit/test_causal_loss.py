@@ -184,6 +184,7 @@ def test_pushed_tokens_lie_within_the_batch_and_are_others_for_each_layer(n, sha
 def test_a_model_whose_mlps_cannot_be_asked_is_refused_where_it_would_be_asked():
     model = Mock(LanguageModel, shape=tiny_model(n_layers=3).shape)
     windows = TokenWindows.of(np.zeros(100, dtype=np.uint16), 0, 16)
-    rest = (windows, cs.TranscoderTraining(), 0, Pace(1, 1.0), CheckpointFile(Path()))
+    settings = cs.TranscoderTraining(causal_weight=0.25)
+    rest = (windows, settings, 0, Pace(1, 1.0), CheckpointFile(Path()))
     with pytest.raises(cs.TrainingError, match="set causal_weight to 0"):
         TranscoderTrainer(model, tiny_transcoder(n_layers=3), *rest)

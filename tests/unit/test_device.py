@@ -94,7 +94,9 @@ def train_three_steps(folder, device):
         model=model,
         transcoder=CrossLayerTranscoder(cs.TranscoderConfig(2, 8, d_transcoder=16)).to(device),
         train=TokenWindows.of(tokens, 256, 16),
-        settings=cs.TranscoderTraining(n_tokens=192, batch_size=64, buffer_sequences=8),
+        settings=cs.TranscoderTraining(
+            n_tokens=192, batch_size=64, buffer_sequences=8, causal_weight=0.25
+        ),
         seed=0,
         pace=Pace(event_steps=1, checkpoint_seconds=float("inf")),
         checkpoint=CheckpointFile(Path(folder) / "checkpoint.safetensors"),
