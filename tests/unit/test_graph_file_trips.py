@@ -87,10 +87,10 @@ def there_and_back(pruned, supernodes, cards):
     return parse_graph_json(json.dumps(data))
 
 
-def assert_round_trip(pruned, supernodes, cards):
+def assert_round_trip(pruned, supernodes, cards, tokenizer=TOKENIZER):
     file = there_and_back(pruned, supernodes, cards)
     found = layout_graph_file(file)
-    wanted = layout_graph(pruned, TOKENIZER, cards, supernodes)
+    wanted = layout_graph(pruned, tokenizer, cards, supernodes)
     assert_same_picture(found.full, wanted.full)
     assert (found.groups is None) == (not supernodes.merged)
     if supernodes.merged:
@@ -122,7 +122,7 @@ def test_the_demo_graph_comes_back_from_its_file():
     pruned = cs.prune_graph(graph, 0.9)
     groups = cs.cluster_features(pruned, bundle.transcoder, 0.3)
     assert groups.merged
-    file, found, wanted = assert_round_trip(pruned, groups, bundle.feature_cards)
+    file, found, wanted = assert_round_trip(pruned, groups, bundle.feature_cards, bundle.tokenizer)
     assert file.generator == f"CircuitScope {cs.__version__}"
     assert [path.text for path in found.paths] == [path.text for path in wanted.paths]
     labels = [(node.id, node.label) for node in wanted.full.nodes]
