@@ -116,15 +116,17 @@ def _spread_node(walk: _Walk, node: int, flow: float) -> None:
     gradient = scatter_targets(clean, start_vectors(clean, layer, at, vector[None]), at)
     row = routed_row(clean, walk.sources, gradient, layer, own_heads=True)
     ours = graph.adjacency[node, : graph.logit_nodes.start]
-    summed = row.effects.sum(dim=0)[: len(ours)]
+    summed = row.effects.sum(dim=0)
+    tokens = slice(len(ours) - graph.n_pos, len(ours))
+    summed[tokens] += summed[-graph.n_pos :]  # a token's own part, and that of all tokens
+    summed = summed[: len(ours)]
     largest = max(float(row.effects.abs().max()), walk.noise)
     if float((summed - ours).abs().max()) > AGREEMENT * largest:
         raise CircuitError(
             f"The edges into node {node} differ from the sums of their routes by "
             f"{float((summed - ours).abs().max()):.3g}; the graph does not belong to its model."
         )
-    in_graph = torch.cat([ours.abs() > walk.noise, ours.new_ones(graph.n_pos, dtype=torch.bool)])
-    kept = row.effects.abs() * in_graph
+    kept = row.effects.abs()
     kept = kept * (kept > walk.noise)
     ends = (OUTPUT, "unembed") if layer == graph.n_layers else (mlp_name(layer), "mlp_in")
     _hand_on(walk, row, kept * (flow / float(kept.sum().clamp(min=1e-30))), *ends)
