@@ -169,15 +169,16 @@ def direction_rows(
     start = start_vectors(clean, layer, positions, vectors)
     silent = clean.silenced.final if layer == frozen.n_layers else clean.silenced.reads[layer]
     effects = start.new_zeros(sources.n_rows, len(start))
-    if layer < min(2, frozen.n_layers):
+    in_place = layer < min(2, frozen.n_layers)
+    if in_place:
         add_tokens(effects, tokens_in_place(start, positions, sources.tokens[layer]))
     if layer == frozen.n_layers or frozen.starts_before_attention(layer):
         if layer > 0:
             gradient = scatter_targets(clean, start, positions)
-            carry_back(clean, sources, gradient, layer, effects, tokens=layer > 1)
+            carry_back(clean, sources, gradient, layer, effects, tokens=not in_place)
     elif layer > 0:
         spread = frozen.back_from_query(layer, start, positions)
-        carry_back(clean, sources, spread, layer, effects, tokens=layer > 1)
+        carry_back(clean, sources, spread, layer, effects, tokens=not in_place)
     return collect_rows(sources, effects, (vectors * silent[positions]).sum(dim=1) + biases)
 
 

@@ -68,6 +68,17 @@ def test_rows_add_up_for_tied_embeddings_and_other_activations(activation):
     assert_rows_add_up(attribute(tiny_replacement(model=model), PROMPT))
 
 
+@pytest.mark.parametrize("model", [{}, {"normalization": None, "positions": "learned"}], ids=str)
+@pytest.mark.parametrize("transcoder", [{}, {"read_point": "pre"}, {"skip_connection": True}])
+def test_rows_add_up_where_there_is_one_layer(model, transcoder):
+    """Tokens then reach the output through the heads of the layer that they enter."""
+    parts = {"model": model, "transcoder": transcoder}
+    graph = attribute(tiny_replacement(n_layers=1, threshold=0.1, **parts), PROMPT)
+    assert_rows_add_up(graph)
+    tokens = graph.adjacency[graph.logit_nodes, graph.token_nodes]
+    assert (tokens.abs() > 1e-4).all()
+
+
 def test_rows_add_up_for_per_layer_transcoders():
     replacement = tiny_replacement(n_layers=3, transcoder={"cross_layer": False})
     graph = attribute(replacement, PROMPT)

@@ -31,7 +31,8 @@ from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.replacement import Explainable
 
 NOISE = 1e-6
-"""Share of the graph's largest effect below which an effect is rounding."""
+"""Share below which an effect is rounding: of the graph's largest, and of what a target could get
+at most, which is the product of the lengths of its vector and of what it reads."""
 AGREEMENT = 1e-4
 """As far as a row's routes may be from the graph's own row, as a share of its largest effect."""
 
@@ -45,6 +46,8 @@ class _Walk:
     targets: GraphTargets
     sources: AllSources
     noise: float
+    real: Float[Tensor, " n_sources"]
+    """1, and 0 for features that rounding alone has switched on."""
     features: Float[Tensor, " n_features"]
     """Flow that reached each feature."""
     heads: dict[Hop, float] = field(default_factory=lambda: defaultdict(float))
@@ -61,8 +64,8 @@ def component_flows(
     route: the influence of ``pruning`` with heads as stations, and with position embeddings among
     the sources. What a head carries is handed on once to its values, once to what made its queries
     and once to what made its keys, as shares of the absolute contributions to the scores of all
-    keys that the query sees. Effects below ``NOISE`` of the largest in the graph are rounding, and
-    no edges.
+    keys that the query sees. What a token's embedding has in common with all others is a source of
+    its own. Effects below ``NOISE`` are rounding, and no edges.
 
     Raises:
         CircuitError: If the graph was not made by ``attribute``, is cut by a budget, or its edges
@@ -93,8 +96,20 @@ def component_flows(
 def _begin(bundle: Explainable | PromptPass, graph: AttributionGraph) -> _Walk:
     clean, targets = pass_of(bundle, graph)
     largest = float(graph.adjacency.abs().max()) if graph.n_nodes else 0.0
-    none = torch.zeros(graph.n_features)
-    return _Walk(graph, clean, targets, gather_sources(clean), NOISE * largest, none)
+    sources, none = gather_sources(clean), torch.zeros(graph.n_features)
+    real = none.new_ones(len(sources.components))
+    real[: graph.n_features] = (clean.activations.abs() > _rounding(clean)).to(real)
+    return _Walk(graph, clean, targets, sources, NOISE * largest, real, none)
+
+
+def _rounding(clean: PromptPass) -> Float[Tensor, " n_features"]:
+    """Return how large an activation rounding may make, for each active feature."""
+    bounds = torch.zeros_like(clean.activations)
+    for layer in clean.features[:, 0].unique().tolist():
+        nodes = (clean.features[:, 0] == layer).nonzero()[:, 0]
+        read = clean.inputs[layer, clean.features[nodes, 1]]
+        bounds[nodes] = NOISE * clean.vectors_of(nodes)[0].norm(dim=1) * read.norm(dim=1)
+    return bounds
 
 
 def _spread_node(walk: _Walk, node: int, flow: float) -> None:
@@ -113,16 +128,20 @@ def _spread_node(walk: _Walk, node: int, flow: float) -> None:
     gradient = scatter_targets(clean, start_vectors(clean, layer, at, vector[None]), at)
     row = routed_row(clean, walk.sources, gradient, layer, own_heads=True)
     ours = graph.adjacency[node, : graph.logit_nodes.start]
-    summed = row.effects.sum(dim=0)[: len(ours)]
+    summed = row.effects.sum(dim=0)
+    tokens = slice(len(ours) - graph.n_pos, len(ours))
+    summed[tokens] += summed[-graph.n_pos :]  # a token's own part, and that of all tokens
+    summed = summed[: len(ours)]
     largest = max(float(row.effects.abs().max()), walk.noise)
     if float((summed - ours).abs().max()) > AGREEMENT * largest:
         raise CircuitError(
             f"The edges into node {node} differ from the sums of their routes by "
             f"{float((summed - ours).abs().max()):.3g}; the graph does not belong to its model."
         )
-    in_graph = torch.cat([ours.abs() > walk.noise, ours.new_ones(graph.n_pos, dtype=torch.bool)])
-    kept = row.effects.abs() * in_graph
-    kept = kept * (kept > walk.noise)
+    read = torch.cat([clean.inputs, clean.record.final])[layer, position]
+    noise = max(walk.noise, NOISE * float(vector.norm() * read.norm()))
+    kept = row.effects.abs() * walk.real
+    kept = kept * (kept > noise)
     ends = (OUTPUT, "unembed") if layer == graph.n_layers else (mlp_name(layer), "mlp_in")
     _hand_on(walk, row, kept * (flow / float(kept.sum().clamp(min=1e-30))), *ends)
 
@@ -134,9 +153,13 @@ def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
     query_read, query = _read(walk, hop, hop.query, "query")
     keys = range(hop.query + 1 if frozen.causal else frozen.n_pos)
     sides: dict[str, list[RoutedRow]] = {"q": [], "k": []}
+    stream, most = clean.record.streams[hop.layer][0], 0.0
     for position in keys:
         key_read, key = _read(walk, hop, position, "key")
         scale = len(key) ** -0.5
+        read = largest_gain(query_read) * largest_gain(key_read)
+        lengths = stream[hop.query].norm() * stream[position].norm()
+        most = max(most, scale * read * float(lengths))
         for slot, vector, place in (
             ("q", key @ query_read * scale, hop.query),
             ("k", query @ key_read * scale, position),
@@ -145,12 +168,17 @@ def _spread_scores(walk: _Walk, hop: Hop, flow: float) -> None:
             row = routed_row(clean, walk.sources, gradient, hop.layer, own_heads=False)
             sides[slot].append(row)
     for slot, rows in sides.items():
-        largest = max(float(row.effects.abs().max()) for row in rows)
-        parts = [row.effects.abs() for row in rows]
+        largest = max(most, *(float(row.effects.abs().max()) for row in rows))
+        parts = [row.effects.abs() * walk.real for row in rows]
         parts = [part * (part > NOISE * largest) for part in parts]
         total = sum(float(part.sum()) for part in parts)
         for row, part in zip(rows, parts, strict=True):
             _hand_on(walk, row, part * (flow / max(total, 1e-30)), name, slot)
+
+
+def largest_gain(matrix: Float[Tensor, "rows cols"]) -> float:
+    """Return by how much a matrix makes a vector longer at most."""
+    return float(torch.linalg.matrix_norm(matrix, ord=2))
 
 
 def _read(walk: _Walk, hop: Hop, position: int, side: HeadSide) -> tuple[Tensor, Tensor]:

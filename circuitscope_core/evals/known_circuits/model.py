@@ -1,12 +1,14 @@
 """A compiled program as our own transformer, with the transcoder that its MLPs are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import PromptError
 from circuitscope_core.evals.known_circuits.program import CompiledProgram
+from circuitscope_core.language_model import ModelShape
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transformer import Transformer
@@ -44,6 +46,19 @@ class ProgramTokenizer:
     def token_text(self, token_id: int) -> str:
         """Return one word."""
         return self.texts[token_id]
+
+
+class ProgramModel(Transformer):
+    """A program as our transformer: the opening token is a token like any other.
+
+    What a program computes there is read elsewhere, and without a causal mask it hangs on all other
+    tokens. So it has features of its own, where a language model's opening is a constant.
+    """
+
+    @property
+    def shape(self) -> ModelShape:
+        """Sizes of the model."""
+        return replace(super().shape, n_opening=0)
 
 
 def program_tokenizer(program: CompiledProgram) -> ProgramTokenizer:
@@ -88,7 +103,7 @@ def program_model(program: CompiledProgram) -> Transformer:
         tied_embeddings=False,
         causal=program.causal,
     )
-    return Transformer.from_transformer_lens(state, config).requires_grad_(False)
+    return ProgramModel.from_transformer_lens(state, config).requires_grad_(False)
 
 
 def oracle_transcoder(program: CompiledProgram) -> CrossLayerTranscoder:

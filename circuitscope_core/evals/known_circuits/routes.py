@@ -36,7 +36,8 @@ Route = tuple[Hop, ...]
 
 @dataclass(frozen=True)
 class AllSources:
-    """Every source of a prompt: features, errors, tokens, then position embeddings."""
+    """Every source of a prompt: features, errors, tokens, position embeddings, and at each position
+    once more the part of its token's embedding that all tokens have, which is then no token's."""
 
     components: tuple[str, ...]
     """Whose writes each source's are: a feature's, those of the MLP that it reads for."""
@@ -68,12 +69,31 @@ def gather_sources(clean: PromptPass) -> AllSources:
         first = len(layers) + layer * n_pos
         written[layer, first : first + n_pos] = clean.error_vectors[layer]
     every = torch.arange(n_pos, device=places.device)
+    shared = shared_by_tokens(clean).expand(n_pos, -1)
     components = [mlp_name(layer) for layer in layers.tolist()]
     components += [mlp_name(layer) for layer in range(n_layers) for _ in range(n_pos)]
-    components += [EMBED] * n_pos + [POSITIONS] * n_pos
-    embedded = torch.cat([record.token_vectors, record.position_vectors])
-    positions = torch.cat([places, every.repeat(n_layers), every, every])
+    components += [EMBED] * n_pos + [POSITIONS] * n_pos + [EMBED] * n_pos
+    embedded = torch.cat([record.token_vectors - shared, record.position_vectors, shared])
+    positions = torch.cat([places, every.repeat(n_layers), every, every, every])
     return AllSources(tuple(components), positions, written, embedded)
+
+
+def shared_by_tokens(clean: PromptPass) -> Float[Tensor, " d_model"]:
+    """Return the coordinates that are alike in all tokens' embeddings, 0 in the others.
+
+    A compiler writes the constant 1 there. What a reader takes from it is no doing of the token,
+    and may be the opposite of what the token does: as one source the two would cancel. Tokens that
+    have no embedding, such as those of outputs, do not count. A trained model has no such
+    coordinates.
+    """
+    record = clean.frozen.record
+    if record.embedding_norm is not None:  # what reaches the stream hangs on the whole vector
+        return record.token_vectors.new_zeros(record.token_vectors.shape[1])
+    model = clean.replacement.model
+    every = model.token_vectors(torch.arange(model.shape.d_vocab, device=clean.features.device))
+    embedded = every[every.any(dim=1)]
+    alike = (embedded == embedded[:1]).all(dim=0)
+    return torch.where(alike, record.token_vectors[0], torch.zeros_like(record.token_vectors[0]))
 
 
 def routed_row(

@@ -1,11 +1,12 @@
 """Which of a program's edges carry something on an input: from weights and activations alone.
 
-Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, in which every
-component's writes are kept apart, and the compiler's own list of edges.
+Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, followed back from
+the output by the compiler's own list of edges.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +19,70 @@ from circuitscope_core.evals.known_circuits.edges import (
     head_name,
     mlp_name,
 )
-from circuitscope_core.evals.known_circuits.program import CompiledProgram, VariableEdge
+from circuitscope_core.evals.known_circuits.program import CompiledProgram
 
 NOTHING = 1e-4
 """Compiled values are 0, or at least 1 divided by the number of tokens; attention that was not
 meant is below 1e-6."""
 
 Array = NDArray[np.float64]
-Reader = tuple[str, int]
-"""A component and the position that it reads for."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What writes by itself, at one position: an embedding, or a neuron."""
+
+    component: str
+    position: int
+    neuron: int = -1
+    """Its number in its MLP; -1 for embeddings."""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What reads, for one position: the output, a neuron, or a head's query and keys."""
+
+    component: str
+    position: int
+    neuron: int = -1
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A way from a part to a reader: through heads, or straight."""
+
+    edges: tuple[ComponentEdge, ...]
+    heads: tuple[_Reader, ...]
+    """The heads on it, each for the position that it wrote to."""
+    part: _Part
+    values: Array
+    """What arrives, in each of the directions that are read."""
 
 
 @dataclass(frozen=True)
 class _Pass:
     """One forward pass, component by component."""
 
-    writes: dict[str, Array]
-    """``[n_pos, d_model]``."""
+    embedded: dict[str, Array]
+    """What tokens and positions are in the first stream ``[n_pos, d_model]``."""
     before: dict[str, Array]
     """The stream that each head or MLP reads ``[n_pos, d_model]``."""
     patterns: dict[str, Array]
     """Each head's attention ``[n_pos, n_pos]``, queries first."""
+    neurons: dict[str, Array]
+    """Each MLP's activations ``[n_pos, d_mlp]``."""
 
 
 def live_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[ComponentEdge]:
     """Return the true edges behind the output at the last position that carry something.
 
-    Starting from the output and going back: an edge is live where its source wrote a value other
-    than 0 into the edge's variable, the destination reads the variable there with a weight other
-    than 0, and the destination takes part at that position. What a destination reads counts:
-    for an MLP, through a neuron that is active; for a value, where the head attends; for a query
-    or a key, where the product with some key, or the query, is not 0. An edge that the compiler
-    made and that carries exactly 0 on the input is not live.
+    Starting from the output and going back: an edge is live where a part of its source wrote a
+    value other than 0 into the edge's variable, and what reads it there has a weight other than 0.
+    Parts are the variables of an embedding, and the neurons of an MLP: two that cancel are both
+    there, since the answer hangs on both. What reads counts: the output, the neurons that are
+    themselves read, heads that carry one of these parts; for a query or a key, where the product
+    with some key, or the query, is not 0. An edge that the compiler made and all parts of which
+    carry exactly 0 on the input is not live.
 
     Args:
         program: The program.
@@ -57,15 +90,16 @@ def live_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[
     """
     done = _run(program, token_ids)
     live: set[ComponentEdge] = set()
-    waiting: list[Reader] = [(OUTPUT, len(token_ids) - 1)]
+    waiting = [_Reader(OUTPUT, len(token_ids) - 1)]
     seen = set(waiting)
     while waiting:
-        for edge, position in _sources(program, done, waiting.pop()):
-            live.add(edge)
-            source = (edge.src, position)
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
+        for route in _routes_into(program, done, waiting.pop()):
+            if np.abs(route.values).max() <= NOTHING:
+                continue
+            live.update(route.edges)
+            found = {*route.heads, *_read_of(route.part)} - seen
+            seen |= found
+            waiting += found
     return frozenset(live)
 
 
@@ -74,88 +108,114 @@ def live_node_edges(program: CompiledProgram, token_ids: Sequence[int]) -> froze
 
     As ``live_edges``, with attention frozen: queries and keys are not followed, what a head carried
     counts as an edge from the head's source to whatever reads the head, and position embeddings
-    are no nodes.
+    are no nodes. A node's edge is one number: what it sends on several routes, or a token in
+    several variables, counts as the sum.
     """
     done = _run(program, token_ids)
     live: set[ComponentEdge] = set()
-    waiting: list[Reader] = [(OUTPUT, len(token_ids) - 1)]
+    waiting = [_Reader(OUTPUT, len(token_ids) - 1)]
     seen = set(waiting)
     while waiting:
-        entered = list(_sources(program, done, waiting.pop()))
-        while entered:
-            edge, position = entered.pop()
-            if "H" in edge.src:
-                carried = _sources(program, done, (edge.src, position))
-                entered += [
-                    (replace(edge, src=inner.src), place)
-                    for inner, place in carried
-                    if inner.slot == "v"
-                ]
-            elif edge.src != POSITIONS:
-                live.add(edge)
-                source = (edge.src, position)
-                if source not in seen:
-                    seen.add(source)
-                    waiting.append(source)
+        reader = waiting.pop()
+        sums: dict[_Part, Array | float] = defaultdict(float)
+        for route in _routes_into(program, done, reader):
+            if route.part.component != POSITIONS:
+                sums[route.part] = sums[route.part] + route.values
+        slot = "unembed" if reader.component == OUTPUT else "mlp_in"
+        for part, values in sums.items():
+            if np.abs(values).max() > NOTHING:
+                live.add(ComponentEdge(part.component, reader.component, slot))
+                found = set(_read_of(part)) - seen
+                seen |= found
+                waiting += found
     return frozenset(live)
 
 
-def _sources(
-    program: CompiledProgram, done: _Pass, reader: Reader
-) -> Iterator[tuple[ComponentEdge, int]]:
-    """Yield what a component reads for a position: live edges, and where each source wrote."""
-    for item in program.edges:
-        if item.edge.dst == reader[0]:
-            for position in _live_positions(program, done, item, reader[1]):
-                yield item.edge, position
+def _read_of(part: _Part) -> tuple[_Reader, ...]:
+    """Return what a part reads in turn: a neuron does, an embedding does not."""
+    if part.neuron < 0:
+        return ()
+    return (_Reader(part.component, part.position, part.neuron),)
 
 
-def _live_positions(
-    program: CompiledProgram, done: _Pass, item: VariableEdge, reads_for: int
-) -> Iterator[int]:
-    """Yield the positions at which a source's variable is read and is not 0."""
-    written = np.zeros_like(done.writes[item.edge.src])
-    where = list(program.dimensions[item.variable])
-    written[:, where] = done.writes[item.edge.src][:, where]
-    slot, name = item.edge.slot, item.edge.dst
-    if slot == "unembed":
-        parts = np.abs(written[:, list(program.output_dimensions)]).max(axis=1)
-        found = np.arange(len(parts)) == reads_for
-    elif slot == "mlp_in":
-        weights = _of_mlp(program, name, "W1")
-        active = done.before[name][reads_for] @ weights > NOTHING
-        used = np.abs(_of_mlp(program, name, "W2")).max(axis=1) > 0
-        parts = (np.abs(written @ weights) * (active & used)).max(axis=1)
-        found = np.arange(len(parts)) == reads_for
-    elif slot == "v":
-        parts = np.abs(written @ _of_head(program, name, "Wv")).max(axis=1)
-        found = done.patterns[name][reads_for] > NOTHING
+def _routes_into(program: CompiledProgram, done: _Pass, reader: _Reader) -> Iterator[_Route]:
+    """Yield all that arrives where something reads: for a head, at its query and its keys."""
+    name, position = reader.component, reader.position
+    if name == OUTPUT:
+        read = np.eye(program.d_model)[:, list(program.output_dimensions)]
+        yield from _routes(program, done, (name, "unembed"), read, position)
+    elif reader.neuron >= 0:
+        read = _of_mlp(program, name, "W1")[:, [reader.neuron]]
+        yield from _routes(program, done, (name, "mlp_in"), read, position)
     else:
         query_weights, key_weights = _of_head(program, name, "Wq"), _of_head(program, name, "Wk")
-        visible = np.arange(len(written)) <= reads_for if program.causal else ...
-        if slot == "q":
-            keys = done.before[name] @ key_weights
-            parts = np.abs(written @ query_weights @ keys[visible].reshape(-1, keys.shape[1]).T)
-            parts = parts.max(axis=1)
-            found = np.arange(len(written)) == reads_for
+        stream = done.before[name]
+        visible = range(position + 1 if program.causal else len(stream))
+        keys = stream[list(visible)] @ key_weights
+        yield from _routes(program, done, (name, "q"), query_weights @ keys.T, position)
+        query = key_weights @ (stream[position] @ query_weights)
+        for place in visible:
+            yield from _routes(program, done, (name, "k"), query[:, None], place)
+
+
+def _routes(
+    program: CompiledProgram, done: _Pass, reads: tuple[str, str], read: Array, position: int
+) -> Iterator[_Route]:
+    """Yield what arrives at a position by edges of the compiler's.
+
+    Args:
+        program: The program.
+        done: Its pass.
+        reads: Component and slot of what reads.
+        read: The directions of the stream that are read there, ``[d_model, n]``.
+        position: Where.
+    """
+    for item in program.edges:
+        edge = item.edge
+        if (edge.dst, edge.slot) != reads:
+            continue
+        wanted = np.zeros_like(read)
+        dimensions = list(program.dimensions[item.variable])
+        wanted[dimensions] = read[dimensions]
+        if not wanted.any():
+            continue
+        if edge.src in done.embedded:
+            values = done.embedded[edge.src][position] @ wanted
+            yield _Route((edge,), (), _Part(edge.src, position), values)
+        elif edge.src in done.neurons:
+            written = done.neurons[edge.src][position][:, None] * _of_mlp(program, edge.src, "W2")
+            for number in np.flatnonzero(written.any(axis=1)).tolist():
+                part = _Part(edge.src, position, number)
+                yield _Route((edge,), (), part, written[number] @ wanted)
         else:
-            query = done.before[name][reads_for] @ query_weights
-            parts = np.abs(written @ key_weights @ query)
-            found = np.zeros(len(written), dtype=bool)
-            found[visible] = True
-    yield from np.flatnonzero(found & (parts > NOTHING)).tolist()
+            yield from _through_head(program, done, edge, wanted, position)
+
+
+def _through_head(
+    program: CompiledProgram, done: _Pass, edge: ComponentEdge, wanted: Array, position: int
+) -> Iterator[_Route]:
+    """Yield what a head brought to a position from those that it attends to."""
+    layer, head = edge.src[1:].split("H")
+    carried = program.weights[f"l{layer}.attn.Wo"][int(head)].astype(np.float64) @ wanted
+    carried = _of_head(program, edge.src, "Wv") @ carried
+    pattern, own = done.patterns[edge.src][position], _Reader(edge.src, position)
+    for key in np.flatnonzero(pattern > NOTHING).tolist():
+        for route in _routes(program, done, (edge.src, "v"), pattern[key] * carried, key):
+            edges, heads = (*route.edges, edge), (*route.heads, own)
+            yield _Route(edges, heads, route.part, route.values)
 
 
 def _run(program: CompiledProgram, token_ids: Sequence[int]) -> _Pass:
-    """Run the program and keep what every component wrote."""
+    """Run the program and keep what every component read and did."""
     n_pos = len(token_ids)
     weights = {name: array.astype(np.float64) for name, array in program.weights.items()}
-    writes = {EMBED: weights["W_E"][list(token_ids)], POSITIONS: weights["W_pos"][:n_pos]}
+    embedded = {EMBED: weights["W_E"][list(token_ids)], POSITIONS: weights["W_pos"][:n_pos]}
     before: dict[str, Array] = {}
     patterns: dict[str, Array] = {}
-    stream = writes[EMBED] + writes[POSITIONS]
+    neurons: dict[str, Array] = {}
+    stream = embedded[EMBED] + embedded[POSITIONS]
     for layer in range(program.n_layers):
-        heads = {}
+        brought = np.zeros_like(stream)
         for head in range(program.n_heads):
             name = head_name(layer, head)
             q, k, v = (stream @ _of_head(program, name, part) for part in ("Wq", "Wk", "Wv"))
@@ -165,15 +225,13 @@ def _run(program: CompiledProgram, token_ids: Sequence[int]) -> _Pass:
             shares = np.exp(scores - scores.max(axis=1, keepdims=True))
             patterns[name] = shares / shares.sum(axis=1, keepdims=True)
             before[name] = stream
-            heads[name] = patterns[name] @ v @ weights[f"l{layer}.attn.Wo"][head]
-        writes |= heads
-        stream = stream + sum(heads.values())
+            brought = brought + patterns[name] @ v @ weights[f"l{layer}.attn.Wo"][head]
+        stream = stream + brought
         name = mlp_name(layer)
         before[name] = stream
-        hidden = np.maximum(stream @ weights[f"l{layer}.mlp.W1"], 0)
-        writes[name] = hidden @ weights[f"l{layer}.mlp.W2"]
-        stream = stream + writes[name]
-    return _Pass(writes, before, patterns)
+        neurons[name] = np.maximum(stream @ weights[f"l{layer}.mlp.W1"], 0)
+        stream = stream + neurons[name] @ weights[f"l{layer}.mlp.W2"]
+    return _Pass(embedded, before, patterns, neurons)
 
 
 def _of_head(program: CompiledProgram, name: str, part: str) -> Array:
