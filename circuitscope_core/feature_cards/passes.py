@@ -198,7 +198,7 @@ def batches_of(windows: Int[Tensor, "n n_pos"]) -> list[range]:
 def run_passes(
     model: LanguageModel,
     transcoder: FeatureDictionary,
-    work: Sequence[tuple[Int[Tensor, "n n_pos"], Observer]],
+    work: Sequence[tuple[Int[Tensor, "_ _"], Observer]],
     selection: Selection | None = None,
     done: int = 0,
 ) -> Iterator[float]:

@@ -384,9 +384,9 @@ def test_each_harvested_activation_is_used_in_every_pass_and_never_in_the_same_o
     )
     seen = []
 
-    def record(inputs, targets, part):
-        seen.append(inputs[0].clone())
-        return TranscoderTrainer.train_step(trainer, inputs, targets, part)
+    def record(batch, part):
+        seen.append(batch.inputs[0].clone())
+        return TranscoderTrainer.train_step(trainer, batch, part)
 
     trainer.train_step = record
     list(trainer.events())

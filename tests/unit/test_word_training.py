@@ -39,9 +39,8 @@ def test_a_model_of_words_learns_its_vocabulary_from_the_text_and_resumes_with_i
     assert isinstance(bundle.tokenizer, cs.HuggingFaceTokenizer)
     assert 257 < bundle.tokenizer.d_vocab <= 400
     assert "models" not in (tmp_path / "whole" / "tokenizer.json").read_text()
-    (river,) = bundle.tokenizer.encode(" river")
-    graph = cs.attribute(bundle, "The river runs past the", targets=["mill"])
-    assert river in graph.token_ids.tolist()
+    text = "The river runs past the mill."
+    assert 2 < cs.attribute(bundle, text).n_pos < len(text)
     # bits a byte: chance is log2 of the vocabulary for each token, which has several bytes
     assert 0 < whole[-1].metrics["validation_loss"] < 3
     assert whole[-1].metrics["exam.brackets.tokens"] >= 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import circuitscope_core as cs
 from circuitscope_core.training import (
     ALONE,
+    Activations,
     CheckpointFile,
     LanguageModelTrainer,
     Pace,
@@ -161,7 +162,8 @@ def test_the_transcoders_gradients_add_up_to_one_workers(
     inputs, targets = torch.randn(shape).unbind(0)
     batch = torch.randperm(n_windows * n_pos)[:size]
     whole = BatchPart.whole(len(batch), threshold_tokens)
-    loss = set_gradients(clt, inputs[:, batch], targets[:, batch], SETTINGS, 0.7, whole)
+    chosen = Activations(inputs, targets).at(batch)
+    loss = set_gradients(clt, chosen, SETTINGS, 0.7, whole)
     expected = {name: weight.grad.clone() for name, weight in clt.named_parameters()}
     summed = {name: torch.zeros_like(value) for name, value in expected.items()}
     totals, fired, taken = {}, torch.zeros_like(loss.fired), 0
@@ -170,8 +172,8 @@ def test_the_transcoders_gradients_add_up_to_one_workers(
         workers = Thread(rank, world, threading.Barrier(1), {})
         own, _ = own_part(batch, n_pos, workers)
         part = BatchPart.of((batch // n_pos) % world == rank, threshold_tokens)
-        held = [value[:, rank::world].flatten(1, 2)[:, own] for value in by_window]
-        share = set_gradients(clt, *held, SETTINGS, 0.7, part)
+        held = Activations(*(value[:, rank::world].flatten(1, 2)[:, own] for value in by_window))
+        share = set_gradients(clt, held, SETTINGS, 0.7, part)
         taken += len(own)
         fired |= share.fired
         for name in ("total", "reconstruction", "sparsity", "preactivation", "l0"):
