@@ -83,6 +83,72 @@ def even_place():
     return left.named("even_place")
 
 
+def maximum():
+    """The greatest token, at every position."""
+    largest = rasp.Map(lambda n: n == 0, greater()).named("largest")
+    return rasp.Aggregate(rasp.Select(largest, largest, lambda key, _: key), TOKENS).named(
+        "maximum"
+    )
+
+
+def second_token():
+    """The second token of the input, at every position."""
+    return rasp.Aggregate(rasp.Select(INDICES, INDICES, lambda key, _: key == 1), TOKENS).named(
+        "second_token"
+    )
+
+
+def last_token():
+    """The last token of the input, at every position."""
+    last = rasp.Select(INDICES, lib.make_length(), lambda key, query: key == query - 1)
+    return rasp.Aggregate(last, TOKENS).named("last_token")
+
+
+def class_hist():
+    """How many tokens are of the same class, vowel or not."""
+    vowel = rasp.Map(lambda x: x in "ae", TOKENS).named("vowel")
+    return rasp.SelectorWidth(rasp.Select(vowel, vowel, rasp.Comparison.EQ)).named("class_hist")
+
+
+def parity_of_a():
+    """Whether there is an even number of a."""
+    return rasp.Map(lambda n: n % 2 == 0, lib.make_count(TOKENS, "a")).named("parity_of_a")
+
+
+def majority():
+    """Whether there are more a than b."""
+    count_a, count_b = lib.make_count(TOKENS, "a"), lib.make_count(TOKENS, "b")
+    return rasp.SequenceMap(lambda x, y: x > y, count_a, count_b).named("majority")
+
+
+def unlike_mirror():
+    """The token at the other end, or a dash where it is the same as here."""
+    mirrored = lib.make_reverse(TOKENS)
+    return rasp.SequenceMap(lambda x, y: "-" if x == y else y, TOKENS, mirrored).named("unlike")
+
+
+def weighted_shares():
+    """Twice the share of a so far, less half of that of c."""
+    of_a = lib.make_frac_prevs(numerical(rasp.Map(lambda x: float(x == "a"), TOKENS)))
+    of_c = lib.make_frac_prevs(numerical(rasp.Map(lambda x: float(x == "c"), TOKENS)))
+    return numerical(rasp.LinearSequenceMap(of_a, of_c, 2, -0.5)).named("weighted_shares")
+
+
+def at_most():
+    """How many tokens are not greater than this one."""
+    return rasp.SelectorWidth(rasp.Select(TOKENS, TOKENS, rasp.Comparison.LEQ)).named("at_most")
+
+
+def alone():
+    """Whether a token occurs only once."""
+    return rasp.Map(lambda n: n == 1, lib.make_hist()).named("alone")
+
+
+def rank_and_token():
+    """A token together with the number of greater ones."""
+    return rasp.SequenceMap(lambda n, x: f"{n}.{x}", greater(), TOKENS).named("rank_and_token")
+
+
 # name: program, vocabulary, longest input without the opening token, causal
 PROGRAMS = {
     "shuffle_dyck": (lambda: lib.make_shuffle_dyck(["()"]), "()", 6, False),
@@ -101,6 +167,25 @@ PROGRAMS = {
     "hist_of_hist": (hist_of_hist, "abc", 6, False),
     "greater": (greater, [1, 2, 3, 4], 6, False),
     "even_place": (even_place, "ab", 6, False),
+    # compiled when all of the above held, and not looked at before
+    "maximum": (maximum, [1, 2, 3, 4], 5, False),
+    "second_token": (second_token, "abc", 5, False),
+    "last_token": (last_token, "abc", 5, False),
+    "class_hist": (class_hist, "abcde", 6, False),
+    "parity_of_a": (parity_of_a, "abc", 6, False),
+    "majority": (majority, "abc", 6, False),
+    "unlike_mirror": (unlike_mirror, "abc", 5, False),
+    "weighted_shares": (weighted_shares, "abc", 6, True),
+    "at_most": (at_most, [1, 2, 3, 4], 6, False),
+    "alone": (alone, "abc", 6, False),
+    "rank_and_token": (rank_and_token, [1, 2, 3], 5, False),
+    "sort_4": (
+        lambda: lib.make_sort(TOKENS, TOKENS, max_seq_len=4, min_key=1).named("sort_4"),
+        [1, 2, 3, 4, 5],
+        4,
+        False,
+    ),
+    "detect_ba": (lambda: lib.detect_pattern(TOKENS, "ba"), "ab", 6, True),
 }
 
 

@@ -26,14 +26,19 @@ from circuitscope_core.evals.known_circuits import (
     train_on_program,
 )
 from circuitscope_core.evals.known_circuits.measure import output_target
-from circuitscope_core.evals.known_circuits.routes import gather_sources, routed_row
+from circuitscope_core.evals.known_circuits.routes import (
+    gather_sources,
+    routed_row,
+    shared_by_tokens,
+)
+from circuitscope_core.evals.known_circuits.truth import live_node_edges
 from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, tiny_replacement
-from tests.unit.program_samples import edge, write_program
+from tests.unit.program_samples import BEFORE, FIRST, ONE, YES, B, edge, write_program
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("CIRCUITSCOPE_TEST_DATA", ROOT.parent / "shared" / "data"))
-PROGRAMS = DATA / "tracr"
+PROGRAMS, MORE = DATA / "tracr", DATA / "tracr_more"
 with_data = pytest.mark.skipif(
     not PROGRAMS.is_dir(), reason="the compiled programs are not on this machine"
 )
@@ -74,6 +79,61 @@ def test_a_program_by_hand_has_the_edges_that_were_worked_out_by_hand(program, i
     wanted = {edge(text) for text in expected}
     assert cs.live_edges(program, ids) == wanted
     assert set(flows_of(program, ids)) == wanted
+
+
+def change_head(files):
+    """The MLP adds up what the head brings and an equal amount with the other sign."""
+    files.weights["l1.mlp.W1"][:, 1] = files.weights["l1.mlp.W1"][:, 0]
+    files.weights["l1.mlp.W2"][:] = 0
+    files.weights["l1.mlp.W2"][[0, 1], YES] = 1, -1
+
+
+def test_neurons_that_cancel_are_both_behind_the_answer(tmp_path):
+    program = cs.load_program(write_program(tmp_path, change_head))
+    found = set(flows_of(program, (0, 2, 1)))
+    assert found == cs.live_edges(program, (0, 2, 1)) == {edge(text) for text in YES_EDGES}
+    # of a file the same: each neuron is a node of its own
+    shown = live_node_edges(program, (0, 2, 1))
+    assert edge("L1MLP output unembed") in shown
+    # nothing is brought, and so there is nothing that could cancel
+    assert cs.live_edges(program, (0, 1, 2)) == set(flows_of(program, (0, 1, 2))) == set()
+
+
+def read_token_less_one(files):
+    """The first MLP reads a b less the constant that all tokens have, and the position."""
+    files.weights["l0.mlp.W1"][[B, ONE, FIRST], 0] = 1, -1, 1
+    files.data["edges"] += [
+        {"src": src, "dst": "L0MLP", "slot": "mlp_in", "variable": variable, "live": True}
+        for src, variable in (("embed", "one"), ("pos_embed", "indices"))
+    ]
+
+
+def test_a_token_is_told_from_what_all_tokens_have(tmp_path):
+    program = cs.load_program(write_program(tmp_path, read_token_less_one))
+    # at position 1 the b and the constant cancel, and the position alone is left
+    wanted = {edge(text) for text in YES_EDGES} | {edge("pos_embed L0MLP mlp_in")}
+    assert cs.live_edges(program, (0, 2, 1)) == set(flows_of(program, (0, 2, 1))) == wanted
+    replacement = oracle_replacement(program)
+    shared = shared_by_tokens(run_prompt(replacement, (0, 2, 1)))
+    assert shared.nonzero().tolist() == [[ONE]]
+    assert edge("embed L0MLP mlp_in") not in live_node_edges(program, (0, 2, 1))
+    assert not shared_by_tokens(run_prompt(tiny_replacement(), PROMPT)).any()
+
+
+def test_the_opening_token_has_features_of_its_own(program):
+    replacement = oracle_replacement(program)
+    assert replacement.model.shape.n_opening == 0
+    assert replacement.explained(3) == range(3)
+
+
+def test_what_rounding_switched_on_is_no_edge(tmp_path):
+    def almost(files):
+        files.weights["l1.mlp.W1"][[ONE, BEFORE], 1] = 1, -1 + 2**-23  # 1.2e-7 instead of 0
+
+    program = cs.load_program(write_program(tmp_path, almost))
+    graph = trace(program, (0, 2, 1))
+    assert graph.activations.min() < 1e-6
+    assert set(flows_of(program, (0, 2, 1))) == cs.live_edges(program, (0, 2, 1))
 
 
 def test_a_program_runs_as_our_transformer(program):
@@ -308,7 +368,18 @@ def test_the_command_scores_every_program_of_a_folder(tmp_path, capsys):
     "name", ["count_a", "detect_ab", "frac_prevs", "hist", "length", "reverse"]
 )
 def test_the_graphs_of_a_compiled_program_show_its_circuit_exactly(name):
-    program = cs.load_program(PROGRAMS / f"{name}.json")
+    assert_exact(PROGRAMS / f"{name}.json")
+
+
+@pytest.mark.skipif(not MORE.is_dir(), reason="no further compiled programs are on this machine")
+@pytest.mark.parametrize("name", ["pair_balance", "sort"])
+def test_programs_in_which_parts_cancel_are_shown_exactly(name):
+    """The shares of two brackets that are equal, and a token against the constant of all tokens."""
+    assert_exact(MORE / f"{name}.json")
+
+
+def assert_exact(path):
+    program = cs.load_program(path)
     replacement = oracle_replacement(program)
     for example in program.examples:
         given = program_outputs(program, replacement.model, example.token_ids)

@@ -130,7 +130,8 @@ def _spread_node(walk: _Walk, node: int, flow: float) -> None:
     ours = graph.adjacency[node, : graph.logit_nodes.start]
     summed = row.effects.sum(dim=0)
     tokens = slice(len(ours) - graph.n_pos, len(ours))
-    summed[tokens] += summed[-graph.n_pos :]  # a token's own part, and that of all tokens
+    shared = summed[len(ours) : len(ours) + graph.n_pos]
+    summed[tokens] += shared  # a token's own part, and that of all tokens
     summed = summed[: len(ours)]
     largest = max(float(row.effects.abs().max()), walk.noise)
     if float((summed - ours).abs().max()) > AGREEMENT * largest:

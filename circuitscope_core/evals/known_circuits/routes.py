@@ -36,8 +36,8 @@ Route = tuple[Hop, ...]
 
 @dataclass(frozen=True)
 class AllSources:
-    """Every source of a prompt: features, errors, tokens, position embeddings, and at each position
-    once more the part of its token's embedding that all tokens have, which is then no token's."""
+    """Every source of a prompt: features, errors, tokens, at each position the part of the
+    embedding that all tokens have, which is then no token's, and position embeddings."""
 
     components: tuple[str, ...]
     """Whose writes each source's are: a feature's, those of the MLP that it reads for."""
@@ -72,8 +72,8 @@ def gather_sources(clean: PromptPass) -> AllSources:
     shared = shared_by_tokens(clean).expand(n_pos, -1)
     components = [mlp_name(layer) for layer in layers.tolist()]
     components += [mlp_name(layer) for layer in range(n_layers) for _ in range(n_pos)]
-    components += [EMBED] * n_pos + [POSITIONS] * n_pos + [EMBED] * n_pos
-    embedded = torch.cat([record.token_vectors - shared, record.position_vectors, shared])
+    components += [EMBED] * (2 * n_pos) + [POSITIONS] * n_pos
+    embedded = torch.cat([record.token_vectors - shared, shared, record.position_vectors])
     positions = torch.cat([places, every.repeat(n_layers), every, every, every])
     return AllSources(tuple(components), positions, written, embedded)
 

@@ -1,7 +1,7 @@
 """Which of a program's edges carry something on an input: from weights and activations alone.
 
-Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, followed back from
-the output by the compiler's own list of edges.
+Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, followed back
+from the output by the compiler's own list of edges.
 """
 
 from collections import defaultdict
