@@ -40,7 +40,7 @@ def main():
                 replacement, settings["tokens"], max_feature_nodes=settings["max_feature_nodes"]
             )
             built = time.perf_counter()
-        cs.prune_graph(graph)
+        cs.prune_graph(graph, score="influence")
         cs.graph_scores(graph)
         figures = {"attribute": built - started, "prune": time.perf_counter() - built}
         figures |= memory.figures() | {"features": graph.n_features}
