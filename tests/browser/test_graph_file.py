@@ -70,6 +70,7 @@ def test_a_file_is_opened_explored_and_left_again(url, page, exported, tmp_path)
     feature = next(n for n in exported["nodes"] if n["isLogit"] is False and n["activation"])
     group = exported["qParams"]["supernodes"][0]
     frame = frame_with(page, "group_0")
+    expect(frame.locator(".cs-net")).to_have_count(1, timeout=WAIT)  # the one before it is gone
     frame.get_by_role("button", name="Show every kept node").click()
     frame = frame_with(page, feature["node_id"])
     assert len(frame.evaluate("CircuitScope.view.ids()")) == len(exported["nodes"])

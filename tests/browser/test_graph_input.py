@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_graph import features, open_graph, point_of
+from tests.demo import kept_features
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +28,7 @@ def test_a_feature_on_an_edge_of_the_selected_node_is_clicked_and_not_the_edge(u
         page.mouse.click(*point_of(frame, name))
     page.keyboard.up("Control")
     assert set(frame.evaluate("CircuitScope.view.pinned()")) == set(names)
-    page.mouse.move(*point_of(frame, names[0]))
+    page.mouse.move(*point_of(frame, kept_features(1)[0]))  # it has a link with the output
     expect(frame.locator(".cs-card-link")).to_have_text(re.compile(r"of the link with “D”$"))
 
 
