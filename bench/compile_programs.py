@@ -33,20 +33,20 @@ def most_frequent():
 
 
 def is_first():
-    """Whether a token stands here for the first time."""
+    """Mark each token that did not occur before its place."""
     placed = rasp.SequenceMap(lambda token, place: f"{token}{place}", TOKENS, INDICES)
     earlier = rasp.Select(placed, placed, lambda k, q: k[0] == q[0] and int(k[1:]) < int(q[1:]))
     return rasp.Map(lambda n: n == 0, rasp.SelectorWidth(earlier)).named("is_first")
 
 
 def palindrome():
-    """Whether each token is the one that stands as far from the other end."""
+    """Mark each place whose token equals the one equally far from the other end."""
     mirrored = lib.make_reverse(TOKENS)
     return rasp.SequenceMap(lambda x, y: x == y, TOKENS, mirrored).named("palindrome")
 
 
 def like_the_first():
-    """Whether a token is the one that the input begins with."""
+    """Mark each token that equals the first token of the input."""
     first = rasp.Select(INDICES, INDICES, lambda key, _: key == 0)
     begins = rasp.Aggregate(first, TOKENS).named("begins")
     return rasp.SequenceMap(lambda x, y: x == y, TOKENS, begins).named("like_the_first")
@@ -78,7 +78,7 @@ def greater():
 
 
 def even_place():
-    """Whether the place from the end is even."""
+    """Mark each place whose distance from the end is even."""
     left = rasp.SequenceMap(lambda n, i: (n - i) % 2 == 0, lib.make_length(), INDICES)
     return left.named("even_place")
 
@@ -111,12 +111,12 @@ def class_hist():
 
 
 def parity_of_a():
-    """Whether there is an even number of a."""
+    """Tell an even number of the letter a from an odd one."""
     return rasp.Map(lambda n: n % 2 == 0, lib.make_count(TOKENS, "a")).named("parity_of_a")
 
 
 def majority():
-    """Whether there are more a than b."""
+    """Tell an input with more letters a than b from any other."""
     count_a, count_b = lib.make_count(TOKENS, "a"), lib.make_count(TOKENS, "b")
     return rasp.SequenceMap(lambda x, y: x > y, count_a, count_b).named("majority")
 
@@ -140,7 +140,7 @@ def at_most():
 
 
 def alone():
-    """Whether a token occurs only once."""
+    """Mark each token that occurs only once."""
     return rasp.Map(lambda n: n == 1, lib.make_hist()).named("alone")
 
 

@@ -63,8 +63,8 @@ def answer_prompt(
     Args:
         bundle: A bundle or a replacement model.
         prompt: Text, which is opened with the separator, or token ids, which are taken as they are.
-        answer: Text, token ids; or a number of tokens, by which the model goes on itself, each the
-            likeliest. Such an answer ends early with the token that ends a text.
+        answer: Text, token ids, or a number of tokens of the model's own likeliest
+            continuation. Such an answer ends early with the token that ends a text.
 
     Raises:
         PromptError: If the prompt or the answer is empty, has unknown ids, or both are longer

@@ -78,8 +78,9 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
         backend: ``local``, ``procs:N`` or ``ray:N…``.
         config: How much of each prediction is explained.
         prune: How much of each graph is kept.
-        answer: The whole answer that is explained after every prompt, for example the number of
-            tokens by which the model goes on itself; see ``answer_prompt``. None: the next token.
+        answer: The whole answer that is explained after every prompt, for example a number of
+            tokens of the model's own likeliest continuation; see ``answer_prompt``. None: the next
+            token.
 
     Raises:
         ConfigError: If the backend is none, or cannot be used for this.

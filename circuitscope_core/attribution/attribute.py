@@ -87,8 +87,8 @@ def attribute(  # noqa: PLR0913  # each a name of the public interface
             ``Direction``, or ``TokenAt`` for a token at one of several positions; None: the
             likeliest tokens; of a model's own neurons, the likeliest token less the next likely
             one.
-        answer: In the place of ``targets`` the text or the tokens of an answer, or the number of
-            tokens by which the model goes on itself; see ``answer_prompt``.
+        answer: In the place of ``targets`` the text or the tokens of an answer, or a number
+            of tokens of the model's own likeliest continuation; see ``answer_prompt``.
 
     Raises:
         ConfigError: If a setting lies outside its range.

@@ -54,17 +54,19 @@ def skip_shares(
             raise GraphError(f"The node is a {kind}, which has no input; give features or logits.")
     clean, targets = pass_of(bundle, graph)
     transcoder = clean.replacement.transcoder
-    shares = torch.zeros(len(nodes))
+    shares = torch.zeros(len(nodes), device="cpu")
     if not isinstance(transcoder, CrossLayerTranscoder) or not transcoder.config.skip_connection:
         return shares
     bare = replace(clean.replacement, transcoder=transcoder.without_skip())
     ways = [clean, replace(clean, replacement=bare)]
-    order = torch.tensor(sorted(set(nodes)), dtype=torch.int64)
+    order = torch.tensor(sorted(set(nodes)), dtype=torch.int64, device="cpu")
     with torch.no_grad():
         whole, through_features = (_rows(way, graph, targets, order) for way in ways)
     past = (whole - through_features).abs().sum(dim=1)
     found = past / (past + through_features.abs().sum(dim=1)).clamp(min=torch.finfo().tiny)
-    return found[torch.searchsorted(order, torch.tensor(list(nodes), dtype=torch.int64))]
+    return found[
+        torch.searchsorted(order, torch.tensor(list(nodes), dtype=torch.int64, device="cpu"))
+    ]
 
 
 def _rows(

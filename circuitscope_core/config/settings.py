@@ -167,7 +167,8 @@ class TranscoderTraining(JsonConfig):
     answers to the model's own; 0 trains without it. The default training has 0.25. Only models
     that are trained here can be asked so far."""
     causal_share: float = 0.25
-    """Tokens of a batch at which features of one layer are removed; of each layer other tokens."""
+    """Share of a batch's tokens at which features of one layer are removed; every layer has other
+    tokens, and less of them where the batch is too small for all layers."""
     initial_rate: float = 0.02
     """Share of tokens on which a new feature fires; sets the first b_enc."""
     decay_fraction: float = 0.4
@@ -280,9 +281,8 @@ class AttributionConfig(JsonConfig):
     become nodes; None: 200."""
     other_neurons: OtherNeurons = "auto"
     """The place of a model's own neurons that are no nodes: ``folded`` lets them through
-    as they are,
-    ``nodes`` makes one node of them at each layer and position, ``auto`` folds
-    where that takes no more than about ten seconds of one core."""
+    as they are, ``nodes`` makes one node of them at each layer and position, ``auto`` folds where
+    that takes no more than about ten seconds of one core."""
 
     def __post_init__(self) -> None:
         require_positive(self, "max_logits", "logit_probability")

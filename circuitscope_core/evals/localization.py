@@ -53,7 +53,7 @@ def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) 
     asked = (encode_question(replacement.tokenizer, question) for question in questions)
     fitting = [question for question in asked if question.n_tokens <= n_ctx]
     for question in fitting:
-        positions = torch.tensor(question.evidence)
+        positions = torch.tensor(question.evidence, device="cpu")
         target = question.answer[question.decided]
         graph = attribute(replacement, question.before_decided, targets=[target])
         influence = compute_node_influence(graph)[graph.token_nodes]

@@ -69,11 +69,13 @@ def _column(values: list[float | None]) -> torch.Tensor:
 
 def _worth_of(file: GraphFile) -> torch.Tensor:
     """Return how much each output counts, as in our own graphs; 0 for other nodes."""
-    worth = torch.tensor([item.probability or 0.0 for item in file.nodes])
+    worth = torch.tensor([item.probability or 0.0 for item in file.nodes], device="cpu")
     rows = [at for at, item in enumerate(file.nodes) if item.node.kind is NodeKind.LOGIT]
     nodes = [file.nodes[at].node for at in rows]
     positions, tokens = ([getattr(n, name) for n in nodes] for name in ("position", "feature"))
-    worth[rows] = output_weights(worth[rows], torch.tensor(positions), torch.tensor(tokens))
+    worth[rows] = output_weights(
+        worth[rows], torch.tensor(positions, device="cpu"), torch.tensor(tokens, device="cpu")
+    )
     return worth
 
 

@@ -101,10 +101,11 @@ def pushed_tokens(n_batch: int, n_layers: int, share: float, first: int) -> tupl
     Args:
         n_batch: Tokens of the whole batch.
         n_layers: Layers of the model.
-        share: Part of the batch for each layer.
+        share: Part of the batch for each layer; less where the layers together would ask for more
+            than the batch has.
         first: Tokens that are left out if there are enough others.
     """
-    n = int(n_batch * share)
+    n = min(int(n_batch * share), n_batch // max(1, n_layers - 1))
     begin = max(0, min(first, n_batch - n * (n_layers - 1)))
     starts = (begin + n * layer for layer in range(n_layers - 1))
     return tuple(range(start, min(start + n, n_batch)) for start in starts)

@@ -81,7 +81,7 @@ def measure_speed(config: TrainConfig) -> TrainingSpeed:
     clt.step = clt.n_steps  # with the whole weight of each loss
     buffer = clt.fill_buffer(0)
     harvest_token = _best_time(lambda: clt.fill_buffer(0)) / buffer.inputs.shape[1]
-    batch = buffer.at(torch.arange(min(settings.batch_size, buffer.inputs.shape[1])))
+    batch = buffer.at(torch.arange(min(settings.batch_size, buffer.inputs.shape[1]), device="cpu"))
     n_tokens = batch.inputs.shape[1]
     clt_token = _best_time(lambda: clt.train_step(batch)) / n_tokens
     encode = _best_time(lambda: [transcoder.encode(0, batch.inputs[0])]) / n_tokens

@@ -96,6 +96,12 @@ class TranscoderTrainer(ResumableLoop):
         self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
         self.scales: ActivationScales | None = None
         asks = self.settings.causal_weight > 0 and self.transcoder.config.n_layers > 1
+        if asks and self.transcoder.config.read_point == "pre":
+            raise TrainingError(
+                f"causal_weight is {self.settings.causal_weight}, and a transcoder that reads "
+                "before attention cannot be compared with MLPs, which read after it; set "
+                "causal_weight to 0."
+            )
         if asks and not isinstance(self.model, RunsMlps):
             raise TrainingError(
                 f"causal_weight is {self.settings.causal_weight}, and this model's MLPs cannot be "

@@ -38,8 +38,7 @@ def test_the_share_is_that_of_the_edges_which_lead_through_a_skip_connection(kin
     assert float(found[layers > 0].min()) > 0
 
 
-def test_the_linear_part_is_that_of_a_transcoder_whose_skip_connection_is_scaled():
-    """Edges of features on the next layer are linear in the one skip connection between them."""
+def test_edges_from_features_of_the_last_layer_do_not_lead_through_a_skip_connection():
     replacement = sample()
     graph = cs.attribute(replacement, PROMPT)
     nodes, through = without_skip(replacement, graph)

@@ -181,6 +181,20 @@ def test_pushed_tokens_lie_within_the_batch_and_are_others_for_each_layer(n, sha
     assert set(runs[0]).isdisjoint(runs[1])
 
 
+def test_every_layer_of_a_deep_model_has_the_same_number_of_pushed_tokens():
+    runs = pushed_tokens(1024, 12, 0.25, 64)
+    assert [len(run) for run in runs] == [1024 // 11] * 11
+    assert len(set().union(*runs)) == 11 * (1024 // 11)
+
+
+def test_a_transcoder_that_reads_before_attention_is_refused_a_loss_on_interventions():
+    model, transcoder = tiny_model(n_layers=3), tiny_transcoder(n_layers=3, read_point="pre")
+    windows = TokenWindows.of(np.zeros(100, dtype=np.uint16), 0, 16)
+    rest = (windows, cs.TranscoderTraining(causal_weight=0.25), 0, Pace(1, 1.0))
+    with pytest.raises(cs.TrainingError, match="reads before attention"):
+        TranscoderTrainer(model, transcoder, *rest, CheckpointFile(Path()))
+
+
 def test_a_model_whose_mlps_cannot_be_asked_is_refused_where_it_would_be_asked():
     model = Mock(LanguageModel, shape=tiny_model(n_layers=3).shape)
     windows = TokenWindows.of(np.zeros(100, dtype=np.uint16), 0, 16)

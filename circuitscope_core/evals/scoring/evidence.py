@@ -82,7 +82,7 @@ def score_localization(file: GraphFile, question: SkillPrompt) -> FileLocalizati
     evidence = [place for place in question.evidence if place < asked.ends[-1]]
     places = {next(n for n, end in enumerate(asked.ends) if place < end) for place in evidence}
     positions = sorted(asked.first + place for place in places)
-    share = share_at(parts, torch.tensor(positions))
+    share = share_at(parts, torch.tensor(positions, device="cpu"))
     return FileLocalization(question.skill, share, len(positions) / len(parts))
 
 
