@@ -20,6 +20,7 @@ ROOMS = [
     "values",
     "errors",
     "arguments",
+    "cores",
     "config",
     "stages",
     "tokenizer",

@@ -12,6 +12,7 @@ from circuitscope_core.graph.model import (
     normalize_rows,
     signed_shares,
 )
+from circuitscope_core.graph.outcomes import Outcomes, outcomes_between
 from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
 from circuitscope_core.graph.storage import load_graph, save_graph
 
@@ -24,10 +25,12 @@ __all__ = [
     "NeuronChoice",
     "Node",
     "NodeKind",
+    "Outcomes",
     "answer_among",
     "load_graph",
     "node_id",
     "normalize_rows",
+    "outcomes_between",
     "output_weights",
     "save_graph",
     "signed_shares",

@@ -137,7 +137,7 @@ class AttributionGraph:
     prompt: str
     n_active_features: int
     """Features active on the prompt; more than ``n_features`` only where ``max_feature_nodes`` cut
-    the graph. What the features left out give is then part of ``bias``."""
+    the graph. The effects of the others are then in ``rest``, and a part of ``bias``."""
     targets: GraphTargets | None = None
     """None for graphs that were not made by ``attribute``."""
     choice: NeuronChoice | None = None
@@ -145,6 +145,9 @@ class AttributionGraph:
     alternatives: Alternatives | None = None
     """Tokens that the outputs are told from; None where outputs are no tokens, and for graphs of a
     model's own neurons."""
+    rest: Float[Tensor, "n_targets n_errors"] | None = None
+    """Direct effects on features and logits of the active features that are no nodes, added up for
+    each layer and position. They are a part of ``bias``. None where all features are nodes."""
 
     def __post_init__(self) -> None:
         if self.adjacency.shape != (self.n_nodes, self.n_nodes):

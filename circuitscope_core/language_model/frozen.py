@@ -90,8 +90,20 @@ class FrozenModel:
             return False
         return self.read_point == "pre" or self.record.layers[layer].parallel
 
+    def at_positions(
+        self, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_seen: int
+    ) -> "Spread":
+        """Return gradients of the stream that are 0 but at each vector's own position."""
+        stayed = vectors.new_zeros(1, n_seen, len(vectors))
+        stayed[0, positions, torch.arange(len(vectors), device=vectors.device)] = 1
+        return Spread(vectors.T[None], stayed)
+
     def back_from_query(
-        self, layer: int, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
+        self,
+        layer: int,
+        vectors: Float[Tensor, "n d_model"],
+        positions: Int[Tensor, " n"],
+        n_seen: int,
     ) -> "Spread":
         """Carry vectors, each at one position after attention, to before a layer's attention.
 
@@ -99,32 +111,41 @@ class FrozenModel:
         a gradient that is 0 everywhere else.
         """
         heads = self._heads[layer]
-        n_seen = self.n_seen(positions)
         vectors = back_through_norm(_at(self.record.layers[layer].mid_norm, positions), vectors)
         written = (heads.out @ vectors.T).unflatten(0, (self.n_heads, -1))
-        carried = torch.cat([vectors.T[None], torch.bmm(heads.values_by_head, written)])
-        stayed = vectors.new_zeros(1, n_seen, len(vectors))
-        stayed[0, positions, torch.arange(len(vectors), device=vectors.device)] = 1
-        return Spread(carried, torch.cat([stayed, heads.pattern[:, :n_seen, positions]]))
+        carried = torch.bmm(heads.values_by_head, written)
+        stayed = self.at_positions(vectors, positions, n_seen)
+        return Spread(
+            torch.cat([stayed.vectors, carried]),
+            torch.cat([stayed.weights, heads.pattern[:, :n_seen, positions]]),
+        )
 
     def back_to_values(
-        self, layer: int, gradient: "Float[Tensor, 'n_seen d_model n'] | Spread"
+        self,
+        layer: int,
+        gradient: Float[Tensor, "n_seen d_model n"],
+        fresh: "Spread | None" = None,
     ) -> Float[Tensor, "n_seen d_values n"]:
         """Carry gradients from after a layer's attention to its heads' values.
 
         Args:
             layer: The layer.
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
+            fresh: The last columns of the gradient, where they are known as a few vectors: these
+                are then multiplied in the place of the gradient at every position.
         """
         heads = self._heads[layer]
-        if isinstance(gradient, Spread):
-            written = Spread(heads.out @ gradient.vectors, gradient.weights).full()
-        else:
-            written = torch.bmm(heads.out.expand(len(gradient), -1, -1), gradient)
+        n_seen, _, n = gradient.shape
+        n_fresh = 0 if fresh is None else fresh.weights.shape[2]
+        written = gradient.new_empty(n_seen, len(heads.out), n)
+        old = written[:, :, : n - n_fresh]
+        torch.bmm(heads.out.expand(n_seen, -1, -1), gradient[:, :, : n - n_fresh], out=old)
+        if fresh is not None:
+            Spread(heads.out @ fresh.vectors, fresh.weights).full(written[:, :, n - n_fresh :])
         if heads.heads_per_value == 1:
             moved = torch.empty_like(written)
         else:
-            moved = written.new_empty(len(written), heads.values.shape[1], written.shape[2])
+            moved = written.new_empty(n_seen, heads.values.shape[1], n)
         for head in range(self.n_heads):
             heads.move(head, written, moved)
         return moved
@@ -368,9 +389,9 @@ class Spread:
     vectors: Float[Tensor, "few d n"]
     weights: Float[Tensor, "few n_seen n"]
 
-    def full(self) -> Float[Tensor, "n_seen d n"]:
-        """Return the gradient at every position."""
-        gradient = self.weights[0][:, None] * self.vectors[0]
+    def full(self, out: Tensor | None = None) -> Float[Tensor, "n_seen d n"]:
+        """Return the gradient at every position, written into ``out`` where that is given."""
+        gradient = torch.mul(self.weights[0][:, None], self.vectors[0], out=out)
         for vectors, weights in zip(self.vectors[1:], self.weights[1:], strict=True):
             gradient.addcmul_(weights[:, None], vectors)
         return gradient
