@@ -109,7 +109,7 @@ class FeatureDictionary(Protocol):
         """
 
     def back_through_skip(self, layer: int, gradient: Tensor) -> Tensor:
-        """Carry gradients ``[n_pos, d_model, n]`` from the MLP output to the read point."""
+        """Carry gradients ``[n_pos, n, d_model]`` from the MLP output to the read point."""
 
     def thresholds(self, features: Tensor) -> Tensor:
         """Return the pre-activation at or below which each feature gives nothing.

@@ -15,10 +15,10 @@ MOST_BYTES = 256 * 2**20
 POSITIONS_AT_ONCE = 32
 """Positions whose features are multiplied together, padded to the fullest of them."""
 
-Through = Callable[[int, Float[Tensor, "n_pos d_model n"]], Float[Tensor, "n_pos d_model n"]]
+Through = Callable[[int, Float[Tensor, "n_pos n d_model"]], Float[Tensor, "n_pos n d_model"]]
 """Carries gradients from a layer's write point through the features, and all that passes beside
 them, to its read point."""
-Joining = Callable[[int], Float[Tensor, "n_pos d_model n"]]
+Joining = Callable[[int], Float[Tensor, "n_pos n d_model"]]
 """Returns the gradients of the targets that read a layer, at the stream that it reads from; of the
 number of layers, at the last stream."""
 
@@ -30,7 +30,7 @@ def carry_through(clean: PromptPass, joining: Joining, through: Through) -> None
     positions = torch.arange(len(gradient), device=gradient.device)[:, None]
     for layer in range(frozen.n_layers - 1, -1, -1):
         at_read = through(layer, frozen.back_from_write_point(layer, gradient))
-        at_read = frozen.back_from_read_point(layer, at_read.mT, positions).mT
+        at_read = frozen.back_from_read_point(layer, at_read, positions)
         at_read = at_read + joining(layer)
         before_attention = frozen.starts_before_attention(layer)
         gradient = frozen.back_from_end_norm(layer, gradient)
@@ -77,10 +77,10 @@ class _Features:
         carry_through(self._clean, self._join, self._through)
         return self._coefficients
 
-    def _join(self, layer: int) -> Float[Tensor, "n_pos d_model n"]:
+    def _join(self, layer: int) -> Float[Tensor, "n_pos n d_model"]:
         clean, reads = self._clean, self._reads
         if layer != reads.layer:
-            shape = (clean.n_pos, clean.error_vectors.shape[2], len(reads))
+            shape = (clean.n_pos, *reads.vectors.shape)
             return reads.vectors.new_zeros(1).expand(shape)
         start = start_vectors(clean, layer, reads.positions, reads.vectors)
         return scatter(start, reads.positions, clean.n_pos)
@@ -113,12 +113,12 @@ class _Features:
             positions - first,
             torch.arange(len(nodes), device=nodes.device) - starts[positions - first],
         )
-        padded = at_read.new_zeros(len(counts), int(counts.max()), at_read.shape[1])
-        found = at_read.new_zeros(*padded.shape[:2], at_read.shape[2])
+        padded = at_read.new_zeros(len(counts), int(counts.max()), at_read.shape[2])
+        found = at_read.new_zeros(*padded.shape[:2], at_read.shape[1])
         written = features.decoder_rows(layer, numbers)
         for step, vectors in enumerate(written.unbind(dim=1)):
             padded[places] = vectors.to(padded)
-            found.baddbmm_(padded, self._written[layer + step][here])
+            found.baddbmm_(padded, self._written[layer + step][here].mT)
         self._coefficients[nodes] = found[places]
         padded[places] = clean.vectors_of(nodes)[0].to(padded)
-        at_read[here].baddbmm_(padded.mT, found)
+        at_read[here].baddbmm_(found.mT, padded)

@@ -63,32 +63,24 @@ def rows_of(clean: PromptPass, sources: Sources, reads: Sequence[Reads]) -> Rows
     Args:
         clean: The prompt's clean pass.
         sources: From ``lay_out_sources``.
-        reads: At most one of each layer. The rows are in the same order.
+        reads: One for each layer, from the lowest up. The rows are in the same order.
     """
     n_seen = clean.frozen.n_seen(torch.cat([read.positions for read in reads]))
-    from_the_top = sorted(range(len(reads)), key=lambda place: -reads[place].layer)
-    n = sum(map(len, reads))
-    effects = clean.activations.new_zeros(sources.n_rows, n)
-    lengths = [len(reads[place]) for place in from_the_top]
-    columns = torch.arange(n, device=effects.device).split(lengths)
-    starts = []
-    for place, own in zip(from_the_top, columns, strict=True):
-        read = reads[place]
+    effects = clean.activations.new_zeros(sources.n_rows, sum(map(len, reads)))
+    starts, n_done, n_lowest = [], 0, 0
+    for read in reads:
         start = start_vectors(clean, read.layer, read.positions, read.vectors)
-        in_place = len(sources.tokens) > read.layer
-        if in_place:
+        if in_place := len(sources.tokens) > read.layer:
             found = tokens_in_place(start, read.positions, sources.tokens[read.layer])
-            add_tokens(sources, effects[:, own[0] : own[-1] + 1], found)
-        if not in_place or read.layer > 0:
+            add_tokens(sources, effects[:, n_done : n_done + len(read)], found)
+        n_done += len(read)
+        if in_place and read.layer == 0:
+            n_lowest = n_done
+        else:
             starts.append(start_of(clean, read.layer, read.positions, start, n_seen))
     if starts:
-        n_carried = sum(start.columns.weights.shape[2] for start in starts)
-        carry_back(clean, sources, starts, effects[:, :n_carried])
-    of_read = dict(zip(from_the_top, columns, strict=True))
-    order = torch.cat([of_read[place] for place in range(len(reads))])
-    return collect_rows(
-        sources, effects[:, order], torch.cat([silent_values(clean, read) for read in reads])
-    )
+        carry_back(clean, sources, starts, effects[:, n_lowest:])
+    return collect_rows(sources, effects, torch.cat([silent_values(clean, read) for read in reads]))
 
 
 def stream_rows(
@@ -149,7 +141,7 @@ def start_of(clean: PromptPass, layer: int, positions: Tensor, start: Tensor, n_
 
 def scatter_targets(
     clean: PromptPass, start: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
-) -> Float[Tensor, "n_seen d_model n"]:
+) -> Float[Tensor, "n_seen n d_model"]:
     """Return gradients that are 0 but at each target's own position."""
     return scatter(start, positions, clean.frozen.n_seen(positions))
 
@@ -162,42 +154,37 @@ def carry_back(
     Args:
         clean: The prompt's clean pass.
         sources: From ``lay_out_sources``.
-        starts: From the highest down, which is the order of the columns.
+        starts: From the lowest layer up, which is the order of the columns.
         effects: Added to.
     """
-    n_seen, n = starts[0].columns.weights.shape[1], effects.shape[1]
-    gradient = effects.new_empty(n_seen, clean.error_vectors.shape[2], n)
-    waiting = list(starts[::-1])
-    n_joined, fresh = 0, None
+    n_seen, n_all = starts[0].columns.weights.shape[1], effects.shape[1]
+    gradient = effects.new_empty(n_seen, 0, clean.error_vectors.shape[2])
+    waiting = list(starts)
     lowest = 1 if sources.tokens else 0
-    for layer in range(starts[0].below, lowest - 2, -1):
-        if n_joined:
-            here = gradient[:, :, :n_joined]
-            contract(sources, here, layer + 1, sources.vectors[layer + 1], effects[:, :n_joined])
-            back_through_layer(clean, sources, layer + 1, here, fresh, effects[:, :n_joined])
-        fresh = None
+    for layer in range(starts[-1].below, lowest - 2, -1):
+        if n := gradient.shape[1]:
+            own = effects[:, n_all - n :]
+            contract(sources, gradient, layer + 1, sources.vectors[layer + 1], own)
+            gradient = back_through_layer(clean, sources, layer + 1, gradient, own)
         if waiting and waiting[-1].below == layer:
-            fresh = waiting.pop().columns
-            n_new = fresh.weights.shape[2]
-            fresh.full(gradient[:, :, n_joined : n_joined + n_new])
-            n_joined += n_new
+            joined = waiting.pop().columns.full()
+            gradient = torch.cat([joined, gradient], dim=1) if n else joined
     if sources.tokens:
         contract(sources, gradient, 0, sources.vectors[0], effects)
     else:
-        tokens = clean.frozen.record.token_vectors[:n_seen, None]
+        tokens = clean.frozen.record.token_vectors[:n_seen, :, None]
         found = effects[sources.n_rows - sources.n_pos :][:n_seen]
-        found += torch.bmm(tokens, gradient)[:, 0]
+        found += torch.bmm(gradient, tokens)[..., 0]
 
 
 def back_through_layer(
     clean: PromptPass,
     sources: Sources,
     layer: int,
-    gradient: Float[Tensor, "n_seen d_model n"],
-    fresh: Spread | None,
+    gradient: Float[Tensor, "n_seen n d_model"],
     effects: Float[Tensor, "n_rows n"],
-) -> None:
-    """Carry gradients of the stream after a layer to the stream before it, in place.
+) -> Float[Tensor, "n_seen n d_model"]:
+    """Carry gradients of the stream after a layer to the stream before it; they are overwritten.
 
     At layer 1, where tokens were carried up to it, their effects and those of layer 0 through
     attention are added: the gradient then stays behind attention.
@@ -205,35 +192,29 @@ def back_through_layer(
     frozen = clean.frozen
     before_attention = frozen.starts_before_attention(layer)
     skipped = back_through_skip(clean, layer, gradient)
-    _put(gradient, frozen.back_from_end_norm(layer, gradient))
+    gradient = frozen.back_from_end_norm(layer, gradient)
     if skipped is not None and not before_attention:
         gradient += skipped
     at_tokens = layer == 1 and len(sources.tokens) > 0
     if at_tokens and not before_attention:
         add_tokens(sources, effects, contract_tokens(gradient, sources.tokens[1]))
-    _put(gradient, frozen.back_from_mid_norm(layer, gradient))
-    # what skips differs between positions, and so do norms on the stream
-    still_spread = skipped is None and not frozen.norms_stream
-    values = frozen.back_to_values(layer, gradient, fresh if still_spread else None)
+    gradient = frozen.back_from_mid_norm(layer, gradient)
+    values = frozen.back_to_values(layer, gradient)
     if at_tokens and not before_attention:
-        contract(sources, values, 0, sources.values, effects)
-        return
+        side_by_side = values.permute(1, 2, 0, 3).flatten(start_dim=2)
+        contract(sources, side_by_side, 0, sources.values, effects)
+        return gradient
     frozen.back_from_values(layer, gradient, values)
     if skipped is not None and before_attention:
         gradient += skipped
     if at_tokens:
         add_tokens(sources, effects, contract_tokens(gradient, sources.tokens[1]))
-
-
-def _put(gradient: Tensor, changed: Tensor) -> None:
-    """Write a changed gradient where the gradient is; one that was not changed is there."""
-    if changed is not gradient:
-        gradient.copy_(changed)
+    return gradient
 
 
 def contract(
     sources: Sources,
-    gradient: Float[Tensor, "n_seen d n"],
+    gradient: Float[Tensor, "n_seen n d"],
     layer: int,
     vectors: Sequence[Float[Tensor, "_ _ d"]],
     effects: Float[Tensor, "n_rows n"],
@@ -253,7 +234,7 @@ def contract(
         found = effects[rows.first : rows.end].unflatten(0, (len(block), -1))
         first = rows.offsets[layer]
         here = found[: len(part), first : first + block.shape[1]]
-        here.baddbmm_(block[: len(part)], part)
+        here += torch.bmm(block[: len(part)], part.mT)
         position += len(block)
         if position >= len(gradient):
             break
@@ -271,10 +252,11 @@ def tokens_in_place(
 
 
 def contract_tokens(
-    gradient: Float[Tensor, "n_seen d_model n"], tokens: Float[Tensor, "n_pos d_model n_tokens"]
+    gradient: Float[Tensor, "n_seen n d_model"], tokens: Float[Tensor, "n_pos d_model n_tokens"]
 ) -> Float[Tensor, "n_tokens n"]:
     """Return the tokens' products with the gradient, added up over positions."""
-    return tokens[: len(gradient)].flatten(end_dim=1).T @ gradient.flatten(end_dim=1)
+    by_target = gradient.transpose(0, 1).flatten(start_dim=1)
+    return tokens[: len(gradient)].flatten(end_dim=1).T @ by_target.T
 
 
 def add_tokens(
@@ -285,8 +267,8 @@ def add_tokens(
 
 
 def back_through_skip(
-    clean: PromptPass, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-) -> Float[Tensor, "n_seen d_model n"] | None:
+    clean: PromptPass, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+) -> Float[Tensor, "n_seen n d_model"] | None:
     """Carry gradients of the stream after a layer past the features to the stream it reads.
 
     None where nothing goes past the features.
@@ -295,6 +277,6 @@ def back_through_skip(
     if not features.shape.skip_connection:
         return None
     written = frozen.back_from_write_point(layer, gradient)
-    vectors = features.back_through_skip(layer, written).mT
+    vectors = features.back_through_skip(layer, written)
     positions = torch.arange(len(gradient), device=gradient.device)[:, None]
-    return frozen.back_from_read_point(layer, vectors, positions).mT
+    return frozen.back_from_read_point(layer, vectors, positions)

@@ -195,7 +195,7 @@ def carry_through_neurons(
 
     def through(layer: int, at_write: Tensor) -> Tensor:
         at_neurons = linear[layer].back_to_activations(at_write)
-        found.append(at_neurons[..., 0].clone())
+        found.append(at_neurons[:, 0].clone())
         at_neurons[: clean.explained.start] = 0
         return linear[layer].back_to_input(at_neurons)
 
@@ -205,7 +205,7 @@ def carry_through_neurons(
 
 def _joining(
     clean: PromptPass, chosen: LogitTargets, layer: int
-) -> Float[Tensor, "n_pos d_model 1"]:
+) -> Float[Tensor, "n_pos 1 d_model"]:
     """Return the sum of the targets that read at a layer, as a gradient of the stream there."""
     at = chosen.layers == layer
     vectors, positions = chosen.directions[at], chosen.positions[at]
@@ -216,7 +216,7 @@ def _joining(
         vectors = frozen.back_from_final_norm(vectors, positions)
     else:
         vectors = frozen.back_from_read_point(layer, vectors, positions)
-    return scatter(vectors, positions, clean.n_pos).sum(dim=2, keepdim=True)
+    return scatter(vectors, positions, clean.n_pos).sum(dim=1, keepdim=True)
 
 
 @torch.no_grad()

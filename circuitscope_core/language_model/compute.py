@@ -6,10 +6,10 @@ import psutil
 import torch
 from torch import Tensor
 
-MIN_ROWS_AT_ONCE = 96
+MIN_ROWS_AT_ONCE = 48
 """Fewer rows than this are not worth a pass back through the model."""
 
-NUMBERS_AT_ONCE = 2**19 * 3 // 2
+NUMBERS_AT_ONCE = 2**20
 """Numbers in the gradients of the rows that go back together: bounds memory, fits the cache."""
 
 

@@ -226,10 +226,10 @@ class CrossLayerTranscoder(nn.Module):
         return bare
 
     def back_through_skip(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients back from what goes past the features to what the layer reads."""
-        carried: Tensor = self.W_skip[layer].detach() @ gradient
+        carried: Tensor = gradient @ self.W_skip[layer].detach().T
         return carried
 
     def decode(
