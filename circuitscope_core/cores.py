@@ -32,7 +32,9 @@ def one_core() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def map_on_cores(
+    function: Callable[[Item], Result], items: Sequence[Item], cores: int
+) -> Iterator[Result]:
     """Yield the results of a function in the order of its arguments, each core computing its own.
 
     At most two results a core wait to be taken. Stop asking to cancel: what has begun is finished.
@@ -40,8 +42,9 @@ def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> I
     Args:
         function: Uses nothing that another call changes.
         items: The arguments.
+        cores: How many cores compute at the same time; with one, this thread does.
     """
-    n = min(n_cores(), len(items))
+    n = min(cores, len(items))
     if n < 2:
         for item in items:
             with one_core():

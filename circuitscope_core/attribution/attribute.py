@@ -24,6 +24,7 @@ from circuitscope_core.attribution.row_batches import feature_rows
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
@@ -131,7 +132,7 @@ def attribution_steps(
     yield replace(plan, neurons=explained.choice is not None)
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)
-    with torch.no_grad():
+    with torch.no_grad(), one_core():
         sources = lay_out_sources(focused, explained.rest)
         effects = Effects.empty(plan, sources)
         top = target_rows(focused, sources, chosen)
@@ -145,7 +146,7 @@ def attribution_steps(
             break
         yield AttributionProgress(step, done, plan.n_rows)
     yield AttributionProgress("Put the graph together")
-    with torch.no_grad():
+    with torch.no_grad(), one_core():
         graph = assemble(explained, effects, top)
         alternatives = None
         if others is not None and beside is not None:
@@ -192,8 +193,9 @@ def find_nodes(
     if config.max_feature_nodes is None or config.max_feature_nodes >= n_active:
         return Explained(clean, chosen, others, None, None, n_active)
     yield AttributionProgress("Choose the features")
-    kept = choose_features(clean, chosen, others, config.max_feature_nodes)
-    focused, rest = split_features(clean, kept)
+    with one_core():
+        kept = choose_features(clean, chosen, others, config.max_feature_nodes)
+        focused, rest = split_features(clean, kept)
     return Explained(focused, chosen, others, rest, None, n_active)
 
 
@@ -243,16 +245,15 @@ def fill_feature_rows(
         own, counts = layers[nodes].unique_consecutive(return_counts=True)
         # there are no effects from features of a target's layer or above
         below = torch.searchsorted(layers, own).tolist()
-        found, rest = rows.effects.cpu(), rows.rest.cpu()
-        effects.bias[nodes.cpu()] = rows.bias.cpu().to(effects.bias)
+        effects.bias[nodes.cpu()] = rows.bias.to(effects.bias)
         parts = zip(own.tolist(), below, nodes.split(counts.tolist()), strict=True)
         first = 0
         for layer, n_below, some in parts:
             last, into = first + len(some), slice(int(some[0]), int(some[-1]) + 1)
-            effects.adjacency[into, :n_below] = found[first:last, :n_below]
-            others = slice(n_features, found.shape[1])
-            effects.adjacency[into, others] = found[first:last, others]
-            effects.rest[into, : layer * n_pos] = rest[first:last, : layer * n_pos]
+            effects.adjacency[into, :n_below] = rows.effects[first:last, :n_below]
+            others = slice(n_features, rows.effects.shape[1])
+            effects.adjacency[into, others] = rows.effects[first:last, others]
+            effects.rest[into, : layer * n_pos] = rows.rest[first:last, : layer * n_pos]
             first = last
         n_done += len(nodes)
         yield n_done

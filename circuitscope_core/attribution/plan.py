@@ -67,7 +67,6 @@ def plan_attribution(clean: PromptPass, n_active: int, n_logits: int) -> Attribu
         working += 3 * n_pos**2 * d_model
     at_once = clean.replacement.compute.rows_at_once(n_pos, d_model)
     working += n_cores() * at_once * (4 * n_pos * d_model + 3 * (1.2 * n_rows + n_others + n_pos))
-    working += 2 * clean.frozen.record.layers[0].pattern.numel() * n_layers
     if shape.exact:  # every neuron's activation, and its shares of what it reads
         working += 4 * n_layers * n_pos * shape.n_features
     size = clean.error_vectors.itemsize

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from circuitscope_core.attribution.effects import Reads, Rows, rows_of
 from circuitscope_core.attribution.sources import Sources
-from circuitscope_core.cores import map_on_cores
+from circuitscope_core.cores import map_on_cores, n_cores
+from circuitscope_core.errors import GraphError
 from circuitscope_core.prompt_pass import PromptPass
 
 
@@ -27,7 +28,9 @@ def feature_rows(
         targets: Feature nodes, rising. Within a batch they rise, too.
     """
     batches = split_targets(clean, targets)
-    yield from map_on_cores(lambda nodes: (nodes, batch_rows(clean, sources, nodes)), batches)
+    cores = n_cores() if targets.is_cpu else 1  # another device computes batches by itself
+    rows = map_on_cores(lambda nodes: batch_rows(clean, sources, nodes), batches, cores)
+    yield from zip(batches, rows, strict=True)
 
 
 def split_targets(clean: PromptPass, targets: Int[Tensor, " n"]) -> list[Int[Tensor, " _"]]:
@@ -46,12 +49,47 @@ def split_targets(clean: PromptPass, targets: Int[Tensor, " n"]) -> list[Int[Ten
 
 
 def batch_rows(clean: PromptPass, sources: Sources, nodes: Int[Tensor, " n"]) -> Rows:
+    """Return the rows of feature nodes, which rise, in the host's memory.
+
+    Where the memory of the device does not hold all of them on their way back, they go in halves.
+
+    Raises:
+        GraphError: If it does not even hold one of them.
+    """
+    try:
+        return _rows_together(clean, sources, nodes)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        if len(nodes) == 1:
+            raise GraphError(
+                f"The memory of {nodes.device} does not hold the gradient of one feature at "
+                f"{clean.n_pos:,} positions. Give a shorter prompt, or use another device."
+            ) from error
+    if nodes.is_cuda:
+        torch.cuda.empty_cache()
+    halves = nodes.split(-(-len(nodes) // 2))
+    parts = [batch_rows(clean, sources, half) for half in halves]
+    return Rows(
+        torch.cat([part.effects for part in parts]),
+        torch.cat([part.bias for part in parts]),
+        torch.cat([part.rest for part in parts]),
+    )
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error says that there is no memory left, on the host or on a device."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _rows_together(clean: PromptPass, sources: Sources, nodes: Int[Tensor, " n"]) -> Rows:
     """Return the rows of feature nodes, which rise, in one pass back from the highest."""
     layers, counts = clean.features[nodes, 0].unique_consecutive(return_counts=True)
     ends = [0, *counts.cumsum(0).tolist()]
     reads = []
-    for layer, (first, last) in zip(layers.tolist(), pairwise(ends), strict=True):
-        own = nodes[first:last]
-        reads.append(Reads(layer, clean.features[own, 1], *clean.vectors_of(own)))
     with torch.no_grad():  # threads have a mode of their own
-        return rows_of(clean, sources, reads)
+        for layer, (first, last) in zip(layers.tolist(), pairwise(ends), strict=True):
+            own = nodes[first:last]
+            reads.append(Reads(layer, clean.features[own, 1], *clean.vectors_of(own)))
+        rows = rows_of(clean, sources, reads)
+    return Rows(rows.effects.cpu(), rows.bias.cpu(), rows.rest.cpu())

@@ -77,17 +77,17 @@ def _rows(
     sources = lay_out_sources(clean)
     device = clean.features.device
     features = graph.features[nodes[nodes < graph.n_features]].to(device)
-    effects = clean.activations.new_zeros(len(nodes), sources.n_columns)
+    effects = torch.zeros(len(nodes), sources.n_columns, device="cpu")
     at = _places_of(clean, features)
     for found, rows in feature_rows(clean, sources, at):
-        effects[torch.searchsorted(at, found)] = rows.effects
+        effects[torch.searchsorted(at, found).cpu()] = rows.effects
     for place, node in enumerate(nodes[nodes >= graph.n_features].tolist()):
         index = node - graph.logit_nodes.start
         vector = targets.directions[index][None].to(clean.inputs)
         position = clean.features.new_tensor([int(targets.positions[index])])
         read = Reads(int(targets.layers[index]), position, vector, vector.new_zeros(1))
-        effects[len(features) + place] = rows_of(clean, sources, [read]).effects[0]
-    return effects.cpu()
+        effects[len(features) + place] = rows_of(clean, sources, [read]).effects[0].cpu()
+    return effects
 
 
 def _places_of(clean: PromptPass, features: Int[Tensor, "n 3"]) -> Int[Tensor, " n"]:

@@ -156,6 +156,12 @@ class AttributionGraph:
                 f"{self.n_errors} errors, {self.n_pos} tokens and {self.n_logits} logits "
                 f"make {self.n_nodes} nodes."
             )
+        wanted = (self.n_features + self.n_logits, self.n_errors)
+        if self.rest is not None and self.rest.shape != wanted:
+            raise GraphError(
+                f"rest is {tuple(self.rest.shape)}; {wanted[0]} targets and {wanted[1]} layers and "
+                f"positions make it {wanted}."
+            )
 
     @property
     def n_features(self) -> int:
@@ -265,6 +271,21 @@ class AttributionGraph:
         given = (self.logit_probabilities, self.target_positions, self.logit_token_ids)
         weights[self.logit_nodes] = output_weights(*given)
         return weights
+
+    @property
+    def rest_share(self) -> float:
+        """Share of the outputs' input that comes from active features that are no nodes, 0 to 1.
+
+        Absolute effects, by the outputs' weights; of the features, those of a layer and position
+        added up. 0 where all active features are nodes.
+        """
+        if self.rest is None:
+            return 0.0
+        outputs = self.every_node[self.logit_nodes]
+        rest = self.rest[self.n_features :].abs().sum(dim=1)
+        shares = rest / (rest + self.rows(outputs).abs().sum(dim=1)).clamp(min=1e-30)
+        weights = self.logit_weights[outputs]
+        return float((weights * shares).sum() / weights.sum().clamp(min=1e-30))
 
     @property
     def answer(self) -> ExplainedAnswer | None:

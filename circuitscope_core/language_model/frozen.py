@@ -119,7 +119,7 @@ class FrozenModel:
         stayed = self.at_positions(vectors, positions, n_seen)
         return Spread(
             torch.cat([stayed.vectors, carried]),
-            torch.cat([stayed.weights, heads.pattern[:, :n_seen, positions]]),
+            torch.cat([stayed.weights, heads.weights(queries=positions, keys=slice(n_seen)).mT]),
         )
 
     def back_to_values(
@@ -172,7 +172,8 @@ class FrozenModel:
         through = []
         for head, values in enumerate(heads.values_by_head):
             written = gradient @ heads.out[head].T
-            moved = heads.pattern[head, :n_seen, :n_seen] @ written.flatten(start_dim=1)
+            weights = heads.weights(head, slice(n_seen), slice(n_seen))
+            moved = weights.T @ written.flatten(start_dim=1)
             through.append(moved.view_as(written) @ values.T)
         return torch.stack(through)
 
@@ -187,7 +188,7 @@ class FrozenModel:
         heads = self._heads[layer]
         written = torch.zeros_like(change)
         for head, values in enumerate(heads.values_by_head):
-            written += heads.pattern[head].mT @ (change @ values) @ heads.out[head]
+            written += heads.weights(head) @ (change @ values) @ heads.out[head]
         return through_norm(self.record.layers[layer].mid_norm, change + written)
 
     def spread_by_attention(
@@ -200,7 +201,7 @@ class FrozenModel:
         """
         heads = self._heads[layer]
         written = vectors @ heads.values_by_head @ heads.out  # [n_heads, n_pos, d_model]
-        spread = torch.bmm(heads.pattern.permute(1, 2, 0), written.transpose(0, 1))
+        spread = torch.bmm(heads.weights().permute(2, 1, 0), written.transpose(0, 1))
         spread.diagonal().add_(vectors.T)
         return through_norm(self.record.layers[layer].mid_norm, spread)
 
@@ -302,28 +303,43 @@ class _FrozenHeads:
     """One layer's attention as a constant linear map, its norms being part of it.
 
     The gain and centring of the norm before attention are folded into ``values``, those of a norm
-    after it into ``out``, and the denominators of both into ``pattern``: so nothing but matrix
-    products is left.
+    after it into ``out``; the denominators of both belong to the weights between positions. These
+    are made as they are needed: a pattern is as large as the square of the prompt.
     """
 
     pattern: Float[Tensor, "n_heads n_pos n_pos"]
-    """The position read first, the one that reads it second."""
+    """The position that reads first, the one that is read second; the record's own."""
     out: Float[Tensor, "n_heads d_head d_model"]
     values: Float[Tensor, "n_kv_heads d_model d_head"]
+    of_queries: Float[Tensor, "n_pos 1"]
+    of_keys: Float[Tensor, " n_pos"]
+    """Factors from the denominators."""
 
     @classmethod
     def of(cls, layer: LayerRecord) -> "_FrozenHeads":
         values, out, pattern = layer.W_V, layer.W_O, layer.pattern
+        of_keys = pattern.new_ones(pattern.shape[-1])
+        of_queries = of_keys[:, None]
         before, after = layer.attention_norm, layer.attention_post_norm
         if before is not None:
             values = values * before.gain[:, None]
             values = values - values.mean(dim=1, keepdim=True) if before.centred else values
-            pattern = pattern / before.scale[:, 0]
+            of_keys = 1 / before.scale[:, 0]
         if after is not None:
             out = out - out.mean(dim=2, keepdim=True) if after.centred else out
             out = out * after.gain
-            pattern = pattern / after.scale
-        return cls(pattern.mT.contiguous(), out.contiguous(), values.contiguous())
+            of_queries = 1 / after.scale
+        return cls(pattern, out.contiguous(), values.contiguous(), of_queries, of_keys)
+
+    def weights(
+        self,
+        head: int | slice = slice(None),
+        queries: Tensor | slice = slice(None),
+        keys: slice = slice(None),
+    ) -> Float[Tensor, "*n_heads n_queries n_keys"]:
+        """Return how much of some positions' values is written to some others."""
+        part = self.pattern[head][..., queries, keys]
+        return part * self.of_queries[queries] * self.of_keys[keys]
 
     @property
     def d_head(self) -> int:
@@ -358,11 +374,11 @@ class _FrozenHeads:
         target = found[head // shared]
         for first in range(0, n_seen, PATTERN_BLOCK):
             last, start = min(first + PATTERN_BLOCK, n_seen), first if causal else 0
-            pattern = self.pattern[head, first:last, start:n_seen]
+            weights = self.weights(head, slice(start, n_seen), slice(first, last)).T
             if head % shared == 0:
-                torch.mm(pattern, written[start:], out=target[first:last])
+                torch.mm(weights, written[start:], out=target[first:last])
             else:
-                target[first:last].addmm_(pattern, written[start:])
+                target[first:last].addmm_(weights, written[start:])
 
 
 @dataclass(frozen=True)
