@@ -116,7 +116,7 @@ def collect_rows(
     """Put effects into the graph's order."""
     picked = effects.index_select(0, sources.columns)
     rest = effects.index_select(0, sources.rest_columns)
-    return Rows(picked.T, bias, rest.T)
+    return Rows(picked.T.contiguous(), bias, rest.T.contiguous())
 
 
 def start_vectors(

@@ -40,11 +40,13 @@ def split_targets(clean: PromptPass, targets: Int[Tensor, " n"]) -> list[Int[Ten
     d_model = clean.error_vectors.shape[2]
     at_once = clean.replacement.compute.rows_at_once
     batches, first, ordered = [], 0, positions[order].tolist()
-    while first < len(ordered):
-        n_seen = ordered[first] + 1 if clean.frozen.causal else clean.n_pos
-        last = first + at_once(n_seen, d_model)
-        batches.append(targets[order[first:last].sort().values])
-        first = last
+    for last, position in enumerate(ordered):
+        n_seen = position + 1 if clean.frozen.causal else clean.n_pos
+        if last - first >= at_once(n_seen, d_model):
+            batches.append(targets[order[first:last].sort().values])
+            first = last
+    if first < len(ordered):
+        batches.append(targets[order[first:].sort().values])
     return batches
 
 
