@@ -167,8 +167,9 @@ def measure_global_weights(
         else:
             sample = item
     assert sample is not None
-    n_layers = replacement.transcoder.shape.n_layers
-    pairs = [(source, target) for target in range(n_layers) for source in range(target)]
+    shape = replacement.transcoder.shape
+    layers = [layer for layer in range(shape.n_layers) if shape.has_features(layer)]
+    pairs = [(source, target) for target in layers for source in layers if source < target]
     rows = []
     for done, (source, target) in enumerate(pairs):
         virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target])
@@ -189,10 +190,10 @@ def record_sample(
     opening = model.shape.n_opening
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
     inverse = torch.zeros(n_layers)
+    device = model.tokens([0]).device
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
-        for layer, site in enumerate(
-            model.mlp_pass(windows[first : first + WINDOWS_AT_ONCE]).sites
-        ):
+        batch = windows[first : first + WINDOWS_AT_ONCE].to(device)
+        for layer, site in enumerate(model.mlp_pass(batch).sites):
             read = site.read(read_point)[:, opening:].flatten(end_dim=1)
             active = transcoder.active(layer, read)
             shape = (len(read), transcoder.shape.n_features)

@@ -3,7 +3,13 @@
 from circuitscope_core.language_model.compute import Compute
 from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
 from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons, secant
-from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel, RunsMlps
+from circuitscope_core.language_model.protocol import (
+    Frozen,
+    HeadSide,
+    LanguageModel,
+    RunsLayers,
+    RunsMlps,
+)
 from circuitscope_core.language_model.record import (
     EditMlp,
     FinalNorm,
@@ -40,6 +46,7 @@ __all__ = [
     "ModelShape",
     "NormMap",
     "Record",
+    "RunsLayers",
     "RunsMlps",
     "SilencedPass",
     "Spread",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from circuitscope_core.errors import StageError, TrainingError
+from circuitscope_core.errors import ConfigError, StageError, TrainingError
 from circuitscope_core.launch.backend import Backend, require
 from circuitscope_core.launch.following import BUSY_SHARE, LEAST_SECONDS, Follower, StopSign
 from circuitscope_core.launch.ml_job import job_site
@@ -99,6 +99,12 @@ def run_training(
     check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     require(backend)
     check_share(plan.config, backend.n_workers)
+    if plan.model is not None and backend.kind == "snowflake":
+        raise ConfigError(
+            f"Transcoders of Hugging Face models cannot be trained in {backend}: a compute pool "
+            "has neither the model's folder nor the package transformers. Use local, procs:N or "
+            "ray:N on a machine that has the model."
+        )
     if store is not None and backend.kind != "snowflake":
         stop = _either(stop, StopSign(store))
     if backend.kind == "local":
@@ -184,6 +190,7 @@ class Driver:
             absolute_sources(self.plan.source),
             self.plan.out.name,
             self.plan.command,
+            None if self.plan.model is None else self.plan.model.place(),
         )
         restarts, reached = 0, self.folder.progress()
         while True:

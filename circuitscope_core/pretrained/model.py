@@ -27,6 +27,7 @@ from circuitscope_core.language_model import (
     norm_before,
     through_norm,
 )
+from circuitscope_core.pretrained.asked_mlps import AskedMlps
 from circuitscope_core.pretrained.attention import HeadNorm, use_own_attention
 from circuitscope_core.pretrained.families import family_of, mask_of, weights_as
 from circuitscope_core.pretrained.modules import part
@@ -54,7 +55,7 @@ HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
 """Names of norms over queries and keys in attention modules."""
 
 
-class PretrainedModel:
+class PretrainedModel(AskedMlps):
     """A language model of ``transformers``, in memory, as the engine sees it.
 
     The model itself runs the pass; taps record attention patterns and MLP outputs. The stream is
