@@ -171,7 +171,7 @@ def measure_global_weights(
     pairs = [(source, target) for target in range(n_layers) for source in range(target)]
     rows = []
     for done, (source, target) in enumerate(pairs):
-        virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target])
+        virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target]).cpu()
         era, twera = weigh_by_activity(sample, source, target, virtual)
         rows.append(_strongest(source, target, virtual, era, twera))
         yield 0.5 + (done + 1) / (2 * len(pairs))
@@ -186,13 +186,12 @@ def record_sample(
     """Run the model on windows; yields the share done, and at last what was active."""
     model, transcoder = replacement.model, replacement.transcoder
     n_layers, read_point = transcoder.shape.n_layers, transcoder.shape.read_point
-    opening = model.shape.n_opening
+    opening, device = model.shape.n_opening, model.tokens([0]).device
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
-    inverse = torch.zeros(n_layers)
+    inverse = torch.zeros(n_layers, device="cpu")
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
-        for layer, site in enumerate(
-            model.mlp_pass(windows[first : first + WINDOWS_AT_ONCE]).sites
-        ):
+        batch = windows[first : first + WINDOWS_AT_ONCE].to(device)
+        for layer, site in enumerate(model.mlp_pass(batch).sites):
             read = site.read(read_point)[:, opening:].flatten(end_dim=1)
             active = transcoder.active(layer, read)
             shape = (len(read), transcoder.shape.n_features)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.cli.output import Commands, add_device, device_of, write
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import TrainingPlan
@@ -48,6 +48,7 @@ def add_train(commands: Commands) -> None:
     parser.add_argument(
         "--store", help="a folder or @database.schema.stage/path that mirrors the run"
     )
+    add_device(parser)
     parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a model that has the name already"
@@ -98,7 +99,11 @@ def run_train(options: argparse.Namespace) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked_to_stop.append(True))
     flags = (options.restart, options.overwrite)
-    plan = TrainingPlan(config, sources, Path(options.out), None, *flags, command)
+    plan = TrainingPlan(
+        config, sources, Path(options.out), None, *flags, command, device=options.device
+    )
+    if backend.kind == "local":
+        device_of(options)  # so that one that is not there is told before anything is read
     for event in run_training(plan, backend, store, stop=lambda: bool(asked_to_stop)):
         line = event_to_json(event) if options.json else describe_event(event)
         if line:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
+
+from circuitscope_core.devices import free_bytes
 
 MIN_ROWS_AT_ONCE = 96
 """Fewer rows than this are not worth a pass back through the model."""
@@ -31,7 +32,15 @@ class Compute:
 
     def free_bytes(self) -> int:
         """Return the memory that is free where a graph is stored: that of the host."""
-        return int(psutil.virtual_memory().available)
+        return free_bytes()
+
+    def device_free_bytes(self) -> int:
+        """Return the memory that is free where the model runs: a card's own, or the host's."""
+        return free_bytes(self.device)
+
+    def take(self, value: Tensor) -> Tensor:
+        """Return a tensor on the device and in the precision; the same where it is so already."""
+        return value.to(self.device, self.dtype)
 
     def zeros(self, *shape: int) -> Tensor:
         """Return zeros on the device."""

@@ -20,6 +20,7 @@ from circuitscope_core.corpus import (
     read_open_documents,
     read_sample,
 )
+from circuitscope_core.devices import CPU
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.evals.exam import take_exam
 from circuitscope_core.feature_cards import CollectedCards, ExampleText, measure_cards
@@ -78,6 +79,7 @@ class TrainingJob:
     folder: RunFolder
     command: str
     workers: Workers = ALONE
+    device: torch.device = CPU
 
     def events(self) -> Generator[Event, None, None]:
         """Run all phases."""
@@ -146,7 +148,8 @@ class TrainingJob:
 
     def _train_language_model(self) -> Iterator[Event]:
         checkpoint = self.folder.checkpoint("language model")
-        trainer = language_model_trainer(self.config, self.text, checkpoint, self.workers)
+        parts = (self.config, self.text, checkpoint, self.workers)
+        trainer = language_model_trainer(*parts, self.device)
         yield from trainer.events()
         self.model = trainer.model.requires_grad_(False)
 
@@ -159,7 +162,7 @@ class TrainingJob:
     def _measure(self) -> Iterator[Event]:
         yield PhaseStarted("metrics", 100)
         started = time.perf_counter()
-        windows = self.text.held_out.consecutive(METRIC_TOKENS)
+        windows = self.text.held_out.consecutive(METRIC_TOKENS).to(self.device)
         metrics: dict[str, float] = {}
         shown = 0
         for item in measure_replacement(self.model, self.transcoder, windows):

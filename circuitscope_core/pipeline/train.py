@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.corpus import DocumentSource
+from circuitscope_core.devices import CPU, find_device
 from circuitscope_core.pipeline.job import TrainingJob
 from circuitscope_core.pipeline.names import check_free
 from circuitscope_core.pipeline.run_log import RunLog, logged
@@ -35,14 +36,17 @@ class TrainingPlan:
     overwrite: bool = False
     command: str = ""
     """Kept in the bundle as the way to train it again."""
+    device: str | None = None
+    """As ``find_device`` takes it."""
 
 
-def train(
+def train(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",
     out: str | Path = "models/mine",
     *,
     tokenizer: Tokenizer | None = None,
+    device: str | None = None,
     restart: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Event]:
@@ -58,17 +62,21 @@ def train(
         out: Folder of the bundle; its last part is the model's name.
         tokenizer: Where None, bytes if ``config.model.d_vocab`` is 257, else words and pieces of
             words that are learned from the text, at most ``d_vocab`` of them.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
+            says what None means. Checkpoints and the bundle are the same whatever the device, so
+            that a training goes on from one on another.
         restart: Discard what an earlier, interrupted training of this name left.
         overwrite: Replace a model of this name once the new one is whole.
 
     Raises:
+        DeviceError: If there is no such device.
         CorpusError: If the text cannot be read; before any training.
         TrainingError: If a model has the name, the text is too short, the training diverges, a
             checkpoint cannot be written, or the run folder belongs to another training or is in
             use by one.
         ConfigError: If settings do not fit together.
     """
-    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite)
+    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite, device=device)
     yield from carry_out(plan)
 
 
@@ -89,6 +97,7 @@ def carry_out(
     """
     check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     check_share(plan.config, workers.world)
+    device = find_device(plan.device) if workers.world == 1 else CPU
     folder = RunFolder.for_bundle(plan.out)
     with folder.locked():
         log = RunLog(folder, store)
@@ -104,6 +113,7 @@ def carry_out(
             folder,
             plan.command,
             workers,
+            device,
         )
         yield from logged(job.events(), log)
 
