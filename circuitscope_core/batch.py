@@ -18,9 +18,10 @@ import torch
 from circuitscope_core.answers import Answer as GivenAnswer
 from circuitscope_core.bundle import Bundle, load_bundle
 from circuitscope_core.config import AttributionConfig, PruneConfig, TraceConfig
+from circuitscope_core.devices import Device, find_device, usable_cores
 from circuitscope_core.errors import CircuitScopeError, ConfigError, GraphError
 from circuitscope_core.export import graph_to_json
-from circuitscope_core.launch.backend import Backend, cores, parse_backend, require
+from circuitscope_core.launch.backend import Backend, parse_backend, require
 from circuitscope_core.launch.ray_cluster import connected
 from circuitscope_core.tracing import trace
 from circuitscope_core.values import one_line
@@ -32,6 +33,18 @@ Settings: TypeAlias = tuple[AttributionConfig, PruneConfig, GivenAnswer | None]
 """How much is explained and kept, and the answer that is explained; the same for every prompt."""
 Ask: TypeAlias = Callable[[str], Callable[[], Answer]]
 """Begins the work on a prompt; what it returns waits for the answer."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The bundle that a worker loads, and onto which device."""
+
+    folder: Path
+    device: str | None
+
+    def open(self) -> Bundle:
+        """Load it."""
+        return load_bundle(self.folder, device=self.device)
 
 
 @one_line
@@ -65,6 +78,7 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     config: AttributionConfig = AttributionConfig(),  # noqa: B008  # a frozen value
     prune: PruneConfig = PruneConfig(),  # noqa: B008  # as above
     answer: GivenAnswer | None = None,
+    device: Device | None = None,
 ) -> Iterator[PromptTraced]:
     """Build the graph of every prompt, in order, and write each as Neuronpedia JSON.
 
@@ -81,8 +95,10 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
         answer: The whole answer that is explained after every prompt, for example a number of
             tokens of the model's own likeliest continuation; see ``answer_prompt``. None: the next
             token.
+        device: The device of every worker, as for ``load_bundle``.
 
     Raises:
+        DeviceError: If there is no such device, or it has too little free memory.
         ConfigError: If the backend is none, or cannot be used for this.
         BundleError: If the bundle is damaged.
         GraphError: If a worker dies: its prompt may need more memory than there is.
@@ -93,10 +109,11 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
         raise ConfigError(f"{backend} trains only; trace with local, procs:N or ray:N.")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    load_bundle(bundle)  # so that a damaged one is told before workers are started
+    load_bundle(bundle, device=device)  # so that a damaged one is told before workers start
+    where = Loaded(Path(bundle).absolute(), None if device is None else str(find_device(device)))
     settings: Settings = (config, prune, answer)
     with (
-        _workers(place, Path(bundle).absolute(), settings) as ask,
+        _workers(place, where, settings) as ask,
         (folder / TABLE).open("w", encoding="utf-8") as table,
     ):
         answers = _in_order(ask, prompts, 2 * place.n_workers)
@@ -149,33 +166,35 @@ def _in_order(ask: Ask, prompts: Iterable[str], most: int) -> Iterator[Answer]:
 
 
 @contextmanager
-def _workers(place: Backend, bundle: Path, settings: Settings) -> Iterator[Ask]:
+def _workers(place: Backend, where: Loaded, settings: Settings) -> Iterator[Ask]:
     if place.kind == "local":
-        loaded = load_bundle(bundle)
+        loaded = where.open()
         yield lambda prompt: lambda: trace_prompt(loaded, prompt, settings)
     elif place.kind == "procs":
-        with _pool(place.n_workers, bundle, settings) as ask:
+        with _pool(place.n_workers, where, settings) as ask:
             yield ask
     else:
         with connected(place) as ray:
             files = {
-                path.relative_to(bundle).as_posix(): path.read_bytes()
-                for path in sorted(bundle.rglob("*"))
+                path.relative_to(where.folder).as_posix(): path.read_bytes()
+                for path in sorted(where.folder.rglob("*"))
                 if path.is_file()
             }
             sent, name = ray.put(files), ray.get_runtime_context().get_job_id()
             task = ray.remote(num_cpus=1)(_trace_far)
-            yield lambda prompt: _far_answer(ray, task.remote(name, sent, prompt, settings))
+            yield lambda prompt: _far_answer(
+                ray, task.remote(name, sent, where.device, prompt, settings)
+            )
 
 
 @contextmanager
-def _pool(n: int, bundle: Path, settings: Settings) -> Iterator[Ask]:
+def _pool(n: int, where: Loaded, settings: Settings) -> Iterator[Ask]:
     context = multiprocessing.get_context("spawn")
-    threads = max(1, cores() // n)
+    threads = max(1, usable_cores() // n)
     pool = ProcessPoolExecutor(n, context, torch.set_num_threads, (threads,))
 
     def ask(prompt: str) -> Callable[[], Answer]:
-        future = pool.submit(_trace_near, str(bundle), prompt, settings)
+        future = pool.submit(_trace_near, where, prompt, settings)
 
         def answer() -> Answer:
             try:
@@ -210,11 +229,11 @@ def _worker_lost(prompt: str) -> GraphError:
     )
 
 
-_load_once = lru_cache(maxsize=1)(load_bundle)
+_load_once = lru_cache(maxsize=1)(Loaded.open)
 
 
-def _trace_near(bundle: str, prompt: str, settings: Settings) -> Answer:
-    return trace_prompt(_load_once(bundle), prompt, settings)
+def _trace_near(where: Loaded, prompt: str, settings: Settings) -> Answer:
+    return trace_prompt(_load_once(where), prompt, settings)
 
 
 _unpacked: dict[str, Bundle] = {}
@@ -224,6 +243,7 @@ _unpacked: dict[str, Bundle] = {}
 def _trace_far(
     job: str,
     files: dict[str, bytes],
+    device: str | None,
     prompt: str,
     settings: Settings,
 ) -> Answer:
@@ -234,5 +254,5 @@ def _trace_far(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
             _unpacked.clear()
-            _unpacked[job] = load_bundle(place)
+            _unpacked[job] = load_bundle(place, device=device)
     return trace_prompt(_unpacked[job], prompt, settings)

@@ -12,13 +12,15 @@ from typing import TypeVar
 
 import torch
 
+from circuitscope_core.devices import usable_cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def n_cores() -> int:
-    """Return how many cores PyTorch uses in this thread."""
-    return torch.get_num_threads()
+    """Return how many cores PyTorch may use in this thread, a container's limit respected."""
+    return min(torch.get_num_threads(), usable_cores())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 * CircuitScopeError
   - ConfigError       a setting contradicts itself or lies outside its range
+  - DeviceError       a device is not there, or has too little memory
   - ModelError        a language model cannot be opened, or is not what its file says
   - StageError        a folder or a Snowflake stage cannot be reached, read or written
   - CorpusError       text cannot be read: file, row group and column are named
@@ -24,6 +25,10 @@ class CircuitScopeError(Exception):
 
 class ConfigError(CircuitScopeError):
     """A setting contradicts itself or lies outside its range."""
+
+
+class DeviceError(CircuitScopeError):
+    """A device is not there, or has too little memory for what is to be done."""
 
 
 class ModelError(CircuitScopeError):

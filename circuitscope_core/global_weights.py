@@ -172,7 +172,7 @@ def measure_global_weights(
     pairs = [(source, target) for target in layers for source in layers if source < target]
     rows = []
     for done, (source, target) in enumerate(pairs):
-        virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target])
+        virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target]).cpu()
         era, twera = weigh_by_activity(sample, source, target, virtual)
         rows.append(_strongest(source, target, virtual, era, twera))
         yield 0.5 + (done + 1) / (2 * len(pairs))
@@ -187,10 +187,9 @@ def record_sample(
     """Run the model on windows; yields the share done, and at last what was active."""
     model, transcoder = replacement.model, replacement.transcoder
     n_layers, read_point = transcoder.shape.n_layers, transcoder.shape.read_point
-    opening = model.shape.n_opening
+    opening, device = model.shape.n_opening, model.tokens([0]).device
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
-    inverse = torch.zeros(n_layers)
-    device = model.tokens([0]).device
+    inverse = torch.zeros(n_layers, device="cpu")
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
         batch = windows[first : first + WINDOWS_AT_ONCE].to(device)
         for layer, site in enumerate(model.mlp_pass(batch).sites):

@@ -8,6 +8,7 @@ from pages.ui.models.form import ask_for_model
 from pages.ui.models.managing import draw_actions
 from pages.ui.models.table import draw_models
 from pages.ui.shared import models
+from pages.ui.shared.device import draw_device
 from pages.ui.shared.page import begin_page, page_errors
 
 begin_page("Models")
@@ -17,6 +18,7 @@ st.caption(
     "in a stage is copied."
 )
 with page_errors():
+    draw_device()
     draw_added()
     found = cs.list_models(models.MODELS)
     if found:

@@ -19,6 +19,7 @@ ROOMS = [
     "version",
     "values",
     "errors",
+    "devices",
     "arguments",
     "cores",
     "config",

@@ -128,7 +128,7 @@ def attribution_steps(
     explained = yield from find_nodes(bundle, prompt, config, targets, against)
     focused, chosen, others = explained.clean, explained.targets, explained.others
     plan = plan_attribution(focused, explained.n_active, len(chosen.layers))
-    check_memory(plan, focused.replacement.compute.free_bytes())
+    check_memory(plan, focused.replacement.compute)
     yield replace(plan, neurons=explained.choice is not None)
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)

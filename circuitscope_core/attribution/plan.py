@@ -7,6 +7,7 @@ import torch
 from circuitscope_core.attribution.sources import tokens_go_up
 from circuitscope_core.cores import n_cores
 from circuitscope_core.errors import GraphError
+from circuitscope_core.language_model import Compute
 from circuitscope_core.prompt_pass import PromptPass
 
 
@@ -74,15 +75,23 @@ def plan_attribution(clean: PromptPass, n_active: int, n_logits: int) -> Attribu
     return AttributionPlan(n_active, n_rows, n_logits, n_nodes, n_bytes, int(size * working))
 
 
-def check_memory(plan: AttributionPlan, free: int) -> None:
-    """Refuse what will not fit into the memory that is free.
+def check_memory(plan: AttributionPlan, compute: Compute) -> None:
+    """Refuse what will not fit into the memory that is free, on the host or where the model runs.
 
     Raises:
         GraphError: Saying how much there is and what to do.
     """
-    if plan.n_bytes > free:
-        raise GraphError(
-            f"The graph of {plan.n_nodes:,} nodes needs about {plan.n_bytes / 1e9:.1f} GB of "
-            f"memory; {free / 1e9:.1f} GB are free. Give a shorter prompt, or keep fewer than "
-            f"{plan.n_rows:,} features (max_feature_nodes)."
-        )
+    places = [("memory", plan.n_bytes, compute.free_bytes())]
+    if compute.device.type != "cpu":
+        graph = plan.n_bytes - plan.working_bytes
+        places = [
+            ("memory", graph, compute.free_bytes()),
+            (f"memory of {compute.device}", plan.working_bytes, compute.device_free_bytes()),
+        ]
+    for name, needed, free in places:
+        if needed > free:
+            raise GraphError(
+                f"The graph of {plan.n_nodes:,} nodes needs about {needed / 1e9:.1f} GB of {name}; "
+                f"{free / 1e9:.1f} GB are free. Give a shorter prompt, or keep fewer than "
+                f"{plan.n_rows:,} features (max_feature_nodes)."
+            )

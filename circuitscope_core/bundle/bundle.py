@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
@@ -23,9 +24,11 @@ from circuitscope_core.bundle.models import (
     load_recorded_model,
     model_record,
 )
+from circuitscope_core.bundle.placing import bundle_on, features_on
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.config import TranscoderConfig
-from circuitscope_core.errors import BundleError, CircuitScopeError
+from circuitscope_core.devices import Device, find_device
+from circuitscope_core.errors import BundleError, CircuitScopeError, DeviceError
 from circuitscope_core.feature_cards import (
     FeatureCards,
     open_published_cards,
@@ -91,6 +94,20 @@ class Bundle:
         """The model with its transcoder, as attribution wants them."""
         return ReplacementModel(self.model, self.transcoder, self.tokenizer)
 
+    @property
+    def device(self) -> torch.device:
+        """The device that prompts are computed on."""
+        return self.model.tokens([0]).device
+
+    def to(self, device: Device) -> "Bundle":
+        """Return the same bundle on a device; this one stays where it is.
+
+        Raises:
+            DeviceError: If there is no such device, it has too little memory, or the model cannot
+                be moved.
+        """
+        return bundle_on(self, find_device(device))
+
 
 @checked
 def make_bundle(
@@ -128,6 +145,7 @@ def make_bundle(
         check_model(model)  # one from a folder was checked when it was opened
     if isinstance(model, PretrainedModel) and transcoder is None:
         check_neurons(model)
+    features = features_on(features, model)
     folder = model.folder if isinstance(model, PretrainedModel) else None
     name = folder.name if folder else type(model).__name__
     return Bundle(model, features, reads, cards, BundleMetadata(name))
@@ -221,10 +239,21 @@ def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 @checked
-def load_bundle(path: str | Path) -> Bundle:
+def load_bundle(
+    path: str | Path, *, device: Device | None = None, dtype: str | None = None
+) -> Bundle:
     """Read a bundle from a folder or a place in a stage, or open a model that was added.
 
+    Args:
+        path: A folder, or a place in a stage.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
+            says what None means. Files are the same whatever the device.
+        dtype: The precision of a Hugging Face model's weights: ``float32``, ``bfloat16`` or
+            ``float64``; None takes the one that it was added with. Of a model that was trained
+            here, ``float32`` only: its weights are what graphs are computed with.
+
     Raises:
+        DeviceError: If there is no such device, or it has too little free memory.
         StageError: If the stage cannot be read.
         ModelError: If the Hugging Face model of an entry cannot be opened.
         BundleError: If files are missing, damaged, differ from their recorded hash, or do not fit
@@ -233,15 +262,15 @@ def load_bundle(path: str | Path) -> Bundle:
     if is_stage(path):
         with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
             download_bundle(open_store(path), Path(local))
-            return load_bundle(local)
-    folder = Path(path)
+            return load_bundle(local, device=device, dtype=dtype)
+    folder, place = Path(path), find_device(device)
     if is_entry(folder):
-        return with_cards(open_entry(entry := read_entry(folder)), folder, entry)
+        return with_cards(open_entry(entry := read_entry(folder), place, dtype), folder, entry)
     record = read_record(folder)
     verify_files(folder, record)
     try:
-        model = load_recorded_model(folder, record["model"])
-        transcoder = load_transcoder(folder / "transcoder")
+        model = load_recorded_model(folder, record["model"], place, dtype)
+        transcoder = load_transcoder(folder / "transcoder", device=place)
         declared = TranscoderConfig.from_json(record["transcoder"])
         if transcoder.config != declared:
             raise BundleError(f"The transcoder's files are not the {declared} of {RECORD}.")
@@ -257,7 +286,7 @@ def load_bundle(path: str | Path) -> Bundle:
         if GLOBAL_WEIGHTS in record["files"]:
             weights = GlobalWeights.load(folder / GLOBAL_WEIGHTS, *sizes)
         ReplacementModel(model, transcoder, tokenizer)
-    except BundleError:
+    except (BundleError, DeviceError):
         raise
     except CircuitScopeError as error:
         raise BundleError(f"The bundle {folder} does not fit together: {error}") from error
@@ -265,16 +294,18 @@ def load_bundle(path: str | Path) -> Bundle:
     return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log, weights)
 
 
-def open_entry(entry: ModelEntry) -> Bundle:
+def open_entry(entry: ModelEntry, device: Device | None = None, dtype: str | None = None) -> Bundle:
     """Open a model that was added, with its transcoder or else with its own neurons.
 
     Raises:
+        DeviceError: If there is no such device, or it has too little free memory.
         BundleError: If the model or the transcoder is gone, or another one by now.
         ModelError: If the model cannot be opened.
         ConfigError: If the transcoder no longer fits the model.
     """
-    model = load_model(entry.weights_folder(), dtype=entry.dtype)
-    features = () if entry.transcoder is None else (load_transcoder(entry.transcoder),)
+    model = load_model(entry.weights_folder(), device=device, dtype=dtype or entry.dtype)
+    place, source = model.home.device, entry.transcoder
+    features = () if source is None else (load_transcoder(source, device=place),)
     return replace(make_bundle(model, *features), metadata=BundleMetadata(entry.name))
 
 

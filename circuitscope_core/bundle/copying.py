@@ -34,7 +34,7 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
                 f"{folder} holds no weights: it refers to the model in "
                 f"{read_entry(folder).folder}. Copy that folder, and add the model where it is."
             )
-        load_bundle(folder)  # checks every hash, and that the parts fit together
+        load_bundle(folder, device="cpu")  # checks every hash, and that the parts fit together
         if is_stage(target):
             upload_bundle(folder, open_store(target, session))
         else:

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from circuitscope_core.config import ModelConfig
+from circuitscope_core.devices import check_room, module_on
 from circuitscope_core.errors import BundleError
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pretrained import KIND, PretrainedModel, load_model, read_model_files
@@ -52,17 +55,37 @@ def fingerprint(folder: Path) -> str:
     return found.hexdigest()
 
 
-def load_recorded_model(bundle: Path, record: Mapping[str, Any]) -> LanguageModel:
-    """Open the model of a bundle.
+def load_recorded_model(
+    bundle: Path, record: Mapping[str, Any], device: torch.device, dtype: str | None = None
+) -> LanguageModel:
+    """Open the model of a bundle on a device.
 
     Raises:
+        DeviceError: If the device has too little memory.
         BundleError: If the weights are damaged, or the model referred to is another by now.
         ModelError: If the model referred to cannot be opened.
     """
     if not is_reference(record):
+        if dtype not in (None, "float32"):
+            raise BundleError(
+                f"dtype is {dtype!r}, and {bundle} was trained here: graphs are computed with its "
+                "weights as they are, in float32. Leave dtype out; it is for Hugging Face models."
+            )
         config = ModelConfig.from_json(record)
-        return Transformer.from_transformer_lens(read_tensors(bundle / WEIGHTS), config)
+        model = Transformer.from_transformer_lens(read_tensors(bundle / WEIGHTS), config)
+        return place_transformer(model, device)
     folder = Path(str(record.get("folder")))
     if fingerprint(folder) != record.get("fingerprint"):
         raise BundleError(f"The model in {folder} is not the one that the bundle was made with.")
-    return load_model(folder, dtype=record.get("dtype"))
+    return load_model(folder, device=device, dtype=dtype or record.get("dtype"))
+
+
+def place_transformer(model: Transformer, device: torch.device) -> Transformer:
+    """Return a model on a device, if there is room for it there.
+
+    Raises:
+        DeviceError: If there is not.
+    """
+    if device.type != "cpu":
+        check_room(4 * model.n_parameters, device, f"A model of {model.n_parameters:,} parameters")
+    return module_on(model, device)

@@ -7,7 +7,15 @@ import time
 import circuitscope_core as cs
 from circuitscope_core.cli.circuits import add_circuit_options, run_circuits
 from circuitscope_core.cli.faithfulness import bench_faithfulness
-from circuitscope_core.cli.output import DEFAULT_BUNDLE, EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.output import (
+    DEFAULT_BUNDLE,
+    EXAMPLE_PROMPT,
+    Commands,
+    add_bundle,
+    add_device,
+    device_of,
+    write,
+)
 from circuitscope_core.cli.score import add_score_options, run_score
 from circuitscope_core.skills import SKILLS, exam
 
@@ -20,6 +28,7 @@ def add_bench(commands: Commands) -> None:
         "them against what the model does",
     )
     add_bundle(parser)
+    add_device(parser)
     parser.add_argument(
         "what",
         nargs="?",
@@ -43,7 +52,7 @@ def run_bench(options: argparse.Namespace) -> int:
         return run_circuits(options)
     if options.what == "score":
         return run_score(options)
-    bundle = cs.load_bundle(options.bundle or DEFAULT_BUNDLE)
+    bundle = cs.load_bundle(options.bundle or DEFAULT_BUNDLE, device=device_of(options))
     if options.what == "speed":
         return time_attribution(bundle, options)
     if options.what == "faithfulness":

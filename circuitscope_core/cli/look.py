@@ -52,7 +52,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 def run_info(options: argparse.Namespace) -> int:
     """Show a bundle's sizes and metrics."""
-    bundle = cs.load_bundle(options.bundle)
+    bundle = cs.load_bundle(options.bundle, device="cpu")
     facts = {
         "name": bundle.metadata.name,
         "model": bundle.model.describe(),

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.cli.output import Commands, add_device, device_of, write
 from circuitscope_core.config import CorpusConfig, FeatureCardConfig
 from circuitscope_core.corpus import ReadCounter, open_sources
 from circuitscope_core.model_library import add_model_steps
@@ -30,6 +30,8 @@ def add_models(commands: Commands) -> None:
     add_card_options(cards)
     remove = actions.add_parser("remove", help="remove a model that was added; weights stay")
     remove.set_defaults(run=run_remove)
+    for action in (add, check, cards):
+        add_device(action)
     for action in (check, cards, remove):
         action.add_argument("name", help="its name in the list")
     for action in actions.choices.values():
@@ -38,8 +40,9 @@ def add_models(commands: Commands) -> None:
 
 def run_add(options: argparse.Namespace) -> int:
     """Add a model, naming each step as it begins."""
-    parts = (options.source, options.name)
-    for event in add_model_steps(*parts, transcoder=options.transcoder, models=options.models):
+    more = {"transcoder": options.transcoder, "models": options.models}
+    steps = add_model_steps(options.source, options.name, **more, device=device_of(options))
+    for event in steps:
         if isinstance(event, cs.ModelEntry):
             place = f"{options.models}/{event.name}"
             added = f"Added {event.name}. Trace it with: trace --bundle {place} --prompt …"
@@ -74,7 +77,7 @@ def describe(model: cs.ListedModel) -> str:
 
 def run_check(options: argparse.Namespace) -> int:
     """Open a model and say what was found."""
-    found = cs.check_added(options.name, options.models)
+    found = cs.check_added(options.name, options.models, device=device_of(options))
     write(json.dumps(asdict(found)) if options.json else found.describe())
     return 0
 
@@ -105,6 +108,7 @@ def run_cards(options: argparse.Namespace) -> int:
         models=options.models,
         config=config,
         replace=options.replace,
+        device=device_of(options),
     )
     shown = ""
     for event in steps:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import write
+from circuitscope_core.cli.output import device_of, write
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.scoring import (
     file_flow,
@@ -33,7 +33,7 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
 def run_score(options: argparse.Namespace) -> int:
     """Score graph files from what they hold, and from more where it is given."""
     paths = _find_files(options.files)
-    bundle = cs.load_bundle(options.bundle) if options.bundle else None
+    bundle = cs.load_bundle(options.bundle, device=device_of(options)) if options.bundle else None
     program = cs.load_program(options.circuit) if options.circuit else None
     questions = (
         [question for skill in SKILLS for question in exam(skill, options.questions)]

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import EXAMPLE_PROMPT, Commands, add_bundle, write
+from circuitscope_core.cli.many_prompts import trace_many
+from circuitscope_core.cli.output import (
+    EXAMPLE_PROMPT,
+    Commands,
+    add_bundle,
+    add_device,
+    device_of,
+    write,
+)
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
 from circuitscope_core.config import Ablation, ReadPoint
-from circuitscope_core.errors import ConfigError, PromptError
+from circuitscope_core.errors import ConfigError
 from circuitscope_core.view import layout_graph
 
 N_FEATURES = 5
@@ -36,6 +44,12 @@ def add_trace(commands: Commands) -> None:
         "--read-point",
         choices=get_args(ReadPoint),
         help="with --transcoder: where its features read, if its files have the wrong word for it",
+    )
+    add_device(parser)
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float64"),
+        help="the precision of a Hugging Face model's weights",
     )
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
     parser.add_argument(
@@ -92,7 +106,7 @@ def add_trace(commands: Commands) -> None:
 def run_trace(options: argparse.Namespace) -> int:
     """Trace one prompt, or each of a file."""
     if options.prompts:
-        return trace_many(options)
+        return trace_many(options, answer_of(options))
     started = time.perf_counter()
     bundle = bundle_of(options)
     fit = None if options.transcoder is None else read_point_fit(bundle, options)
@@ -177,13 +191,14 @@ def bundle_of(options: argparse.Namespace) -> cs.Bundle:
             raise ConfigError("--transcoder needs the model that it was trained on; add --model.")
         if options.read_point is not None:
             raise ConfigError("--read-point needs a transcoder; add --model and --transcoder.")
-        return cs.load_bundle(options.bundle)
-    model = cs.load_model(options.model)
+        return cs.load_bundle(options.bundle, device=device_of(options), dtype=options.dtype)
+    model = cs.load_model(options.model, device=device_of(options), dtype=options.dtype)
     if options.transcoder is None:
         if options.read_point is not None:
             raise ConfigError("--read-point needs a transcoder; add --transcoder.")
         return cs.make_bundle(model)
-    transcoder = cs.load_transcoder(options.transcoder, read_point=options.read_point)
+    more = {"read_point": options.read_point, "device": model.home.device}
+    transcoder = cs.load_transcoder(options.transcoder, **more)
     return cs.make_bundle(model, transcoder)
 
 
@@ -201,60 +216,6 @@ def answer_of(options: argparse.Namespace) -> str | int | None:
     """Return the answer that is to be explained as a whole; None where it is the next token."""
     answer: str | int | None = options.continued if options.answer is None else options.answer
     return answer
-
-
-def trace_many(options: argparse.Namespace) -> int:
-    """Trace each prompt of a file; the status tells whether all of them could be."""
-    if options.out is None:
-        raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
-    if options.chat:
-        raise ConfigError("--prompts works with plain texts; leave --chat out.")
-    if options.model is not None:
-        raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
-    config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
-    prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
-    n_failed = 0
-    for done in cs.attribute_many(
-        options.bundle,
-        read_prompts(options.prompts),
-        options.out,
-        backend=options.backend,
-        config=config,
-        prune=prune,
-        answer=answer_of(options),
-    ):
-        n_failed += bool(done.error)
-        write(json.dumps(vars(done)) if options.json else describe_traced(done))
-    return 1 if n_failed else 0
-
-
-def read_prompts(path: Path) -> list[str]:
-    """Return a file's prompts, one from each line that is not empty.
-
-    Raises:
-        PromptError: If the file cannot be read, or there is no prompt in it.
-    """
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-        prompts = [json.loads(line) for line in lines] if path.suffix == ".jsonl" else lines
-    except (OSError, ValueError) as error:
-        raise PromptError(f"The prompts in {path} cannot be read: {error}") from error
-    wrong = next((prompt for prompt in prompts if not isinstance(prompt, str)), None)
-    if wrong is not None or not prompts:
-        problem = f"holds {wrong!r}, which is no JSON string" if prompts else "is empty"
-        raise PromptError(f"{path} {problem}; write one prompt a line.")
-    return prompts
-
-
-def describe_traced(done: cs.PromptTraced) -> str:
-    """Return a line about one prompt of many."""
-    place = f"{done.number + 1}/{done.n_prompts} {done.prompt!r}"
-    if done.error:
-        return f"{place}: {done.error}"
-    return (
-        f"{place} → “{done.prediction}” {done.probability:.1%}; {done.n_nodes:,} nodes, "
-        f"replacement {done.scores['replacement']:.3f}, {done.graph}"
-    )
 
 
 def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:

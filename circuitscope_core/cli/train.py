@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.cli.output import Commands, add_device, device_of, write
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import TrainingPlan
@@ -55,6 +55,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", help="a folder or @database.schema.stage/path that mirrors the run"
     )
+    add_device(parser)
     parser.add_argument("--restart", action="store_true", help="discard an interrupted training")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a model that has the name already"
@@ -103,7 +104,9 @@ def run_train(options: argparse.Namespace) -> int:
         + [f"--set {item}" for item in options.set]
     )
     flags = (options.restart, options.overwrite)
-    plan = TrainingPlan(config, sources, Path(options.out), None, *flags, command)
+    plan = TrainingPlan(
+        config, sources, Path(options.out), None, *flags, command, device=options.device
+    )
     return follow(plan, options)
 
 
@@ -114,6 +117,8 @@ def follow(plan: TrainingPlan, options: argparse.Namespace) -> int:
     asked_to_stop = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked_to_stop.append(True))
+    if backend.kind == "local" and plan.model is None:
+        device_of(options)  # so that one that is not there is told before anything is read
     for event in run_training(plan, backend, store, stop=lambda: bool(asked_to_stop)):
         line = event_to_json(event) if options.json else describe_event(event)
         if line:

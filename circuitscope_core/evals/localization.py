@@ -48,7 +48,7 @@ def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) 
     too long for the model are left out.
     """
     replacement = replacement_of(bundle)
-    sums = torch.zeros(5, dtype=torch.float64)
+    sums = torch.zeros(5, dtype=torch.float64, device="cpu")
     n_ctx = replacement.model.shape.n_ctx
     asked = (encode_question(replacement.tokenizer, question) for question in questions)
     fitting = [question for question in asked if question.n_tokens <= n_ctx]
@@ -58,7 +58,8 @@ def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) 
         graph = attribute(replacement, question.before_decided, targets=[target])
         influence = compute_node_influence(graph)[graph.token_nodes]
         scores = graph_scores(graph)
-        by_gradient = gradient_times_input(replacement.model, graph.token_ids, target)
+        (tokens,) = replacement.model.tokens(graph.token_ids.tolist())
+        by_gradient = gradient_times_input(replacement.model, tokens, target).cpu()
         sums += torch.tensor(
             [
                 share_at(influence, positions),
@@ -68,6 +69,7 @@ def measure_localization(bundle: Explainable, questions: Sequence[SkillPrompt]) 
                 scores.completeness,
             ],
             dtype=torch.float64,
+            device="cpu",
         )
     return Localization(len(fitting), *(sums / max(1, len(fitting))).tolist())
 

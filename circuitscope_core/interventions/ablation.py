@@ -14,7 +14,7 @@ from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention, deltas_of
 from circuitscope_core.interventions.divergence import kl_bits
-from circuitscope_core.interventions.many import intervene_many
+from circuitscope_core.interventions.many import logits_with
 from circuitscope_core.interventions.outputs import tokens_of
 from circuitscope_core.interventions.runs import run_iterative
 from circuitscope_core.prompt_pass import PromptPass
@@ -141,8 +141,8 @@ def _answers(
     for start in range(0, len(sets), at_once):
         some = sets[start : start + at_once]
         if alone:
-            done = intervene_many(clean, (), some, mode="iterative", freeze_patterns=True)
-            yield start, {clean.asked: done.logits_after}
+            after = logits_with(clean, some, mode="iterative", freeze_patterns=True)
+            yield start, {clean.asked: after}
             continue
         with torch.no_grad():
             deltas = deltas_of(clean, some)

@@ -47,7 +47,8 @@ def run_iterative_suffix(
 
     def answer(call: MlpCall) -> Tensor:
         layer, rows = call.layer, call.positions
-        assert rows is not None, "a suffix names its positions"
+        if rows is None:  # a suffix that begins at position 0, as a masked model's does
+            rows = torch.arange(call.mlp_in.shape[1], device=call.mlp_in.device)
         read = call.read(read_point)
         _add_answers(clean, layer, read, sets, rows, answers)
         skipped = features.skip(layer, read - clean.inputs[layer, rows])

@@ -99,7 +99,8 @@ def run_experiment(
         )
     else:
         # at 0 features are silent, as far as a graph can tell, unless they have no ReLU
-        thresholds = clean.replacement.transcoder.thresholds(graph.features).clamp(max=0)
+        features = graph.features.to(clean.features.device)
+        thresholds = clean.replacement.transcoder.thresholds(features).clamp(max=0).cpu()
         predicted = predict_total(graph, taken, thresholds)
         changes, losses = predicted.changes, predicted.losses[: graph.n_features]
     measured = measured_losses(graph, clean, result, taken[: graph.n_features])
@@ -150,9 +151,10 @@ def measured_losses(
     """
     layers, positions, numbers = graph.features.T
     if result.mode != "direct":
-        activate, given = clean.replacement.transcoder.activate, result.pre_activations_after
+        activate = clean.replacement.transcoder.activate
+        given = result.pre_activations_after.to(clean.features.device)
         acts = torch.stack([activate(layer, values) for layer, values in enumerate(given)])
-        after = acts[layers, positions, numbers]
+        after = acts.cpu()[layers, positions, numbers]
     else:
         after = result.pre_activations_after[layers, positions, numbers]
         before = result.pre_activations_before[layers, positions, numbers]

@@ -141,12 +141,12 @@ def intervene_on(
     return InterventionResult(
         mode,
         clean.token_ids,
-        clean.record.logits[0],
-        changed.logits[0],
-        clean.dense_pre_activations,
-        after,
-        residual_streams(clean.record),
-        residual_streams(changed),
+        clean.record.logits[0].cpu(),
+        changed.logits[0].cpu(),
+        clean.dense_pre_activations.cpu(),
+        after.cpu(),
+        residual_streams(clean.record).cpu(),
+        residual_streams(changed).cpu(),
         clean.asked,
         clean.replacement.model.shape,
     )

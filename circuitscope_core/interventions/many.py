@@ -82,8 +82,29 @@ def intervene_many(
         PromptError: If the prompt is empty, too long, or has unknown ids.
     """
     clean = run_prompt(bundle, prompt)
-    before = clean.logits
-    after = before.expand(len(sets), -1).clone()
+    after = logits_with(
+        clean,
+        sets,
+        mode=mode,
+        constrained_layer=constrained_layer,
+        freeze_patterns=freeze_patterns,
+    )
+    return ManyResults(clean.logits.cpu(), after.cpu())
+
+
+def logits_with(
+    clean: PromptPass,
+    sets: Sequence[Sequence[Change]],
+    *,
+    mode: Mode,
+    constrained_layer: int | None = None,
+    freeze_patterns: bool = False,
+) -> Float[Tensor, "n_sets d_vocab"]:
+    """Return the next token's logits with each set of changes, where the model is.
+
+    Arguments and errors are those of ``intervene_many``.
+    """
+    after = clean.logits.expand(len(sets), -1).clone()
     jobs = [
         _job(clean, number, check_changes(changes, clean), mode, constrained_layer)
         for number, changes in enumerate(sets)
@@ -99,13 +120,13 @@ def intervene_many(
                 after[numbers] = run_iterative_suffix(clean, deltas, sets, *places, frozen=frozen)
             else:
                 after[numbers] = _run_suffix(clean, deltas, batch, freeze_norms=mode == "direct")
-    return ManyResults(before, after)
+    return after
 
 
 def logits_at(
     clean: PromptPass, sets: Sequence[Sequence[Change]], positions: Sequence[int], mode: Mode
 ) -> Float[Tensor, "n_sets n_positions d_vocab"]:
-    """Return the logits at some positions with each set of changes.
+    """Return the logits at some positions with each set of changes, in the host's memory.
 
     Where only the position that is asked is wanted, no more than it needs is run.
     """
@@ -127,7 +148,7 @@ def logits_at(
                 else:
                     record = run_clamped(clean, deltas, layer, freeze_norms=mode == "direct")
                 found[numbers] = record.logits[:, list(positions)]
-    return found
+    return found.cpu()
 
 
 def _job(

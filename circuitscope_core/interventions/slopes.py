@@ -32,19 +32,21 @@ def slope_effects(
     outputs = torch.zeros_like(clean.error_vectors, requires_grad=True)
     with torch.enable_grad():
         record = model.record(
-            graph.token_ids[None], edit_mlp=lambda call: call.mlp_out() + outputs[call.layer]
+            model.tokens(graph.token_ids.tolist()),
+            edit_mlp=lambda call: call.mlp_out() + outputs[call.layer],
         )
         wanted = directions @ record.logits[0, clean.asked if position is None else position]
         slopes = [torch.autograd.grad(w, outputs, retain_graph=True)[0] for w in wanted]
-    layers, positions, numbers = graph.features.T
+    layers, positions, numbers = graph.features.T.to(outputs.device)
     own = torch.cat(
         [
             features.decoder_rows(layer, numbers[layers == layer])[:, 0]
             for layer in range(graph.n_layers)
         ]
     )
-    written = own * graph.activations[:, None]
-    return torch.stack([(slope[layers, positions] * written).sum(dim=1) for slope in slopes])
+    written = own * graph.activations[:, None].to(own)
+    effects = torch.stack([(slope[layers, positions] * written).sum(dim=1) for slope in slopes])
+    return effects.cpu()
 
 
 @checked

@@ -45,8 +45,8 @@ class MlpNeurons:
         """Number of neurons."""
         return len(self.W_out)
 
-    def to(self, dtype: torch.dtype) -> "MlpNeurons":
-        """Return the same weights in another precision."""
+    def to(self, dtype: torch.dtype | torch.device) -> "MlpNeurons":
+        """Return the same weights in another precision, or on another device."""
         return replace(
             self,
             W_in=self.W_in.to(dtype),

@@ -1,11 +1,11 @@
 """Where a training can run, as a text names it, and what is missing for each of the places."""
 
-import os
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, get_args
 
+from circuitscope_core.devices import usable_cores
 from circuitscope_core.errors import ConfigError, StageError
 from circuitscope_core.stages import find_connection
 from circuitscope_core.stages.snowflake_stage import in_warehouse
@@ -83,7 +83,7 @@ def parse_backend(text: str) -> Backend:
 def available_backends() -> tuple[BackendChoice, ...]:
     """Return every kind of place, each with what it still needs. Nothing is asked of a network."""
     here = IN_WAREHOUSE if in_warehouse() else ""
-    n = cores()
+    n = usable_cores()
     return (
         BackendChoice("local", "local", "This machine, one process", here),
         BackendChoice("procs", f"procs:{n}", "This machine, several processes", here or _procs()),
@@ -103,13 +103,6 @@ def require(backend: Backend) -> None:
     needs = {choice.kind: choice.needs for choice in available_backends()}[backend.kind]
     if needs:
         raise ConfigError(f"{backend} cannot be used here. {needs}")
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _procs() -> str:

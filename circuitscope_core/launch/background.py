@@ -47,6 +47,8 @@ class TrainingRequest:
     """Where, as ``parse_backend`` reads it."""
     store: str | None = None
     """A folder or stage that mirrors the run folder."""
+    device: str | None = None
+    """As ``find_device`` takes it."""
 
     @property
     def out(self) -> Path:
@@ -65,6 +67,7 @@ class TrainingRequest:
             "sources": self.sources,
             "backend": self.backend,
             "store": self.store,
+            "device": self.device,
         }
         file = self.folder.path / REQUEST
         file.write_text(json.dumps(data, indent=1), encoding="utf-8")
@@ -90,6 +93,7 @@ class TrainingRequest:
                 folder.bundle.name,
                 str(data["backend"]),
                 data["store"],
+                data.get("device"),
             )
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TrainingError(
@@ -156,6 +160,8 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
     command += ["--backend", request.backend]
     if request.store:
         command += ["--store", request.store]
+    if request.device:
+        command += ["--device", request.device]
     process = _spawn(command, json.dumps(request.config.to_json()), folder)
     identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
     (folder.path / "process.json").write_text(json.dumps(identity), encoding="utf-8")

@@ -74,13 +74,14 @@ class TrainingRun:
         return load_bundle(self.out)
 
 
-def launch(
+def launch(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",
     out: str | Path = "models/mine",
     *,
     backend: str = "local",
     store: str | None = None,
+    device: str | None = None,
     restart: bool = False,
 ) -> TrainingRun:
     """Start a training, or go on with one, in a process of its own, and return at once.
@@ -93,6 +94,7 @@ def launch(
             ``snowflake:POOLxN``. All train the same model, up to the rounding of sums.
         store: A folder or ``@database.schema.stage/path`` that mirrors the run; a compute pool
             needs one.
+        device: As for ``train``, with the backend ``local``.
         restart: Discard what an earlier, interrupted training of this name left.
 
     Raises:
@@ -103,6 +105,6 @@ def launch(
     require(parse_backend(backend))
     folder = Path(out).absolute()
     sources = absolute_sources(source)
-    request = TrainingRequest(config, sources, folder.parent, folder.name, backend, store)
+    request = TrainingRequest(config, sources, folder.parent, folder.name, backend, store, device)
     start_training(request, restart=restart)
     return TrainingRun(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from circuitscope_core.launch.backend import cores
+from circuitscope_core.devices import usable_cores
 from circuitscope_core.launch.work import Assignment, work
 from circuitscope_core.stages import FileStore, FolderStore
 from circuitscope_core.training import GroupWorkers, WorkersNews
@@ -80,7 +80,7 @@ class ProcessSite:
         (self.folder / "assignment.json").write_text(
             json.dumps(assignment.to_json()), encoding="utf-8"
         )
-        threads = max(1, cores() // self.n_workers)
+        threads = max(1, usable_cores() // self.n_workers)
         # PyTorch reads the number of its threads before any of our code can set it
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **loopback()}
         processes = []
@@ -125,7 +125,7 @@ def main(folder: Path, rank: int, n_workers: int) -> None:
     """Be one worker process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     told = json.loads((folder / "assignment.json").read_text(encoding="utf-8"))
-    torch.set_num_threads(max(1, cores() // n_workers))
+    torch.set_num_threads(max(1, usable_cores() // n_workers))
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder / 'meeting'}",
@@ -134,7 +134,7 @@ def main(folder: Path, rank: int, n_workers: int) -> None:
         timeout=PATIENCE,
     )
     store = FolderStore(folder / "store")
-    work(Assignment.from_json(told), GroupWorkers(rank, n_workers), store, cores())
+    work(Assignment.from_json(told), GroupWorkers(rank, n_workers), store, usable_cores())
     # the others may be gone already: no farewell, which would wait for them
     os._exit(0)
 

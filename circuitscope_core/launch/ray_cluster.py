@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from circuitscope_core.devices import usable_cores
 from circuitscope_core.errors import StageError, TrainingError
-from circuitscope_core.launch.backend import Backend, cores
+from circuitscope_core.launch.backend import Backend
 from circuitscope_core.launch.processes import PATIENCE
 from circuitscope_core.launch.work import Assignment, work
 from circuitscope_core.stages import StoredFile
@@ -228,10 +229,10 @@ def worker_loop(told: dict[str, Any]) -> None:
     import torch
 
     here = ray.train.get_context()
-    torch.set_num_threads(max(1, cores() // here.get_local_world_size()))
+    torch.set_num_threads(max(1, usable_cores() // here.get_local_world_size()))
     workers = GroupWorkers(here.get_world_rank(), here.get_world_size())
     assignment = Assignment.from_json(told["assignment"])
-    work(assignment, workers, MailboxStore(told["mailbox"]), cores())
+    work(assignment, workers, MailboxStore(told["mailbox"]), usable_cores())
 
 
 @contextmanager

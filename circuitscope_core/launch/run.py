@@ -98,6 +98,7 @@ def run_training(
     """
     check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     require(backend)
+    check_device(plan, backend)
     check_share(plan.config, backend.n_workers)
     if plan.model is not None and backend.kind == "snowflake":
         raise ConfigError(
@@ -122,6 +123,19 @@ def run_training(
             # a job mirrors its own folder in the store
             own = RunLog(folder) if backend.kind == "snowflake" else log
             yield from logged(driver.events(), own)
+
+
+def check_device(plan: TrainingPlan, backend: Backend) -> None:
+    """Refuse a card for several workers.
+
+    Raises:
+        ConfigError: If one is named.
+    """
+    if backend.kind != "local" and plan.device not in (None, "auto", "cpu"):
+        raise ConfigError(
+            f"device is {plan.device!r}, and the workers of {backend} train on processors, which "
+            "add up their gradients. Use backend local, or leave device out."
+        )
 
 
 def _either(one: Callable[[], bool], other: Callable[[], bool]) -> Callable[[], bool]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import torch
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
@@ -29,6 +29,7 @@ from circuitscope_core.bundle import (
     record_file,
 )
 from circuitscope_core.bundle.models import fingerprint
+from circuitscope_core.devices import Device, find_device, free_bytes
 from circuitscope_core.errors import BundleError
 from circuitscope_core.model_library.staged import copy_of, fetch_files, forget_copies
 from circuitscope_core.pretrained import (
@@ -76,6 +77,7 @@ def add_model(
     *,
     transcoder: str | Path | None = None,
     models: str | Path = "models",
+    device: Device | None = None,
     session: Any = None,
 ) -> ModelEntry:
     """Add a Hugging Face model to a folder of models; its weights stay where they are.
@@ -86,6 +88,7 @@ def add_model(
         name: The name in the folder of models; None takes the last part of the source.
         transcoder: Where a transcoder for it is; None makes graphs of the model's own neurons.
         models: The folder of models.
+        device: The device that it is opened on, as for ``load_model``; the entry names none.
         session: Of Snowpark, for a stage; without one, this process's own is used.
 
     Raises:
@@ -94,7 +97,8 @@ def add_model(
         ConfigError: If the transcoder or the tokenizer does not fit the model.
         StageError: If a stage cannot be read.
     """
-    *_, entry = add_model_steps(source, name, transcoder=transcoder, models=models, session=session)
+    more: dict[str, Any] = {"models": models, "device": device, "session": session}
+    *_, entry = add_model_steps(source, name, transcoder=transcoder, **more)
     assert isinstance(entry, ModelEntry)
     return entry
 
@@ -105,10 +109,11 @@ def add_model_steps(
     *,
     transcoder: str | Path | None = None,
     models: str | Path = "models",
+    device: Device | None = None,
     session: Any = None,
 ) -> Iterator[str | ModelEntry]:
     """Like ``add_model``, but yields a sentence as each step begins, then the entry."""
-    place = Path(models)
+    place, chosen = Path(models), find_device(device)
     name = check_new_name(name or Path(source).name, place)
     forget_copies(place, name)  # of a try that was ended by force
     try:
@@ -117,7 +122,7 @@ def add_model_steps(
             transcoder, copy_of(place, name, "transcoder"), session
         )
         said = str(folder) if Path(source).is_dir() else str(source)
-        entry = yield from _open_and_describe(name, said, folder, features)
+        entry = yield from _open_and_describe(name, said, (folder, features), chosen)
         write_entry(entry, place)
     except BaseException:  # an error, or a caller who stopped asking
         if not (place / name).exists():  # another caller may have added it meanwhile
@@ -150,18 +155,19 @@ def _find_transcoder(
 
 
 def _open_and_describe(
-    name: str, source: str, folder: Path, transcoder: str | None
+    name: str, source: str, parts: tuple[Path, str | None], device: torch.device
 ) -> Generator[str, None, ModelEntry]:
     """Open model and transcoder, hold them against each other, and return their entry."""
+    folder, transcoder = parts
     files = read_model_files(folder)
     dtype = files.dtype()
-    needed, free = in_bytes(files.n_bytes(dtype)), in_bytes(psutil.virtual_memory().available)
+    needed, free = in_bytes(files.n_bytes(dtype)), in_bytes(free_bytes(device))
     precision = str(dtype).removeprefix("torch.")
     yield (
         f"Read and check the model: {files.n_parameters:,} parameters take {needed} in "
-        f"{precision}; {free} of memory are free"
+        f"{precision}; {free} of memory are free{'' if device.type == 'cpu' else f' on {device}'}"
     )
-    model = load_model(folder)
+    model = load_model(folder, device=device)
     yield (
         "Read the model's own neurons"
         if transcoder is None
@@ -200,7 +206,8 @@ def check_new_name(name: str, models: Path) -> str:
 
 
 def _bundle_of(model: PretrainedModel, transcoder: str | None) -> Bundle:
-    features = () if transcoder is None else (load_transcoder(transcoder),)
+    place = model.home.device
+    features = () if transcoder is None else (load_transcoder(transcoder, device=place),)
     return make_bundle(model, *features)
 
 
@@ -238,8 +245,15 @@ def write_entry(entry: ModelEntry, models: Path) -> Path:
 
 
 @checked
-def check_added(name: str, models: str | Path = "models") -> ModelCheck:
+def check_added(
+    name: str, models: str | Path = "models", *, device: Device | None = None
+) -> ModelCheck:
     """Open a model of the folder, and hold it against itself and against its transcoder.
+
+    Args:
+        name: The model's name in the list.
+        models: The folder of models.
+        device: The device that it is opened on, as for ``load_bundle``.
 
     Raises:
         BundleError: If there is no such model, or its files are not those of its record.
@@ -248,7 +262,7 @@ def check_added(name: str, models: str | Path = "models") -> ModelCheck:
     """
     folder = find_model(name, Path(models))
     own_neurons = is_entry(folder) and read_entry(folder).transcoder is None
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, device=device)
     model, shape = bundle.model, bundle.transcoder.shape
     gap = check_model(model).largest if isinstance(model, PretrainedModel) else None
     sizes = (shape.n_layers, shape.d_model, shape.n_features)

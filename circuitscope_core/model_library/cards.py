@@ -8,13 +8,14 @@ from pathlib import Path
 
 from circuitscope_core.bundle import CARDS, CARDS_STATE, is_entry, load_bundle
 from circuitscope_core.config import FeatureCardConfig
+from circuitscope_core.devices import Device
 from circuitscope_core.errors import BundleError
 from circuitscope_core.feature_cards import CardProgress, FeatureCards, collect_cards
 from circuitscope_core.feature_cards.from_text import Texts
 from circuitscope_core.model_library.adding import find_model
 
 
-def collect_model_cards(
+def collect_model_cards(  # noqa: PLR0913  # each a name of the public interface
     name: str,
     texts: Texts,
     places: Collection[tuple[int, int]] | None = None,
@@ -22,6 +23,7 @@ def collect_model_cards(
     models: str | Path = "models",
     config: FeatureCardConfig = FeatureCardConfig(),  # noqa: B008  # a frozen value
     replace: bool = False,
+    device: Device | None = None,
 ) -> Generator[CardProgress | FeatureCards, None, None]:
     """Collect cards of a model that was added, and save them with it.
 
@@ -35,6 +37,7 @@ def collect_model_cards(
         models: The folder of models.
         config: How much is collected.
         replace: Whether cards that the model has may be replaced.
+        device: The device that the model runs on, as for ``load_bundle``.
 
     Raises:
         BundleError: If there is no such model, it is a trained bundle, it has cards already, or
@@ -46,7 +49,8 @@ def collect_model_cards(
     folder = find_model(name, Path(models))
     check_cards_wanted(folder, replace=replace)
     checkpoint = folder / CARDS_STATE
-    steps = collect_cards(load_bundle(folder), texts, places, config=config, checkpoint=checkpoint)
+    bundle = load_bundle(folder, device=device)
+    steps = collect_cards(bundle, texts, places, config=config, checkpoint=checkpoint)
     with closing(steps):
         for event in steps:
             if isinstance(event, FeatureCards):

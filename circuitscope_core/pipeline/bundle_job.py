@@ -150,7 +150,8 @@ class BundleJob(ABC):
     def _measure(self) -> Iterator[Event]:
         yield PhaseStarted("metrics", 100)
         started = time.perf_counter()
-        windows = self.text.held_out.consecutive(self.metric_tokens)
+        device = self.model.tokens([0]).device
+        windows = self.text.held_out.consecutive(self.metric_tokens).to(device)
         metrics: dict[str, float] = {}
         shown = 0
         for item in measure_replacement(self.model, self.transcoder, windows):

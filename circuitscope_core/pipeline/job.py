@@ -4,8 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from circuitscope_core.config import CorpusConfig, TrainConfig
 from circuitscope_core.corpus import DocumentSource, read_sample
+from circuitscope_core.devices import CPU
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.evals.exam import take_exam
 from circuitscope_core.pipeline.bundle_job import BundleJob
@@ -30,6 +33,7 @@ class TrainingJob(BundleJob):
     config: TrainConfig
     given_tokenizer: Tokenizer | None
     """None: bytes, or a vocabulary that is learned from the text, by the model's size of it."""
+    device: torch.device = CPU
 
     def phases(self) -> Sequence[Iterator[Event]]:
         """Return all phases in their order; none has begun."""
@@ -87,7 +91,8 @@ class TrainingJob(BundleJob):
 
     def _train_language_model(self) -> Iterator[Event]:
         checkpoint = self.folder.checkpoint("language model")
-        trainer = language_model_trainer(self.config, self.text, checkpoint, self.workers)
+        parts = (self.config, self.text, checkpoint, self.workers)
+        trainer = language_model_trainer(*parts, self.device)
         yield from trainer.events()
         self.trained = trainer.model.requires_grad_(False)
         self.model = self.trained

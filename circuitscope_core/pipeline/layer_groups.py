@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 
 from circuitscope_core.config import TranscoderTrainConfig
@@ -38,13 +37,6 @@ class Needs:
     def total(self) -> int:
         """Bytes in all."""
         return self.weights + self.buffer + self.working
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the memory that is free where a model is."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def one_sequence(config: TranscoderTrainConfig, model: LanguageModel, n_layers: int) -> int:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+
 from circuitscope_core.arguments import checked
 from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import DocumentSource
+from circuitscope_core.devices import CPU, find_device
 from circuitscope_core.pipeline.bundle_job import BundleJob
 from circuitscope_core.pipeline.job import TrainingJob
 from circuitscope_core.pipeline.names import check_free
@@ -42,14 +45,17 @@ class TrainingPlan:
     """Kept in the bundle as the way to train it again."""
     model: PlannedModel | None = None
     """The model that transcoders are trained for; None where the model is trained as well."""
+    device: str | None = None
+    """As ``find_device`` takes it."""
 
 
-def train(
+def train(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",
     out: str | Path = "models/mine",
     *,
     tokenizer: Tokenizer | None = None,
+    device: str | None = None,
     restart: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Event]:
@@ -65,17 +71,21 @@ def train(
         out: Folder of the bundle; its last part is the model's name.
         tokenizer: Where None, bytes if ``config.model.d_vocab`` is 257, else words and pieces of
             words that are learned from the text, at most ``d_vocab`` of them.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
+            says what None means. Checkpoints and the bundle are the same whatever the device, so
+            that a training goes on from one on another.
         restart: Discard what an earlier, interrupted training of this name left.
         overwrite: Replace a model of this name once the new one is whole.
 
     Raises:
+        DeviceError: If there is no such device.
         CorpusError: If the text cannot be read; before any training.
         TrainingError: If a model has the name, the text is too short, the training diverges, a
             checkpoint cannot be written, or the run folder belongs to another training or is in
             use by one.
         ConfigError: If settings do not fit together.
     """
-    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite)
+    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite, device=device)
     yield from carry_out(plan)
 
 
@@ -137,6 +147,7 @@ def carry_out(
     """
     check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
     check_share(plan.config, workers.world)
+    device = find_device(plan.device) if workers.world == 1 else CPU
     folder = RunFolder.for_bundle(plan.out)
     with folder.locked():
         log = RunLog(folder, store)
@@ -144,11 +155,13 @@ def carry_out(
             folder.discard()
         folder.path.mkdir(parents=True, exist_ok=True)
         log.begin(plan.restart)
-        yield from logged(job_of(plan, folder, workers).events(), log)
+        yield from logged(job_of(plan, folder, workers, device).events(), log)
 
 
-def job_of(plan: TrainingPlan, folder: RunFolder, workers: Workers) -> BundleJob:
-    """Return the work that a plan asks for."""
+def job_of(
+    plan: TrainingPlan, folder: RunFolder, workers: Workers, device: torch.device
+) -> BundleJob:
+    """Return the work that a plan asks for; a model that is there already has its own device."""
     shared: dict[str, Any] = {
         "source": plan.source,
         "out": plan.out,
@@ -159,7 +172,8 @@ def job_of(plan: TrainingPlan, folder: RunFolder, workers: Workers) -> BundleJob
     if isinstance(plan.config, TranscoderTrainConfig):
         assert plan.model is not None
         return TranscoderJob(config=plan.config, planned=plan.model, **shared)
-    return TrainingJob(config=plan.config, given_tokenizer=plan.tokenizer, **shared)
+    shared |= {"given_tokenizer": plan.tokenizer, "device": device}
+    return TrainingJob(config=plan.config, **shared)
 
 
 def assist(

@@ -9,6 +9,7 @@ from safetensors.numpy import load, save
 
 from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import Corpus
+from circuitscope_core.devices import CPU
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.tokenizer import Tokenizer, token_lengths
 from circuitscope_core.training import (
@@ -83,12 +84,16 @@ def hear_text(n_ctx: int, workers: Workers) -> TrainingText:
 
 
 def language_model_trainer(
-    config: TrainConfig, text: TrainingText, checkpoint: CheckpointFile, workers: Workers = ALONE
+    config: TrainConfig,
+    text: TrainingText,
+    checkpoint: CheckpointFile,
+    workers: Workers = ALONE,
+    device: torch.device = CPU,
 ) -> LanguageModelTrainer:
-    """Return the training of a new transformer."""
+    """Return the training of a new transformer, whose first weights no device changes."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = Transformer(config.model)
+        model = Transformer(config.model).to(device)
     return LanguageModelTrainer(
         model=model,
         train=text.train,
@@ -111,7 +116,7 @@ def transcoder_trainer(
     """Return the training of a model's new transcoder."""
     return TranscoderTrainer(
         model=model.requires_grad_(False),
-        transcoder=CrossLayerTranscoder(config.transcoder),
+        transcoder=CrossLayerTranscoder(config.transcoder).to(model.tokens([0]).device),
         train=text.train,
         settings=config.transcoder_training,
         seed=config.seed,

@@ -16,7 +16,6 @@ from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pipeline.layer_groups import (
     buffer_for,
     divide_layers,
-    free_memory,
     needs_of,
     one_sequence,
 )
@@ -112,7 +111,7 @@ def estimate_transcoder(
     opened = planned.open()
     model = model_for(config, opened)
     layers = config.chosen_layers(model.shape.n_layers)
-    free = free_memory(model.tokens([0]).device)
+    free = free_bytes(model.tokens([0]).device)
     groups = divide_layers(config, model, layers, free)
     folder = RunFolder.for_bundle(out).path
     buffer = buffer_for(config, model, len(groups[0]), folder)

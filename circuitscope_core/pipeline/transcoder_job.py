@@ -15,6 +15,7 @@ from circuitscope_core.attribution import attribute
 from circuitscope_core.bundle.models import fingerprint
 from circuitscope_core.config import CorpusConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import DocumentSource
+from circuitscope_core.devices import free_bytes
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.feature_cards.selection import Selection
 from circuitscope_core.language_model import LanguageModel
@@ -23,7 +24,6 @@ from circuitscope_core.pipeline.layer_groups import (
     DTYPES,
     buffer_for,
     divide_layers,
-    free_memory,
 )
 from circuitscope_core.pipeline.planned_model import PlannedModel
 from circuitscope_core.pipeline.training_phases import TrainingText
@@ -103,7 +103,7 @@ class TranscoderJob(BundleJob):
 
     def _groups(self) -> tuple[tuple[int, ...], ...]:
         device = self.model.tokens([0]).device
-        return divide_layers(self.config, self.model, self.layers, free_memory(device))
+        return divide_layers(self.config, self.model, self.layers, free_bytes(device))
 
     def buffer_of(self, n_layers: int) -> BufferPlan:
         """Return the buffer for groups of so many layers."""

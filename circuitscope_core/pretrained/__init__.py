@@ -4,6 +4,7 @@ from circuitscope_core.pretrained.check import SelfCheck, check_model, check_neu
 from circuitscope_core.pretrained.families import FAMILIES
 from circuitscope_core.pretrained.load import ModelFiles, fetch_model, load_model, read_model_files
 from circuitscope_core.pretrained.model import KIND, PretrainedModel
+from circuitscope_core.pretrained.placing import model_on
 
 __all__ = [
     "FAMILIES",
@@ -15,5 +16,6 @@ __all__ = [
     "check_neurons",
     "fetch_model",
     "load_model",
+    "model_on",
     "read_model_files",
 ]

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from circuitscope_core.pretrained.norms import NormWeights
+from circuitscope_core.pretrained.norms import NormWeights, read_norm
 
 NAME = "circuitscope"
+HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
+"""Names of norms over queries and keys in attention modules."""
 _seen = threading.local()
 
 
@@ -86,6 +88,15 @@ class HeadNorm:
             return out
         wide = x.to(self._norm.gain.dtype)
         return self._norm.measure(wide.detach()).apply(wide).to(x.dtype)
+
+
+def watch_head_norms(attention: nn.Module, dtype: torch.dtype) -> None:
+    """Let the norms over queries and keys of an attention be looked through, in a precision."""
+    for name in HEAD_NORMS:
+        norm = getattr(attention, name, None)
+        weight = getattr(norm, "weight", None)
+        if isinstance(norm, nn.Module) and weight is not None:
+            HeadNorm(norm, read_norm(norm, len(weight), dtype))
 
 
 def jacobian(values: Tensor, inputs: Tensor) -> Tensor:

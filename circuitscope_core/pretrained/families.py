@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from circuitscope_core.errors import ModelError
-from circuitscope_core.language_model import MlpNeurons
+from circuitscope_core.language_model import Compute, MlpNeurons
 from circuitscope_core.pretrained.mlp_weights import clamped_experts, experts, gated, plain
 from circuitscope_core.pretrained.modules import matrix, part
 from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
@@ -258,8 +257,8 @@ def _falcon(config: Any, family: Family) -> Family:
     return replace(family, read_norm=read_norm, parallel=parallel)
 
 
-def weights_as(weights: ValueWeights, dtype: torch.dtype) -> ValueWeights:
-    """Return the weights in another precision; the same where they have it."""
+def weights_as(weights: ValueWeights, home: Compute) -> ValueWeights:
+    """Return the weights in a precision and on a device; the same where they have both."""
     return ValueWeights(
-        weights.W_V.to(dtype), weights.b_V.to(dtype), weights.W_O.to(dtype), weights.b_O.to(dtype)
+        *map(home.take, (weights.W_V, weights.b_V, weights.W_O, weights.b_O)),
     )

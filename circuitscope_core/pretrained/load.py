@@ -1,6 +1,7 @@
 """Hugging Face models from a folder or a hub: safetensors only, and nothing of theirs is run."""
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from circuitscope_core.arguments import checked
+from circuitscope_core.devices import Device, check_room, find_device, free_bytes
 from circuitscope_core.errors import ModelError
 from circuitscope_core.pretrained.check import check_model
 from circuitscope_core.pretrained.families import FAMILIES, check_family
@@ -122,18 +123,27 @@ def _count_parameters(path: Path) -> int:
 
 @checked
 def load_model(
-    source: str | Path, *, device: str | None = None, dtype: str | None = None
+    source: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: str | None = None,
+    device_map: str | None = None,
 ) -> PretrainedModel:
     """Open a language model of ``transformers`` and check that it can be explained exactly.
 
     Args:
         source: A folder, or ``owner/name`` of a model on the Hugging Face hub, which is fetched
             once where it is not on this machine yet.
-        device: For example ``cuda``; the CPU where None.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
+            says what None means.
         dtype: ``float32``, ``bfloat16`` or ``float64``; None takes float32 below a billion
             parameters and bfloat16 above.
+        device_map: ``auto`` or another of the words that Hugging Face's accelerate takes: the
+            layers are spread over all cards, for a model that one does not hold. Records and
+            graphs are computed on the card with the embeddings. Not together with ``device``.
 
     Raises:
+        DeviceError: If there is no such device, or it has too little free memory.
         ModelError: If it cannot be opened: the family, the weights, the memory, or
             ``transformers`` itself.
         BundleError: If its tokenizer cannot be read.
@@ -143,11 +153,14 @@ def load_model(
     folder = Path(source) if Path(source).exists() else fetch_model(str(source))
     files = read_model_files(folder)
     precision = files.dtype(dtype)
-    _check_memory(files, precision)
+    place = None if device_map is not None else find_device(device)
+    if place is None:
+        check_spreading(device, device_map)
+    check_memory(files, precision, place)
     tokenizer = _tokenizer_of(files)
-    module = _load_module(files, precision)
-    if device is not None:
-        module = module.to(device)
+    module = _load_module(files, precision, device_map)
+    if place is not None and place.type != "cpu":
+        module = module.to(place)
     _check_finite(files, module)
     model = PretrainedModel(module, tokenizer=tokenizer, n_opening=0 if tokenizer is None else 1)
     check_model(model)
@@ -201,9 +214,35 @@ def fetch_model(name: str) -> Path:
         ) from error
 
 
-def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
-    needed, free = files.n_bytes(dtype) + WORKING_BYTES, psutil.virtual_memory().available
-    if needed > free:
+def check_spreading(device: Device | None, device_map: str | None) -> None:
+    """Refuse to spread a model over several devices where that cannot be.
+
+    Raises:
+        ModelError: If a device is named too, or accelerate is not installed.
+    """
+    if device is not None:
+        raise ModelError(
+            f"device is {str(device)!r} and device_map {device_map!r}; a model lies on one device "
+            "or is spread over several. Give one of the two."
+        )
+    if importlib.util.find_spec("accelerate") is None:
+        raise ModelError(
+            f"device_map is {device_map!r}, and spreading a model needs the package accelerate. "
+            "Install it with pip install accelerate, or name one device."
+        )
+
+
+def check_memory(files: ModelFiles, dtype: torch.dtype, device: torch.device | None) -> None:
+    """Refuse a model that does not fit into memory, before it is read.
+
+    Raises:
+        ModelError: If the host, through which all weights come, has too little.
+        DeviceError: If the device has too little.
+    """
+    needed, free = files.n_bytes(dtype) + WORKING_BYTES, free_bytes()
+    if device is not None and device.type != "cpu":
+        check_room(needed, device, f"A model of {files.n_parameters:,} parameters")
+    if device is not None and needed > free:
         raise ModelError(
             f"The model has {files.n_parameters:,} parameters and needs {needed / 2**30:.1f} GiB "
             f"in {str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free. "
@@ -211,7 +250,7 @@ def _check_memory(files: ModelFiles, dtype: torch.dtype) -> None:
         )
 
 
-def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
+def _load_module(files: ModelFiles, dtype: torch.dtype, device_map: str | None) -> nn.Module:
     transformers = import_transformers()
     kind = (
         transformers.AutoModelForMaskedLM
@@ -228,6 +267,7 @@ def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                **({} if device_map is None else {"device_map": device_map}),
             )
     except Exception as error:  # the library raises errors of many kinds
         raise ModelError(f"transformers cannot open {files.folder}: {error}") from error
@@ -249,6 +289,13 @@ def _load_module(files: ModelFiles, dtype: torch.dtype) -> nn.Module:
                 f"{min(names)}{more}. Fetch both from the same release."
             )
     loaded: nn.Module = module.requires_grad_(requires_grad=False)
+    outside = [name for name, weight in loaded.named_parameters() if weight.is_meta]
+    if outside:
+        raise ModelError(
+            f"device_map {device_map!r} leaves {len(outside)} weights of {files.folder} in no "
+            f"device's memory, {outside[0]} first: all cards together hold too little. Use more "
+            "cards, a smaller model, or device='cpu'."
+        )
     return loaded
 
 

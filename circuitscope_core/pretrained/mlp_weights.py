@@ -94,8 +94,8 @@ def _routing(router: nn.Module, n_experts: int) -> Callable[[Tensor], Tensor]:
     weight = next(router.parameters())
 
     def route(x: Tensor) -> Tensor:
-        _, scores, chosen = router(x.to(weight.dtype).reshape(-1, x.shape[-1]))
+        _, scores, chosen = router(x.to(weight).reshape(-1, x.shape[-1]))
         counts: Tensor = scores.new_zeros(len(scores), n_experts).scatter_(1, chosen, scores)
-        return counts.to(x.dtype).reshape(*x.shape[:-1], n_experts)
+        return counts.to(x).reshape(*x.shape[:-1], n_experts)
 
     return route

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from circuitscope_core.config import ReadPoint, WritePoint
 from circuitscope_core.errors import ModelError, PromptError
 from circuitscope_core.language_model import (
+    Compute,
     EditMlp,
     FinalNorm,
     Frozen,
@@ -28,10 +29,9 @@ from circuitscope_core.language_model import (
     through_norm,
 )
 from circuitscope_core.pretrained.asked_mlps import AskedMlps
-from circuitscope_core.pretrained.attention import HeadNorm, use_own_attention
+from circuitscope_core.pretrained.attention import use_own_attention, watch_head_norms
 from circuitscope_core.pretrained.families import family_of, mask_of, weights_as
 from circuitscope_core.pretrained.modules import part
-from circuitscope_core.pretrained.norms import read_norm
 from circuitscope_core.pretrained.passes import (
     FrozenParts,
     LayerNorms,
@@ -41,6 +41,7 @@ from circuitscope_core.pretrained.passes import (
     final_weights,
     given,
     layer_norms,
+    norm_at_home,
     run_frozen_suffix,
     run_layer,
 )
@@ -51,8 +52,6 @@ from circuitscope_core.tokenizer import TokenIds, Tokenizer
 
 KIND = "huggingface"
 """The word for these models in a bundle's record."""
-HEAD_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
-"""Names of norms over queries and keys in attention modules."""
 
 
 class PretrainedModel(AskedMlps):
@@ -84,24 +83,21 @@ class PretrainedModel(AskedMlps):
         self.family = family_of(self.config)
         self._layers = list(part(module, self.family.layers).children())
         self._unembedding = Unembedding(module)
-        width = self._embedding.shape[1]
+        width, home = self._embedding.shape[1], self.home
+        self._devices = [next(layer.parameters()).device for layer in self._layers]
         self.write_point: WritePoint = "added"
         """The place where MLP outputs are recorded and edited; see ``writing_at``."""
-        self._all_norms = tuple(
-            layer_norms(layer, self.family, width, self.dtype) for layer in self._layers
-        )
-        self._final_norm = final_weights(module, self.family, width, self.dtype)
-        self._embedding_norm = (
-            read_norm(part(module, path), width, self.dtype)
-            if (path := self.family.embedding_norm)
-            else None
-        )
+        own = (self.family, width, home)
+        self._all_norms = tuple(layer_norms(layer, *own) for layer in self._layers)
+        self._final_norm = final_weights(module, *own)
+        path = self.family.embedding_norm
+        self._embedding_norm = norm_at_home(module, path, width, home) if path else None
         attention = [part(layer, self.family.attention) for layer in self._layers]
         self.shows_queries = use_own_attention(module, attention[0])
         """True where ``head_reads`` can be asked: the family's attention shows its queries."""
         self._taps = Taps(module, self.family)
-        for own in attention:
-            self._watch_head_norms(own)
+        for each in attention:
+            watch_head_norms(each, self.dtype)
         self.tokenizer = tokenizer or TokenIds(self._unembedding.d_vocab)
         self._mask_id = mask_of(self.config, tokenizer) if self.family.masked else None
         self.folder: Path | None = None
@@ -125,20 +121,12 @@ class PretrainedModel(AskedMlps):
 
     def neurons(self, layer: int) -> MlpNeurons:
         """Return a layer's neurons."""
-        return self.family.neurons(part(self._layers[layer], self.family.mlp))
+        own = self.family.neurons(part(self._layers[layer], self.family.mlp))
+        return own.to(self._embedding.device)
 
     def __repr__(self) -> str:
         sizes = f"{len(self._layers)} layers, {self.n_parameters:,} parameters"
         return f"PretrainedModel({self.config.model_type}, {sizes})"
-
-    def _watch_head_norms(self, attention: nn.Module) -> None:
-        for name in HEAD_NORMS:
-            norm = getattr(attention, name, None)
-            if (
-                isinstance(norm, nn.Module)
-                and (weight := getattr(norm, "weight", None)) is not None
-            ):
-                HeadNorm(norm, read_norm(norm, len(weight), self.dtype))
 
     @property
     def _embedding(self) -> Tensor:
@@ -154,6 +142,11 @@ class PretrainedModel(AskedMlps):
     def weight_dtype(self) -> torch.dtype:
         """The precision of the weights, in which the model computes."""
         return self._embedding.dtype
+
+    @property
+    def home(self) -> Compute:
+        """The device and precision of records; layers may lie on other devices."""
+        return Compute(self._embedding.device, self.dtype)
 
     @property
     def n_parameters(self) -> int:
@@ -222,7 +215,7 @@ class PretrainedModel(AskedMlps):
 
     def _parts(self, number: int) -> LayerParts:
         attention = part(self._layers[number], self.family.attention)
-        weights = weights_as(self.family.split(attention, self.config), self.dtype)
+        weights = weights_as(self.family.split(attention, self.config), self.home)
         run_mlp = partial(self._run_mlp, number)
         return LayerParts(number, weights, self._norms[number], self.family.parallel, run_mlp)
 
@@ -242,13 +235,14 @@ class PretrainedModel(AskedMlps):
     def _run_mlp(self, number: int, read: Tensor) -> Tensor:
         """Return an MLP's output at the write point, from rows of its input."""
         layer, family = self._layers[number], self.family
-        rows = read.to(self.weight_dtype).contiguous()  # GPT-2 views its input
+        place = (self._devices[number], self.weight_dtype)
+        rows = read.to(*place).contiguous()  # GPT-2 views its input
         rows = rows if rows.ndim == 3 else rows.reshape(1, -1, rows.shape[-1])
         with self._taps.recording(None):
             out = first_output(part(layer, family.mlp)(rows))
             if family.write_norm is not None and self.write_point == "added":
                 out = part(layer, family.write_norm)(out)
-        return out.to(self.dtype).reshape(read.shape)
+        return out.to(read.device, self.dtype).reshape(read.shape)
 
     def record(
         self,
@@ -272,8 +266,8 @@ class PretrainedModel(AskedMlps):
         else:
             run = self._run(token_ids, edit_mlp=edit_mlp, embed_change=embed_change)
             vectors, positions, embedding_norm = self._normed(*run.first_parts())
-            patterns = [run.patterns[number] for number in range(len(self._layers))]
-            answers = [given(run.outputs[number]) for number in range(len(self._layers))]
+            patterns = [run.at_home(run.patterns[n]) for n in range(len(self._layers))]
+            answers = [given(run.at_home(run.outputs[n])) for n in range(len(self._layers))]
         stream = vectors + positions
         stream = stream if embed_change is None else stream + embed_change
         streams, layers = [stream], []

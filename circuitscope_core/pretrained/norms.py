@@ -35,6 +35,11 @@ class NormWeights:
         """Return the norm with denominators that are given."""
         return NormMap(self.gain, self.bias, self.centred, scale)
 
+    def on(self, device: torch.device) -> "NormWeights":
+        """Return the same on a device."""
+        bias = None if self.bias is None else self.bias.to(device)
+        return NormWeights(self.gain.to(device), bias, self.centred, self.eps)
+
     def unit(self) -> NormMap:
         """Return the norm with its denominator taken as 1."""
         return self.with_scale(self.gain.new_ones(1, 1))
@@ -79,7 +84,7 @@ def read_norm(module: nn.Module, d_model: int, dtype: torch.dtype) -> NormWeight
         ModelError: If it is neither a LayerNorm nor an RMSNorm.
     """
     weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
-    like = next(module.parameters(), torch.zeros(0))
+    like = next(module.parameters(), torch.zeros(0, device="cpu"))
     ramp = torch.linspace(-1, 2, d_model, device=like.device, dtype=like.dtype)
     probes = torch.stack([ramp.cos() + 0.3, (3 * ramp).sin() * 2 - 0.5])
     with torch.no_grad():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from circuitscope_core.language_model import (
+    Compute,
     EditMlp,
     FinalNorm,
     Frozen,
@@ -45,8 +46,8 @@ class LayerNorms:
     end_norm: NormWeights | None
 
 
-def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype) -> LayerNorms:
-    """Read the norms of a layer of a family, whose stream has a width."""
+def layer_norms(layer: nn.Module, family: Family, width: int, home: Compute) -> LayerNorms:
+    """Read the norms of a layer of a family, whose stream has a width, onto a model's device."""
     paths = (
         family.attention_norm,
         family.attention_post_norm,
@@ -56,17 +57,22 @@ def layer_norms(layer: nn.Module, family: Family, width: int, dtype: torch.dtype
         family.end_norm,
     )
     return LayerNorms(
-        *(None if path is None else read_norm(part(layer, path), width, dtype) for path in paths)
+        *(None if path is None else norm_at_home(layer, path, width, home) for path in paths)
     )
 
 
-def final_weights(module: Any, family: Family, width: int, dtype: torch.dtype) -> FinalWeights:
+def norm_at_home(root: nn.Module, path: str, width: int, home: Compute) -> NormWeights:
+    """Read a norm in the precision of a model's records, onto the device of these."""
+    return read_norm(part(root, path), width, home.dtype).on(home.device)
+
+
+def final_weights(module: Any, family: Family, width: int, home: Compute) -> FinalWeights:
     """Read what lies between the last stream of a model and its unembedding."""
     linear = family.final_linear
     if linear is None:
-        return read_norm(part(module, family.final_norm), width, dtype)
-    weight, bias = (tensor.to(dtype) for tensor in matrix(part(module, linear)))
-    norm = read_norm(part(module, family.final_norm), len(bias), dtype)
+        return norm_at_home(module, family.final_norm, width, home)
+    weight, bias = (home.take(tensor) for tensor in matrix(part(module, linear)))
+    norm = norm_at_home(module, family.final_norm, len(bias), home)
     return GatedNormWeights(weight, bias, activation_of(module), norm)
 
 

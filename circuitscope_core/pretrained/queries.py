@@ -43,8 +43,9 @@ def read_head(
     stream = clean.streams[asked.layer].reshape(1, clean.n_pos, -1)
     reads = apply_norm(one.attention_norm, stream.detach())
     with torch.enable_grad(), seeing() as seen:
-        row = reads[0, position].to(weight_dtype).requires_grad_()
-        rows = reads.to(weight_dtype).clone()
+        own = attention.input.device
+        row = reads[0, position].to(own, weight_dtype).requires_grad_()
+        rows = reads.to(own, weight_dtype, copy=True)
         rows[0, position] = row
         attention.run(rows)
         values = seen.query if asked.side == "query" else seen.key
@@ -54,6 +55,6 @@ def read_head(
         if asked.side == "query":
             value = value * (seen.settings.get("scaling") or len(value) ** -0.5)
             value = value * len(value) ** 0.5
-        directions = jacobian(value, row).to(stream.dtype)
+        directions = jacobian(value, row).to(stream)
     directions = back_through_norm(norm_at(one.attention_norm, [position]), directions)
-    return directions, value.detach().to(stream.dtype) - directions @ stream[0, position]
+    return directions, value.detach().to(stream) - directions @ stream[0, position]

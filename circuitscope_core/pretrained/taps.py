@@ -77,11 +77,16 @@ class TappedPass:
         """Return whether a layer runs."""
         return number >= self.first_layer and (self.layers is None or number <= max(self.layers))
 
+    def at_home(self, value: Tensor) -> Tensor:
+        """Return what was seen on the device of the embeddings: layers may lie on several."""
+        return value if self.embedded is None else value.to(self.embedded.device)
+
     @property
     def sites(self) -> tuple[MlpSite, ...]:
         """Every layer's MLP inputs and output."""
+        outputs = {number: self.at_home(out) for number, out in self.outputs.items()}
         return tuple(
-            MlpSite(number, source, read, self.outputs[number], resid_pre=before, norm=norm)
+            MlpSite(number, source, read, outputs[number], resid_pre=before, norm=norm)
             for number in self.inputs
             for source, read, before, norm in (self.around(number),)
         )
@@ -91,7 +96,8 @@ class TappedPass:
     ) -> tuple[Tensor, Tensor, Tensor, NormMap | None]:
         """Return source, input and stream before of a layer's MLP, and its norm, at positions."""
         source, read, before = (
-            part[number][:, seen] for part in (self.sources, self.inputs, self.streams)
+            self.at_home(part[number][:, seen])
+            for part in (self.sources, self.inputs, self.streams)
         )
         return source, read, before, self.measure_norm(number, source)
 
@@ -103,7 +109,7 @@ class TappedPass:
         whole = self.first_stream if self.summed is None else self.summed
         assert self.embedded is not None
         assert whole is not None
-        return self.embedded, (whole - self.embedded)[0]
+        return self.embedded, (self.at_home(whole) - self.embedded)[0]
 
     def edited(self, number: int) -> Tensor:
         """Return what the edit puts in place of an MLP's output, at all positions."""
@@ -213,17 +219,17 @@ class Taps:
         if not run.runs(number):
             return self._in_form("layer", stream)
         if number == run.first_layer and run.stream is not None:
-            stream = run.stream.to(stream.dtype)
+            stream = run.stream.to(stream)
         if number == 0:
             run.first_stream = stream.to(run.dtype, copy=True)
             if run.embed_change is not None:
-                stream = stream + run.embed_change.to(stream.dtype)
+                stream = stream + run.embed_change.to(stream)
         if run.records(number):
             run.streams[number] = stream.to(run.dtype, copy=True)
         out = call.run(stream)
         self._remember("layer", out)
         if number + 1 == len(self.layers):
-            run.last_stream = first_output(out).to(run.dtype, copy=True)
+            run.last_stream = run.at_home(first_output(out).to(run.dtype, copy=True))
         return out
 
     def _around_attention(self, run: TappedPass, call: Call, number: int) -> Any:
@@ -256,7 +262,7 @@ class Taps:
             run.outputs[number] = first_output(out).to(run.dtype, copy=True)
             return out
         run.outputs[number] = run.edited(number)
-        return self._in_form("mlp", run.outputs[number].to(call.input.dtype, copy=True))
+        return self._in_form("mlp", run.outputs[number].to(call.input, copy=True))
 
     def _around_normed_mlp(self, run: TappedPass, call: Call, number: int) -> Any:
         """An MLP with a norm behind it, where its output is read unless it is read raw."""
@@ -269,6 +275,6 @@ class Taps:
     def _around_write_norm(self, run: TappedPass, call: Call, number: int) -> Any:
         if run.write_point == "raw" or not run.records(number):
             return call.run()
-        out = call.run() if run.edit_mlp is None else run.edited(number).to(call.input.dtype)
+        out = call.run() if run.edit_mlp is None else run.edited(number).to(call.input)
         run.outputs[number] = out.to(run.dtype, copy=True)
         return out

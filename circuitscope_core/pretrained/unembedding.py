@@ -50,15 +50,22 @@ class Unembedding:
         """The direction and bias of the mean of all logits."""
         return self._weight.mean(dim=0, dtype=self._dtype), self._bias.mean()
 
+    @cached_property
+    def _place(self) -> torch.device:
+        return self._weight.device
+
     def of(
         self, token_ids: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, " n"]]:
         """Return the directions and biases of some tokens' logits."""
-        return self._weight[token_ids].to(self._dtype), self._bias[token_ids]
+        rows = token_ids.to(self._place)
+        found = self._weight[rows].to(self._dtype), self._bias[rows]
+        return found[0].to(token_ids.device), found[1].to(token_ids.device)
 
     def logits(self, final: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
         """Return all logits of the final norm's output."""
         weight = self._weight
         parts = weight.split(len(weight) if weight.dtype == self._dtype else ROWS_AT_ONCE)
-        logits = [F.linear(final, rows.to(self._dtype)) for rows in parts]
-        return torch.cat(logits, dim=-1) + self._bias
+        here = final.to(self._place)  # of a model on several devices, another than the record's
+        logits = [F.linear(here, rows.to(self._dtype)) for rows in parts]
+        return (torch.cat(logits, dim=-1) + self._bias).to(final.device)

@@ -137,7 +137,9 @@ class LanguageModelTrainer(ResumableLoop):
         windows, n = self.train, self.settings.batch_size
         if step < self.settings.short_share * self.n_steps and windows.n_ctx > 1:
             windows, n = replace(windows, n_ctx=windows.n_ctx // 2), 2 * n
-        return windows.sample_counted(n, step_rng(self.seed, 1, step))
+        device = self.model.tokens([0]).device
+        drawn, counted = windows.sample_counted(n, step_rng(self.seed, 1, step))
+        return drawn.to(device), counted.to(device)
 
     def state(self) -> SavedState:
         """Return the weights and both optimizers' states."""
@@ -204,10 +206,11 @@ def measure_loss(
         workers: All of them call this with the same windows.
         token_bytes: Length of each token's text; None: one byte each.
     """
-    own = windows.split(16)[workers.rank :: workers.world]
-    total = float(sum(float(next_token_loss(model, batch)) * batch[:, 1:].numel() for batch in own))
+    own, device = windows.split(16)[workers.rank :: workers.world], model.tokens([0]).device
+    losses = ((next_token_loss(model, batch.to(device)), batch[:, 1:].numel()) for batch in own)
+    total = float(sum(float(loss) * n for loss, n in losses))
     if workers.world > 1:
-        shared = torch.tensor([total], dtype=torch.float64)
+        shared = torch.tensor([total], dtype=torch.float64, device="cpu")
         workers.add_up(shared)
         total = float(shared)
     said = windows[:, 1:]

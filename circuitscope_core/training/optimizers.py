@@ -83,7 +83,7 @@ class Muon(torch.optim.Optimizer):
         rank, world = self.workers.rank, self.workers.world
         if world == 1:
             return [orthogonalize(stack) for stack in stacks]
-        flat = torch.zeros(sum(stack.numel() for stack in stacks))
+        flat = torch.zeros(sum(stack.numel() for stack in stacks), device=stacks[0].device)
         parts = flat.split([stack.numel() for stack in stacks])
         updates = [part.view_as(stack) for part, stack in zip(parts, stacks, strict=True)]
         for update, stack in zip(updates, stacks, strict=True):

@@ -84,11 +84,11 @@ class LazyDecoders(nn.Module):
         return (self[layer] for layer in range(len(self)))
 
     def __getitem__(self, layer: int) -> Float[Tensor, "d_transcoder n_writes d_model"]:
-        return self.rows(layer, torch.arange(self._d_transcoder))
+        return self.rows(layer, torch.arange(self._d_transcoder, device="cpu"))
 
     def rows(self, layer: int, features: Int[Tensor, " n"]) -> Float[Tensor, "n n_writes d_model"]:
-        """Read some features' decoders."""
-        return self._layers[layer](features)
+        """Read some features' decoders, onto the device of their numbers."""
+        return self._layers[layer](features).to(features.device)
 
 
 class CrossLayerTranscoder(nn.Module):

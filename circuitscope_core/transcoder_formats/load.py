@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.config import ReadPoint, TranscoderConfig, WritePoint
+from circuitscope_core.devices import Device, check_room, find_device, module_on
 from circuitscope_core.errors import BundleError, ConfigError
 from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders, check_silent
 from circuitscope_core.transcoder_formats import (
@@ -39,6 +40,7 @@ def load_transcoder(
     lazy_decoders: bool = False,
     read_point: ReadPoint | None = None,
     write_point: WritePoint | None = None,
+    device: Device | None = None,
 ) -> CrossLayerTranscoder:
     """Read a transcoder in any of the layouts that ``docs/pretrained.md`` lists.
 
@@ -51,15 +53,34 @@ def load_transcoder(
             means two things, as TransformerLens' ``ln2.hook_normalized`` does: without it, that is
             ``unit`` for models that are named as a family with RMSNorm, and ``in`` for others.
         write_point: The place that features write to, likewise.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
+            says what None means.
 
     Raises:
+        DeviceError: If there is no such device, or it has too little free memory.
         BundleError: If files are missing, damaged or pickles, their shapes disagree, or something
             in them is not supported.
     """
+    place = find_device(device)
     folder = fetch_folder(str(source)) if is_address(str(source)) else Path(source)
     found = find_transcoder(folder)
     points = Points(read_point or found.points.read, write_point or found.points.write)
-    return assemble(replace(found, points=points), folder, lazy_decoders=lazy_decoders)
+    transcoder = assemble(replace(found, points=points), folder, lazy_decoders=lazy_decoders)
+    return place_transcoder(transcoder, place)
+
+
+def place_transcoder(
+    transcoder: CrossLayerTranscoder, device: torch.device
+) -> CrossLayerTranscoder:
+    """Return a transcoder on a device, if there is room for it there.
+
+    Raises:
+        DeviceError: If there is not.
+    """
+    n_bytes = sum(weight.numel() * weight.element_size() for weight in transcoder.parameters())
+    if device.type != "cpu":
+        check_room(n_bytes, device, f"A transcoder of {n_bytes:,} bytes")
+    return module_on(transcoder, device)
 
 
 def find_transcoder(folder: Path) -> FoundTranscoder:

@@ -3,12 +3,13 @@
 import json
 import shutil
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import circuitscope_core as cs
-from circuitscope_core.pretrained import PretrainedModel, load, read_model_files
+from circuitscope_core.pretrained import PretrainedModel, read_model_files
 from tests.pretrained_families import random_module
 
 TEXTS = ["▁a", "▁the", "cat", "▁", "s"]
@@ -168,10 +169,8 @@ def test_a_spoiled_folder_is_refused_with_a_reason(folder, what):
 
 
 def test_a_model_that_does_not_fit_into_memory_is_refused_before_it_is_read(saved, monkeypatch):
-    class Little:
-        available = 2**20
-
-    monkeypatch.setattr(load.psutil, "virtual_memory", Little)
+    little = psutil.virtual_memory()._replace(available=2**20)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
     with pytest.raises(cs.ModelError, match=r"needs 0\.3 GiB in float32; 0\.0 GiB are free"):
         cs.load_model(saved)
 

@@ -45,4 +45,4 @@ def moved_by(
         asked = record.logits[:, traced.clean.asked]
         logits = asked @ explained_directions(traced).to(asked.dtype).T
         values: Tensor = torch.cat([traced.feature_values(record), logits], dim=1)
-    return values[0] - values[1:]
+    return (values[0] - values[1:]).cpu()

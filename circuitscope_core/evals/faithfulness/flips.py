@@ -59,7 +59,7 @@ def measure_flips(traced: TracedPrompt, generator: torch.Generator) -> dict[tupl
     margin = float(logits[top] - logits[second])
     graph = contrast_graph(traced.clean.replacement, traced, top, second)
     control = contrast_graph(traced.control, traced, top, second)
-    direction = torch.zeros(1, len(logits))
+    direction = logits.new_zeros(1, len(logits))
     direction[0, top], direction[0, second] = 1, -1
     flips = {
         "graph": predict_flip(graph, margin, traced.thresholds),

@@ -22,9 +22,10 @@ def gradient_effects(
 
 def explained_directions(traced: TracedPrompt) -> Float[Tensor, "n_logits d_vocab"]:
     """Return what makes the graph's outputs of the next logits: a logit less the mean logit."""
-    tokens, logits = traced.graph.logit_token_ids, traced.clean.logits
-    directions = torch.full((len(tokens), len(logits)), -1 / len(logits)).to(logits)
-    directions[torch.arange(len(tokens)), tokens] += 1
+    logits = traced.clean.logits
+    tokens = traced.graph.logit_token_ids.to(logits.device)
+    directions = logits.new_full((len(tokens), len(logits)), -1 / len(logits))
+    directions[torch.arange(len(tokens), device=tokens.device), tokens] += 1
     return directions
 
 
@@ -37,16 +38,17 @@ def slopes_at_features(
     """
     clean = traced.clean
     deltas = deltas_of(clean, [traced.ablation(int(node)) for node in nodes]).outputs[:, layer]
-    tokens = traced.graph.token_ids.expand(len(nodes), -1)
+    model = clean.replacement.model
+    tokens = model.tokens(traced.graph.token_ids.tolist()).expand(len(nodes), -1)
 
     def run(scale: Tensor) -> Tensor:
         def edit(call: MlpCall) -> Tensor:
             out = call.mlp_out()
             return out + scale * deltas if call.layer == layer else out
 
-        record: Record = clean.replacement.model.record(tokens, edit_mlp=edit)
+        record: Record = model.record(tokens, edit_mlp=edit)
         return traced.feature_values(record)
 
-    zero, one = torch.zeros(()), torch.ones(())
+    zero, one = deltas.new_zeros(()), deltas.new_ones(())
     slopes: Tensor = torch.func.jvp(run, (zero,), (one,))[1]
-    return slopes
+    return slopes.cpu()

@@ -129,7 +129,7 @@ def model_in_double(model: LanguageModel) -> LanguageModel:
             "Edges are measured in double precision, and this model is in memory only. Open it "
             "from a folder with load_model, or measure without edges (n_direct=0)."
         )
-    return load_model(model.folder, dtype="float64")
+    return load_model(model.folder, device=model.home.device, dtype="float64")
 
 
 def doubled(module: Kind) -> Kind:

@@ -68,14 +68,14 @@ def as_divergence(
     the model's lies between losses and probabilities.
     """
     logits, capped = traced.clean.logits, traced.clean.replacement.model.shape.capped
-    explained = traced.graph.logit_token_ids
+    explained, losses = traced.graph.logit_token_ids.to(logits.device), losses.to(logits.device)
     rest = capped(logits).index_fill(0, explained, float("-inf")).logsumexp(dim=0, keepdim=True)
     # where no token is left the outcome has no mass, but a number
     rest = rest.clamp(min=-1e4)
     before = torch.cat([capped(logits[explained]), rest])
     lowered = capped(logits[explained] - losses.T)
     after = torch.cat([lowered, rest.expand(len(lowered), 1)], dim=1)
-    return kl_bits(before, after).float()
+    return kl_bits(before, after).float().cpu()
 
 
 def measure_effects(
@@ -85,7 +85,8 @@ def measure_effects(
     graph = traced.graph
     sets = [traced.ablation(node) for node in range(graph.n_features)]
     results = intervene_many(traced.clean, (), sets, mode="constrained")
-    moved = (results.logits_after - results.logits_before) @ explained_directions(traced).T
+    directions = explained_directions(traced).cpu()
+    moved = (results.logits_after - results.logits_before) @ directions.T
     capped = traced.clean.replacement.model.shape.capped
     by_bits = kl_bits(capped(results.logits_before), capped(results.logits_after))
     return by_bits.float(), moved.abs() @ graph.logit_probabilities

@@ -69,6 +69,7 @@ def activation_changes(
     sets = [(), *(traced.ablation(int(node)) for node in nodes)]
     with torch.no_grad():
         deltas = deltas_of(traced.clean, sets)
-        values = traced.feature_values(run_clamped(traced.clean, deltas, layer, freeze_norms=False))
+        run = run_clamped(traced.clean, deltas, layer, freeze_norms=False)
+        values = traced.feature_values(run).cpu()
     activations = values * (values > traced.thresholds)
     return (activations[1:] - activations[0]).abs()

@@ -70,7 +70,8 @@ class TracedPrompt:
     @cached_property
     def thresholds(self) -> Float[Tensor, " n_features"]:
         """Each feature's threshold."""
-        return self.clean.replacement.transcoder.thresholds(self.graph.features)
+        features = self.graph.features.to(self.clean.features.device)
+        return self.clean.replacement.transcoder.thresholds(features).cpu()
 
     def ablation(self, node: int) -> tuple[Intervention, ...]:
         """Return what takes a feature away."""
@@ -78,9 +79,9 @@ class TracedPrompt:
         return (Intervention(layer, position, feature, 0.0),)
 
     def feature_values(self, record: Record) -> Float[Tensor, "batch n_features"]:
-        """Return the pre-activations of the graph's features in recorded runs."""
+        """Return the pre-activations of the graph's features in recorded runs, as they lie."""
         features = self.clean.replacement.transcoder
-        layers, positions, numbers = self.graph.features.T
+        layers, positions, numbers = self.graph.features.T.to(record.logits.device)
         values = record.logits.new_zeros(len(record.logits), len(layers))
         for site in record.sites:
             at = layers == site.layer
@@ -124,10 +125,10 @@ def shuffle_decoders(replacement: ReplacementModel, seed: int) -> ReplacementMod
     tie between what a feature reads and what it writes is lost.
     """
     plain, generator = transcoder_of(replacement), torch.Generator().manual_seed(seed)
-    transcoder = CrossLayerTranscoder(plain.config)
+    transcoder = CrossLayerTranscoder(plain.config).to(plain.b_dec)
     transcoder.load_state_dict(plain.state_dict(), strict=False)
     decoders = [
-        decoder.detach()[torch.randperm(len(decoder), generator=generator)]
+        decoder.detach()[torch.randperm(len(decoder), generator=generator).to(decoder.device)]
         for decoder in plain.W_dec
     ]
     transcoder.W_dec = nn.ParameterList(decoders)

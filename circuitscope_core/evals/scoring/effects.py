@@ -60,7 +60,7 @@ def score_effects(file: GraphFile, bundle: Explainable) -> FileEffects:
     places = sorted({item.node.position for item in file.nodes if item.node.kind is NodeKind.LOGIT})
     sets = [[_ablation(file, node)] for node in nodes]
     capped = clean.replacement.model.shape.capped
-    before = capped(clean.record.logits[0, places].double())
+    before = capped(clean.record.logits[0, places].cpu().double())
     after = capped(logits_at(clean, sets, places, "constrained").double())
     log_before, log_after = before.log_softmax(-1), after.log_softmax(-1)
     measured = (log_before.exp() * (log_before - log_after)).sum(dim=-1).mean(dim=-1)

@@ -46,6 +46,7 @@ def draw_scores(shown: Shown) -> None:
     groups = len(shown.supernodes.merged)
     four.caption(f"Of {graph.n_edges:,}; {groups} supernodes group similar features.")
     draw_skipped(shown)
+    st.caption(f"The model ran on {shown.tracing.model.device}.")
 
 
 def draw_skipped(shown: Shown) -> None:

@@ -5,6 +5,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.model_library import add_model_steps
 from pages.ui.shared import models
+from pages.ui.shared.device import chosen_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.snowflake import current_session
 from pages.ui.shared.text import plain
@@ -26,7 +27,12 @@ def add(source: str, name: str | None, transcoder: str | None) -> None:
         try:
             place, session = models.MODELS, current_session()
             for event in add_model_steps(
-                source, name, transcoder=transcoder, models=place, session=session
+                source,
+                name,
+                transcoder=transcoder,
+                device=chosen_device(),
+                models=place,
+                session=session,
             ):
                 if isinstance(event, cs.ModelEntry):
                     st.session_state[ADDED] = event.name

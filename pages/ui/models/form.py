@@ -3,11 +3,12 @@
 import importlib.util
 import os
 
-import psutil
 import streamlit as st
 
+from circuitscope_core.devices import free_bytes
 from circuitscope_core.values import in_bytes
 from pages.ui.models.adding import add
+from pages.ui.shared.device import chosen_device
 from pages.ui.shared.snowflake import current_session
 
 
@@ -46,7 +47,7 @@ def where_it_may_be() -> str:
         if os.environ.get("HF_HUB_OFFLINE") == "1"
         else "A name on the Hugging Face hub, owner/name, needs a network the first time."
     )
-    free = in_bytes(psutil.virtual_memory().available)
+    free = in_bytes(free_bytes(chosen_device()))
     stage = (
         "What is in a stage, @database.schema.stage/folder, is copied beside the models."
         if current_session()

@@ -8,6 +8,7 @@ import circuitscope_core as cs
 from circuitscope_core.values import in_bytes
 from pages.ui.models.removal import ASKED, confirm_removal
 from pages.ui.shared import models
+from pages.ui.shared.device import chosen_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.session import get_state
 from pages.ui.shared.text import plain
@@ -61,7 +62,7 @@ def check_model(model: cs.ListedModel) -> None:
     """Open a model and say what was found, or what is wrong."""
     with st.spinner(f"Opening the model ({in_bytes(model.n_bytes)}) …"):
         try:
-            found = cs.check_added(model.name, models.MODELS)
+            found = cs.check_added(model.name, models.MODELS, device=chosen_device())
         except cs.CircuitScopeError as error:
             draw_error(error)
             return

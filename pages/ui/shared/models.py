@@ -9,6 +9,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.bundle import CARDS, is_entry, name_fault, record_file
 from circuitscope_core.model_library import model_names
+from pages.ui.shared.device import chosen_device
 
 MODELS = Path(
     os.environ.get("CIRCUITSCOPE_MODELS") or Path(__file__).resolve().parents[3] / "models"
@@ -23,6 +24,8 @@ class ModelKey:
 
     name: str
     changed_ns: int
+    device: str = "cpu"
+    """The device that it is loaded onto."""
 
 
 def list_models() -> tuple[str, ...]:
@@ -40,6 +43,7 @@ def model_key(name: str) -> ModelKey:
 
     Raises:
         BundleError: If there is no such model.
+        DeviceError: If the environment names a device that is not there.
     """
     record = None if name_fault(name) else record_file(MODELS / name)
     if record is None:
@@ -47,10 +51,11 @@ def model_key(name: str) -> ModelKey:
             f"There is no model {name!r}. Choose one in the sidebar, train it or add it."
         )
     parts = (record, MODELS / name / CARDS)  # an added model may be given cards later
-    return ModelKey(name, max(part.stat().st_mtime_ns for part in parts if part.is_file()))
+    changed = max(part.stat().st_mtime_ns for part in parts if part.is_file())
+    return ModelKey(name, changed, chosen_device())
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model …")
 def load_model(key: ModelKey) -> cs.Bundle:
     """Load a model once for all visitors; it must not be changed."""
-    return cs.load_bundle(MODELS / key.name)
+    return cs.load_bundle(MODELS / key.name, device=key.device)

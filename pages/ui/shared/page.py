@@ -7,6 +7,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.shared.address import read_address
+from pages.ui.shared.device import choose_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.menu import draw_menu, link_to
 from pages.ui.shared.models import list_models
@@ -34,6 +35,8 @@ def begin_page(title: str) -> None:
         st.warning(f"The address has values that make no sense and were left out: {names}.")
     draw_menu()
     choose_model(state.model)
+    with page_errors():
+        choose_device()
     draw_connection()
     st.title(title)
 

@@ -9,6 +9,7 @@ import circuitscope_core as cs
 from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.pipeline import free_name
 from circuitscope_core.training import TrainingSpeed
+from pages.ui.shared.device import chosen_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.text import plain
 from pages.ui.train.backend import ask_where
@@ -90,7 +91,8 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
     show_estimate(config)
     if source is None or where is None or not name:
         return None
-    return TrainingRequest(config, (source,), models, name, where.backend, where.store)
+    place = (where.backend, where.store, chosen_device() if where.backend == "local" else None)
+    return TrainingRequest(config, (source,), models, name, *place)
 
 
 def ask_for_name(models: Path) -> str:

@@ -1,0 +1,64 @@
+"""``trace`` with several prompts: a graph of each, and a table of all."""
+
+import argparse
+import json
+from pathlib import Path
+
+import circuitscope_core as cs
+from circuitscope_core.cli.output import device_of, write
+from circuitscope_core.errors import ConfigError, PromptError
+
+
+def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
+    """Trace each prompt of a file; the status tells whether all of them could be."""
+    if options.out is None:
+        raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+    if options.chat:
+        raise ConfigError("--prompts works with plain texts; leave --chat out.")
+    if options.model is not None:
+        raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
+    config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
+    prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
+    n_failed = 0
+    for done in cs.attribute_many(
+        options.bundle,
+        read_prompts(options.prompts),
+        options.out,
+        backend=options.backend,
+        device=device_of(options),
+        config=config,
+        prune=prune,
+        answer=answer,
+    ):
+        n_failed += bool(done.error)
+        write(json.dumps(vars(done)) if options.json else describe_traced(done))
+    return 1 if n_failed else 0
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Return a file's prompts, one from each line that is not empty.
+
+    Raises:
+        PromptError: If the file cannot be read, or there is no prompt in it.
+    """
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        prompts = [json.loads(line) for line in lines] if path.suffix == ".jsonl" else lines
+    except (OSError, ValueError) as error:
+        raise PromptError(f"The prompts in {path} cannot be read: {error}") from error
+    wrong = next((prompt for prompt in prompts if not isinstance(prompt, str)), None)
+    if wrong is not None or not prompts:
+        problem = f"holds {wrong!r}, which is no JSON string" if prompts else "is empty"
+        raise PromptError(f"{path} {problem}; write one prompt a line.")
+    return prompts
+
+
+def describe_traced(done: cs.PromptTraced) -> str:
+    """Return a line about one prompt of many."""
+    place = f"{done.number + 1}/{done.n_prompts} {done.prompt!r}"
+    if done.error:
+        return f"{place}: {done.error}"
+    return (
+        f"{place} → “{done.prediction}” {done.probability:.1%}; {done.n_nodes:,} nodes, "
+        f"replacement {done.scores['replacement']:.3f}, {done.graph}"
+    )
