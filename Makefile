@@ -42,9 +42,7 @@ pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 rooms:  ## draw docs/rooms.svg from the imports again
 	$(RUN) docs/make_rooms.py
 
-train-circuit-tracer: $(RIVAL)/installed  ## the environment that bench/against_circuit_tracer.py compares with
-
-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
+train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
 	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
 		--overwrite \
 		--set feature_cards.excerpts=open

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from circuitscope_core.config import TranscoderTrainConfig
+from circuitscope_core.devices import free_bytes
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.pipeline.layer_groups import (
     buffer_for,
