@@ -13,6 +13,7 @@ from pages.ui.train.progress import curve, seconds_left, view_phases
 from tests.app.opening import open_page
 from tests.pretrained.test_load import write_tokenizer
 from tests.pretrained_families import random_module
+from tests.texts import write_parquet
 
 ESTIMATE = TranscoderEstimate(
     (0, 1, 2), 3, 1, 500_000, 1e-3, 5e-4, 2e-4, 240.0, 60.0, 10**6, 10**7, 10**8, 10**7, 10**9,
@@ -98,3 +99,26 @@ def test_collecting_activations_is_seen_as_such_and_is_no_point_of_a_curve():
     assert view.message == "step 20 of 400, collecting activations: 25%"
     assert curve(events, "transcoder")["l0"].tolist() == [40.0]
     assert seconds_left(view_phases(events[:2])[0], config) == pytest.approx(380 * 2)
+
+
+def test_pages_say_which_layers_have_features(models, saved, tmp_path):
+    training = cs.TranscoderTraining(n_tokens=1_000, batch_size=128, buffer_sequences=16)
+    config = cs.TranscoderTrainConfig(
+        layers="1-2",
+        d_transcoder=24,
+        n_ctx=16,
+        transcoder_training=training,
+        corpus=cs.CorpusConfig(skill_share=0.0, validation_every=10),
+        feature_cards=cs.FeatureCardConfig(n_tokens=300),
+        metric_tokens=200,
+        score_prompts=0,
+    )
+    text = write_parquet(tmp_path / "cats.parquet", [" the cats sat s the sat cats" * 6] * 20)
+    for _ in cs.train_transcoder(saved, config, text, models / "own"):
+        pass
+    said = "Layers 1–2 of 3 get features."
+    for page in ("home", "graph"):
+        at = open_page(page, model="own", prompt=" the cats")
+        assert any(said in item.value for item in at.caption), page
+    (row,) = [model for model in cs.list_models(models) if model.name == "own"]
+    assert row.features == "transcoder of layers 1–2"

@@ -76,12 +76,13 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
         horizontal=True,
     )
     kind = st.radio("Features", list(FEATURES), format_func=FEATURES.get, key="train_activation")
-    one, two, three = st.columns(3)
+    one, two = st.columns(2)
     width = one.number_input("Features a layer", 64, 262_144, 2048, 64, key="train_width")
     active = two.number_input("Active a token and layer", 1, 1024, 32, key="train_active")
-    tokens = three.number_input(
+    tokens = one.number_input(
         "Tokens to train on", 10_000, 10**9, 500_000, 10_000, key="train_layer_tokens"
     )
+    n_ctx = two.number_input("Tokens of a window", 8, 8192, 128, 8, key="train_window")
     causal = st.toggle(
         "Loss on interventions",
         key="train_causal",
@@ -108,6 +109,7 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
         layers=layers,
         cross_layer=writes == "later",
         d_transcoder=width,
+        n_ctx=n_ctx,
         skip_connection=skip,
         transcoder_training=training,
         corpus=replace(plain_config.corpus, text_column=column),
