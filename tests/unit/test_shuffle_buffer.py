@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.training import TokenWindows, harvest
+from circuitscope_core.training import RunFolder, TokenWindows, harvest
 from circuitscope_core.training.activations import Activations
+from circuitscope_core.training.run_folder import is_state
 from circuitscope_core.training.shuffle_buffer import (
     BufferPlan,
     bytes_a_token,
@@ -109,3 +110,21 @@ def test_a_folder_whose_silent_layers_have_weights_is_refused(tmp_path):
 def test_layers_are_named_as_runs():
     assert name_layers([0]) == "0"
     assert name_layers([1, 2, 5, 7, 8, 9]) == "1–2, 5, 7–9"
+
+
+def test_the_checkpoints_of_all_groups_travel_with_a_run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim({"text": "x"})
+    for number in (0, 1, 10):
+        folder.group_checkpoint(number).save(number, {"w": torch.zeros(1)})
+    assert folder.progress() == (-1, 0, 1, 10)
+    names = {path.name for path in folder.path.iterdir()}
+    assert names == {name for name in names if is_state(name)}
+    assert not any(
+        map(is_state, ("events.jsonl", "transcoder_x.safetensors", "transcoder.partial"))
+    )
+    other = RunFolder(tmp_path / "other")
+    other.take(folder)
+    assert other.progress() == folder.progress()
+    assert folder.settle("groups", [[1], [2]]) == [[1], [2]]
+    assert folder.settle("groups", [[1, 2]]) == [[1], [2]]
