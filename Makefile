@@ -1,11 +1,12 @@
 PYTHON ?= python3.11
 VENV := .venv
 OLDEST := .venv-oldest
+RIVAL := .venv-circuit-tracer
 RUN := $(VENV)/bin/python
 CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app dev test test-oldest check bench demo pictures rooms train-demo clean
+.PHONY: app dev test test-oldest check bench circuit-tracer demo pictures rooms train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -30,6 +31,8 @@ test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit t
 bench: $(VENV)/test.installed  ## measure speed and memory
 	$(RUN) bench/run.py
 
+circuit-tracer: $(RIVAL)/installed  ## the environment that bench/against_circuit_tracer.py compares with
+
 demo: $(VENV)/app.installed  ## trace the example: strongest paths as text, the graph as a page
 	$(RUN) -m circuitscope_core trace --bundle models/demo --prompt "$(EXAMPLE)" --html out/demo.html
 
@@ -45,10 +48,15 @@ train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parque
 		--set feature_cards.excerpts=open
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) $(OLDEST) tests/canvas/node_modules out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(RIVAL) tests/canvas/node_modules out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(RIVAL)/installed: bench/circuit-tracer-requirements.txt
+	$(PYTHON) -m venv $(RIVAL)
+	$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(OLDEST)/installed: tests/requirements.txt requirements.txt
 	$(PYTHON) -m venv $(OLDEST)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution.effects import feature_rows
+from circuitscope_core.attribution.row_batches import feature_rows
 from circuitscope_core.attribution.sources import lay_out_sources
 
 N_ROWS = 96

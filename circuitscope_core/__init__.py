@@ -42,6 +42,7 @@ from circuitscope_core.config import (
     TraceConfig,
     TrainConfig,
     TranscoderConfig,
+    TranscoderTrainConfig,
     TranscoderTraining,
 )
 from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
@@ -146,7 +147,7 @@ from circuitscope_core.model_library import (
     list_models,
     remove_model,
 )
-from circuitscope_core.pipeline import train
+from circuitscope_core.pipeline import train, train_transcoder
 from circuitscope_core.pretrained import PretrainedModel, load_model
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
@@ -294,6 +295,7 @@ __all__ = [
     "TrainingFinished",
     "TrainingRun",
     "TranscoderConfig",
+    "TranscoderTrainConfig",
     "TranscoderTraining",
     "Transformer",
     "WorkersNews",
@@ -368,6 +370,7 @@ __all__ = [
     "trace_graph",
     "trace_steps",
     "train",
+    "train_transcoder",
     "verify_by_patching",
     "virtual_weights",
 ]

@@ -31,6 +31,13 @@ class DictionaryShape:
     """True: the features are the model's own neurons. They make MLP outputs without an error, and
     nearly all are active, so that a graph's nodes are chosen for the target it explains."""
 
+    trained_layers: tuple[int, ...] | None = None
+    """The layers that have features; None: all. MLP outputs of the others are errors as a whole."""
+
+    def has_features(self, layer: int) -> bool:
+        """Return whether a layer has features."""
+        return self.trained_layers is None or layer in self.trained_layers
+
     def n_writes(self, layer: int) -> int:
         """Return how many layers a layer's features write to, their own first."""
         return self.n_layers - layer if self.cross_layer else 1
@@ -109,7 +116,7 @@ class FeatureDictionary(Protocol):
         """
 
     def back_through_skip(self, layer: int, gradient: Tensor) -> Tensor:
-        """Carry gradients ``[n_pos, d_model, n]`` from the MLP output to the read point."""
+        """Carry gradients ``[n_pos, n, d_model]`` from the MLP output to the read point."""
 
     def thresholds(self, features: Tensor) -> Tensor:
         """Return the pre-activation at or below which each feature gives nothing.

@@ -167,8 +167,9 @@ def measure_global_weights(
         else:
             sample = item
     assert sample is not None
-    n_layers = replacement.transcoder.shape.n_layers
-    pairs = [(source, target) for target in range(n_layers) for source in range(target)]
+    shape = replacement.transcoder.shape
+    layers = [layer for layer in range(shape.n_layers) if shape.has_features(layer)]
+    pairs = [(source, target) for target in layers for source in layers if source < target]
     rows = []
     for done, (source, target) in enumerate(pairs):
         virtual = virtual_weights(replacement, source, target, sample.inverse_scales[target]).cpu()

@@ -148,8 +148,8 @@ class NeuronDictionary:
         return moved @ own.linear.neurons.W_out.to(read.dtype)
 
     def back_through_skip(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients back past the nodes, through the neurons that are let through."""
         own = self.folded[layer]
         return own.linear.back_past(gradient, own.folded)

@@ -1,6 +1,6 @@
 """A model with its features: what attribution explains, and the model with its MLPs replaced."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -142,14 +142,15 @@ class StreamingDecoder:
 
     def __init__(self, features: FeatureDictionary) -> None:
         self._features = features
-        self._written: list[Tensor] = []
+        self._written: dict[int, Tensor] = {}
+        """Each layer's writes; nothing of a layer without features."""
 
     def add(self, layer: int, acts: Tensor) -> Tensor:
         """Take in a layer's activations; return all that features write to its MLP output."""
-        self._written.append(self._features.write(layer, acts))
+        self._written[layer] = self._features.write(layer, acts)
         reaching = (
             writes[..., layer - source, :]
-            for source, writes in enumerate(self._written)
+            for source, writes in self._written.items()
             if layer - source < writes.shape[-2]
         )
         out = self._features.output_bias(layer)
@@ -163,11 +164,14 @@ def run_replacement(
 ) -> Float[Tensor, "batch n_pos d_vocab"]:
     """Return logits with every MLP replaced by the transcoder, on its own stream, nothing frozen.
 
-    The opening positions keep their MLP outputs: their features are not explained.
+    The opening positions keep their MLP outputs: their features are not explained. So do layers
+    without features.
     """
     decoder = StreamingDecoder(transcoder)
 
     def replace_mlp(call: MlpCall) -> Tensor:
+        if not transcoder.shape.has_features(call.layer):
+            return call.mlp_out()
         read = call.read(transcoder.shape.read_point)
         out = decoder.add(call.layer, transcoder.encode(call.layer, read))
         return keep_opening(model, call, out + transcoder.skip(call.layer, read))
@@ -180,10 +184,20 @@ def run_mean_ablated(
     model: LanguageModel,
     mean_mlp_out: Float[Tensor, "n_layers d_model"],
     token_ids: Int[Tensor, "batch n_pos"],
+    layers: Collection[int] | None = None,
 ) -> Float[Tensor, "batch n_pos d_vocab"]:
-    """Return logits with every MLP output replaced by its mean, opening positions aside."""
+    """Return logits with MLP outputs replaced by their means, opening positions aside.
+
+    Args:
+        model: The model.
+        mean_mlp_out: Of every layer.
+        token_ids: Equally long sequences.
+        layers: Those whose outputs are replaced; None: all.
+    """
 
     def replace_mlp(call: MlpCall) -> Tensor:
+        if layers is not None and call.layer not in layers:
+            return call.mlp_out()
         return keep_opening(model, call, mean_mlp_out[call.layer].expand_as(call.mlp_in).clone())
 
     with torch.no_grad():

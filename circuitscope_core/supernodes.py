@@ -14,6 +14,7 @@ from torch import Tensor
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, CircuitEdges, Kept, circuit_of, describe_nodes
 from circuitscope_core.config import Likeness
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import ConfigError, GraphError
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.values import one_line
@@ -205,6 +206,7 @@ def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float)
 
 
 @checked
+@one_core()
 def cluster_features(
     kept: Kept,
     transcoder: HasDecoders,

@@ -26,7 +26,7 @@ from circuitscope_core.interventions.ablation import (
     is_quick,
     questions_of,
 )
-from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.pruning import GraphScores, PrunedGraph, graph_scores, prune_graph
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
 from circuitscope_core.supernodes import Supernodes, cluster_features
@@ -117,10 +117,12 @@ def trace_steps(
     Stop asking to cancel.
     """
     owner, prompt = with_answer(bundle, prompt, targets, answer)
-    for event in attribution_steps(owner, prompt, config.attribution, targets, against):
+    yield AttributionProgress("Run the model")
+    clean = run_prompt(owner, prompt)  # the model runs once, for the graph and for what follows
+    for event in attribution_steps(clean, prompt, config.attribution, targets, against):
         if isinstance(event, AttributionGraph):
             yield AttributionProgress("Prune the graph and group similar features")
-            yield trace_graph(owner, event, config)
+            yield trace_graph(clean, event, config, cards=_cards_of(owner))
         else:
             yield event
 
@@ -143,8 +145,7 @@ def trace_graph(
             without a card are named by the tokens that they raise.
     """
     given = bundle.replacement if isinstance(bundle, PromptPass) else bundle
-    if cards is None and not isinstance(given, ReplacementModel):
-        cards = getattr(given, "feature_cards", None)
+    cards = _cards_of(bundle) if cards is None else cards
     prune = config.prune
     pruned = prune_graph(graph, prune.node_threshold, prune.edge_threshold, score=prune.score)
     if graph.choice is not None:
@@ -159,6 +160,13 @@ def trace_graph(
         across_positions=grouping.across_positions,
     )
     return Trace(config, pruned, circuit, groups, graph_scores(graph), cards, not_ablated)
+
+
+def _cards_of(bundle: Explainable | PromptPass) -> FeatureCards | None:
+    """Return the feature cards of a bundle; None where it is no bundle."""
+    if isinstance(bundle, PromptPass | ReplacementModel):
+        return None
+    return getattr(bundle, "feature_cards", None)
 
 
 def _with_ablation(

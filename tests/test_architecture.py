@@ -21,6 +21,7 @@ ROOMS = [
     "errors",
     "devices",
     "arguments",
+    "cores",
     "config",
     "stages",
     "tokenizer",

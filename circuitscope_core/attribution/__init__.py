@@ -1,7 +1,6 @@
 """From a prompt to its attribution graph."""
 
 from circuitscope_core.attribution.attribute import (
-    AttributionPlan,
     AttributionProgress,
     attribute,
     attribution_steps,
@@ -20,6 +19,7 @@ from circuitscope_core.attribution.links import (
     explain_head,
     explain_link,
 )
+from circuitscope_core.attribution.plan import AttributionPlan
 from circuitscope_core.attribution.skip_path import skip_shares
 from circuitscope_core.attribution.targets import (
     Direction,

@@ -1,33 +1,46 @@
 """The likely tokens beside a graph's outputs: what the outputs are told from."""
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.attribution.effects import direction_rows
-from circuitscope_core.attribution.sources import Sources
+from circuitscope_core.attribution.effects import Reads
 from circuitscope_core.attribution.targets import LogitTargets
-from circuitscope_core.graph import Alternatives, AttributionGraph
+from circuitscope_core.graph import Alternatives
 from circuitscope_core.prompt_pass import PromptPass
+from circuitscope_core.values import one_line
 
 N_OUTCOMES = 16
 """Tokens at each explained position, outputs and alternatives together. Measured on the demo, the
 graph's ranking gains until about so many (``docs/faithfulness.md``)."""
 
 
-def find_alternatives(
-    clean: PromptPass, sources: Sources, chosen: LogitTargets
-) -> Alternatives | None:
+@one_line
+@dataclass(frozen=True)
+class OtherTokens:
+    """Likely tokens beside the outputs, and the vectors whose products are their logits."""
+
+    token_ids: Int[Tensor, " n"]
+    probabilities: Float[Tensor, " n"]
+    reads: Reads
+    """Their logits less the mean logit, a constant aside."""
+
+    def with_effects(self, effects: Float[Tensor, "n n_columns"]) -> Alternatives:
+        """Return the tokens with the effects on their logits."""
+        return Alternatives(self.token_ids, self.probabilities, self.reads.positions, effects)
+
+
+def find_alternatives(clean: PromptPass, chosen: LogitTargets) -> OtherTokens | None:
     """Return the likeliest tokens beside the outputs, at each position that has outputs.
 
     Args:
         clean: The prompt's clean pass.
-        sources: From ``lay_out_sources``.
         chosen: The outputs.
 
     Returns:
-        Tokens with effects of all sources, ``[n, n_columns]``; None where outputs are no tokens, or
-        there is no other token.
+        None where outputs are no tokens, or there is no other token.
     """
     if bool((chosen.token_ids < 0).any()):
         return None
@@ -41,12 +54,10 @@ def find_alternatives(
     if not len(token_ids):
         return None
     directions = clean.replacement.model.unembedding(token_ids)[0] - clean.mean_unembedding[0]
-    no_bias = directions.new_zeros(len(directions))
-    last = clean.frozen.n_layers
-    rows = direction_rows(clean, sources, last, places, directions, no_bias)
+    reads = Reads(clean.frozen.n_layers, places, directions, directions.new_zeros(len(places)))
     logits = clean.record.logits[0]
     probabilities = clean.replacement.model.shape.probabilities(logits)[places, token_ids]
-    return Alternatives(token_ids.cpu(), probabilities.cpu(), places.cpu(), rows.effects.cpu())
+    return OtherTokens(token_ids, probabilities, reads)
 
 
 def _likeliest_others(
@@ -60,19 +71,17 @@ def _likeliest_others(
     return logits.topk(n).indices
 
 
-def beside_nodes(
-    found: Alternatives, graph: AttributionGraph, kept: Int[Tensor, " n_kept"], n_all: int
+def alternatives_of(
+    found: OtherTokens, effects: Float[Tensor, "n n_columns"], n_nodes: int
 ) -> Alternatives:
-    """Return alternatives with a column for each node of the graph.
+    """Return alternatives as a part of a graph, in the host's memory.
 
     Args:
-        found: With a column for each source of the prompt.
-        graph: The graph.
-        kept: The features that are nodes.
-        n_all: Features that are active on the prompt.
+        found: The tokens.
+        effects: Direct effects of features, errors and tokens on their logits.
+        n_nodes: Nodes of the graph; the last are its outputs, which have no effects.
     """
-    effects = found.effects.new_zeros(len(found), graph.n_nodes, dtype=graph.adjacency.dtype)
-    n_features, first_logit = graph.n_features, graph.logit_nodes.start
-    effects[:, :n_features] = found.effects[:, kept.sort().values]
-    effects[:, n_features:first_logit] = found.effects[:, n_all:]
-    return Alternatives(found.token_ids, found.probabilities, found.positions, effects)
+    rows = torch.zeros(len(effects), n_nodes, device="cpu")
+    rows[:, : effects.shape[1]] = effects
+    own = (found.token_ids.cpu(), found.probabilities.cpu(), found.reads.positions.cpu())
+    return Alternatives(*own, rows)

@@ -4,29 +4,33 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.answers import Answer, AnsweredPrompt, PromptLike
 from circuitscope_core.arguments import checked
-from circuitscope_core.attribution.alternatives import beside_nodes, find_alternatives
+from circuitscope_core.attribution.alternatives import (
+    OtherTokens,
+    alternatives_of,
+    find_alternatives,
+)
 from circuitscope_core.attribution.answered import behind, targets_of, with_answer
-from circuitscope_core.attribution.effects import Rows, direction_rows, feature_rows
+from circuitscope_core.attribution.budget import choose_features, reads_of
+from circuitscope_core.attribution.effects import Rows, rows_of
 from circuitscope_core.attribution.neuron_choice import choose_nodes
+from circuitscope_core.attribution.plan import AttributionPlan, check_memory, plan_attribution
+from circuitscope_core.attribution.rest import Rest, split_features
+from circuitscope_core.attribution.row_batches import feature_rows
 from circuitscope_core.attribution.sources import Sources, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import GraphError
-from circuitscope_core.graph import AttributionGraph, GraphTargets, normalize_rows
+from circuitscope_core.graph import AttributionGraph, GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass, run_prompt
 from circuitscope_core.replacement import Explainable
-
-ROWS_AT_ONCE = 128
-"""With a budget: rows that are normalised together, each a copy."""
-
-EXPANSION_STEPS = 8
-"""With a budget: how often the influence estimate is renewed before the budget is used up."""
+from circuitscope_core.values import one_line
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,6 @@ class AttributionProgress:
     step: str
     done: int = 0
     total: int = 0
-
-
-@dataclass(frozen=True)
-class AttributionPlan:
-    """What a graph takes, known once the prompt's features are."""
-
-    n_active: int
-    """Features active on the prompt."""
-    n_rows: int
-    """Features whose rows are computed: all, or as many as ``max_feature_nodes`` allows."""
-    n_nodes: int
-    n_bytes: int
-    """Memory at the peak beyond the loaded model, estimated; most of it the graph itself."""
-    neurons: bool = False
-    """True where the features are neurons of the model itself, of which a graph has a choice."""
-
-    def __str__(self) -> str:
-        """Return the plan in words."""
-        found = "neurons were chosen" if self.neurons else "features are active"
-        size = f"{self.n_bytes / 1e6:,.0f} MB"
-        return f"{self.n_active:,} {found}; the graph takes about {size}"
 
 
 @checked
@@ -81,8 +64,9 @@ def attribute(  # noqa: PLR0913  # each a name of the public interface
             a prompt with its answer from ``answer_prompt``.
         max_logits: At most so many output tokens, where ``targets`` is None.
         logit_probability: Output tokens are taken until they have this probability together.
-        max_feature_nodes: Keep only so many features, those with the most influence as estimated
-            while their rows are computed; None keeps all.
+        max_feature_nodes: Keep only so many features, those that do most to the outputs over all
+            paths; None keeps all. The others are added up at each layer and position
+            (``AttributionGraph.rest``). Memory then grows with the features that are kept.
         targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
             ``Direction``, or ``TokenAt`` for a token at one of several positions; None: the
             likeliest tokens; of a model's own neurons, the likeliest token less the next likely
@@ -141,40 +125,78 @@ def attribution_steps(
     bundle, prompt = with_answer(bundle, prompt, targets, answer)
     if isinstance(prompt, AnsweredPrompt):
         targets = targets_of(prompt)
-    yield AttributionProgress("Encode the features")
-    clean, choice, budget = run_prompt(bundle, prompt), None, config.max_feature_nodes
-    if clean.replacement.transcoder.shape.exact:
-        yield AttributionProgress("Choose the neurons")
-        nodes = choose_nodes(clean, targets, config, behind(against, clean, prompt))
-        clean, chosen, choice, budget = nodes.clean, nodes.targets, nodes.choice, None
-    else:
-        refuse_second_prompt(against)
-        chosen = select_targets(clean, targets, config)
-    plan = plan_attribution(clean, len(chosen.layers), budget)
-    check_memory(plan, clean.replacement.compute.free_bytes())
-    yield replace(plan, neurons=choice is not None)
+    explained = yield from find_nodes(bundle, prompt, config, targets, against)
+    focused, chosen, others = explained.clean, explained.targets, explained.others
+    plan = plan_attribution(focused, explained.n_active, len(chosen.layers))
+    check_memory(plan, focused.replacement.compute)
+    yield replace(plan, neurons=explained.choice is not None)
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)
-    with torch.no_grad():
-        sources = lay_out_sources(clean)
-        top = target_rows(clean, sources, chosen)
-        beside = find_alternatives(clean, sources, chosen) if choice is None else None
-        adjacency, effects = lazy_rows(plan, sources.n_columns)
-    filling = fill_feature_rows(clean, sources, top, chosen, effects)
+    with torch.no_grad(), one_core():
+        sources = lay_out_sources(focused, explained.rest)
+        effects = Effects.empty(plan, sources)
+        top = target_rows(focused, sources, chosen)
+        beside = rows_of(focused, sources, [others.reads]) if others is not None else None
+    filling = fill_feature_rows(focused, sources, effects)
     while True:
         try:
             with torch.no_grad():  # not around the yield, or the caller would inherit it
                 done = next(filling)
-        except StopIteration as end:
-            kept, rows = end.value
+        except StopIteration:
             break
         yield AttributionProgress(step, done, plan.n_rows)
     yield AttributionProgress("Put the graph together")
-    with torch.no_grad():
-        graph = assemble(clean, chosen, adjacency, kept, rows, top)
-        if beside is not None:
-            beside = beside_nodes(beside, graph, kept, len(clean.features))
-    yield replace(graph, choice=choice, alternatives=beside)
+    with torch.no_grad(), one_core():
+        graph = assemble(explained, effects, top)
+        alternatives = None
+        if others is not None and beside is not None:
+            alternatives = alternatives_of(others, beside.effects.cpu(), graph.n_nodes)
+    yield replace(graph, choice=explained.choice, alternatives=alternatives)
+
+
+@one_line
+@dataclass(frozen=True)
+class Explained:
+    """The question that a graph answers, and its nodes."""
+
+    clean: PromptPass
+    """The prompt's pass, whose features are the nodes."""
+    targets: LogitTargets
+    others: OtherTokens | None
+    """Likely tokens that the targets are told from."""
+    rest: Rest | None
+    """The active features that are no nodes."""
+    choice: NeuronChoice | None
+    """How nodes were chosen among a model's own neurons; None with a transcoder."""
+    n_active: int
+    """Features that are active on the prompt; of neurons, the nodes."""
+
+
+def find_nodes(
+    bundle: Explainable | PromptPass,
+    prompt: PromptLike,
+    config: AttributionConfig,
+    targets: Sequence[Target] | None,
+    against: str | Sequence[int] | None,
+) -> Generator[AttributionProgress, None, Explained]:
+    """Run the prompt, and find its targets and nodes; see ``attribution_steps``."""
+    yield AttributionProgress("Encode the features")
+    clean = run_prompt(bundle, prompt)
+    if clean.replacement.transcoder.shape.exact:
+        yield AttributionProgress("Choose the neurons")
+        nodes = choose_nodes(clean, targets, config, behind(against, clean, prompt))
+        n_active = len(nodes.clean.features)
+        return Explained(nodes.clean, nodes.targets, None, None, nodes.choice, n_active)
+    refuse_second_prompt(against)
+    chosen = select_targets(clean, targets, config)
+    others, n_active = find_alternatives(clean, chosen), len(clean.features)
+    if config.max_feature_nodes is None or config.max_feature_nodes >= n_active:
+        return Explained(clean, chosen, others, None, None, n_active)
+    yield AttributionProgress("Choose the features")
+    with one_core():
+        kept = choose_features(clean, chosen, others, config.max_feature_nodes)
+        focused, rest = split_features(clean, kept)
+    return Explained(focused, chosen, others, rest, None, n_active)
 
 
 def refuse_second_prompt(against: str | Sequence[int] | None) -> None:
@@ -186,165 +208,81 @@ def refuse_second_prompt(against: str | Sequence[int] | None) -> None:
         )
 
 
-def lazy_rows(
-    plan: AttributionPlan, n_columns: int
-) -> tuple[Float[Tensor, "n_nodes n_nodes"], Float[Tensor, "n_rows n_columns"]]:
-    """Return a graph's matrix, all 0, and the place where features' rows are computed."""
-    adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
-    if plan.n_rows == plan.n_active:  # rows are computed where they stay
-        return adjacency, adjacency[: plan.n_rows, :n_columns]
-    return adjacency, lazy_zeros(plan.n_rows, n_columns)
+@dataclass(frozen=True)
+class Effects:
+    """The place in the host's memory where rows are put as they are computed."""
 
+    adjacency: Float[Tensor, "n_nodes n_nodes"]
+    bias: Float[Tensor, " n_nodes"]
+    rest: Float[Tensor, "n_targets n_rest"]
 
-def plan_attribution(
-    clean: PromptPass, n_logits: int, max_feature_nodes: int | None
-) -> AttributionPlan:
-    """Return what a graph will take, from what is active."""
-    n_layers, n_pos, d_model = clean.error_vectors.shape
-    layers = clean.features[:, 0].contiguous()
-    n_active = len(layers)
-    n_rows = n_active if max_feature_nodes is None else min(max_feature_nodes, n_active)
-    others = n_layers * n_pos + n_pos
-    n_nodes = n_rows + others + n_logits
-    edges = int(torch.searchsorted(layers, layers).sum())  # each from all features of lower layers
-    share = n_rows / max(1, n_active)
-    numbers = share**2 * edges + n_rows * others + n_logits * n_nodes
-    if n_rows < n_active:  # rows have columns for all features until it is known which stay
-        numbers += share * edges + n_rows * others + 2 * n_rows * (n_rows + others)
-    shape = clean.replacement.transcoder.shape
-    n_writes = int((n_layers - layers).sum()) if shape.cross_layer else n_active
-    n_slots = n_layers**2 if shape.cross_layer else n_layers
-    numbers += 1.2 * (n_writes + n_slots * n_pos) * d_model
-    numbers += 6 * clean.replacement.compute.rows_at_once(n_pos, d_model) * n_pos * d_model
-    if shape.exact:  # every neuron's activation, and its shares of what it reads
-        numbers += 4 * n_layers * n_pos * shape.n_features
-    return AttributionPlan(n_active, n_rows, n_nodes, int(4 * numbers))
-
-
-def check_memory(plan: AttributionPlan, free: int) -> None:
-    """Refuse what will not fit into the memory that is free.
-
-    Raises:
-        GraphError: Saying how much there is and what to do.
-    """
-    if plan.n_bytes > free:
-        raise GraphError(
-            f"The graph of {plan.n_nodes:,} nodes needs about {plan.n_bytes / 1e9:.1f} GB of "
-            f"memory; {free / 1e9:.1f} GB are free. Give a shorter prompt, or keep fewer than "
-            f"{plan.n_rows:,} features (max_feature_nodes)."
-        )
+    @classmethod
+    def empty(cls, plan: AttributionPlan, sources: Sources) -> "Effects":
+        """Return zeros for a graph's nodes; they take memory as they are written to."""
+        n_targets, n_rest = plan.n_rows + plan.n_logits, len(sources.rest_columns)
+        adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
+        bias = torch.zeros(plan.n_nodes, device="cpu")
+        return cls(adjacency, bias, lazy_zeros(n_targets, n_rest))
 
 
 def target_rows(clean: PromptPass, sources: Sources, chosen: LogitTargets) -> Rows:
     """Return the rows of the targets, in their order."""
-    effects = chosen.directions.new_zeros(len(chosen.layers), sources.n_columns)
-    bias = effects.new_zeros(len(effects))
-    for layer in chosen.layers.unique().tolist():
-        at = chosen.layers == layer
-        parts = (chosen.positions[at], chosen.directions[at], chosen.biases[at])
-        rows = direction_rows(clean, sources, layer, *parts)
-        effects[at], bias[at] = rows.effects, rows.bias
-    return Rows(effects.cpu(), bias.cpu())
+    given = reads_of(chosen)
+    places = torch.cat([at for at, _ in given]).argsort()
+    rows = rows_of(clean, sources, [reads for _, reads in given])
+    return Rows(rows.effects[places], rows.bias[places], rows.rest[places])
 
 
 def fill_feature_rows(
-    clean: PromptPass,
-    sources: Sources,
-    top: Rows,
-    chosen: LogitTargets,
-    effects: Float[Tensor, "n_kept n_columns"],
-) -> Generator[int, None, tuple[Int[Tensor, " n_kept"], Rows]]:
-    """Fill ``effects`` with the rows of as many features as it has room for.
-
-    Yields how many are done.
-
-    Returns:
-        The features, in graph order where they are all, else step by step; their rows.
-    """
-    n_features, budget = len(clean.features), len(effects)
-    layers = clean.features[:, 0].cpu().contiguous()
-    bias = effects.new_zeros(budget)
-    computed = layers.new_empty(0)
+    clean: PromptPass, sources: Sources, effects: Effects
+) -> Generator[int, None, None]:
+    """Compute the rows of all features, and yield how many are done."""
+    layers = clean.features[:, 0].contiguous()
+    n_features, n_pos = len(layers), clean.n_pos
+    every = torch.arange(n_features, device=layers.device)
     n_done = 0
-    while len(computed) < budget:
-        if budget == n_features:
-            wanted = torch.arange(n_features, device=layers.device)
-        else:
-            influence = estimate_influence(clean, top, chosen, computed, effects)
-            influence[computed] = -1
-            step = min(-(-budget // EXPANSION_STEPS), budget - len(computed))
-            wanted = influence[:n_features].topk(step).indices.sort().values
-        for nodes, rows in feature_rows(clean, sources, wanted):
-            here = slice(n_done, n_done + len(nodes))
-            # there are no effects from features of the highest layer or above
-            below = int(torch.searchsorted(layers, layers[nodes[-1]]))
-            effects[here, :below] = rows.effects[:, :below]
-            effects[here, n_features:] = rows.effects[:, n_features:]
-            bias[here] = rows.bias
-            n_done += len(nodes)
-            yield n_done
-        computed = torch.cat([computed, wanted])
-    return computed, Rows(effects, bias)
+    for nodes, rows in feature_rows(clean, sources, every):
+        own, counts = layers[nodes].unique_consecutive(return_counts=True)
+        # there are no effects from features of a target's layer or above
+        below = torch.searchsorted(layers, own).tolist()
+        effects.bias[nodes.cpu()] = rows.bias.to(effects.bias)
+        parts = zip(own.tolist(), below, nodes.split(counts.tolist()), strict=True)
+        first = 0
+        for layer, n_below, some in parts:
+            last, into = first + len(some), slice(int(some[0]), int(some[-1]) + 1)
+            effects.adjacency[into, :n_below] = rows.effects[first:last, :n_below]
+            others = slice(n_features, rows.effects.shape[1])
+            effects.adjacency[into, others] = rows.effects[first:last, others]
+            effects.rest[into, : layer * n_pos] = rows.rest[first:last, : layer * n_pos]
+            first = last
+        n_done += len(nodes)
+        yield n_done
 
 
-def estimate_influence(
-    clean: PromptPass,
-    top: Rows,
-    chosen: LogitTargets,
-    computed: Int[Tensor, " n"],
-    effects: Float[Tensor, "n_kept n_columns"],
-) -> Float[Tensor, " n_columns"]:
-    """Return each source's influence over the paths whose rows are known so far."""
-    known = top.effects.to(effects.dtype)  # a model in double precision has a graph in single
-    influence = chosen.weights.to(known) @ normalize_rows(known)
-    layers = clean.features[:, 0].cpu()[computed]
-    for layer in range(clean.frozen.n_layers - 1, -1, -1):
-        for places in (layers == layer).nonzero()[:, 0].split(ROWS_AT_ONCE):
-            influence = influence + influence[computed[places]] @ normalize_rows(effects[places])
-    return influence
-
-
-def assemble(
-    clean: PromptPass,
-    chosen: LogitTargets,
-    adjacency: Float[Tensor, "n_nodes n_nodes"],
-    kept: Int[Tensor, " n_kept"],
-    rows: Rows,
-    top: Rows,
-) -> AttributionGraph:
-    """Put rows and columns in the graph's order; what features left out give goes into ``bias``."""
-    n_all, n_nodes = len(clean.features), len(adjacency)
-    n_kept, n_logits = len(kept), len(chosen.token_ids)
-    bias, pre_activations = adjacency.new_zeros(n_nodes), adjacency.new_zeros(n_nodes)
-    first_logit = n_nodes - n_logits
-    if n_kept < n_all:
-        order = kept.argsort()
-        kept = kept[order]
-        left_out = top.effects.new_ones(n_all)
-        left_out[kept] = 0
-        others = torch.arange(n_all, top.effects.shape[1], device=kept.device)
-        columns = torch.cat([kept, others])
-        rows, top = (
-            Rows(
-                part.effects[:, columns],
-                part.bias + part.effects[:, :n_all] @ left_out.to(part.effects.dtype),
-            )
-            for part in (rows, top)
-        )
-        rows = Rows(rows.effects[order], rows.bias[order])
-        adjacency[:n_kept, :first_logit] = rows.effects
-    adjacency[first_logit:, :first_logit] = top.effects
-    bias[:n_kept], bias[first_logit:] = rows.bias, top.bias
-    pre_activations[:n_kept] = clean.pre_activations[kept]
-    pre_activations[n_nodes - n_logits :] = target_values(clean, chosen)
+def assemble(explained: Explained, effects: Effects, top: Rows) -> AttributionGraph:
+    """Put the parts of a graph together; the effects of the rest are a part of ``bias``, too."""
+    clean, chosen = explained.clean, explained.targets
+    adjacency, bias = effects.adjacency, effects.bias
+    n_features, n_columns = len(clean.features), top.effects.shape[1]
+    first_logit = len(adjacency) - len(chosen.token_ids)
+    adjacency[first_logit:, :n_columns] = top.effects.cpu()
+    bias[first_logit:] = top.bias.cpu()
+    effects.rest[n_features:] = top.rest.cpu()
+    if effects.rest.shape[1]:
+        left_out = effects.rest.sum(dim=1)
+        bias[:n_features] += left_out[:n_features]
+        bias[first_logit:] += left_out[n_features:]
+    pre_activations = bias.new_zeros(len(bias))
+    pre_activations[:n_features] = clean.pre_activations
+    pre_activations[first_logit:] = target_values(clean, chosen)
     # a graph is a value of the host's, wherever its rows were computed
     tokens = torch.stack([chosen.plus_token_ids, chosen.minus_token_ids], dim=1)
     places = (chosen.layers.cpu(), chosen.positions.cpu(), tokens.cpu())
     targets = GraphTargets(chosen.directions.cpu(), *places)
     return AttributionGraph(
         adjacency=adjacency,
-        features=clean.features[kept].cpu(),
-        activations=clean.activations[kept].cpu(),
+        features=clean.features.cpu(),
+        activations=clean.activations.cpu(),
         error_vectors=clean.error_vectors.cpu(),
         token_ids=clean.record.token_ids[0].cpu(),
         logit_token_ids=chosen.token_ids.cpu(),
@@ -354,8 +292,9 @@ def assemble(
         token_texts=clean.token_texts,
         logit_texts=chosen.texts,
         prompt=clean.prompt,
-        n_active_features=n_all,
+        n_active_features=explained.n_active,
         targets=targets,
+        rest=effects.rest if effects.rest.shape[1] else None,
     )
 
 

@@ -140,7 +140,7 @@ def pass_of(
 
 def _start(
     graph: AttributionGraph, clean: PromptPass, targets: GraphTargets, target: int
-) -> tuple[Float[Tensor, "n_seen d_model 1"], int]:
+) -> tuple[Float[Tensor, "n_seen 1 d_model"], int]:
     """Return the target's gradient and the layer whose stream it is at."""
     node = graph.node(target)
     if node.kind is NodeKind.FEATURE:
@@ -196,7 +196,7 @@ Routes = dict[tuple[tuple[int, int], ...], float]
 def _follow_back(
     clean: PromptPass,
     source: _Source,
-    gradient: Float[Tensor, "n_seen d_model 1"],
+    gradient: Float[Tensor, "n_seen 1 d_model"],
     layer: int,
     max_routes: int,
 ) -> tuple[Routes, bool]:
@@ -211,7 +211,7 @@ def _follow_back(
     for below in range(layer, max(source.first_layer, 0) - 1, -1):
         skipped = None
         if below < layer:
-            _collect(weights, routes, source.written[below] @ gradient[source.position])
+            _collect(weights, routes, gradient[source.position] @ source.written[below])
             skipped = back_through_skip(clean, below, gradient)
             gradient = frozen.back_from_end_norm(below, gradient)
         before = below < frozen.n_layers and frozen.starts_before_attention(below)
@@ -225,16 +225,16 @@ def _follow_back(
             if skipped is not None and before:  # it stayed in place, beside attention
                 gradient = gradient + skipped
             routes = routes + [(name, *route) for name in names for route in routes]
-            gradient = torch.cat([gradient, *heads], dim=2)
+            gradient = torch.cat([gradient, *heads], dim=1)
             if len(routes) > max_routes:
                 complete = False
                 through = source.before[below, : len(gradient)]
-                flow = torch.einsum("pdn,pd->n", gradient, through).abs()
+                flow = torch.einsum("pnd,pd->n", gradient, through).abs()
                 kept = flow.topk(max_routes).indices
                 routes = [routes[index] for index in kept.tolist()]
-                gradient = gradient[..., kept]
+                gradient = gradient[:, kept]
     if source.first_layer < 0:
-        _collect(weights, routes, source.token @ gradient[source.position])
+        _collect(weights, routes, gradient[source.position] @ source.token)
     return weights, complete
 
 

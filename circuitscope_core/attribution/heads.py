@@ -107,7 +107,7 @@ def read_by_source(
     clean: PromptPass, layer: int, head: int, position: int, side: HeadSide
 ) -> Float[Tensor, "d_head n_columns_plus_1"]:
     """Return what each source puts into a query or key; the last column is what is constant."""
-    sources = lay_out_sources(clean)
+    sources = lay_out_sources(clean, carry_tokens=False)
     model = clean.replacement.model
     directions, biases = model.head_reads(clean.record, layer, head, position, side)
     rows: Rows = stream_rows(clean, sources, layer, position, directions, biases)

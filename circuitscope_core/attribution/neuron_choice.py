@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.answers import AnsweredPrompt, PromptLike
+from circuitscope_core.attribution.carry_through import carry_through
 from circuitscope_core.attribution.contrast import Contrast, align
 from circuitscope_core.attribution.targets import (
     LogitTargets,
@@ -190,37 +191,21 @@ def carry_through_neurons(
 
     Opening positions are constants: nothing goes back through their neurons.
     """
-    frozen, start = clean.frozen, clean.explained.start
-    gradient = _joining(clean, chosen, frozen.n_layers)
-    found = []
-    for layer in range(frozen.n_layers - 1, -1, -1):
-        at_write = frozen.back_from_write_point(layer, gradient)
+    found: list[Tensor] = []
+
+    def through(layer: int, at_write: Tensor) -> Tensor:
         at_neurons = linear[layer].back_to_activations(at_write)
-        found.append(at_neurons[..., 0].clone())
-        at_neurons[:start] = 0
-        at_read = _from_read_point(clean, layer, linear[layer].back_to_input(at_neurons))
-        at_read = at_read + _joining(clean, chosen, layer)
-        before_attention = frozen.starts_before_attention(layer)
-        gradient = frozen.back_from_end_norm(layer, gradient)
-        gradient = gradient if before_attention else gradient + at_read
-        gradient = frozen.back_from_mid_norm(layer, gradient)
-        values = frozen.back_to_values(layer, gradient)
-        gradient = gradient.clone()
-        frozen.back_from_values(layer, gradient, values)
-        gradient = gradient + at_read if before_attention else gradient
+        found.append(at_neurons[:, 0].clone())
+        at_neurons[: clean.explained.start] = 0
+        return linear[layer].back_to_input(at_neurons)
+
+    carry_through(clean, lambda layer: _joining(clean, chosen, layer), through)
     return torch.stack(found[::-1])
-
-
-def _from_read_point(
-    clean: PromptPass, layer: int, gradient: Float[Tensor, "n_pos d_model 1"]
-) -> Float[Tensor, "n_pos d_model 1"]:
-    positions = torch.arange(len(gradient), device=gradient.device)
-    return clean.frozen.back_from_read_point(layer, gradient[..., 0], positions)[..., None]
 
 
 def _joining(
     clean: PromptPass, chosen: LogitTargets, layer: int
-) -> Float[Tensor, "n_pos d_model 1"]:
+) -> Float[Tensor, "n_pos 1 d_model"]:
     """Return the sum of the targets that read at a layer, as a gradient of the stream there."""
     at = chosen.layers == layer
     vectors, positions = chosen.directions[at], chosen.positions[at]
@@ -231,7 +216,7 @@ def _joining(
         vectors = frozen.back_from_final_norm(vectors, positions)
     else:
         vectors = frozen.back_from_read_point(layer, vectors, positions)
-    return scatter(vectors, positions, clean.n_pos).sum(dim=2, keepdim=True)
+    return scatter(vectors, positions, clean.n_pos).sum(dim=1, keepdim=True)
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
-from circuitscope_core.attribution.effects import direction_rows, feature_rows
+from circuitscope_core.attribution.effects import Reads, rows_of
+from circuitscope_core.attribution.row_batches import feature_rows
 from circuitscope_core.attribution.sources import lay_out_sources
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, NodeKind
@@ -75,13 +76,25 @@ def _rows(
     """Return the effects on features, and behind them on logits, given in graph order."""
     sources = lay_out_sources(clean)
     device = clean.features.device
-    features = nodes[nodes < graph.n_features].to(device)
-    rows = [rows.effects for _, rows in feature_rows(clean, sources, features)]
-    for node in nodes[nodes >= graph.n_features].tolist():
+    features = graph.features[nodes[nodes < graph.n_features]].to(device)
+    effects = torch.zeros(len(nodes), sources.n_columns, device="cpu")
+    at = _places_of(clean, features)
+    for found, rows in feature_rows(clean, sources, at):
+        effects[torch.searchsorted(at, found).cpu()] = rows.effects
+    for place, node in enumerate(nodes[nodes >= graph.n_features].tolist()):
         index = node - graph.logit_nodes.start
         vector = targets.directions[index][None].to(clean.inputs)
         position = clean.features.new_tensor([int(targets.positions[index])])
-        no_bias = vector.new_zeros(1)
-        layer = int(targets.layers[index])
-        rows.append(direction_rows(clean, sources, layer, position, vector, no_bias).effects)
-    return torch.cat(rows).cpu()
+        read = Reads(int(targets.layers[index]), position, vector, vector.new_zeros(1))
+        effects[len(features) + place] = rows_of(clean, sources, [read]).effects[0].cpu()
+    return effects
+
+
+def _places_of(clean: PromptPass, features: Int[Tensor, "n 3"]) -> Int[Tensor, " n"]:
+    """Return the places of features, which rise, among the active ones: a graph may have fewer."""
+    sizes = (clean.n_pos, clean.replacement.transcoder.shape.n_features)
+    every, some = (
+        (part[:, 0] * sizes[0] + part[:, 1]) * sizes[1] + part[:, 2]
+        for part in (clean.features, features)
+    )
+    return torch.searchsorted(every, some)

@@ -8,9 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitscope_core.attribution.rest import Rest
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.values import one_line
+
+MOST_TOKEN_BYTES = 128 * 2**20
+"""Memory in which tokens are carried up to the lowest layers; beyond, targets are carried down."""
 
 MIN_POSITIONS_AT_ONCE = 8
 """Positions whose sources are contracted together, padded to the fullest of them; more in a narrow
@@ -44,7 +48,8 @@ class BlockRows:
 class Sources:
     """All source nodes, laid out by position.
 
-    Slots of a position hold, for each layer from the lowest up, its error and its features. A
+    Slots of a position hold, for each layer from the lowest up, its error, the sum of its features
+    that are no nodes where there are any, and the features that are. A
     source of a cross-layer dictionary is in use at its own layer and at all above it, so the slots
     in use at a layer are the first ones. A source that writes to its own layer alone is in use
     there only, and each layer has slots of its own. All positions' slots after one another, then
@@ -59,11 +64,16 @@ class Sources:
     """The values that layer 1's heads have of ``vectors[0]``: saves targets the last product on
     their way."""
     tokens: tuple[Float[Tensor, "n_pos d_model n_pos"], ...]
-    """Each token in the stream that the two lowest layers' encoders read: there are so few tokens
-    that carrying them up is less work than carrying targets down."""
+    """Each token in the stream that the two lowest layers' encoders read: while tokens are few,
+    carrying them up is less work than carrying targets down. Empty where targets are carried down
+    to the tokens."""
+    n_pos: int
     block_rows: tuple[BlockRows, ...]
     columns: Int[Tensor, " n_columns"]
     """The row of effects that is every graph column's."""
+    rest_columns: Int[Tensor, " n_rest"]
+    """The row of effects of the features that are no nodes, one for each layer and position; empty
+    where all are nodes."""
 
     @property
     def n_columns(self) -> int:
@@ -73,7 +83,7 @@ class Sources:
     @property
     def n_rows(self) -> int:
         """Slots of all positions, padding included, and tokens."""
-        return self.block_rows[-1].end + len(self.tokens[0])
+        return self.block_rows[-1].end + self.n_pos
 
     @property
     def n_bytes(self) -> int:
@@ -92,12 +102,13 @@ class _Slots:
     used: Int[Tensor, "n_layers n_pos"]
     """Slots in use at each layer."""
     errors: Int[Tensor, "n_layers n_pos"]
-    """The error's slot, counted from the layer's first one."""
+    """The error's slot, counted from the layer's first one; behind it the rest's."""
     features: Int[Tensor, " n_features"]
     """Each feature's slot, likewise."""
 
     @classmethod
-    def of(cls, clean: PromptPass) -> "_Slots":
+    def of(cls, clean: PromptPass, n_others: int) -> "_Slots":
+        """Return the slots of a prompt's sources, ``n_others`` besides features in each layer."""
         n_layers, n_pos, _ = clean.error_vectors.shape
         layers, positions, _ = clean.features.T
         counts = torch.bincount(layers * n_pos + positions, minlength=n_layers * n_pos)
@@ -105,37 +116,63 @@ class _Slots:
         counts, starts = counts.view(n_layers, n_pos), starts.view(n_layers, n_pos)
         every = torch.arange(n_layers, device=counts.device)[:, None]
         if clean.replacement.transcoder.shape.cross_layer:
-            used = 1 + every + counts.cumsum(0)
-            errors = used - counts - 1
+            used = n_others * (1 + every) + counts.cumsum(0)
+            errors = used - counts - n_others
         else:
-            used, errors = 1 + counts, torch.zeros_like(counts)
+            used, errors = n_others + counts, torch.zeros_like(counts)
         in_order = torch.arange(len(layers), device=counts.device) - starts[layers, positions]
-        slots = errors[layers, positions] + 1 + in_order
+        slots = errors[layers, positions] + n_others + in_order
         return cls(starts, counts, used, errors, slots)
 
 
-def lay_out_sources(clean: PromptPass) -> Sources:
-    """Gather every source's contribution to the stream after each layer."""
+def lay_out_sources(
+    clean: PromptPass, rest: Rest | None = None, *, carry_tokens: bool | None = None
+) -> Sources:
+    """Gather every source's contribution to the stream after each layer.
+
+    Args:
+        clean: The prompt's clean pass, whose features are the nodes.
+        rest: The active features that are no nodes; None: there are none.
+        carry_tokens: Whether tokens are carried up to the lowest layers, or targets down to the
+            tokens; None: the one that is less work, in little memory.
+    """
     frozen = clean.frozen
     n_layers, n_pos, d_model = clean.error_vectors.shape
     layers, positions, _ = clean.features.T
-    slots = _Slots.of(clean)
+    slots = _Slots.of(clean, 1 if rest is None else 2)
     places = torch.arange(n_pos, device=positions.device).split(positions_at_once(d_model))
     widths = [tuple(slots.used[:, block].amax(dim=1).tolist()) for block in places]
     blocks = _room_for_blocks(places, widths, d_model, like=clean.error_vectors)
     for block, found in zip(places, blocks, strict=True):
         for layer in range(n_layers):
             _fill_layer(clean, slots, block, layer, found)
+            if rest is not None:
+                _fill_rest(clean, slots, rest, block, layer, found)
     rows = tuple(_rows_of_blocks(clean, places, widths))
     starts = torch.cat([_first_rows(item, positions) for item in rows], dim=1)
+    errors = (starts + slots.errors).ravel()
     tokens = rows[-1].end + torch.arange(n_pos, device=positions.device)
-    columns = torch.cat(
-        [starts[layers, positions] + slots.features, (starts + slots.errors).ravel(), tokens]
-    )
+    columns = torch.cat([starts[layers, positions] + slots.features, errors, tokens])
     vectors = tuple(zip(*blocks, strict=True))
-    at_values = n_layers > 1 and not frozen.starts_before_attention(1)
+    if carry_tokens is None:
+        carry_tokens = tokens_go_up(clean)
+    at_values = carry_tokens and not frozen.starts_before_attention(1)
     values = tuple(frozen.to_values(1, found[0]) for found in blocks) if at_values else ()
-    return Sources(vectors, values, tuple(_carry_up_tokens(clean)), rows, columns)
+    carried = tuple(_carry_up_tokens(clean)) if carry_tokens else ()
+    of_rest = columns[:0] if rest is None else errors + 1
+    return Sources(vectors, values, carried, n_pos, rows, columns, of_rest)
+
+
+def tokens_go_up(clean: PromptPass) -> bool:
+    """Return whether carrying tokens up is less work than carrying targets down, in little memory.
+
+    A target then has a product with every token at every position, in the place of the lowest
+    layer's weights.
+    """
+    n_layers, n_pos, d_model = clean.error_vectors.shape
+    d_heads = clean.frozen.record.layers[0].W_O.shape[:2].numel()
+    n_bytes = 2 * n_pos**2 * d_model * clean.error_vectors.itemsize
+    return n_layers > 1 and n_pos <= d_heads and n_bytes <= MOST_TOKEN_BYTES
 
 
 def _first_rows(rows: BlockRows, like: Tensor) -> Int[Tensor, "n_layers n_here"]:
@@ -201,6 +238,22 @@ def _fill_layer(
         found[layer + step][places] = frozen.through_write_point(layer + step, part, positions)
 
 
+def _fill_rest(
+    clean: PromptPass,
+    slots: _Slots,
+    rest: Rest,
+    block: Int[Tensor, " n_here"],
+    layer: int,
+    found: Sequence[Float[Tensor, "n_here _ d_model"]],
+) -> None:
+    """Put the sum of one layer's features that are no nodes into a block's slots."""
+    here = torch.arange(len(block), device=block.device)
+    slot = slots.errors[layer, block] + 1
+    for step, part in enumerate(rest.written[layer]):
+        reached = clean.frozen.through_write_point(layer + step, part[block], block)
+        found[layer + step][here, slot] = reached
+
+
 def _carry_up_tokens(clean: PromptPass) -> Iterator[Tensor]:
     """Yield each token in the stream that the two lowest layers' encoders read."""
     frozen, features = clean.frozen, clean.replacement.transcoder
@@ -211,11 +264,10 @@ def _carry_up_tokens(clean: PromptPass) -> Iterator[Tensor]:
     after = frozen.spread_by_attention(0, vectors)
     lowest = before if frozen.starts_before_attention(0) else after
     yield lowest.permute(1, 2, 0).contiguous()
-    if frozen.n_layers > 1:
-        read = frozen.through_read_point(0, lowest)
-        skipped = features.skip(0, read)
-        skipped = frozen.through_write_point(0, skipped, places)
-        middle = frozen.through_end_norm(0, after) + skipped
-        if not frozen.starts_before_attention(1):
-            middle = frozen.through_attention(1, middle)
-        yield middle.permute(1, 2, 0).contiguous()
+    read = frozen.through_read_point(0, lowest)
+    skipped = features.skip(0, read)
+    skipped = frozen.through_write_point(0, skipped, places)
+    middle = frozen.through_end_norm(0, after) + skipped
+    if not frozen.starts_before_attention(1):
+        middle = frozen.through_attention(1, middle)
+    yield middle.permute(1, 2, 0).contiguous()

@@ -11,6 +11,7 @@ from circuitscope_core.cli.models import add_models
 from circuitscope_core.cli.output import Commands, write
 from circuitscope_core.cli.trace import add_trace
 from circuitscope_core.cli.train import add_estimate, add_train
+from circuitscope_core.cli.train_transcoder import add_train_transcoder
 from circuitscope_core.errors import CircuitScopeError
 
 EXIT_ERROR = 1
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         add_train,
         add_estimate,
+        add_train_transcoder,
         add_trace,
         add_models,
         add_check,

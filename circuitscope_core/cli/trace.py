@@ -246,6 +246,7 @@ def summarize(found: cs.Trace, paths: Sequence[str]) -> dict[str, Any]:
         "nodes": {
             "features": graph.n_features,
             "active_features": graph.n_active_features,
+            "rest_share": round(graph.rest_share, 6),
             "errors": graph.n_errors,
             "tokens": graph.n_pos,
             "logits": graph.n_logits,

@@ -32,13 +32,20 @@ EXIT_CANCELLED = 130
 def add_train(commands: Commands) -> None:
     """Describe ``train``."""
     parser = commands.add_parser("train", help="train a model and save it as a bundle")
+    parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
+    add_run_options(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=run_train)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Describe where text comes from, where a training runs, and what it may replace."""
     parser.add_argument(
         "--source",
         action="append",
         help="a Parquet file, folder, glob or hf://datasets/owner/name/file.parquet address, or "
         "'builtin'; may be given more than once (default: builtin)",
     )
-    parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
     parser.add_argument(
         "--backend",
         default="local",
@@ -53,8 +60,6 @@ def add_train(commands: Commands) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a model that has the name already"
     )
-    _add_settings(parser)
-    parser.set_defaults(run=run_train)
 
 
 def add_estimate(commands: Commands) -> None:
@@ -65,9 +70,7 @@ def add_estimate(commands: Commands) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, help="JSON file with settings, - for standard input; see bundle.json"
-    )
+    add_setting_options(parser, "corpus.skill_share=0.25 or transcoder.d_transcoder=512")
     parser.add_argument(
         "--tokens",
         choices=("words", "bytes"),
@@ -75,17 +78,24 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="words and pieces of words that are learned from the text, or single bytes "
         "(default: words)",
     )
+
+
+def add_setting_options(parser: argparse.ArgumentParser, example: str) -> None:
+    """Describe how settings are given: a file, and single ones."""
+    parser.add_argument(
+        "--config", type=Path, help="JSON file with settings, - for standard input; see bundle.json"
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="one setting, for example corpus.skill_share=0.25 or transcoder.d_transcoder=512",
+        help=f"one setting, for example {example}",
     )
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train; the first interrupt or termination signal saves a checkpoint and stops."""
+    """Train a language model and its transcoder."""
     config = read_config(options.config, options.set, options.tokens)
     sources = options.source or ["builtin"]
     command = "python -m circuitscope_core train " + " ".join(
@@ -93,16 +103,21 @@ def run_train(options: argparse.Namespace) -> int:
         + (["--tokens bytes"] if options.tokens == "bytes" else [])
         + [f"--set {item}" for item in options.set]
     )
+    flags = (options.restart, options.overwrite)
+    plan = TrainingPlan(
+        config, sources, Path(options.out), None, *flags, command, device=options.device
+    )
+    return follow(plan, options)
+
+
+def follow(plan: TrainingPlan, options: argparse.Namespace) -> int:
+    """Run a training and write its events; the first interrupt or termination signal stops it."""
     backend = parse_backend(options.backend)
     store = open_store(options.store) if options.store else None
     asked_to_stop = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked_to_stop.append(True))
-    flags = (options.restart, options.overwrite)
-    plan = TrainingPlan(
-        config, sources, Path(options.out), None, *flags, command, device=options.device
-    )
-    if backend.kind == "local":
+    if backend.kind == "local" and plan.model is None:
         device_of(options)  # so that one that is not there is told before anything is read
     for event in run_training(plan, backend, store, stop=lambda: bool(asked_to_stop)):
         line = event_to_json(event) if options.json else describe_event(event)
@@ -137,7 +152,17 @@ def read_config(
         ConfigError: If the file is no JSON object, or a name or value is not accepted.
     """
     default = cs.TrainConfig.for_bytes() if tokens == "bytes" else cs.TrainConfig()
-    data: dict[str, Any] = default.to_json()
+    return cs.TrainConfig.from_json(changed_settings(default.to_json(), path, settings))
+
+
+def changed_settings(
+    data: dict[str, Any], path: Path | None, settings: Sequence[str]
+) -> dict[str, Any]:
+    """Return settings as plain data, changed by a file and ``NAME=VALUE`` items.
+
+    Raises:
+        ConfigError: If the file is no JSON object, or there is no such setting.
+    """
     if path is not None:
         try:
             text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -151,7 +176,7 @@ def read_config(
             data[name] = {**data[name], **value} if nested else value
     for item in settings:
         _change(data, item)
-    return cs.TrainConfig.from_json(data)
+    return data
 
 
 def _change(data: dict[str, Any], item: str) -> None:
@@ -162,13 +187,15 @@ def _change(data: dict[str, Any], item: str) -> None:
     for section in sections:
         place = place.get(section) if isinstance(place, dict) else None
     if not equals or not isinstance(place, dict) or last not in place:
-        raise ConfigError(
-            f"There is no setting {item!r}; use for example transcoder.d_transcoder=512."
-        )
+        raise ConfigError(f"There is no setting {item!r}; use for example {_an_example(data)}=512.")
     try:
         place[last] = json.loads(text)
     except ValueError:
         place[last] = text
+
+
+def _an_example(data: dict[str, Any]) -> str:
+    return "d_transcoder" if "d_transcoder" in data else "transcoder.d_transcoder"
 
 
 def describe_event(event: Event) -> str:

@@ -3,6 +3,11 @@
 A config is a value: two equal configs are interchangeable, so a config is also a cache key.
 """
 
+from circuitscope_core.config.model_transcoder import (
+    BufferDtype,
+    BufferPlace,
+    TranscoderTrainConfig,
+)
 from circuitscope_core.config.settings import (
     Ablation,
     AttributionConfig,
@@ -32,6 +37,8 @@ __all__ = [
     "Ablation",
     "Activation",
     "AttributionConfig",
+    "BufferDtype",
+    "BufferPlace",
     "CorpusConfig",
     "ExcerptPolicy",
     "FeatureCardConfig",
@@ -45,6 +52,7 @@ __all__ = [
     "TraceConfig",
     "TrainConfig",
     "TranscoderConfig",
+    "TranscoderTrainConfig",
     "TranscoderTraining",
     "WritePoint",
 ]

@@ -43,6 +43,9 @@ class TranscoderConfig(JsonConfig):
     activation: Activation = "jump_relu"
     k: int | None = None
     """Active features of each token and layer, where the activation is a top-k."""
+    trained_layers: tuple[int, ...] | None = None
+    """The layers that have features, rising; None: all. In every other layer all weights are 0: no
+    feature is ever active, and the MLP's whole output is an error."""
 
     def __post_init__(self) -> None:
         require_positive(self, "n_layers", "d_model", "d_transcoder")
@@ -56,16 +59,29 @@ class TranscoderConfig(JsonConfig):
                 self.k is not None and 0 < self.k <= self.d_transcoder,
                 f"k is {self.k}; {self.activation} needs a k from 1 to {self.d_transcoder}.",
             )
+        chosen = self.trained_layers
+        require(
+            chosen is None
+            or (bool(chosen) and list(chosen) == sorted(set(chosen) & set(range(self.n_layers)))),
+            f"trained_layers is {chosen}; it must name layers from 0 to {self.n_layers - 1}, "
+            "rising, each once.",
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TranscoderConfig":
         """Build the config from plain data, which may name its points as earlier releases did."""
-        points = {
+        points: dict[str, Any] = {
             name: FORMER_POINTS.get(str(data[name]), data[name])
             for name in ("read_point", "write_point")
             if name in data
         }
+        if isinstance(chosen := data.get("trained_layers"), list):  # JSON has no tuples
+            points["trained_layers"] = tuple(chosen)
         return super().from_json({**data, **points})
+
+    def has_features(self, layer: int) -> bool:
+        """Return whether a layer has features that were trained."""
+        return self.trained_layers is None or layer in self.trained_layers
 
     def count_parameters(self) -> int:
         """Count encoder, decoder, bias, threshold and skip parameters."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from circuitscope_core.feature_cards.selection import Selection
 from circuitscope_core.feature_dictionary import ActiveFeatures, FeatureDictionary
 from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.training.activations import sites_of
 
 BATCH_WINDOWS = 8
 NO_TOKEN = -1
@@ -149,7 +150,7 @@ def active_among(
     transcoder: FeatureDictionary, layer: int, read: Tensor, selection: Selection
 ) -> ActiveFeatures:
     """Return which of a layer's selected features are active, counted among these."""
-    if selection.whole:
+    if selection.whole or len(selection.features[layer]) == transcoder.shape.n_features:
         return transcoder.active(layer, read)
     chosen = torch.from_numpy(selection.features[layer]).to(read.device)
     if not len(chosen):
@@ -179,7 +180,8 @@ def layer_activations(
     """
     chosen = selection or Selection.every(transcoder.shape)
     opening = model.shape.n_opening
-    for site in model.mlp_pass(windows).sites:
+    layers = [layer for layer, features in enumerate(chosen.features) if len(features)]
+    for site in sites_of(model, windows, layers):
         read = site.read(transcoder.shape.read_point)[:, opening:].flatten(0, 1)
         active = active_among(transcoder, site.layer, read, chosen)
         shape = (*windows.shape, len(chosen.features[site.layer]))

@@ -25,10 +25,13 @@ class Extent:
     def __post_init__(self) -> None:
         self.n_fired = np.zeros(self.selection.n_rows, dtype=np.int64)
         self.maximum = np.zeros(self.selection.n_rows, dtype=np.float32)
+        sizes = [len(features) for features in self.selection.features]
+        self.counted_layer = next((n for n, size in enumerate(sizes) if size), 0)
+        """The layer at which tokens are counted: the first that is looked at."""
 
     def see(self, active: LayerActivations) -> None:
         """Take in one layer's activations on the next windows."""
-        if active.layer == 0:
+        if active.layer == self.counted_layer:
             self.n_tokens += active.shape[0] * (active.shape[1] - active.n_opening)
         rows = self.selection.rows(active.layer)
         if rows.start == rows.stop:

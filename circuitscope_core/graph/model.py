@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,96 +12,20 @@ from torch import Tensor
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph.alternatives import Alternatives
+from circuitscope_core.graph.graph_parts import (
+    GraphEdges,
+    GraphTargets,
+    NeuronChoice,
+    Node,
+    NodeKind,
+)
 from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
-from circuitscope_core.values import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_AT_ONCE = 128
 """Rows of the adjacency looked at together: a copy of so few stays small."""
-
-
-class NodeKind(StrEnum):
-    """What a node stands for."""
-
-    FEATURE = "feature"
-    ERROR = "error"
-    TOKEN = "token"
-    LOGIT = "logit"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node. ``layer`` is -1 for tokens and ``n_layers`` for logits.
-
-    ``feature`` is the feature's number in its layer, the token id of tokens and logits, and -1
-    for errors and for targets that are no token.
-    """
-
-    kind: NodeKind
-    layer: int
-    position: int
-    feature: int
-
-
-@dataclass(frozen=True)
-class GraphEdges:
-    """Direct effects as a list, by rising target and source."""
-
-    targets: Int[Tensor, " n_edges"]
-    sources: Int[Tensor, " n_edges"]
-    weights: Float[Tensor, " n_edges"]
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def __repr__(self) -> str:
-        return f"GraphEdges({len(self):,} edges)"
-
-
-@one_line
-@dataclass(frozen=True)
-class GraphTargets:
-    """The vectors that a graph's logit nodes are made with: enough to look inside their edges."""
-
-    directions: Float[Tensor, "n_logits d_model"]
-    """Each logit node's value is, a constant aside, the product of this with what it reads."""
-    layers: Int[Tensor, " n_logits"]
-    """The layer whose read point that is; ``n_layers``: the final norm's output."""
-    positions: Int[Tensor, " n_logits"]
-    tokens: Int[Tensor, "n_logits 2"] | None = None
-    """The token of each, and for a difference the one it is compared with; -1 where there is none.
-    None in graphs that were saved before this was."""
-
-
-@dataclass(frozen=True)
-class NeuronChoice:
-    """How the nodes of a graph of a model's own neurons were chosen."""
-
-    n_candidates: int
-    """Neurons, each at a position, with an effect on what is explained."""
-    share_of_squares: float
-    """Share of the sum of all their squared effects that the chosen ones have, 0 to 1."""
-    folded: bool
-    """True where other neurons are let through; False where they are one node of each layer and
-    position, in the places that errors of a transcoder have."""
-    against: tuple[int, ...]
-    """Token ids of the second prompt whose activations were compared; empty without one."""
-    effects: Float[Tensor, " n_features"]
-    """Effect of each node on what is explained, over all paths and all neurons, above 0; against a
-    second prompt that of the difference in activation."""
-    other_activations: Float[Tensor, " n_features"]
-    """Activation of each node in the second prompt; 0 without one, or where nothing stands for its
-    position."""
-
-    def telling(self, activations: Float[Tensor, " n_features"]) -> Float[Tensor, " n_features"]:
-        """Return, of each node's two activations, the one that is further from 0.
-
-        A node may matter by its silence: what it would do is then seen in the other prompt.
-        """
-        other = self.other_activations.to(activations)
-        return torch.where(activations.abs() >= other.abs(), activations, other)
 
 
 @dataclass(frozen=True)
@@ -137,7 +60,7 @@ class AttributionGraph:
     prompt: str
     n_active_features: int
     """Features active on the prompt; more than ``n_features`` only where ``max_feature_nodes`` cut
-    the graph. What the features left out give is then part of ``bias``."""
+    the graph. The effects of the others are then in ``rest``, and a part of ``bias``."""
     targets: GraphTargets | None = None
     """None for graphs that were not made by ``attribute``."""
     choice: NeuronChoice | None = None
@@ -145,6 +68,9 @@ class AttributionGraph:
     alternatives: Alternatives | None = None
     """Tokens that the outputs are told from; None where outputs are no tokens, and for graphs of a
     model's own neurons."""
+    rest: Float[Tensor, "n_targets n_errors"] | None = None
+    """Direct effects on features and logits of the active features that are no nodes, added up for
+    each layer and position. They are a part of ``bias``. None where all features are nodes."""
 
     def __post_init__(self) -> None:
         if self.adjacency.shape != (self.n_nodes, self.n_nodes):
@@ -152,6 +78,12 @@ class AttributionGraph:
                 f"adjacency is {tuple(self.adjacency.shape)}; {self.n_features} features, "
                 f"{self.n_errors} errors, {self.n_pos} tokens and {self.n_logits} logits "
                 f"make {self.n_nodes} nodes."
+            )
+        wanted = (self.n_features + self.n_logits, self.n_errors)
+        if self.rest is not None and self.rest.shape != wanted:
+            raise GraphError(
+                f"rest is {tuple(self.rest.shape)}; {wanted[0]} targets and {wanted[1]} layers and "
+                f"positions make it {wanted}."
             )
 
     @property
@@ -262,6 +194,21 @@ class AttributionGraph:
         given = (self.logit_probabilities, self.target_positions, self.logit_token_ids)
         weights[self.logit_nodes] = output_weights(*given)
         return weights
+
+    @property
+    def rest_share(self) -> float:
+        """Share of the outputs' input that comes from active features that are no nodes, 0 to 1.
+
+        Absolute effects, by the outputs' weights; of the features, those of a layer and position
+        added up. 0 where all active features are nodes.
+        """
+        if self.rest is None:
+            return 0.0
+        outputs = self.every_node[self.logit_nodes]
+        rest = self.rest[self.n_features :].abs().sum(dim=1)
+        shares = rest / (rest + self.rows(outputs).abs().sum(dim=1)).clamp(min=1e-30)
+        weights = self.logit_weights[outputs]
+        return float((weights * shares).sum() / weights.sum().clamp(min=1e-30))
 
     @property
     def answer(self) -> ExplainedAnswer | None:

@@ -17,10 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.errors import GraphFileError
+from circuitscope_core.errors import GraphError, GraphFileError
 from circuitscope_core.graph.alternatives import Alternatives
+from circuitscope_core.graph.graph_parts import GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
-from circuitscope_core.graph.model import AttributionGraph, GraphTargets, NeuronChoice
+from circuitscope_core.graph.model import AttributionGraph
 
 FORMAT = "circuitscope-graph"
 FORMAT_VERSION = 1
@@ -40,6 +41,8 @@ OF_NEURONS = ("effects", "other_activations")
 ALTERNATIVES = ("token_ids", "probabilities", "positions", "effects")
 TOKENS = "targets.tokens"
 """Not in files that were written before targets knew their tokens."""
+REST = "rest"
+"""In files of graphs that do not have all active features as nodes."""
 
 
 def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
@@ -63,6 +66,8 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
             tensors[TOKENS] = graph.targets.tokens
     if graph.alternatives is not None:
         tensors |= _named("alternatives", graph.alternatives, ALTERNATIVES)
+    if graph.rest is not None:
+        tensors[REST] = graph.rest
     texts = {
         "version": FORMAT_VERSION,
         "prompt": graph.prompt,
@@ -111,7 +116,7 @@ def load_graph(path: str | Path) -> AttributionGraph:
     needed |= own
     if missing := sorted(needed - set(tensors)):
         raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
-    if unknown := sorted(set(tensors) - needed - given - beside):
+    if unknown := sorted(set(tensors) - needed - given - beside - {REST}):
         raise GraphFileError(f"The graph in {path} has {unknown[0]}, which no graph has.")
     targets = None
     if given:
@@ -128,8 +133,9 @@ def load_graph(path: str | Path) -> AttributionGraph:
             targets=targets,
             choice=_choice(texts.get("choice"), tensors),
             alternatives=_alternatives(tensors) if beside else None,
+            rest=tensors.get(REST),
         )
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (GraphError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise GraphFileError(f"The graph in {path} does not fit together: {error}") from error
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention, deltas_of
@@ -28,6 +29,7 @@ RUNS_AT_ONCE, RUNS_AT_SEVERAL = 256, 16
 
 
 @checked
+@one_core()
 def ablate_in_replacement(
     bundle: Explainable | PromptPass, graph: AttributionGraph, nodes: Sequence[int]
 ) -> Float[Tensor, " n"]:

@@ -1,9 +1,16 @@
 """A language model as the engine sees it: sizes, questions, one pass as tensors, frozen algebra."""
 
 from circuitscope_core.language_model.compute import Compute
-from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass, Spread, scatter
+from circuitscope_core.language_model.frozen import FrozenModel, SilencedPass
+from circuitscope_core.language_model.frozen_heads import Spread, scatter
 from circuitscope_core.language_model.neurons import LinearNeurons, MlpNeurons, secant
-from circuitscope_core.language_model.protocol import Frozen, HeadSide, LanguageModel, RunsMlps
+from circuitscope_core.language_model.protocol import (
+    Frozen,
+    HeadSide,
+    LanguageModel,
+    RunsLayers,
+    RunsMlps,
+)
 from circuitscope_core.language_model.record import (
     EditMlp,
     FinalNorm,
@@ -40,6 +47,7 @@ __all__ = [
     "ModelShape",
     "NormMap",
     "Record",
+    "RunsLayers",
     "RunsMlps",
     "SilencedPass",
     "Spread",

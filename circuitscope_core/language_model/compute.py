@@ -7,11 +7,16 @@ from torch import Tensor
 
 from circuitscope_core.devices import free_bytes
 
-MIN_ROWS_AT_ONCE = 96
+MIN_ROWS_AT_ONCE = 48
 """Fewer rows than this are not worth a pass back through the model."""
 
-NUMBERS_AT_ONCE = 2**19 * 3 // 2
+NUMBERS_AT_ONCE = 2**20
 """Numbers in the gradients of the rows that go back together: bounds memory, fits the cache."""
+
+
+NUMBERS_ON_A_CARD = 2**26
+"""The same on other devices, which need large products to be busy. Where their memory does not hold
+so many, batches are halved."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,14 @@ class Compute:
         return cls(tensor.device, tensor.dtype)
 
     def rows_at_once(self, n_pos: int, d_model: int) -> int:
-        """Return how many rows of a graph are computed in one pass back through the model."""
-        return max(MIN_ROWS_AT_ONCE, NUMBERS_AT_ONCE // (n_pos * d_model))
+        """Return how many rows of a graph are computed in one pass back through the model.
+
+        Args:
+            n_pos: Positions that their gradients are at.
+            d_model: Width of the stream.
+        """
+        numbers = NUMBERS_AT_ONCE if self.device.type == "cpu" else NUMBERS_ON_A_CARD
+        return max(MIN_ROWS_AT_ONCE, numbers // (n_pos * d_model))
 
     def free_bytes(self) -> int:
         """Return the memory that is free where a graph is stored: that of the host."""

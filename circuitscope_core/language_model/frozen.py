@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
+from circuitscope_core.language_model.frozen_heads import FrozenHeads, Spread
 from circuitscope_core.language_model.record import (
-    LayerRecord,
     NormMap,
     Record,
     apply_norm,
@@ -39,9 +39,9 @@ class SilencedPass:
 class FrozenModel:
     """One prompt's forward pass, seen as a linear map from embeddings and MLP outputs to targets.
 
-    Gradients are ``[n_pos, d_model, n]``: position first, so that positions to the right of a
-    target can be cut away by slicing, and targets last, so that each head's part of every position
-    is one block of memory.
+    Gradients are ``[n_pos, n, d_model]``: position first, so that positions to the right of a
+    target can be cut away by slicing, and then targets, so that every product with weights is one
+    large one, however few the targets are.
     """
 
     record: Record
@@ -80,9 +80,9 @@ class FrozenModel:
         return int(positions.max()) + 1 if self.causal else self.n_pos
 
     @cached_property
-    def _heads(self) -> tuple["_FrozenHeads", ...]:
+    def _heads(self) -> tuple["FrozenHeads", ...]:
         """Every layer's heads with norms folded in."""
-        return tuple(map(_FrozenHeads.of, self.record.layers))
+        return tuple(map(FrozenHeads.of, self.record.layers))
 
     def starts_before_attention(self, layer: int) -> bool:
         """Return whether a layer's encoder reads the stream that its attention reads."""
@@ -90,8 +90,20 @@ class FrozenModel:
             return False
         return self.read_point == "pre" or self.record.layers[layer].parallel
 
+    def at_positions(
+        self, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_seen: int
+    ) -> "Spread":
+        """Return gradients of the stream that are 0 but at each vector's own position."""
+        stayed = vectors.new_zeros(1, n_seen, len(vectors))
+        stayed[0, positions, torch.arange(len(vectors), device=vectors.device)] = 1
+        return Spread(vectors[None], stayed)
+
     def back_from_query(
-        self, layer: int, vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"]
+        self,
+        layer: int,
+        vectors: Float[Tensor, "n d_model"],
+        positions: Int[Tensor, " n"],
+        n_seen: int,
     ) -> "Spread":
         """Carry vectors, each at one position after attention, to before a layer's attention.
 
@@ -99,17 +111,17 @@ class FrozenModel:
         a gradient that is 0 everywhere else.
         """
         heads = self._heads[layer]
-        n_seen = self.n_seen(positions)
         vectors = back_through_norm(_at(self.record.layers[layer].mid_norm, positions), vectors)
-        written = (heads.out @ vectors.T).unflatten(0, (self.n_heads, -1))
-        carried = torch.cat([vectors.T[None], torch.bmm(heads.values_by_head, written)])
-        stayed = vectors.new_zeros(1, n_seen, len(vectors))
-        stayed[0, positions, torch.arange(len(vectors), device=vectors.device)] = 1
-        return Spread(carried, torch.cat([stayed, heads.pattern[:, :n_seen, positions]]))
+        carried = torch.bmm(vectors @ heads.out.mT, heads.values_by_head.mT)
+        stayed = self.at_positions(vectors, positions, n_seen)
+        return Spread(
+            torch.cat([stayed.vectors, carried]),
+            torch.cat([stayed.weights, heads.weights(queries=positions, keys=slice(n_seen)).mT]),
+        )
 
     def back_to_values(
-        self, layer: int, gradient: "Float[Tensor, 'n_seen d_model n'] | Spread"
-    ) -> Float[Tensor, "n_seen d_values n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_kv_heads n_seen n d_head"]:
         """Carry gradients from after a layer's attention to its heads' values.
 
         Args:
@@ -117,52 +129,49 @@ class FrozenModel:
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
         heads = self._heads[layer]
-        if isinstance(gradient, Spread):
-            written = Spread(heads.out @ gradient.vectors, gradient.weights).full()
-        else:
-            written = torch.bmm(heads.out.expand(len(gradient), -1, -1), gradient)
-        if heads.heads_per_value == 1:
-            moved = torch.empty_like(written)
-        else:
-            moved = written.new_empty(len(written), heads.values.shape[1], written.shape[2])
+        n_seen, n, d_model = gradient.shape
+        rows = gradient.reshape(-1, d_model)
+        found = gradient.new_empty(len(heads.values), n_seen, n * heads.d_head)
         for head in range(self.n_heads):
-            heads.move(head, written, moved)
-        return moved
+            written = (rows @ heads.out[head].T).view(n_seen, -1)
+            heads.move(head, written, found, causal=self.causal)
+        return found.view(len(found), n_seen, n, -1)
 
     def back_from_values(
         self,
         layer: int,
-        gradient: Float[Tensor, "n_seen d_model n"],
-        values: Float[Tensor, "n_seen d_values n"],
+        gradient: Float[Tensor, "n_seen n d_model"],
+        values: Float[Tensor, "n_kv_heads n_seen n d_head"],
     ) -> None:
         """Add to gradients after attention, in place, the part that comes from heads' values.
 
         With ``values`` from ``back_to_values`` the gradients are then those before attention.
         """
-        weights = self._heads[layer].values
-        gradient.baddbmm_(weights.expand(len(gradient), -1, -1), values)
+        rows = gradient.view(-1, gradient.shape[2])
+        for weights, found in zip(self._heads[layer].values, values, strict=True):
+            rows.addmm_(found.view(len(rows), -1), weights.T)
 
     def to_values(
         self, layer: int, vectors: Float[Tensor, "*n d_model"]
     ) -> Float[Tensor, "*n d_values"]:
         """Return heads' values of vectors before attention, denominators aside."""
-        return vectors @ self._heads[layer].values
+        return vectors @ self._heads[layer].values_side_by_side
 
     def back_through_heads(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_heads n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_heads n_seen n d_model"]:
         """Carry gradients from after attention to before it through each head alone.
 
         With ``gradient`` itself, which stays in place, the heads add up to all that attention does.
         """
         heads = self._heads[layer]
         n_seen = len(gradient)
-        by_head = heads.out.unflatten(0, (self.n_heads, -1))
         through = []
-        for head in range(self.n_heads):
-            written = by_head[head] @ gradient
-            moved = heads.pattern[head, :n_seen, :n_seen] @ written.flatten(start_dim=1)
-            through.append(heads.values_by_head[head] @ moved.view_as(written))
+        for head, values in enumerate(heads.values_by_head):
+            written = gradient @ heads.out[head].T
+            weights = heads.weights(head, slice(n_seen), slice(n_seen))
+            moved = weights.T @ written.flatten(start_dim=1)
+            through.append(moved.view_as(written) @ values.T)
         return torch.stack(through)
 
     def attention(self, layer: int, head: int, query: int, key: int) -> float:
@@ -174,9 +183,9 @@ class FrozenModel:
     ) -> Float[Tensor, "*n n_pos d_model"]:
         """Carry changes of the stream before attention to after it, biases aside."""
         heads = self._heads[layer]
-        values = heads.expand(change @ heads.values).transpose(-3, -2)
-        mixed = heads.pattern.mT @ values
-        written: Tensor = mixed.transpose(-3, -2).flatten(-2) @ heads.out
+        written = torch.zeros_like(change)
+        for head, values in enumerate(heads.values_by_head):
+            written += heads.weights(head) @ (change @ values) @ heads.out[head]
         return through_norm(self.record.layers[layer].mid_norm, change + written)
 
     def spread_by_attention(
@@ -188,10 +197,8 @@ class FrozenModel:
         work than ``through_attention`` of changes that are 0 but at one position.
         """
         heads = self._heads[layer]
-        values = heads.expand(vectors @ heads.values).transpose(0, 1)
-        by_head = heads.out.unflatten(0, (self.n_heads, -1))
-        written = torch.bmm(values, by_head)  # [n_heads, n_pos, d_model]
-        spread = torch.bmm(heads.pattern.permute(1, 2, 0), written.transpose(0, 1))
+        written = vectors @ heads.values_by_head @ heads.out  # [n_heads, n_pos, d_model]
+        spread = torch.bmm(heads.weights().permute(2, 1, 0), written.transpose(0, 1))
         spread.diagonal().add_(vectors.T)
         return through_norm(self.record.layers[layer].mid_norm, spread)
 
@@ -226,8 +233,8 @@ class FrozenModel:
         return through_norm(self.record.layers[layer].end_norm, change)
 
     def back_from_end_norm(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients of the stream after a layer to the stream in its middle, its MLP aside.
 
         The same tensor where the layer has no norm there, as for ``back_from_mid_norm``.
@@ -235,14 +242,14 @@ class FrozenModel:
         return _back(self.record.layers[layer].end_norm, gradient)
 
     def back_from_mid_norm(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients of the stream in a layer's middle to attention's sum with its input."""
         return _back(self.record.layers[layer].mid_norm, gradient)
 
     def back_from_write_point(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients from the stream after a layer back to its write point."""
         return _back(self.record.layers[layer].write_norm, self.back_from_end_norm(layer, gradient))
 
@@ -280,107 +287,9 @@ def _at(norm: NormMap | None, positions: Tensor) -> NormMap | None:
 
 
 def _back(
-    norm: NormMap | None, gradient: Float[Tensor, "n_seen d_model n"]
-) -> Float[Tensor, "n_seen d_model n"]:
+    norm: NormMap | None, gradient: Float[Tensor, "n_seen n d_model"]
+) -> Float[Tensor, "n_seen n d_model"]:
     """Carry gradients back through a norm of the first positions, or through none."""
     if norm is None:
         return gradient
-    positions = torch.arange(len(gradient), device=gradient.device)[:, None]
-    return norm.at(positions).back(gradient.mT).mT
-
-
-@dataclass(frozen=True)
-class _FrozenHeads:
-    """One layer's attention as a constant linear map, its norms being part of it.
-
-    The gain and centring of the norm before attention are folded into ``values``, those of a norm
-    after it into ``out``, and the denominators of both into ``pattern``: so nothing but matrix
-    products is left.
-    """
-
-    pattern: Float[Tensor, "n_heads n_pos n_pos"]
-    """The position read first, the one that reads it second."""
-    out: Float[Tensor, "d_heads d_model"]
-    """``d_heads`` is the ``d_head`` of all heads, side by side."""
-    values: Float[Tensor, "d_model d_values"]
-    """``d_values`` is the ``d_head`` of all key/value heads, side by side."""
-    d_head: int
-    heads_per_value: int
-
-    @classmethod
-    def of(cls, layer: LayerRecord) -> "_FrozenHeads":
-        values = layer.W_V.transpose(0, 1).flatten(start_dim=1)
-        out = layer.W_O.flatten(end_dim=1)
-        pattern = layer.pattern
-        before, after = layer.attention_norm, layer.attention_post_norm
-        if before is not None:
-            values = values * before.gain[:, None]
-            values = values - values.mean(dim=0) if before.centred else values
-            pattern = pattern / before.scale[:, 0]
-        if after is not None:
-            out = out - out.mean(dim=1, keepdim=True) if after.centred else out
-            out = out * after.gain
-            pattern = pattern / after.scale
-        return cls(
-            pattern.mT.contiguous(),
-            out.contiguous(),
-            values.contiguous(),
-            layer.W_O.shape[1],
-            layer.heads_per_value,
-        )
-
-    @property
-    def values_by_head(self) -> Float[Tensor, "n_heads d_model d_head"]:
-        """Each head's value weights; heads that share values stand side by side."""
-        return self.expand(self.values).transpose(0, 1)
-
-    def expand(self, values: Float[Tensor, "*n d_values"]) -> Float[Tensor, "*n n_heads d_head"]:
-        """Return values for every head."""
-        by_head: Tensor = values.unflatten(-1, (-1, self.d_head))
-        if self.heads_per_value > 1:
-            by_head = by_head.repeat_interleave(self.heads_per_value, dim=-2)
-        return by_head
-
-    def move(
-        self,
-        head: int,
-        written: Float[Tensor, "n_seen d_heads n"],
-        moved: Float[Tensor, "n_seen d_values n"],
-    ) -> None:
-        """Carry one head's part from the positions that read to those read, into ``moved``.
-
-        Heads that share values are added up there, the first of them overwriting.
-        """
-        n_seen, number = len(written), head // self.heads_per_value
-        pattern = self.pattern[head, :n_seen, :n_seen]
-        source = written[:, head * self.d_head : (head + 1) * self.d_head].view(n_seen, -1)
-        target = moved[:, number * self.d_head : (number + 1) * self.d_head].view(n_seen, -1)
-        if head % self.heads_per_value == 0:
-            torch.mm(pattern, source, out=target)
-        else:
-            target.addmm_(pattern, source)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Gradients that are the same few vectors at every position, weighted differently."""
-
-    vectors: Float[Tensor, "few d n"]
-    weights: Float[Tensor, "few n_seen n"]
-
-    def full(self) -> Float[Tensor, "n_seen d n"]:
-        """Return the gradient at every position."""
-        gradient = self.weights[0][:, None] * self.vectors[0]
-        for vectors, weights in zip(self.vectors[1:], self.weights[1:], strict=True):
-            gradient.addcmul_(weights[:, None], vectors)
-        return gradient
-
-
-def scatter(
-    vectors: Float[Tensor, "n d_model"], positions: Int[Tensor, " n"], n_pos: int
-) -> Float[Tensor, "n_pos d_model n"]:
-    """Return gradients that are 0 but at each vector's own position."""
-    n, d_model = vectors.shape
-    gradient = vectors.new_zeros(n_pos, d_model, n)
-    gradient[positions, :, torch.arange(n, device=vectors.device)] = vectors
-    return gradient
+    return norm.at(torch.arange(len(gradient), device=gradient.device)[:, None]).back(gradient)

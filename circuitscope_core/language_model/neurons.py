@@ -193,8 +193,8 @@ class LinearNeurons:
         return moved.addcmul_(change @ own.W_up, self.shares.up[rows])
 
     def back_past(
-        self, gradient: Float[Tensor, "n_seen d_model n"], some: Bool[Tensor, "n_pos n_neurons"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, gradient: Float[Tensor, "n_seen n d_model"], some: Bool[Tensor, "n_pos n_neurons"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients at the MLP's output to its input, through some neurons of each position.
 
         Position by position, so that what is at a position's neurons stays in the processor's
@@ -204,29 +204,28 @@ class LinearNeurons:
         found = torch.zeros_like(gradient)
         for position in some.any(dim=1)[: len(gradient)].nonzero()[:, 0].tolist():
             let = some[position]
-            at_neurons = own.W_out @ gradient[position]
-            into = (self.shares.into[position] * let)[:, None]
-            torch.mm(own.W_in, at_neurons * into, out=found[position])
+            at_neurons = gradient[position] @ own.W_out.T
+            torch.mm(
+                at_neurons * (self.shares.into[position] * let), own.W_in.T, out=found[position]
+            )
             if own.W_up is not None and self.shares.up is not None:
-                up = (self.shares.up[position] * let)[:, None]
-                found[position].addmm_(own.W_up, at_neurons.mul_(up))
+                up = self.shares.up[position] * let
+                found[position].addmm_(at_neurons.mul_(up), own.W_up.T)
         return found
 
     def back_to_activations(
-        self, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen n_neurons n"]:
+        self, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n n_neurons"]:
         """Carry gradients at the MLP's output to all neurons' activations."""
-        W_out = self.neurons.W_out.to(gradient.dtype)
-        return torch.bmm(W_out.expand(len(gradient), -1, -1), gradient)
+        carried: Tensor = gradient @ self.neurons.W_out.to(gradient.dtype).T
+        return carried
 
     def back_to_input(
-        self, gradient: Float[Tensor, "n_seen n_neurons n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, gradient: Float[Tensor, "n_seen n n_neurons"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients at activations to the MLP's input."""
         own, n_seen = self.neurons.to(gradient.dtype), len(gradient)
-        W_in = own.W_in.expand(n_seen, -1, -1)
-        found = torch.bmm(W_in, gradient * self.shares.into[:n_seen, :, None])
+        found: Tensor = (gradient * self.shares.into[:n_seen, None]) @ own.W_in.T
         if own.W_up is None or self.shares.up is None:
             return found
-        W_up = own.W_up.expand(n_seen, -1, -1)
-        return found.baddbmm_(W_up, gradient * self.shares.up[:n_seen, :, None])
+        return found + (gradient * self.shares.up[:n_seen, None]) @ own.W_up.T

@@ -1,6 +1,6 @@
 """The questions that the engine asks of a language model, whatever its family."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
@@ -152,3 +152,11 @@ class RunsMlps(Protocol):
 
     def run_mlp_at(self, layer: int, resid_mid: Tensor) -> MlpSite:
         """Return a layer's MLP at tokens whose stream before it is ``[n, d_model]``."""
+
+
+@runtime_checkable
+class RunsLayers(Protocol):
+    """A language model that can stop in the middle of a pass."""
+
+    def mlp_sites(self, token_ids: Tensor, layers: Collection[int]) -> tuple[MlpSite, ...]:
+        """Return MLP inputs and outputs of some layers, rising; the layers above do not run."""

@@ -100,6 +100,12 @@ def run_training(
     require(backend)
     check_device(plan, backend)
     check_share(plan.config, backend.n_workers)
+    if plan.model is not None and backend.kind == "snowflake":
+        raise ConfigError(
+            f"Transcoders of Hugging Face models cannot be trained in {backend}: a compute pool "
+            "has neither the model's folder nor the package transformers. Use local, procs:N or "
+            "ray:N on a machine that has the model."
+        )
     if store is not None and backend.kind != "snowflake":
         stop = _either(stop, StopSign(store))
     if backend.kind == "local":
@@ -198,6 +204,7 @@ class Driver:
             absolute_sources(self.plan.source),
             self.plan.out.name,
             self.plan.command,
+            None if self.plan.model is None else self.plan.model.place(),
         )
         restarts, reached = 0, self.folder.progress()
         while True:

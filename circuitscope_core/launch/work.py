@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from circuitscope_core.config import TrainConfig
+from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.launch.following import StopSign, say_error
-from circuitscope_core.pipeline import TrainingPlan, assist, carry_out
+from circuitscope_core.pipeline import PlannedModel, TrainingPlan, assist, carry_out
 from circuitscope_core.stages import FileStore
 from circuitscope_core.training import (
     PhaseFinished,
@@ -28,6 +28,8 @@ class Assignment:
     sources: tuple[str, ...]
     name: str
     command: str = ""
+    model: dict[str, Any] | None = None
+    """Place, device and precision of the model that transcoders are trained for; None: none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that ``from_json`` turns back into an equal assignment."""
@@ -53,11 +55,14 @@ def work(assignment: Assignment, workers: Workers, store: FileStore, n_cores: in
         TrainingError: As ``train`` does.
     """
     try:
-        config = TrainConfig.from_json(assignment.config)
+        model = None if assignment.model is None else PlannedModel(**assignment.model)
+        kind = TrainConfig if model is None else TranscoderTrainConfig
+        config = kind.from_json(assignment.config)
         if workers.rank == 0:
-            _lead(assignment, config, workers, store, n_cores)
+            plan = (config, model)
+            _lead(assignment, plan, workers, store, n_cores)
         else:
-            assist(config, workers)
+            assist(config, workers, model)
     except WorkerLost:
         raise
     except BaseException as error:
@@ -67,15 +72,18 @@ def work(assignment: Assignment, workers: Workers, store: FileStore, n_cores: in
 
 def _lead(
     assignment: Assignment,
-    config: TrainConfig,
+    what: tuple[TrainConfig | TranscoderTrainConfig, PlannedModel | None],
     workers: Workers,
     store: FileStore,
     n_cores: int,
 ) -> None:
+    config, model = what
     stop = StopSign(store)
     with tempfile.TemporaryDirectory(prefix="circuitscope-") as place:
         out = Path(place) / assignment.name
-        plan = TrainingPlan(config, assignment.sources, out, command=assignment.command)
+        plan = TrainingPlan(
+            config, assignment.sources, out, command=assignment.command, model=model
+        )
         events = carry_out(plan, workers, store)
         for event in events:
             if isinstance(event, PhaseFinished) and event.phase == "transcoder":

@@ -1,15 +1,24 @@
 """``train``: from documents to a saved bundle, phase by phase, as one stream of events."""
 
-from circuitscope_core.pipeline.job import phase_seconds
+from circuitscope_core.pipeline.bundle_job import phase_seconds
 from circuitscope_core.pipeline.names import check_free, free_name, numbered
+from circuitscope_core.pipeline.planned_model import PlannedModel
 from circuitscope_core.pipeline.run_log import BUNDLE, CANCEL, EVENTS, RunLog, logged
-from circuitscope_core.pipeline.train import Source, TrainingPlan, assist, carry_out, train
+from circuitscope_core.pipeline.train import (
+    Source,
+    TrainingPlan,
+    assist,
+    carry_out,
+    train,
+    train_transcoder,
+)
 from circuitscope_core.pipeline.training_phases import check_share
 
 __all__ = [
     "BUNDLE",
     "CANCEL",
     "EVENTS",
+    "PlannedModel",
     "RunLog",
     "Source",
     "TrainingPlan",
@@ -22,4 +31,5 @@ __all__ = [
     "numbered",
     "phase_seconds",
     "train",
+    "train_transcoder",
 ]

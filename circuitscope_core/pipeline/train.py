@@ -3,13 +3,18 @@
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from circuitscope_core.config import TrainConfig
+import torch
+
+from circuitscope_core.arguments import checked
+from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import DocumentSource
 from circuitscope_core.devices import CPU, find_device
+from circuitscope_core.pipeline.bundle_job import BundleJob
 from circuitscope_core.pipeline.job import TrainingJob
 from circuitscope_core.pipeline.names import check_free
+from circuitscope_core.pipeline.planned_model import PlannedModel
 from circuitscope_core.pipeline.run_log import RunLog, logged
 from circuitscope_core.pipeline.training_phases import (
     check_share,
@@ -17,6 +22,8 @@ from circuitscope_core.pipeline.training_phases import (
     language_model_trainer,
     transcoder_trainer,
 )
+from circuitscope_core.pipeline.transcoder_job import TranscoderJob, help_train
+from circuitscope_core.pretrained import PretrainedModel
 from circuitscope_core.stages import FileStore
 from circuitscope_core.tokenizer import Tokenizer
 from circuitscope_core.training import ALONE, CheckpointFile, Event, RunFolder, Workers
@@ -26,9 +33,9 @@ Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | Document
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained, from what, and where it goes; the arguments of ``train``."""
+    """What is trained, from what, and where it goes."""
 
-    config: TrainConfig
+    config: TrainConfig | TranscoderTrainConfig
     source: Source
     out: Path
     tokenizer: Tokenizer | None = None
@@ -36,6 +43,8 @@ class TrainingPlan:
     overwrite: bool = False
     command: str = ""
     """Kept in the bundle as the way to train it again."""
+    model: PlannedModel | None = None
+    """The model that transcoders are trained for; None where the model is trained as well."""
     device: str | None = None
     """As ``find_device`` takes it."""
 
@@ -80,6 +89,47 @@ def train(  # noqa: PLR0913  # each a name of the public interface
     yield from carry_out(plan)
 
 
+@checked
+def train_transcoder(
+    model: str | Path | PretrainedModel,
+    config: TranscoderTrainConfig,
+    source: Source,
+    out: str | Path,
+    *,
+    restart: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Event]:
+    """Train transcoders for some or all layers of a Hugging Face model, and save them as a bundle.
+
+    The bundle refers to the model's folder; its own folder ``transcoder`` is in circuit-tracer's
+    layout, which ``load_transcoder`` opens too. The generator does the work between two events.
+    Close it to cancel: a checkpoint is saved, and the same call resumes there.
+
+    Args:
+        model: The model's folder, ``owner/name`` on the hub, the entry of a model that was added,
+            or an open model, whose device the training takes too.
+        config: All settings; the default trains three layers in the middle of the model.
+        source: As for ``train``: ``"builtin"``, Parquet files, a source of documents, or several.
+        out: Folder of the bundle; its last part is the model's name.
+        restart: Discard what an earlier, interrupted training of this name left.
+        overwrite: Replace a model of this name once the new one is whole.
+
+    Raises:
+        ModelError: If the model cannot be opened, or not be asked what the settings ask for.
+        CorpusError: If the text cannot be read.
+        TrainingError: If a model has the name, the text is too short, memory or disk too small, or
+            the training diverges.
+        ConfigError: If settings do not fit together, or name layers that do not exist.
+
+    Example:
+        >>> import circuitscope_core as cs
+        >>> config = cs.TranscoderTrainConfig(layers="10-12", d_transcoder=2048)
+        >>> steps = cs.train_transcoder("path/to/model", config, "builtin", "models/mine")
+    """
+    planned = PlannedModel.of(model)
+    return carry_out(TrainingPlan(config, source, Path(out), None, restart, overwrite, "", planned))
+
+
 def carry_out(
     plan: TrainingPlan, workers: Workers = ALONE, store: FileStore | None = None
 ) -> Generator[Event, None, None]:
@@ -105,20 +155,32 @@ def carry_out(
             folder.discard()
         folder.path.mkdir(parents=True, exist_ok=True)
         log.begin(plan.restart)
-        job = TrainingJob(
-            plan.config,
-            plan.source,
-            plan.out,
-            plan.tokenizer,
-            folder,
-            plan.command,
-            workers,
-            device,
-        )
-        yield from logged(job.events(), log)
+        yield from logged(job_of(plan, folder, workers, device).events(), log)
 
 
-def assist(config: TrainConfig, workers: Workers) -> None:
+def job_of(
+    plan: TrainingPlan, folder: RunFolder, workers: Workers, device: torch.device
+) -> BundleJob:
+    """Return the work that a plan asks for; a model that is there already has its own device."""
+    shared: dict[str, Any] = {
+        "source": plan.source,
+        "out": plan.out,
+        "folder": folder,
+        "command": plan.command,
+        "workers": workers,
+    }
+    if isinstance(plan.config, TranscoderTrainConfig):
+        assert plan.model is not None
+        return TranscoderJob(config=plan.config, planned=plan.model, **shared)
+    shared |= {"given_tokenizer": plan.tokenizer, "device": device}
+    return TrainingJob(config=plan.config, **shared)
+
+
+def assist(
+    config: TrainConfig | TranscoderTrainConfig,
+    workers: Workers,
+    model: PlannedModel | None = None,
+) -> None:
     """Be another worker than number 0: its text, its checkpoints, a share of its batches.
 
     Returns when there is nothing left to share, which is when the transcoder is trained.
@@ -128,7 +190,13 @@ def assist(config: TrainConfig, workers: Workers) -> None:
         TrainingError: If the training diverges.
     """
     nowhere = CheckpointFile(Path())
-    text = hear_text(config, workers)
+    if isinstance(config, TranscoderTrainConfig):
+        assert model is not None
+        text = hear_text(config.n_ctx, workers)
+        for _ in help_train(config, model, text, workers):
+            pass
+        return
+    text = hear_text(config.model.n_ctx, workers)
     trainer = language_model_trainer(config, text, nowhere, workers)
     for _ in trainer.events():
         pass

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from circuitscope_core.config import TrainConfig
+from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import Corpus
 from circuitscope_core.devices import CPU
 from circuitscope_core.errors import TrainingError
@@ -75,11 +75,11 @@ def tell_text(text: TrainingText, workers: Workers) -> None:
     workers.broadcast(save(arrays))
 
 
-def hear_text(config: TrainConfig, workers: Workers) -> TrainingText:
-    """Return the text that worker 0 read."""
+def hear_text(n_ctx: int, workers: Workers) -> TrainingText:
+    """Return the text that worker 0 read, in windows of ``n_ctx`` tokens."""
     arrays = load(workers.broadcast(b""))
     text = (arrays["train"], arrays["counted"], arrays["held_out"])
-    separator_id, n_ctx = int(arrays["separator_id"][0]), config.model.n_ctx
+    separator_id = int(arrays["separator_id"][0])
     return TrainingText._of(*text, separator_id, n_ctx, arrays["token_bytes"])
 
 
@@ -130,16 +130,16 @@ def _pace(config: TrainConfig) -> Pace:
     return Pace(config.event_steps, config.checkpoint_seconds)
 
 
-def check_share(config: TrainConfig, n_workers: int) -> None:
+def check_share(config: TrainConfig | TranscoderTrainConfig, n_workers: int) -> None:
     """Refuse workers that would have nothing to do.
 
     Raises:
         TrainingError: If there are more of them than sequences in a batch or buffer.
     """
-    for name, size in (
-        ("language_model_training.batch_size", config.language_model_training.batch_size),
-        ("transcoder_training.buffer_sequences", config.transcoder_training.buffer_sequences),
-    ):
+    sizes = {"transcoder_training.buffer_sequences": config.transcoder_training.buffer_sequences}
+    if isinstance(config, TrainConfig):
+        sizes["language_model_training.batch_size"] = config.language_model_training.batch_size
+    for name, size in sizes.items():
         if n_workers > size:
             raise TrainingError(
                 f"{n_workers} workers cannot share {name} = {size}: each needs a sequence of its "

@@ -28,6 +28,7 @@ from circuitscope_core.language_model import (
     norm_before,
     through_norm,
 )
+from circuitscope_core.pretrained.asked_mlps import AskedMlps
 from circuitscope_core.pretrained.attention import use_own_attention, watch_head_norms
 from circuitscope_core.pretrained.families import family_of, mask_of, weights_as
 from circuitscope_core.pretrained.modules import part
@@ -53,7 +54,7 @@ KIND = "huggingface"
 """The word for these models in a bundle's record."""
 
 
-class PretrainedModel:
+class PretrainedModel(AskedMlps):
     """A language model of ``transformers``, in memory, as the engine sees it.
 
     The model itself runs the pass; taps record attention patterns and MLP outputs. The stream is

@@ -46,6 +46,8 @@ class TappedPass:
     """Edits see the positions from here on; to the left of it MLPs give what ``left`` holds."""
     left: tuple[Tensor, ...] = ()
     """Each layer's MLP output left of ``start``, ``[start, d_model]``."""
+    layers: frozenset[int] | None = None
+    """The layers that are recorded, those above the highest of which do not run; None: all."""
 
     embedded: Tensor | None = None
     """The output of the token embedding."""
@@ -66,6 +68,14 @@ class TappedPass:
     """Each layer's MLP output at the write point."""
     calls: dict[int, "Call"] = field(default_factory=dict)
     """Each layer's attention, as the model called it."""
+
+    def records(self, number: int) -> bool:
+        """Return whether a layer is recorded."""
+        return self.layers is None or number in self.layers
+
+    def runs(self, number: int) -> bool:
+        """Return whether a layer runs."""
+        return number >= self.first_layer and (self.layers is None or number <= max(self.layers))
 
     def at_home(self, value: Tensor) -> Tensor:
         """Return what was seen on the device of the embeddings: layers may lie on several."""
@@ -206,7 +216,7 @@ class Taps:
 
     def _around_layer(self, run: TappedPass, call: Call, number: int) -> Any:
         stream = call.input
-        if number < run.first_layer:
+        if not run.runs(number):
             return self._in_form("layer", stream)
         if number == run.first_layer and run.stream is not None:
             stream = run.stream.to(stream)
@@ -214,7 +224,8 @@ class Taps:
             run.first_stream = stream.to(run.dtype, copy=True)
             if run.embed_change is not None:
                 stream = stream + run.embed_change.to(stream)
-        run.streams[number] = stream.to(run.dtype, copy=True)
+        if run.records(number):
+            run.streams[number] = stream.to(run.dtype, copy=True)
         out = call.run(stream)
         self._remember("layer", out)
         if number + 1 == len(self.layers):
@@ -222,6 +233,8 @@ class Taps:
         return out
 
     def _around_attention(self, run: TappedPass, call: Call, number: int) -> Any:
+        if not run.records(number):
+            return call.run()
         run.calls[number] = call
         out = call.run()
         pattern = out[1] if isinstance(out, tuple) and len(out) > 1 else None
@@ -233,10 +246,13 @@ class Taps:
         return out
 
     def _around_read_norm(self, run: TappedPass, call: Call, number: int) -> Any:
-        run.sources[number] = call.input.to(run.dtype, copy=True)
+        if run.records(number):
+            run.sources[number] = call.input.to(run.dtype, copy=True)
         return call.run()
 
     def _around_mlp(self, run: TappedPass, call: Call, number: int) -> Any:
+        if not run.records(number):
+            return call.run()
         read = run.inputs[number] = call.input.to(run.dtype, copy=True)
         run.sources.setdefault(number, read)
         if run.edit_mlp is None:
@@ -250,14 +266,14 @@ class Taps:
 
     def _around_normed_mlp(self, run: TappedPass, call: Call, number: int) -> Any:
         """An MLP with a norm behind it, where its output is read unless it is read raw."""
-        if run.write_point == "raw":
+        if run.write_point == "raw" or not run.records(number):
             return self._around_mlp(run, call, number)
         read = run.inputs[number] = call.input.to(run.dtype, copy=True)
         run.sources.setdefault(number, read)
         return call.input if run.edit_mlp is not None else call.run()
 
     def _around_write_norm(self, run: TappedPass, call: Call, number: int) -> Any:
-        if run.write_point == "raw":
+        if run.write_point == "raw" or not run.records(number):
             return call.run()
         out = call.run() if run.edit_mlp is None else run.edited(number).to(call.input)
         run.outputs[number] = out.to(run.dtype, copy=True)

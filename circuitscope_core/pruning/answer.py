@@ -6,26 +6,13 @@ counts nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuitscope_core.graph import AttributionGraph
+from circuitscope_core.graph import Alternatives, AttributionGraph, Outcomes, outcomes_between
 from circuitscope_core.pruning.influence import ROWS_AT_ONCE
-from circuitscope_core.values import one_line
-
-
-@one_line
-@dataclass(frozen=True)
-class Outcomes:
-    """The tokens that may come at one explained position, each less their mean."""
-
-    weights: Float[Tensor, " n"]
-    """Probabilities, which add up to 1 over these tokens."""
-    rows: Float[Tensor, "n n_nodes"]
-    """Direct effects on each logit less the mean of all of them by ``weights``."""
 
 
 def answer_score(graph: AttributionGraph) -> Float[Tensor, " n_nodes"] | None:
@@ -59,50 +46,12 @@ def answer_score(graph: AttributionGraph) -> Float[Tensor, " n_nodes"] | None:
 
 
 def outcomes_of(graph: AttributionGraph) -> tuple[Outcomes, ...] | None:
-    """Return the tokens that may come at each explained position; None as for ``answer_score``.
-
-    Where a position's outputs are less likely than its alternatives, the question is why these and
-    not the others: the alternatives are then one outcome, which has half of the weight.
-    """
-    if graph.choice is not None or bool((graph.logit_token_ids < 0).any()):
+    """Return the tokens that may come at each explained position; None as for ``answer_score``."""
+    if graph.choice is not None:
         return None
-    own, found = graph.every_node[graph.logit_nodes], []
-    for position in graph.target_positions.unique():
-        here = graph.target_positions == position
-        weights, rows = graph.logit_probabilities[here].double(), graph.rows(own[here]).double()
-        others = _alternatives_at(graph, position, float(weights.sum()))
-        if others is not None:
-            shares = weights / weights.sum().clamp(min=1e-30) / 2
-            weights = torch.cat([shares if others.joined else weights, others.weights])
-            rows = torch.cat([rows, others.rows])
-        if len(weights) < 2 or not weights.sum() > 0:
-            return None
-        weights = weights / weights.sum()
-        found.append(Outcomes(weights, rows - weights @ rows))
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class _Others:
-    """The alternatives of one position."""
-
-    weights: Float[Tensor, " n"]
-    rows: Float[Tensor, "n n_nodes"]
-    joined: bool
-    """True where they are one outcome, of half the weight."""
-
-
-def _alternatives_at(graph: AttributionGraph, position: Tensor, outputs: float) -> _Others | None:
-    """Return the alternatives of a position whose outputs have some probability together."""
-    if graph.alternatives is None:
-        return None
-    there = graph.alternatives.positions == position
-    weights = graph.alternatives.probabilities[there].double()
-    rows = graph.alternatives.effects[there].double()
-    total = weights.sum()
-    if total <= outputs or not len(weights):
-        return _Others(weights, rows, joined=False)
-    return _Others(weights.new_full((1,), 0.5), (weights / total @ rows)[None], joined=True)
+    own = (graph.logit_token_ids, graph.logit_probabilities, graph.target_positions)
+    rows = graph.rows(graph.every_node[graph.logit_nodes])
+    return outcomes_between(Alternatives(*own, rows), graph.alternatives)
 
 
 def propagate_from(

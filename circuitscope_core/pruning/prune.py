@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.config import NodeScore, PruneConfig
+from circuitscope_core.cores import one_core
 from circuitscope_core.graph import AttributionGraph, normalize_rows, signed_shares
 from circuitscope_core.pruning.answer import answer_score
 from circuitscope_core.pruning.influence import (
@@ -65,6 +66,7 @@ class PrunedGraph:
 
 
 @checked
+@one_core()
 def prune_graph(
     graph: AttributionGraph,
     node_threshold: float = 0.8,

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
+from circuitscope_core.cores import one_core
 from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.pruning.influence import ROWS_AT_ONCE, propagate, propagate_edges
 
@@ -27,6 +28,7 @@ class GraphScores:
 
 
 @checked
+@one_core()
 def graph_scores(graph: AttributionGraph, features: Iterable[int] | None = None) -> GraphScores:
     """Score how well features, rather than errors, explain the prediction.
 

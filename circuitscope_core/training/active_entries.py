@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitscope_core.transcoder import nonzero_entries
@@ -31,8 +31,17 @@ class ActiveEntries:
         threshold: Float[Tensor, " d_transcoder"],
     ) -> "ActiveEntries":
         """Find what exceeds its threshold."""
+        return cls.where(pre_acts, pre_acts > threshold)
+
+    @classmethod
+    def where(
+        cls,
+        pre_acts: Float[Tensor, "batch d_transcoder"],
+        is_active: Bool[Tensor, "batch d_transcoder"],
+    ) -> "ActiveEntries":
+        """Return the entries that are marked."""
         batch, width = pre_acts.shape
-        tokens, features = nonzero_entries(pre_acts > threshold)
+        tokens, features = nonzero_entries(is_active)
         if features.is_cpu:  # NumPy sorts 16-bit numbers by radix
             keys = features.numpy().astype(np.uint16 if width <= 2**16 else np.int64)
             order = torch.from_numpy(keys.argsort(kind="stable"))

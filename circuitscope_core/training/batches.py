@@ -133,6 +133,7 @@ def step_rng(seed: int, stream: int, step: int) -> np.random.Generator:
     """Return the random numbers of one step of one stream.
 
     Streams: 1 for the language model's windows, 2 for the transcoder's buffers, 3 for the order in
-    which a pass goes through its buffer, 7 for the features that interventions remove.
+    which a pass goes through its buffer, 7 for the features that interventions remove, 8 for the
+    first weights of layers that are trained apart.
     """
     return np.random.default_rng((seed, stream, step))

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitscope_core.language_model import RunsMlps
+from circuitscope_core.language_model import MlpSite, RunsMlps
 from circuitscope_core.training.active_entries import ActiveEntries, gradient_of, starts_of
 from circuitscope_core.training.batches import BatchPart
 from circuitscope_core.transcoder import ActivationScales, CrossLayerTranscoder
@@ -45,6 +45,31 @@ class Interventions:
     """Tokens of the batch of which features are removed, of each layer other ones."""
     rng: np.random.Generator
     """Decides the features; the same for all workers."""
+    layers: tuple[int, ...] | None = None
+    """The model's layers that the transcoder's stand for; None: the same. MLPs of the others keep
+    their outputs, as they do in a graph, where these are errors."""
+    rounded: bool = False
+    """Whether activations were kept in fewer digits: an answer is then the difference of two runs
+    of an MLP from the same stream, one with the push and one without."""
+
+    def answer(
+        self, layer: int, tokens: slice, moved: Tensor, clean: Tensor
+    ) -> tuple[MlpSite, Tensor]:
+        """Return an MLP behind a push, and the change of its output, scaled.
+
+        Args:
+            layer: The transcoder's layer.
+            tokens: The pushed ones, among the worker's own.
+            moved: The change of the stream before the MLP.
+            clean: The MLP's output without the push, scaled.
+        """
+        number = layer if self.layers is None else self.layers[layer]
+        stream, scale = self.resid_mid[layer, tokens], self.scales.targets[layer]
+        site = self.model.run_mlp_at(number, stream + moved)
+        if self.rounded:
+            before = self.model.run_mlp_at(number, stream).mlp_out
+            return site, (site.mlp_out - before) * scale
+        return site, site.mlp_out * scale - clean
 
 
 @dataclass(frozen=True)
@@ -58,7 +83,6 @@ class EncodedBatch:
     ``[own, n_writes * d_model]``."""
     decoders: list[Tensor]
     """``[d_transcoder, n_writes * d_model]``, of each layer."""
-    thresholds: Float[Tensor, "n_layers d_transcoder"]
 
 
 @dataclass(frozen=True)
@@ -274,12 +298,11 @@ def _ask(
     moved = changes[layer] / scales.targets[layer]  # of the model's stream
     answers = []
     for above in range(layer + 1, len(targets)):
-        site = interventions.model.run_mlp_at(above, interventions.resid_mid[above, tokens] + moved)
+        site, change = interventions.answer(above, tokens, moved, targets[above, tokens])
         inputs = site.read(transcoder.config.read_point) * scales.inputs[above]
-        change = site.mlp_out * scales.targets[above] - targets[above, tokens]
         moved = moved + change / scales.targets[above]
         pre_acts = torch.addmm(transcoder.b_enc[above], inputs, transcoder.W_enc[above].T)
-        active = ActiveEntries.of(pre_acts, batch.thresholds[above])
+        active = ActiveEntries.where(pre_acts, transcoder.is_active(above, pre_acts))
         with torch.enable_grad():  # as in the usual loss, the activations' gradient alone
             acts = active.acts.requires_grad_()
             after = active.sum_by_token(acts, batch.decoders[above].detach())

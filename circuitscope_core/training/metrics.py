@@ -13,13 +13,20 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitscope_core.language_model import LanguageModel, MlpSite
-from circuitscope_core.replacement import run_mean_ablated, run_replacement
+from circuitscope_core.replacement import StreamingDecoder, run_mean_ablated, run_replacement
 from circuitscope_core.transcoder import CrossLayerTranscoder
+
+LOGITS_AT_ONCE = 2**24
+"""Logits that are in memory at once, about: a real model has many for each token."""
 
 
 @dataclass(frozen=True)
 class ReplacementMetrics:
-    """Figures over held-out tokens, position 0 of each window left out."""
+    """Figures over held-out tokens, position 0 of each window left out.
+
+    Where only some layers have features, MLPs of the others stay as they are: the figures are about
+    the model with those layers' MLPs replaced, or set to their means.
+    """
 
     n_tokens: int
     l0: float
@@ -58,7 +65,9 @@ def measure_replacement(
 
     Yields the share done, and at last the metrics.
     """
-    batches = windows.split(batch_size)
+    n_numbers = windows.shape[1] * model.shape.d_vocab
+    at_once = max(1, min(batch_size, LOGITS_AT_ONCE // n_numbers))
+    batches = windows.to(model.tokens([0]).device).split(at_once)
     means = measure_mean_outputs(model, batches)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches, start=1):
@@ -74,7 +83,7 @@ def measure_replacement(
     squared_spread = sums["squared_spread"].clamp(min=torch.finfo(torch.float64).tiny)
     yield ReplacementMetrics(
         n_tokens=int(n),
-        l0=float(sums["active"]) / (n * model.shape.n_layers),
+        l0=float(sums["active"]) / (n * len(layers_of(transcoder))),
         normalized_mse=float((sums["squared_error"] / squared_spread).mean()),
         replacement_agreement=float(sums["agree"]) / n,
         kl_bits=float(sums["kl"]) / n / math.log(2),
@@ -98,18 +107,31 @@ def measure_mean_outputs(model: LanguageModel, batches: tuple[Tensor, ...]) -> T
 def reconstruction_sums(
     transcoder: CrossLayerTranscoder, means: Tensor, sites: tuple[MlpSite, ...], n_opening: int
 ) -> dict[str, Tensor]:
-    """Return sums of squared error, squared distance from the mean, and active features."""
-    read_point = transcoder.config.read_point
-    inputs = torch.stack([site.read(read_point)[:, n_opening:] for site in sites])
-    acts = torch.stack([transcoder.encode(layer, x) for layer, x in enumerate(inputs)])
-    outputs = torch.stack([site.mlp_out[:, n_opening:] for site in sites])
-    error = (transcoder.decode(acts, inputs) - outputs).double()
-    spread = (outputs - means[:, None, None]).double()
+    """Return sums of squared error, squared distance from the mean, and active features.
+
+    Layers without features are left out.
+    """
+    decoder = StreamingDecoder(transcoder)
+    errors, spreads, active = [], [], []
+    for layer in layers_of(transcoder):
+        x = sites[layer].read(transcoder.config.read_point)[:, n_opening:]
+        acts = transcoder.encode(layer, x)
+        outputs = sites[layer].mlp_out[:, n_opening:]
+        made = decoder.add(layer, acts) + transcoder.skip(layer, x)
+        errors.append((made - outputs).double().square().sum())
+        spreads.append((outputs - means[layer]).double().square().sum())
+        active.append(torch.count_nonzero(acts).double())
     return {
-        "squared_error": error.square().sum(dim=(1, 2, 3)),
-        "squared_spread": spread.square().sum(dim=(1, 2, 3)),
-        "active": torch.count_nonzero(acts).double(),
+        "squared_error": torch.stack(errors),
+        "squared_spread": torch.stack(spreads),
+        "active": torch.stack(active).sum(),
     }
+
+
+def layers_of(transcoder: CrossLayerTranscoder) -> tuple[int, ...]:
+    """Return the layers that have features."""
+    chosen = transcoder.config.trained_layers
+    return tuple(range(transcoder.config.n_layers)) if chosen is None else chosen
 
 
 def prediction_sums(
@@ -124,7 +146,8 @@ def prediction_sums(
     token_ids, answers = batch[:, :-1], batch[:, opening + 1 :].flatten()
     clean = logits[:, opening:].flatten(0, 1)
     replaced = run_replacement(model, transcoder, token_ids)[:, opening:].flatten(0, 1)
-    ablated = run_mean_ablated(model, means, token_ids)[:, opening:].flatten(0, 1)
+    layers = layers_of(transcoder)
+    ablated = run_mean_ablated(model, means, token_ids, layers)[:, opening:].flatten(0, 1)
     log_p, log_q = clean.log_softmax(dim=1), replaced.log_softmax(dim=1)
     return {
         "n": torch.tensor(len(answers), dtype=torch.float64, device=logits.device),

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from circuitscope_core.training.active_entries import gradient_of
 from circuitscope_core.training.workers import ALONE, Workers
+from circuitscope_core.transcoder import CrossLayerTranscoder
 
 MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Quintic Newton-Schulz step that pushes singular values towards 1."""
@@ -111,6 +113,21 @@ class Muon(torch.optim.Optimizer):
             return matrix.view(weight.shape)
         n_heads, rows, cols = weight.shape
         return matrix.view(rows, n_heads, cols).transpose(0, 1)
+
+
+def clip_gradients(transcoder: CrossLayerTranscoder, most: float, *, each_layer: bool) -> None:
+    """Scale gradients down whose norm is above a bound: that of all weights, or of each layer's."""
+    if not each_layer:
+        torch.nn.utils.clip_grad_norm_(transcoder.parameters(), most)
+        return
+    shared = [transcoder.W_enc, transcoder.b_enc, transcoder.b_dec, transcoder.log_threshold]
+    shared += [transcoder.W_skip] if transcoder.config.skip_connection else []
+    for layer, decoders in enumerate(transcoder.W_dec):
+        gradients = [gradient_of(weight)[layer] for weight in shared] + [gradient_of(decoders)]
+        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+        factor = (most / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(factor)
 
 
 def constant_then_decay(step: int, n_steps: int, decay_fraction: float) -> float:

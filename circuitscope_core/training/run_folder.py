@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -15,6 +16,8 @@ from circuitscope_core.training.events import Event, Phase, event_to_json
 
 IDENTITY = "run.json"
 """File that says what is trained in the folder."""
+GROUP = "transcoder_"
+"""Beginning of the names of later groups' checkpoints."""
 CHECKPOINTED: tuple[Phase, ...] = ("language model", "transcoder")
 """The phases that take long enough to be resumed."""
 
@@ -51,8 +54,20 @@ class RunFolder:
         return CheckpointFile(self.path / f"{phase.replace(' ', '_')}.safetensors")
 
     def checkpoints(self) -> tuple[CheckpointFile, ...]:
-        """Return the checkpoint files that a training may leave, in the order of its phases."""
-        return tuple(self.checkpoint(phase) for phase in CHECKPOINTED)
+        """Return the checkpoint files that a training may leave, in the order of its phases.
+
+        Where layers are trained in groups, each group but the first has one more.
+        """
+        first = tuple(self.checkpoint(phase) for phase in CHECKPOINTED)
+        numbers = (
+            path.stem.removeprefix(GROUP) for path in self.path.glob(f"{GROUP}*.safetensors")
+        )
+        rest = sorted(int(number) for number in numbers if number.isdecimal())
+        return first + tuple(self.group_checkpoint(number) for number in rest)
+
+    def group_checkpoint(self, number: int) -> CheckpointFile:
+        """Return the checkpoint of a group of a transcoder's layers, counted from 0."""
+        return self.checkpoint(f"transcoder {number}" if number else "transcoder")
 
     def progress(self) -> tuple[int, ...]:
         """Return the steps that its checkpoints hold, in the order of the phases; -1 for none.
@@ -104,6 +119,17 @@ class RunFolder:
         """Write an event at the end of the log."""
         with self.events.open("a", encoding="utf-8") as file:
             file.write(event_to_json(event) + "\n")
+
+    def settle(self, name: str, value: Any) -> Any:
+        """Record a decision for good; returns the one recorded before, if there is one."""
+        file = self.path / IDENTITY
+        begun = json.loads(file.read_text(encoding="utf-8"))
+        if name not in begun:
+            begun[name] = value
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(begun, indent=1), encoding="utf-8")
+            partial.replace(file)
+        return begun[name]
 
     def claim(self, identity: dict[str, object]) -> None:
         """Record what is trained here, or check that it is the same as what was begun.

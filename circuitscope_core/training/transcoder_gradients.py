@@ -6,6 +6,8 @@ sparse matrix; only the pre-activations are computed in full. What silent featur
 the same for every token and needs no pass at all.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,14 +17,18 @@ from circuitscope_core.training.activations import Activations
 from circuitscope_core.training.active_entries import ActiveEntries, gradient_of
 from circuitscope_core.training.batches import BatchPart
 from circuitscope_core.training.causal_loss import CausalTerm, EncodedBatch, Interventions
-from circuitscope_core.transcoder import CrossLayerTranscoder, TranscoderLoss
+from circuitscope_core.transcoder import (
+    CrossLayerTranscoder,
+    TranscoderLoss,
+    layer_coefficients,
+)
 
 
 def set_gradients(
     transcoder: CrossLayerTranscoder,
     batch: Activations,
     settings: TranscoderTraining,
-    sparsity_coefficient: float,
+    sparsity_coefficient: float | Sequence[float],
     part: BatchPart | None = None,
     interventions: Interventions | None = None,
 ) -> TranscoderLoss:
@@ -34,7 +40,7 @@ def set_gradients(
         transcoder: The transcoder, in scaled units.
         batch: Scaled activations.
         settings: Penalty shapes.
-        sparsity_coefficient: The tanh penalty's weight.
+        sparsity_coefficient: The tanh penalty's weight, one for all layers or one for each.
         part: The part that ``batch`` is of a whole one; None: it is whole.
         interventions: Give the loss another term, which ``causal_loss.py`` defines.
     """
@@ -57,15 +63,18 @@ class _Step:
         transcoder: CrossLayerTranscoder,
         inputs: Tensor,
         settings: TranscoderTraining,
-        sparsity_coefficient: float,
+        sparsity_coefficient: float | Sequence[float],
         part: BatchPart,
     ) -> None:
         self.transcoder, self.inputs, self.settings = transcoder, inputs, settings
         self.own, self.batch = inputs.shape[1], part.n_tokens
-        self.sparsity_coefficient = sparsity_coefficient
+        n_layers = transcoder.config.n_layers
+        self.coefficients = layer_coefficients(sparsity_coefficient, n_layers)
         self.part = part
         self.thresholds = transcoder.threshold
-        layers = range(transcoder.config.n_layers)
+        self.bars: list[Tensor] = []
+        """Of each layer of a top-k the value that every token's pre-activations must exceed."""
+        layers = range(n_layers)
         self.decoders = [transcoder.W_dec[layer].flatten(start_dim=1) for layer in layers]
         self.norms = [transcoder.decoder_norms(layer) for layer in layers]
 
@@ -81,8 +90,10 @@ class _Step:
         self.written: list[Tensor] = []
         for layer, x in enumerate(inputs):
             pre_acts = torch.addmm(transcoder.b_enc[layer], x, transcoder.W_enc[layer].T)
-            active = ActiveEntries.of(pre_acts, self.thresholds[layer])
+            active = ActiveEntries.where(pre_acts, transcoder.is_active(layer, pre_acts))
             self.active.append(active)
+            if transcoder.config.k is not None:
+                self.bars.append(transcoder.bars(layer, pre_acts)[:, 0])
             self.sample.append(pre_acts[: self.part.n_own_sample].clone())
             with torch.enable_grad():  # the activations' gradient is the only one left to autograd
                 acts = active.acts.requires_grad_()
@@ -97,7 +108,7 @@ class _Step:
     def encoded(self) -> EncodedBatch:
         """Return what ``reconstruct`` found, for the loss on interventions."""
         written = [item.detach() for item in self.written]
-        return EncodedBatch(self.inputs, self.active, written, self.decoders, self.thresholds)
+        return EncodedBatch(self.inputs, self.active, written, self.decoders)
 
     def differentiate(
         self, errors: Float[Tensor, "n_layers batch d_model"], causal: CausalTerm | None = None
@@ -113,12 +124,13 @@ class _Step:
         if transcoder.config.skip_connection:
             torch.bmm(self.inputs.mT, errors, out=gradient_of(transcoder.W_skip))
         sparsity, below = errors.new_zeros(()), errors.new_zeros(())
+        total = reconstruction
         for layer in range(len(self.inputs)):
             own = errors if causal is None else causal.errors_of(layer, errors)
             bent, silent = self._differentiate_layer(layer, errors, own)
             sparsity += bent
             below += silent
-        total = reconstruction + self.sparsity_coefficient * sparsity
+            total = total + self.coefficients[layer] * bent
         total = total + self.settings.preactivation_coefficient * below
         caused = errors.new_zeros(())
         if causal is not None:
@@ -126,8 +138,9 @@ class _Step:
             caused = causal.loss
             total = total + caused
         counts = torch.stack([active.n_active for active in self.active])
-        l0 = counts.sum() / (self.batch * len(counts))
-        return TranscoderLoss(total, reconstruction, sparsity, below, l0, counts > 0, caused)
+        l0, layer_l0 = counts.sum() / (self.batch * len(counts)), counts.sum(dim=1) / self.batch
+        parts = (total, reconstruction, sparsity, below, l0)
+        return TranscoderLoss(*parts, counts > 0, caused, layer_l0)
 
     def _differentiate_layer(
         self, layer: int, errors: Tensor, with_causal: Tensor
@@ -142,7 +155,7 @@ class _Step:
         transcoder, settings = self.transcoder, self.settings
         own, batch = self.own, self.batch
         active, x, norms = self.active[layer], self.inputs[layer], self.norms[layer]
-        decoders, threshold = self.decoders[layer], self.thresholds[layer]
+        decoders = self.decoders[layer]
         n_writes = transcoder.W_dec[layer].shape[1]
         writes = slice(layer, layer + n_writes)
         at_outputs = with_causal[writes].transpose(0, 1).flatten(start_dim=1)
@@ -150,7 +163,7 @@ class _Step:
         acts = active.acts.detach()
 
         # the penalty on active features: the mean over tokens of tanh(c * norm * activation)
-        rate = self.sparsity_coefficient * settings.tanh_scale / batch
+        rate = self.coefficients[layer] * settings.tanh_scale / batch
         own_norms = norms[active.features]
         bent = torch.tanh(settings.tanh_scale * own_norms * acts)
         slope = rate * (1 - bent.square())
@@ -162,7 +175,7 @@ class _Step:
         n_silent = own - active.n_active
         x_sum = x.sum(dim=0)
         all_pre_acts = transcoder.W_enc[layer] @ x_sum + own * transcoder.b_enc[layer]
-        below = threshold * n_silent - (all_pre_acts - active.total(acts))
+        below = self._bars_of_silent(layer) - (all_pre_acts - active.total(acts))
         norm_gradient += settings.preactivation_coefficient / batch * below
 
         # encoder: every entry as if silent, then the active ones set right
@@ -177,9 +190,21 @@ class _Step:
             decoder, decoders, by_norm, out=gradient_of(transcoder.W_dec[layer]).view_as(decoder)
         )
         plain = errors[writes, : self.part.n_own_sample].transpose(0, 1).flatten(start_dim=1)
-        pull = self._threshold_pull(layer, plain, rate)
-        gradient_of(transcoder.log_threshold)[layer] = pull + push * threshold * n_silent
+        at_threshold = gradient_of(transcoder.log_threshold)[layer]
+        if self.bars:  # a top-k has no thresholds to learn
+            at_threshold.zero_()
+        else:
+            pull = self._threshold_pull(layer, plain, rate)
+            at_threshold.copy_(pull + push * self.thresholds[layer] * n_silent)
         return bent.sum() / batch, (below * norms).sum() / batch
+
+    def _bars_of_silent(self, layer: int) -> Float[Tensor, " d_transcoder"]:
+        """Return, for each feature, the sum of what it had to exceed where it is silent."""
+        active = self.active[layer]
+        if self.bars:
+            bars = self.bars[layer]
+            return bars.sum() - active.total(bars[active.tokens])
+        return self.thresholds[layer] * (self.own - active.n_active)
 
     def _threshold_pull(self, layer: int, at_outputs: Tensor, rate: float) -> Tensor:
         """Return the straight-through gradient of a layer's ``log_threshold``."""

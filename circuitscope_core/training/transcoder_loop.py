@@ -12,7 +12,7 @@ from torch import Tensor
 from circuitscope_core.config import TranscoderTraining
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.language_model import LanguageModel, RunsMlps
-from circuitscope_core.training.activations import Activations, harvest
+from circuitscope_core.training.activations import Activations
 from circuitscope_core.training.batches import BatchPart, TokenWindows, step_rng
 from circuitscope_core.training.causal_loss import Interventions
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
@@ -20,12 +20,14 @@ from circuitscope_core.training.events import Phase, Progress
 from circuitscope_core.training.language_model import finite_loss
 from circuitscope_core.training.loop import ResumableLoop, named_tensors
 from circuitscope_core.training.optimizers import (
+    clip_gradients,
     constant_then_decay,
     load_optimizer_tensors,
     optimizer_tensors,
     set_learning_rate,
 )
 from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.shuffle_buffer import BufferPlan, fill
 from circuitscope_core.training.sparsity import Sparsity
 from circuitscope_core.training.transcoder_gradients import set_gradients
 from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
@@ -79,12 +81,26 @@ class TranscoderTrainer(ResumableLoop):
     pace: Pace
     checkpoint: CheckpointFile
     workers: Workers = ALONE
+    layers: tuple[int, ...] | None = None
+    """The model's layers that the transcoder's stand for, rising; None: all."""
+    buffer: BufferPlan | None = None
+    """None: as many sequences as the settings say, as they come from the model."""
+    independent: bool = False
+    """Whether each layer's training is its own: its first weights, the search for its L0 and the
+    bound of its gradient depend on no other layer, so that layers give the same weights in any
+    company. Features must write to their own layer only."""
+
+    scale_tokens: int = 65_536
+    """Tokens that the scales are measured on, at most."""
 
     def __post_init__(self) -> None:
         self.window_tokens = self.train.n_ctx - self.model.shape.n_opening
         """Tokens of a window that features are trained on."""
+        self.buffer = self.buffer or BufferPlan(self.settings.buffer_sequences)
+        n_layers = self.transcoder.config.n_layers
+        self.chosen = tuple(range(n_layers)) if self.layers is None else self.layers
         self.n_steps = max(1, self.settings.n_tokens // self.settings.batch_size)
-        self.buffer_tokens = self.settings.buffer_sequences * self.window_tokens
+        self.buffer_tokens = self.buffer.n_sequences * self.window_tokens
         self.steps_per_pass = max(1, self.buffer_tokens // self.settings.batch_size)
         self.step = 0
         width = self.transcoder.config.d_transcoder
@@ -95,7 +111,7 @@ class TranscoderTrainer(ResumableLoop):
         groups = [{"params": weights}, {"params": [thresholds], "lr": slow}]
         self.adam = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
         self.scales: ActivationScales | None = None
-        asks = self.settings.causal_weight > 0 and self.transcoder.config.n_layers > 1
+        asks = self.settings.causal_weight > 0 and n_layers > 1
         if asks and self.transcoder.config.read_point == "pre":
             raise TrainingError(
                 f"causal_weight is {self.settings.causal_weight}, and a transcoder that reads "
@@ -109,7 +125,11 @@ class TranscoderTrainer(ResumableLoop):
             )
         self.asked = self.model if asks and isinstance(self.model, RunsMlps) else None
         """The model, where the loss on interventions asks it."""
-        self.sparsity = Sparsity(self.settings, self.n_steps)
+        if self.asked is not None:  # a model that cannot answer says so before the training
+            self.asked.run_mlp_at(self.chosen[-1], self.transcoder.W_enc.new_ones(1, self._width))
+        n_steered = n_layers if self.independent else 1
+        self.sparsity = [Sparsity(self.settings, self.n_steps) for _ in range(n_steered)]
+        """One search for all layers, or one for each."""
         shape = self.transcoder.b_enc.shape
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
             shape, dtype=torch.bool, device=thresholds.device
@@ -117,8 +137,12 @@ class TranscoderTrainer(ResumableLoop):
         self.shared: SharedGradients | None = None
         if self.workers.world > 1:
             every = self.transcoder.parameters()
-            self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS))
+            self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS) + n_layers)
             self.shared.attach()
+
+    @property
+    def _width(self) -> int:
+        return self.transcoder.config.d_model
 
     def folded(self) -> CrossLayerTranscoder:
         """Return the transcoder for the model's own, unscaled activations."""
@@ -128,19 +152,31 @@ class TranscoderTrainer(ResumableLoop):
     def prepare(self) -> None:
         """Measure the scales on a first buffer and start the weights from it."""
         first = self.fill_buffer(-1, ALONE)
+        every = torch.arange(min(first.n_tokens, self.scale_tokens), device="cpu")
+        first = first.at(every, like=self.transcoder.W_enc)
         self.scales = measure_scales(first.inputs, first.targets)
-        generator = torch.Generator().manual_seed(self.seed)
         scaled = first.inputs * self.scales.inputs[:, None, None]
-        initialize(self.transcoder, scaled, self.scales, self.settings, generator)
+        initialize(self.transcoder, scaled, self.scales, self.settings, self._generators())
+
+    def _generators(self) -> list[torch.Generator]:
+        """Return the source of each layer's first weights: one for all, or one of its own."""
+        if not self.independent:
+            return [torch.Generator().manual_seed(self.seed)]
+        seeds = [int(step_rng(self.seed, 8, layer).integers(2**31)) for layer in self.chosen]
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def fill_buffer(self, number: int, workers: Workers = ALONE) -> Activations:
         """Harvest the buffer of a number, or a worker's share of it: the same at any time."""
         rng = step_rng(self.seed, 2, number + 1)
-        windows = self.train.sample(self.settings.buffer_sequences, rng)
+        assert self.buffer is not None
+        n = self.buffer.n_sequences
+        if number < 0:  # for the scales alone: no more than they need
+            n = min(n, -(-self.scale_tokens // self.window_tokens))
+        windows = self.train.sample(n, rng)
         own = windows[workers.rank :: workers.world, :-1]
-        with_stream = self.asked is not None
+        with_stream = self.asked is not None and number >= 0
         read_point = self.transcoder.config.read_point
-        return harvest(self.model, own, read_point, with_stream=with_stream)
+        return fill(self.buffer, self.model, own, read_point, self.chosen, with_stream=with_stream)
 
     def batches(self) -> Iterator[tuple[Activations, BatchPart]]:
         """Yield scaled inputs and targets for one step after the other, from the present one on.
@@ -154,12 +190,13 @@ class TranscoderTrainer(ResumableLoop):
         for number in count(begun):
             if found is None or number % self.settings.buffer_passes == 0:
                 buffer = number // self.settings.buffer_passes
-                found = self.fill_buffer(buffer, self.workers).scaled(scales)
+                found = None  # two at once would take twice the memory
+                found = self.fill_buffer(buffer, self.workers)
             rng = step_rng(self.seed, 3, number)
             order = torch.from_numpy(rng.permutation(self.buffer_tokens))
             for batch in order.split(size)[skipped : self.steps_per_pass]:
                 own, part = own_part(batch, self.window_tokens, self.workers)
-                yield found.at(own), part
+                yield found.at(own, like=self.transcoder.W_enc).scaled(scales), part
             skipped = 0
 
     def _interventions(self, batch: Activations) -> Interventions | None:
@@ -175,21 +212,27 @@ class TranscoderTrainer(ResumableLoop):
             self.settings.causal_weight * ramp,
             self.settings.causal_share,
             step_rng(self.seed, 7, self.step),
+            self.chosen,
+            rounded=self.buffer is not None and self.buffer.dtype is not None,
         )
 
     def train_step(self, batch: Activations, part: BatchPart | None = None) -> TranscoderLoss:
         """Change the weights once, by scaled activations."""
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
-        coefficient = self.sparsity.coefficient(self.step)
+        coefficients = [each.coefficient(self.step) for each in self.sparsity]
+        own_weight = coefficients if self.independent else coefficients[0]
         asked = self._interventions(batch)
-        loss = set_gradients(self.transcoder, batch, self.settings, coefficient, part, asked)
+        loss = set_gradients(self.transcoder, batch, self.settings, own_weight, part, asked)
         if self.shared is not None:
             own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
-            sums = self.shared.add_up(self.workers, own)
-            loss = replace(loss, **dict(zip(LOSS_PARTS, sums, strict=True)))
-        self.sparsity.follow(self.step, loss.l0.item(), decay)
-        torch.nn.utils.clip_grad_norm_(self.transcoder.parameters(), 1.0)
+            *sums, layer_l0 = self.shared.add_up(self.workers, own, loss.layer_l0)
+            named = dict(zip(LOSS_PARTS, sums, strict=True))
+            loss = replace(loss, layer_l0=layer_l0, **named)
+        l0 = loss.layer_l0.tolist() if self.independent else [loss.l0.item()]
+        for search, own_l0 in zip(self.sparsity, l0, strict=True):
+            search.follow(self.step, own_l0, decay)
+        clip_gradients(self.transcoder, 1.0, each_layer=self.independent)
         self.adam.step()
         self.fired |= loss.fired
         return loss
@@ -205,7 +248,8 @@ class TranscoderTrainer(ResumableLoop):
             "normalized_mse": loss.reconstruction.item() / (config.d_model * config.n_layers),
             "l0": loss.l0.item(),
             "causal_loss": loss.causal.item(),
-            "sparsity_coefficient": self.sparsity.coefficient(self.step),
+            "sparsity_coefficient": sum(each.coefficient(self.step) for each in self.sparsity)
+            / len(self.sparsity),
         }
         if self.step % self.steps_per_pass < self.pace.event_steps:
             fired = self.fired.float()
@@ -221,7 +265,8 @@ class TranscoderTrainer(ResumableLoop):
         weights = self.transcoder.state_dict()
         tensors = {f"transcoder.{name}": value for name, value in weights.items()}
         tensors |= optimizer_tensors(self.adam, "adam")
-        tensors["sparsity.top"] = torch.tensor(self.sparsity.top, dtype=torch.float64, device="cpu")
+        tops = [each.top for each in self.sparsity]
+        tensors["sparsity.top"] = torch.tensor(tops, dtype=torch.float64, device="cpu")
         tensors["scales.inputs"] = self.scales.inputs
         tensors["scales.targets"] = self.scales.targets
         tensors["scales.target_means"] = self.scales.target_means
@@ -232,6 +277,10 @@ class TranscoderTrainer(ResumableLoop):
         self.transcoder.load_state_dict(named_tensors(saved, "transcoder"))
         load_optimizer_tensors(self.adam, "adam", saved.tensors)
         names = ("inputs", "targets", "target_means")
-        self.scales = ActivationScales(*(saved.tensors[f"scales.{name}"] for name in names))
-        self.sparsity.top = float(saved.tensors["sparsity.top"])
+        like = self.transcoder.W_enc
+        scales = (saved.tensors[f"scales.{name}"].to(like) for name in names)
+        self.scales = ActivationScales(*scales)
+        tops = saved.tensors["sparsity.top"].reshape(-1).tolist()
+        for search, top in zip(self.sparsity, tops, strict=True):
+            search.top = top
         self.step = saved.step

@@ -107,7 +107,7 @@ class SharedGradients:
         """Take memory for the gradients of ``weights`` and ``n_extra`` numbers besides."""
         kept = tuple(weights)
         sizes = [weight.numel() for weight in kept]
-        flat = torch.zeros(sum(sizes) + n_extra)
+        flat = torch.zeros(sum(sizes) + n_extra, device=kept[0].device)
         parts = flat[: sum(sizes)].split(sizes)
         views = tuple(
             (weight, part.view_as(weight)) for weight, part in zip(kept, parts, strict=True)
@@ -120,8 +120,16 @@ class SharedGradients:
         for weight, view in self.views:
             weight.grad = view
 
-    def add_up(self, workers: Workers, extra: Tensor) -> tuple[Tensor, ...]:
-        """Sum gradients and ``extra`` over all workers; returns the sums of ``extra``."""
-        self.flat[-self.n_extra :] = extra
+    def add_up(
+        self, workers: Workers, extra: Tensor, more: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Sum gradients and what comes with them over all workers.
+
+        Returns the sums of the single numbers ``extra``, and that of ``more`` as one tensor.
+        """
+        single = extra.reshape(-1)
+        self.flat[-self.n_extra :] = single if more is None else torch.cat([single, more])
         workers.add_up(self.flat)
-        return self.flat[-self.n_extra :].clone().unbind()
+        sums = self.flat[-self.n_extra :].clone()
+        first = sums[: len(single)].unbind()
+        return first if more is None else (*first, sums[len(single) :])

@@ -1,10 +1,12 @@
 """Cross-layer and per-layer transcoders: encoder, decoder and loss."""
 
+from circuitscope_core.transcoder.chosen_layers import check_silent, name_layers, widen
 from circuitscope_core.transcoder.model import (
     CrossLayerTranscoder,
     LazyDecoders,
     TranscoderLoss,
     jump_relu,
+    layer_coefficients,
     nonzero_entries,
     transcoder_loss,
 )
@@ -21,11 +23,15 @@ __all__ = [
     "CrossLayerTranscoder",
     "LazyDecoders",
     "TranscoderLoss",
+    "check_silent",
     "fold_scales",
     "initialize",
     "jump_relu",
+    "layer_coefficients",
     "measure_scales",
+    "name_layers",
     "nonzero_entries",
     "quantiles",
     "transcoder_loss",
+    "widen",
 ]

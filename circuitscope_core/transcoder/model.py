@@ -127,6 +127,7 @@ class CrossLayerTranscoder(nn.Module):
             cross_layer=config.cross_layer,
             skip_connection=config.skip_connection,
             write_point=config.write_point,
+            trained_layers=config.trained_layers,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -160,22 +161,40 @@ class CrossLayerTranscoder(nn.Module):
         self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
     ) -> Float[Tensor, "*batch d_transcoder"]:
         """Return activations of all of a layer's pre-activations."""
-        return pre_acts * self._is_active(layer, pre_acts)
+        return pre_acts * self.is_active(layer, pre_acts)
 
-    def _is_active(
+    def is_active(
         self, layer: int, pre_acts: Float[Tensor, "*batch d_transcoder"]
     ) -> Bool[Tensor, "*batch d_transcoder"]:
         """Return which features are active, given all of a layer's pre-activations."""
+        if not self.config.has_features(layer):
+            return torch.zeros_like(pre_acts, dtype=torch.bool)
         if self.config.k is None:
-            return pre_acts > self.threshold[layer]
+            return pre_acts > self.log_threshold[layer].exp()
         largest = pre_acts.topk(self.config.k, dim=-1).indices
         among = torch.zeros_like(pre_acts, dtype=torch.bool).scatter(-1, largest, value=True)
         return among if self.config.activation == "topk" else among & (pre_acts > 0)
 
+    def bars(
+        self, layer: int, pre_acts: Float[Tensor, "batch d_transcoder"]
+    ) -> Float[Tensor, "#batch #d_transcoder"]:
+        """Return the value that each pre-activation must exceed.
+
+        It is a feature's threshold, or of a top-k the smallest of a token's largest ``k``, as a
+        constant.
+        """
+        if self.config.k is None:
+            return self.log_threshold[layer].exp()[None]
+        least = pre_acts.detach().topk(self.config.k, dim=-1).values[:, -1:]
+        return least if self.config.activation == "topk" else least.clamp(min=0)
+
     def active(self, layer: int, x: Float[Tensor, "n d_model"]) -> ActiveFeatures:
         """Return what ``encode`` does, without the zeros and in a third of the time."""
+        if not self.config.has_features(layer):
+            none = torch.zeros(0, dtype=torch.int64, device=x.device)
+            return ActiveFeatures(none, none, x.new_zeros(0))
         pre_acts = self.pre_activations(layer, x)
-        tokens, features = nonzero_entries(self._is_active(layer, pre_acts))
+        tokens, features = nonzero_entries(self.is_active(layer, pre_acts))
         return ActiveFeatures(tokens, features, pre_acts[tokens, features])
 
     def encoder_vectors(
@@ -226,10 +245,10 @@ class CrossLayerTranscoder(nn.Module):
         return bare
 
     def back_through_skip(
-        self, layer: int, gradient: Float[Tensor, "n_seen d_model n"]
-    ) -> Float[Tensor, "n_seen d_model n"]:
+        self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
+    ) -> Float[Tensor, "n_seen n d_model"]:
         """Carry gradients back from what goes past the features to what the layer reads."""
-        carried: Tensor = self.W_skip[layer].detach() @ gradient
+        carried: Tensor = gradient @ self.W_skip[layer].detach().T
         return carried
 
     def decode(
@@ -295,6 +314,8 @@ class TranscoderLoss:
     """Which features were active on any token of the batch."""
     causal: Tensor
     """The loss on interventions, its weight included; 0 without one."""
+    layer_l0: Float[Tensor, " n_layers"]
+    """Active features per token of each layer."""
 
 
 def transcoder_loss(
@@ -302,46 +323,57 @@ def transcoder_loss(
     inputs: Float[Tensor, "n_layers batch d_model"],
     targets: Float[Tensor, "n_layers batch d_model"],
     settings: TranscoderTraining,
-    sparsity_coefficient: float,
+    sparsity_coefficient: float | Sequence[float],
 ) -> TranscoderLoss:
     """Compute reconstruction error, tanh sparsity penalty and pre-activation penalty.
 
     Means run over the batch and sums over everything else, so that no coefficient depends on the
-    batch size.
+    batch size. The pre-activation penalty pulls what is silent up to the value that it would have
+    to exceed: the feature's threshold, or of a top-k the smallest of the token's largest ``k``.
 
     Args:
         transcoder: The transcoder.
         inputs: What each layer's encoder reads, scaled.
         targets: MLP outputs, scaled.
         settings: Penalty shapes.
-        sparsity_coefficient: The tanh penalty's weight at this step of its ramp.
+        sparsity_coefficient: The tanh penalty's weight at this step of its ramp; one for all
+            layers, or one for each.
 
     Source: Ameisen et al. (2025) and Conerly et al. (January 2025).
     """
     n_layers, batch, _ = inputs.shape
     out = [bias + transcoder.skip(n, inputs[n]) for n, bias in enumerate(transcoder.b_dec)]
+    coefficients = layer_coefficients(sparsity_coefficient, n_layers)
     sparsity, preactivation = inputs.new_zeros(()), inputs.new_zeros(())
-    n_active = inputs.new_zeros(())
+    penalty, counts = inputs.new_zeros(()), []
     fired = []
     for layer in range(n_layers):
         pre_acts = transcoder.pre_activations(layer, inputs[layer])
-        log_threshold = transcoder.log_threshold[layer]
-        acts = jump_relu(pre_acts, log_threshold, settings.bandwidth)
+        if transcoder.config.k is None:
+            acts = jump_relu(pre_acts, transcoder.log_threshold[layer], settings.bandwidth)
+        else:
+            acts = transcoder.activate(layer, pre_acts)
         for step, written in enumerate(transcoder.write(layer, acts).unbind(dim=-2)):
             out[layer + step] = out[layer + step] + written
         norms = transcoder.decoder_norms(layer)
-        sparsity = sparsity + torch.tanh(settings.tanh_scale * norms * acts).sum()
-        below = torch.relu(log_threshold.exp() - pre_acts).sum(dim=0)
+        bent = torch.tanh(settings.tanh_scale * norms * acts).sum() / batch
+        sparsity, penalty = sparsity + bent, penalty + coefficients[layer] * bent
+        below = torch.relu(transcoder.bars(layer, pre_acts) - pre_acts).sum(dim=0)
         preactivation = preactivation + (below * norms).sum()
         active_tokens = torch.count_nonzero(acts.detach(), dim=0)
-        n_active = n_active + active_tokens.sum()
+        counts.append(active_tokens.sum())
         fired.append(active_tokens > 0)
     reconstruction = (torch.stack(out) - targets).square().sum() / batch
-    sparsity, preactivation = sparsity / batch, preactivation / batch
-    total = reconstruction + sparsity_coefficient * sparsity
-    total = total + settings.preactivation_coefficient * preactivation
-    l0 = n_active / (batch * n_layers)
+    preactivation = preactivation / batch
+    total = reconstruction + penalty + settings.preactivation_coefficient * preactivation
+    layer_l0 = torch.stack(counts) / batch
     zero = inputs.new_zeros(())
-    return TranscoderLoss(
-        total, reconstruction, sparsity, preactivation, l0, torch.stack(fired), zero
-    )
+    parts = (total, reconstruction, sparsity, preactivation, layer_l0.mean())
+    return TranscoderLoss(*parts, torch.stack(fired), zero, layer_l0)
+
+
+def layer_coefficients(coefficient: float | Sequence[float], n_layers: int) -> tuple[float, ...]:
+    """Return a coefficient of each layer, where there may be one for all."""
+    if isinstance(coefficient, Sequence):
+        return tuple(coefficient)
+    return (coefficient,) * n_layers

@@ -1,5 +1,6 @@
 """The scale of activations in training, and a new transcoder's first weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,24 +65,35 @@ def initialize(
     inputs: Float[Tensor, "n_layers n d_model"],
     scales: ActivationScales,
     settings: TranscoderTraining,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> None:
     """Set a new transcoder's weights from a sample of scaled inputs, in place.
 
     Encoder rows are random directions of norm 1, decoders small random vectors, ``b_dec`` is the
     mean output, and ``b_enc`` makes every feature fire on the chosen share of tokens.
+
+    Args:
+        transcoder: The transcoder.
+        inputs: Scaled.
+        scales: Of the activations.
+        settings: The first threshold, and the share of tokens.
+        generators: One for all layers, or one for each, whose weights are then the same whatever
+            other layers there are.
     """
+    config = transcoder.config
+    apart = len(generators) > 1 or config.n_layers == 1
+    own = generators if len(generators) > 1 else [*generators] * config.n_layers
     stride = max(1, inputs.shape[1] // INITIAL_TOKENS)
     with torch.no_grad():
-        shape = transcoder.W_enc.shape
-        rows = torch.randn(shape, generator=generator, device=generator.device)
-        transcoder.W_enc.copy_(rows / rows.norm(dim=-1, keepdim=True))
+        for rows, generator in zip(transcoder.W_enc, own, strict=True):
+            drawn = torch.randn(rows.shape, generator=generator, device=generator.device)
+            rows.copy_(drawn / drawn.norm(dim=-1, keepdim=True))
         transcoder.log_threshold.fill_(settings.initial_threshold).log_()
         transcoder.b_dec.copy_(scales.target_means * scales.targets[:, None])
-        for layer, decoders in enumerate(transcoder.W_dec):
+        for layer, (decoders, generator) in enumerate(zip(transcoder.W_dec, own, strict=True)):
             noise = torch.randn(decoders.shape, generator=generator, device=generator.device)
             noise = noise.to(decoders)
-            bound = (transcoder.config.d_model * transcoder.config.n_layers) ** -0.5
+            bound = (config.d_model * (1 if apart else config.n_layers)) ** -0.5
             decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)
             pre_acts = inputs[layer, ::stride] @ transcoder.W_enc[layer].T
             cut = quantiles(pre_acts, 1 - settings.initial_rate)

@@ -43,7 +43,7 @@ TRAINING_RECORDS = ("wandb-config.yaml", "wanb-config.yaml")
 KINDS = {"cross_layer_transcoder", "transcoder_set"}
 KNOWN = {
     *("model_kind", "feature_input_hook", "feature_output_hook", "activation", "k", "transcoders"),
-    *("read_point", "write_point", "cross_layer"),
+    *("read_point", "write_point", "cross_layer", "trained_layers"),
     *("model_name", "scan", "repo_id", "revision", "subfolder", "description", "license", "tags"),
 }
 """Settings that decide something, our own, and those that only describe."""
@@ -140,7 +140,28 @@ def describe(
         )
     has_thresholds = activation in (None, "jump_relu")
     points = points_of(settings, path)
-    return FoundTranscoder(layers, points, cross_layer, function, k, has_thresholds)
+    trained = trained_layers_of(settings, path, len(layers))
+    return FoundTranscoder(layers, points, cross_layer, function, k, has_thresholds, trained)
+
+
+def trained_layers_of(
+    settings: Mapping[str, Any], path: Path, n_layers: int
+) -> tuple[int, ...] | None:
+    """Return the layers that have features; None where all have.
+
+    Raises:
+        BundleError: If they are no layers.
+    """
+    given = settings.get("trained_layers")
+    if given is None:
+        return None
+    numbers = list(range(n_layers))
+    if not isinstance(given, list) or not given or given != [n for n in numbers if n in given]:
+        raise BundleError(
+            f"{path}: trained_layers is {given!r}; it must list layers from 0 to {n_layers - 1}, "
+            "rising, each once."
+        )
+    return tuple(given)
 
 
 def points_of(settings: Mapping[str, Any], path: Path) -> Points:

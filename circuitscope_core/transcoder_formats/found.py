@@ -75,6 +75,8 @@ class FoundTranscoder:
     """Features that are active on each token, where the activation is a top-k."""
     has_thresholds: bool = True
     """False: the settings name an activation that has none."""
+    trained_layers: tuple[int, ...] | None = None
+    """The layers that have features, where not all have."""
 
 
 def relu_threshold(threshold: Tensor | None) -> Tensor | None:

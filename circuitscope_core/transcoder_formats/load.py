@@ -10,8 +10,8 @@ from torch import Tensor
 from circuitscope_core.arguments import checked
 from circuitscope_core.config import ReadPoint, TranscoderConfig, WritePoint
 from circuitscope_core.devices import Device, check_room, find_device, module_on
-from circuitscope_core.errors import BundleError
-from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders
+from circuitscope_core.errors import BundleError, ConfigError
+from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders, check_silent
 from circuitscope_core.transcoder_formats import (
     circuit_tracer,
     gemma_scope,
@@ -133,6 +133,7 @@ def assemble(
         skip_connection=any(weights.W_skip is not None for weights in layers),
         activation=found.activation,
         k=found.k,
+        trained_layers=found.trained_layers,
     )
     with torch.device("meta"):
         transcoder = CrossLayerTranscoder(config)
@@ -146,6 +147,10 @@ def assemble(
             wanted, decoders = transcoder.W_dec[number].shape, weights.W_dec.whole()
             state[f"W_dec.{number}"] = _check("W_dec", number, wanted, decoders)
     transcoder.load_state_dict(state, assign=True)
+    try:
+        check_silent(transcoder)
+    except ConfigError as error:
+        raise BundleError(f"{folder}: {error}") from error
     return transcoder
 
 

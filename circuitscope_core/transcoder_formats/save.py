@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors.torch import save_file
@@ -30,7 +31,7 @@ def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> Non
         if config.skip_connection:
             weights["W_skip"] = transcoder.W_skip[layer]
         write(target, layer, {name: value.detach() for name, value in weights.items()})
-    record: dict[str, str | int | None] = {
+    record: dict[str, Any] = {
         "model_kind": "cross_layer_transcoder" if config.cross_layer else "transcoder_set",
         "model_name": OURS,
         "feature_input_hook": INPUT_HOOKS[config.read_point],
@@ -38,6 +39,8 @@ def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> Non
         "read_point": config.read_point,
         "write_point": config.write_point,
     }
+    if config.trained_layers is not None:  # the others' weights are 0, for readers such as
+        record["trained_layers"] = list(config.trained_layers)  # circuit-tracer
     if config.activation != "jump_relu":
         record |= {"activation": config.activation, "k": config.k}
     (target / CONFIG).write_text(yaml.safe_dump(record), encoding="utf-8")

@@ -1,7 +1,9 @@
 """A pruned graph as positions, names and numbers to draw."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from torch import Tensor
 
@@ -36,6 +38,11 @@ N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
 MAX_LISTED_EDGES = 300_000
 """More cannot be sent to a browser; the weakest shares are then in no list either, and counted."""
+MOST_COLUMNS = 96
+"""Tokens up to which each has a column of its own; of a longer prompt, runs without a node or an
+edge are folded."""
+SHORTEST_RUN = 3
+"""Tokens of a run from which on it is folded."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
 
@@ -46,6 +53,9 @@ class Axes:
 
     n_layers: int
     columns: tuple[str, ...]
+    column_of: tuple[int, ...] | None = None
+    """The column of each position, where runs of tokens are folded into one; None where each token
+    has a column of its own."""
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -140,8 +150,27 @@ def _free_id(name: str, taken: Collection[str]) -> str:
 
 
 def axes_of(circuit: Circuit) -> Axes:
-    """Return the layers and tokens of a circuit."""
-    return Axes(circuit.n_layers, tuple(map(token_label, circuit.token_texts)))
+    """Return the layers and tokens of a circuit.
+
+    Of a long prompt, runs of tokens that nothing is drawn for are one column.
+    """
+    labels = tuple(map(token_label, circuit.token_texts))
+    if len(labels) <= MOST_COLUMNS:
+        return Axes(circuit.n_layers, labels)
+    is_token = circuit.are(NodeKind.TOKEN)
+    used = set(circuit.positions[~is_token].tolist())
+    used |= set(circuit.positions[circuit.edges.sources].tolist())
+    columns: list[str] = []
+    column_of: list[int] = []
+    for is_used, run in groupby(range(len(labels)), key=used.__contains__):
+        positions = list(run)
+        if is_used or len(positions) < SHORTEST_RUN:
+            column_of += range(len(columns), len(columns) + len(positions))
+            columns += [labels[position] for position in positions]
+        else:
+            column_of += [len(columns)] * len(positions)
+            columns.append(f"… {len(positions):,} tokens …")
+    return Axes(circuit.n_layers, tuple(columns), tuple(column_of))
 
 
 def draw_picture(
@@ -154,11 +183,36 @@ def draw_picture(
 ) -> Picture:
     """Put nodes into their places, which ``items`` asks for in the nodes' order."""
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
+    if axes.column_of is not None:
+        nodes, items, edges = fold(axes, nodes, items, edges)
     grid = place(items, axes.rows, axes.columns, spacing)
     placed = tuple(
         replace(node, x=x, y=y) for node, (x, y) in zip(nodes, grid.positions, strict=True)
     )
     return Picture(placed, edges.drawn, edges.n_left_out, edges.others, grid.rows, grid.columns)
+
+
+def fold(
+    axes: Axes, nodes: Sequence[NodeView], items: Sequence[Item], edges: Edges
+) -> tuple[Sequence[NodeView], Sequence[Item], Edges]:
+    """Return a picture's parts without the tokens in folded columns, which have no edge."""
+    assert axes.column_of is not None
+    sizes = Counter(axes.column_of)
+    rows = [
+        row
+        for row, node in enumerate(nodes)
+        if node.kind != NodeKind.TOKEN or sizes[axes.column_of[node.position]] == 1
+    ]
+    places = {row: place for place, row in enumerate(rows)}
+    kept_items = [
+        replace(items[row], cell=(items[row].cell[0], axes.column_of[nodes[row].position]))
+        for row in rows
+    ]
+    drawn, others = (
+        tuple(replace(e, source=places[e.source], target=places[e.target]) for e in part)
+        for part in (edges.drawn, edges.others)
+    )
+    return [nodes[row] for row in rows], kept_items, Edges(drawn, others, edges.n_left_out)
 
 
 def edges_of(edges: CircuitEdges) -> Edges:

@@ -4,11 +4,16 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution import effects, pass_of
+from circuitscope_core.attribution import pass_of, sources
+from circuitscope_core.attribution.alternatives import find_alternatives
+from circuitscope_core.attribution.budget import reads_of, score_features
+from circuitscope_core.attribution.carry_through import total_feature_effects
 from circuitscope_core.attribution.sources import lay_out_sources
+from circuitscope_core.attribution.targets import select_targets
 from circuitscope_core.config import TranscoderConfig
-from circuitscope_core.language_model import LanguageModel
+from circuitscope_core.language_model import Compute, LanguageModel
 from circuitscope_core.prompt_pass import run_prompt
+from circuitscope_core.pruning import outcomes_of, total_effects
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.any_model import AnyModel, variants
 
@@ -112,26 +117,66 @@ def test_sources_that_write_to_their_own_layer_have_slots_there_alone():
 
 
 @pytest.mark.parametrize(("structure", "kind"), with_all(variants(), KINDS))
-def test_layers_that_go_back_together_have_the_rows_of_each_alone(structure, kind, monkeypatch):
+def test_targets_that_go_back_together_have_the_rows_of_each_alone(structure, kind, monkeypatch):
     replacement = replacement_of(structure, kind, 7)
     together = cs.attribute(replacement, IDS)
-    chosen = cs.attribute(replacement, IDS, max_feature_nodes=40)
-    monkeypatch.setattr(effects, "LOWEST_JOINED", 99)
+    monkeypatch.setattr(Compute, "rows_at_once", lambda *_: 1)
     alone = cs.attribute(replacement, IDS)
-    assert torch.equal(
-        chosen.features, cs.attribute(replacement, IDS, max_feature_nodes=40).features
-    )
-    largest = alone.adjacency.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
-    assert float(((together.adjacency - alone.adjacency) / largest).abs().max()) < 1e-5
-    assert torch.allclose(together.bias, alone.bias, rtol=1e-5, atol=1e-6)
+    assert_same_rows(together, alone)
 
 
-def test_batches_hold_one_large_layer_or_several_small_ones():
-    layers = torch.tensor([0] * 3 + [1] * 2 + [2] * 3 + [3] * 4 + [4] * 9 + [5] * 25 + [6] * 2)
-    sizes = effects.batch_sizes(layers, 10)
-    assert sizes == [3, 2, 7, 9, 10, 10, 5, 2]
-    assert sum(sizes) == len(layers)
-    assert effects.batch_sizes(layers[:0], 10) == []
+@pytest.mark.parametrize(("structure", "kind"), with_all(variants(), KINDS))
+@pytest.mark.parametrize("budget", [None, 40])
+def test_tokens_carried_up_and_targets_carried_down_give_the_same(
+    structure, kind, budget, monkeypatch
+):
+    replacement = replacement_of(structure, kind, 4)
+    up = cs.attribute(replacement, IDS, max_feature_nodes=budget)
+    monkeypatch.setattr(sources, "MOST_TOKEN_BYTES", 0)
+    down = cs.attribute(replacement, IDS, max_feature_nodes=budget)
+    assert_same_rows(up, down)
+
+
+@pytest.mark.parametrize(("structure", "kind"), with_all(variants(), KINDS))
+def test_a_budget_adds_the_other_features_up_at_each_layer_and_position(structure, kind):
+    replacement = replacement_of(structure, kind, 4)
+    whole = cs.attribute(replacement, IDS)
+    part = cs.attribute(replacement, IDS, max_feature_nodes=40)
+    kept = torch.tensor([whole.index_of_feature(*row) for row in part.features.tolist()])
+    others = torch.ones(whole.n_features, dtype=torch.bool)
+    others[kept] = False
+    layers, positions, _ = whole.features[others].T
+    rows = whole.adjacency[torch.cat([kept, whole.every_node[whole.logit_nodes]])]
+    expected = torch.zeros(len(rows), whole.n_errors)
+    left_out = rows[:, : whole.n_features][:, others]
+    expected.index_add_(1, layers * whole.n_pos + positions, left_out)
+    largest = whole.adjacency.abs().max()
+    assert float((part.rest - expected).abs().max()) < 1e-5 * float(largest)
+
+
+def assert_same_rows(ours, theirs):
+    assert torch.equal(ours.features, theirs.features)
+    largest = theirs.adjacency.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
+    assert float(((ours.adjacency - theirs.adjacency) / largest).abs().max()) < 1e-5
+    assert torch.allclose(ours.bias, theirs.bias, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("structure", "kind"), with_all(variants(), KINDS))
+def test_the_effects_that_choose_nodes_are_those_over_all_paths(structure, kind):
+    replacement = replacement_of(structure, kind, 4)
+    clean, config = run_prompt(replacement, IDS), cs.AttributionConfig()
+    graph = cs.attribute(clean, IDS)
+    chosen = select_targets(clean, graph.logit_token_ids.tolist(), config)
+    ((_, reads),) = reads_of(chosen)
+    found = total_feature_effects(clean, reads)
+    expected = total_effects(graph, graph.adjacency[graph.logit_nodes])[:, : graph.n_features]
+    largest = float(expected.abs().max())
+    assert float((found.T - expected).abs().max()) < 1e-4 * largest
+    scores = score_features(clean, chosen, find_alternatives(clean, chosen))
+    (outcomes,) = outcomes_of(graph)
+    totals = total_effects(graph, outcomes.rows)[:, : graph.n_features]
+    squares = (outcomes.weights @ totals.square()).sqrt()
+    assert float((scores - squares).abs().max()) < 1e-4 * float(squares.max())
 
 
 @pytest.mark.parametrize("other_neurons", ["folded", "nodes"])

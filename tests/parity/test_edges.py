@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import circuitscope_core as cs
-from circuitscope_core.attribution.effects import feature_rows
+from circuitscope_core.attribution.row_batches import feature_rows
 from circuitscope_core.attribution.sources import lay_out_sources
 from circuitscope_core.prompt_pass import run_prompt
 from tests.samples import PROMPT, make_graph, tiny_replacement

@@ -38,6 +38,17 @@ def test_the_share_is_that_of_the_edges_which_lead_through_a_skip_connection(kin
     assert float(found[layers > 0].min()) > 0
 
 
+def test_a_graph_with_a_budget_has_the_same_shares_for_its_features():
+    replacement = sample()
+    whole = cs.attribute(replacement, PROMPT)
+    part = cs.attribute(replacement, PROMPT, max_feature_nodes=25)
+    nodes = [whole.index_of_feature(*row) for row in part.features.tolist()]
+    torch.testing.assert_close(
+        cs.skip_shares(replacement, part, list(range(25))),
+        cs.skip_shares(replacement, whole, nodes),
+    )
+
+
 def test_edges_from_features_of_the_last_layer_do_not_lead_through_a_skip_connection():
     replacement = sample()
     graph = cs.attribute(replacement, PROMPT)

@@ -1,5 +1,6 @@
 """A graph as a value: accessors, tables, and its file."""
 
+import dataclasses
 import json
 
 import pytest
@@ -62,7 +63,29 @@ def test_a_graph_without_targets_and_one_of_a_budget_come_back(tmp_path, replace
     bare = random_graph(1)
     assert cs.load_graph(bare.save(tmp_path / "bare.safetensors")).targets is None
     cut = cs.attribute(replacement, PROMPT, max_feature_nodes=5)
-    assert_same(cut, cs.load_graph(cut.save(tmp_path / "cut.safetensors")))
+    again = cs.load_graph(cut.save(tmp_path / "cut.safetensors"))
+    assert_same(cut, again)
+    assert torch.equal(cut.rest, again.rest)
+    with pytest.raises(cs.GraphError, match="rest is"):
+        dataclasses.replace(cut, rest=cut.rest[:, 1:])
+
+
+def test_the_share_of_the_rest_falls_to_nothing_with_the_budget(replacement):
+    whole = cs.attribute(replacement, PROMPT)
+    assert whole.rest is None
+    assert whole.rest_share == 0
+    budgets = [whole.n_features // 8, whole.n_features // 2, whole.n_features - 1]
+    shares = [
+        cs.attribute(replacement, PROMPT, max_feature_nodes=budget).rest_share for budget in budgets
+    ]
+    assert 1 > shares[0] > shares[1] > shares[2] >= 0
+    nothing = cs.attribute(replacement, PROMPT, max_feature_nodes=0)
+    row = nothing.adjacency[nothing.logit_nodes].abs().sum(dim=1)
+    rest = nothing.rest.abs().sum(dim=1)
+    weights = nothing.logit_probabilities
+    assert nothing.rest_share == pytest.approx(
+        float((weights * rest / (row + rest)).sum() / weights.sum()), rel=1e-5
+    )
 
 
 def test_damaged_files_are_refused_with_what_is_wrong(tmp_path, graph):

@@ -142,7 +142,7 @@ def test_new_features_fire_at_the_chosen_rate_and_the_first_guess_is_the_mean():
     inputs, outputs = torch.randn(2, 4000, 8), torch.randn(2, 4000, 8) + 3
     scales = measure_scales(inputs, outputs)
     training = TranscoderTraining(initial_rate=0.05)
-    initialize(transcoder, inputs, scales, training, torch.Generator().manual_seed(0))
+    initialize(transcoder, inputs, scales, training, [torch.Generator().manual_seed(0)])
     rate = torch.stack([transcoder.encode(layer, inputs[layer]) > 0 for layer in range(2)])
     assert rate.float().mean(1).flatten().tolist() == pytest.approx([0.05] * 100, abs=0.002)
     silent = transcoder.decode(torch.zeros(2, 1, 50))[:, 0]

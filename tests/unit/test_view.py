@@ -324,3 +324,29 @@ def test_only_features_can_be_switched_off():
     (row,) = ablate(replacement, difference, [0])
     assert row.token == "a − b"
     assert row.measured == pytest.approx(row.predicted, abs=1e-5)
+
+
+def test_of_a_long_prompt_runs_of_tokens_without_edges_are_one_column():
+    replacement = tiny_replacement(model={"n_ctx": 160})
+    text = "".join(chr(97 + number % 26) for number in range(150))
+    graph = attribute(replacement, text, targets=["a"])
+    pruned = prune_graph(graph, 0.2, 0.5)
+    picture = layout_graph(pruned, TOKENIZER).full
+    folds = [band for band in picture.columns if "tokens" in band.label]
+    n_folded = sum(int(band.label.split()[1]) for band in folds)
+    assert folds
+    assert len(picture.columns) == graph.n_pos - n_folded + len(folds)
+    tokens = [node for node in picture.nodes if node.kind == "token"]
+    assert len(tokens) == graph.n_pos - n_folded
+    assert len(picture.nodes) == pruned.n_nodes - n_folded
+    for node in picture.nodes:
+        (band,) = (band for band in picture.columns if band.start <= node.x < band.end)
+        assert "tokens" not in band.label
+        assert node.kind == "token" or band.label
+    ends = {picture.nodes[edge.source].id for edge in picture.edges}
+    assert {node.id for node in tokens} >= {name for name in ends if name.startswith("E_")}
+    weights = sorted(edge.weight for edge in picture.edges)
+    kept = pruned.kept_effects
+    assert weights == pytest.approx(sorted(kept[kept != 0].tolist()))
+    short = layout_graph(prune_graph(attribute(replacement, text[:60])), TOKENIZER).full
+    assert len(short.columns) == 61

@@ -99,7 +99,7 @@ def shared_by_tokens(clean: PromptPass) -> Float[Tensor, " d_model"]:
 def routed_row(
     clean: PromptPass,
     sources: AllSources,
-    start: Float[Tensor, "n_seen d_model 1"],
+    start: Float[Tensor, "n_seen 1 d_model"],
     layer: int,
     *,
     own_heads: bool,
@@ -136,34 +136,34 @@ def _through_heads(
     clean: PromptPass,
     layer: int,
     routes: Sequence[Route],
-    gradient: Float[Tensor, "n_seen d_model n_routes"],
-) -> tuple[list[Route], Float[Tensor, "n_seen d_model n_longer"]]:
+    gradient: Float[Tensor, "n_seen n_routes d_model"],
+) -> tuple[list[Route], Float[Tensor, "n_seen n_longer d_model"]]:
     """Return the routes that stay in place at a layer and those through each of its heads."""
-    queries, columns = gradient.any(dim=1).nonzero().T
+    queries, columns = gradient.any(dim=2).nonzero().T
     n_longer = len(routes) + clean.frozen.n_heads * len(queries)
     if n_longer > MAX_ROUTES:  # said before memory is taken for them
         raise CircuitError(
             f"There are up to {n_longer:,} routes through the heads; at most {MAX_ROUTES:,} are "
             "followed. Known circuits are looked for in small models and short inputs."
         )
-    alone = gradient.new_zeros(*gradient.shape[:2], len(queries))
     every = torch.arange(len(queries))
-    alone[queries, :, every] = gradient[queries, :, columns]
+    alone = gradient.new_zeros(len(gradient), len(queries), gradient.shape[2])
+    alone[queries, every] = gradient[queries, columns]
     through = clean.frozen.back_through_heads(layer, alone)
     longer, carried = list(routes), [gradient]
     for head, part in enumerate(through):
-        used = part.flatten(end_dim=1).any(dim=0)
-        carried.append(part[..., used])
+        used = part.any(dim=2).any(dim=0)
+        carried.append(part[:, used])
         for index in every[used].tolist():
             hop = Hop(layer, head, int(queries[index]))
             longer.append((hop, *routes[int(columns[index])]))
-    return longer, torch.cat(carried, dim=2)
+    return longer, torch.cat(carried, dim=1)
 
 
 def _collect(
     found: dict[Route, Tensor],
     routes: Sequence[Route],
-    gradient: Float[Tensor, "n_seen d_model n_routes"],
+    gradient: Float[Tensor, "n_seen n_routes d_model"],
     sources: AllSources,
     vectors: Float[Tensor, "n_here d_model"],
     first: int,
@@ -171,7 +171,7 @@ def _collect(
     """Add what arrives at some sources, ``first`` being the first one's number."""
     positions = sources.positions[first : first + len(vectors)]
     seen = (positions < len(gradient)).nonzero()[:, 0]
-    parts = torch.einsum("sd,sdr->rs", vectors[seen], gradient[positions[seen]])
+    parts = torch.einsum("sd,srd->rs", vectors[seen], gradient[positions[seen]])
     for route, part in zip(routes, parts, strict=True):
         if route not in found:
             found[route] = part.new_zeros(len(sources.components))

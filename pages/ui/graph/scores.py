@@ -39,6 +39,8 @@ def draw_scores(shown: Shown) -> None:
         features = (
             f"the {graph.n_features:,} most influential features of {graph.n_active_features:,}"
         )
+        if graph.rest is not None:
+            features += f" (the others give {graph.rest_share:.0%} of the outputs' input)"
     three.caption(f"Of {graph.n_nodes:,}; {features}.")
     four.metric("Edges kept", f"{pruned.n_edges:,}")
     groups = len(shown.supernodes.merged)
