@@ -12,20 +12,25 @@ from circuitscope_core.errors import ConfigError, PromptError
 def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
     """Trace each prompt of a file; the status tells whether all of them could be."""
     if options.out is None:
-        raise ConfigError("--prompts needs a folder for the graphs; add --out FOLDER.")
+        raise ConfigError("Several prompts need a folder for the graphs; add --out FOLDER.")
     if options.chat:
-        raise ConfigError("--prompts works with plain texts; leave --chat out.")
+        raise ConfigError("Several prompts are traced as plain texts; leave --chat out.")
     if options.model is not None:
-        raise ConfigError("--prompts works with a bundle; give --bundle in place of --model.")
+        raise ConfigError(
+            "Several prompts are traced with a bundle: add the model with models add, and give "
+            "--bundle models/NAME in place of --model."
+        )
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
     prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
     n_failed = 0
     for done in cs.attribute_many(
         options.bundle,
-        read_prompts(options.prompts),
+        read_prompts(options.prompts) if options.prompts else options.prompt,
         options.out,
         backend=options.backend,
         device=device_of(options),
+        graphs=not options.table_only,
+        resume=options.resume,
         config=config,
         prune=prune,
         answer=answer,
@@ -60,5 +65,5 @@ def describe_traced(done: cs.PromptTraced) -> str:
         return f"{place}: {done.error}"
     return (
         f"{place} → “{done.prediction}” {done.probability:.1%}; {done.n_nodes:,} nodes, "
-        f"replacement {done.scores['replacement']:.3f}, {done.graph}"
+        f"replacement {done.scores['replacement']:.3f}{done.graph and f', {done.graph}'}"
     )

@@ -51,7 +51,9 @@ def add_trace(commands: Commands) -> None:
         choices=("float32", "bfloat16", "float64"),
         help="the precision of a Hugging Face model's weights",
     )
-    parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
+    parser.add_argument(
+        "--prompt", action="append", help="the text; several are traced one after the other"
+    )
     parser.add_argument(
         "--chat", action="store_true", help="give the prompt as a message, by the chat template"
     )
@@ -96,16 +98,25 @@ def add_trace(commands: Commands) -> None:
         type=Path,
         help="trace every line of this file instead; in a .jsonl file each is a JSON string",
     )
-    parser.add_argument("--out", type=Path, help="with --prompts: folder for graphs and table")
+    parser.add_argument("--out", type=Path, help="of several prompts: folder for graphs and table")
     parser.add_argument(
-        "--backend", default="local", help="with --prompts: local, procs:2, ray:2 or ray:2@auto"
+        "--backend", default="local", help="of several prompts: local, procs:2, ray:2 or ray:2@auto"
+    )
+    parser.add_argument(
+        "--table-only", action="store_true", help="of several prompts: write no file for each graph"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="of several prompts: compute only those that the table in --out lacks",
     )
     parser.set_defaults(run=run_trace)
 
 
 def run_trace(options: argparse.Namespace) -> int:
     """Trace one prompt, or each of a file."""
-    if options.prompts:
+    options.prompt = options.prompt or [EXAMPLE_PROMPT]
+    if options.prompts or len(options.prompt) > 1:
         return trace_many(options, answer_of(options))
     started = time.perf_counter()
     bundle = bundle_of(options)
@@ -150,7 +161,7 @@ def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:
 
 def prompts_of(bundle: cs.Bundle, options: argparse.Namespace) -> list[Any]:
     """Return the prompt and the second one, None where there is none, as the core takes them."""
-    prompts = [options.prompt, options.against]
+    prompts = [*options.prompt, options.against]
     if options.chat:
         return [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
     return prompts

@@ -45,7 +45,6 @@ def add_train_transcoder(commands: Commands) -> None:
     parser.add_argument(
         "--causal", type=float, metavar="WEIGHT", help="weight of the loss on interventions"
     )
-    parser.add_argument("--device", help="for example cuda (default: the processor)")
     parser.add_argument("--dtype", help="precision of the model (default: by its size)")
     parser.add_argument(
         "--estimate", action="store_true", help="say what it would take, and do not train"

@@ -34,7 +34,7 @@ def lens_cards(clean: PromptPass, nodes: Int[Tensor, "n 3"]) -> FeatureCards:
     Source: nostalgebraist (2020), "interpreting GPT: the logit lens".
     """
     cards: list[FeatureCard] = []
-    nodes = nodes.to(clean.features.device)  # a graph is a value of the host's
+    nodes = nodes.to(clean.logits.device)  # a graph is a value of the host's
     for layer in nodes[:, 0].unique().tolist():
         named = is_named(clean.replacement.transcoder.shape, layer)
         own = nodes[nodes[:, 0] == layer]

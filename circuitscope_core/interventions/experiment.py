@@ -99,7 +99,7 @@ def run_experiment(
         )
     else:
         # at 0 features are silent, as far as a graph can tell, unless they have no ReLU
-        features = graph.features.to(clean.features.device)
+        features = graph.features.to(clean.logits.device)
         thresholds = clean.replacement.transcoder.thresholds(features).clamp(max=0).cpu()
         predicted = predict_total(graph, taken, thresholds)
         changes, losses = predicted.changes, predicted.losses[: graph.n_features]
@@ -152,7 +152,7 @@ def measured_losses(
     layers, positions, numbers = graph.features.T
     if result.mode != "direct":
         activate = clean.replacement.transcoder.activate
-        given = result.pre_activations_after.to(clean.features.device)
+        given = result.pre_activations_after.to(clean.logits.device)
         acts = torch.stack([activate(layer, values) for layer, values in enumerate(given)])
         after = acts.cpu()[layers, positions, numbers]
     else:

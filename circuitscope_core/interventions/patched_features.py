@@ -101,7 +101,7 @@ class PromptPair:
         Raises:
             GraphError: If none of them differs.
         """
-        device = self.clean.features.device
+        device = self.clean.logits.device
         places, moved = self._change(here.on(device), self.clean, self.other)
         if there is not None:
             added, more = self._change(there.on(device), self.other, self.clean)

@@ -41,7 +41,7 @@ def patch_neurons(
         seed: Of the drawing.
     """
     found = measure_effects(own, chosen, contrast)
-    strongest = by_effect(found, nodes.to(own.features.device))
+    strongest = by_effect(found, nodes.to(own.logits.device))
     drawn = draw_by_chance(found, len(nodes), seed)
     places = tuple(strongest.T)
     activations = torch.stack([layer.activations for layer in found.linear])
@@ -97,7 +97,7 @@ def patches(contrast: Contrast, nodes: Int[Tensor, "n 3"]) -> tuple[Change, ...]
 
 def _changes(contrast: Contrast, nodes: Int[Tensor, "n 3"]) -> tuple[Change | None, ...]:
     layers, positions, numbers = nodes.T
-    there = contrast.positions[positions]
+    there = contrast.positions.to(positions.device)[positions]
     values: Float[Tensor, " n"] = contrast.other.dense_activations[
         layers, there.clamp(min=0), numbers
     ]

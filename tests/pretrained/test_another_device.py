@@ -117,3 +117,15 @@ def test_a_model_in_sixteen_bits_gives_rows_that_add_up():
     torch.testing.assert_close(
         rows, graph.pre_activations[: graph.n_features], rtol=1e-3, atol=1e-3
     )
+
+
+def test_graphs_of_neurons_are_traced_and_patched_elsewhere(there):
+    module = random_module("LLaMA-3", torch.float32)
+    config = cs.TraceConfig(cs.AttributionConfig(max_feature_nodes=30))
+    carried = []
+    for one in (copy.deepcopy(module), module_on(module, there)):
+        bundle = cs.make_bundle(cs.PretrainedModel(one))
+        found = cs.trace(bundle, list(range(3, 15)), config)
+        curve = cs.verify_by_patching(bundle, found, list(range(4, 16)))
+        carried.append([*curve.carried, *found.circuit.influence.tolist()])
+    assert carried[0] == pytest.approx(carried[1], rel=1e-3, abs=1e-4)

@@ -1,6 +1,7 @@
 """The engine runs on a device that is not the CPU, and what it returns is in the host's memory."""
 
 import dataclasses
+import importlib
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.traced import shuffle_decoders, trace
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.interventions.experiment import Handle, run_experiment
+from circuitscope_core.training import CheckpointFile, Pace, TokenWindows, TranscoderTrainer
 from circuitscope_core.training.language_model import measure_loss, next_token_loss
 from circuitscope_core.training.metrics import measure_replacement
 from tests.other_device import NAME, another_device
@@ -190,3 +192,48 @@ def test_a_transcoder_that_does_not_fit_is_refused_with_the_numbers(there, monke
     bundle = cs.load_bundle("models/demo", device="cpu")
     with pytest.raises(cs.DeviceError, match=r"needs .* of memory of xla:0; 1\.0 kB are free\. Cl"):
         bundle.to(there)
+
+
+@pytest.fixture
+def fused_anywhere(monkeypatch):
+    """Let PyTorch's Adam take the other device for one that it has a kernel for."""
+    names = ("torch.optim.adam", "torch.optim.optimizer", "torch.utils._foreach_utils")
+    for module in map(importlib.import_module, names):
+        if hasattr(module, "_get_fused_kernels_supported_devices"):
+            monkeypatch.setattr(
+                module, "_get_fused_kernels_supported_devices", lambda: ["cpu", "cuda", NAME]
+            )
+
+
+@pytest.mark.usefixtures("fused_anywhere")
+@pytest.mark.parametrize("causal_weight", [0.0, 0.25])
+def test_a_transcoder_trained_elsewhere_is_the_same(tmp_path, causal_weight):
+    here = tiny_replacement(transcoder={"d_transcoder": 16})
+    tokens = torch.randint(0, 257, (400,), device="cpu").numpy()
+    with another_device() as there:
+        trained = [
+            train_three_steps(one, tokens, causal_weight, tmp_path / f"{number}.safetensors")
+            for number, one in enumerate(both(here, there))
+        ]
+    for name, weight in trained[0].items():
+        torch.testing.assert_close(trained[1][name].cpu(), weight, rtol=1e-4, atol=1e-5)
+
+
+def train_three_steps(replacement, tokens, causal_weight, checkpoint):
+    """Train a replacement model's transcoder, and return its weights."""
+    trainer = TranscoderTrainer(
+        model=replacement.model,
+        transcoder=module_on(replacement.transcoder, replacement.compute.device).requires_grad_(
+            requires_grad=True
+        ),
+        train=TokenWindows.of(tokens, 256, 16),
+        settings=cs.TranscoderTraining(
+            n_tokens=192, batch_size=64, buffer_sequences=8, causal_weight=causal_weight
+        ),
+        seed=0,
+        pace=Pace(event_steps=1, checkpoint_seconds=float("inf")),
+        checkpoint=CheckpointFile(checkpoint),
+    )
+    for _ in trainer.events():
+        pass
+    return {name: weight.detach() for name, weight in trainer.folded().named_parameters()}

@@ -70,7 +70,7 @@ class TracedPrompt:
     @cached_property
     def thresholds(self) -> Float[Tensor, " n_features"]:
         """Each feature's threshold."""
-        features = self.graph.features.to(self.clean.features.device)
+        features = self.graph.features.to(self.clean.logits.device)
         return self.clean.replacement.transcoder.thresholds(features).cpu()
 
     def ablation(self, node: int) -> tuple[Intervention, ...]:
