@@ -1,10 +1,12 @@
 """Attribution with per-layer transcoders in a deep model: memory of the sources, time of rows.
 
-Usage: python bench/per_layer.py [--layers 30] [--tokens 64] [--active 30] [--repeat 3]
+Usage: python bench/per_layer.py [--layers 30] [--tokens 64] [--active 30] [--nodes 4096]
+       [--repeat 3]
 
 Weights are random, of the shape of a small language model: 576 wide, 9 heads that share the values
 of 3. A bias makes about ``--active`` of 2,048 features active on a token and layer. All sources are
-laid out, and one batch of rows is computed in three layers: low, in the middle and at the top.
+laid out, and one batch of rows is computed in three layers: low, in the middle and at the top. At
+last a whole graph is built, with a budget of ``--nodes`` features.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+from memory import PeakMemory
 
 import circuitscope_core as cs
 from circuitscope_core.attribution.row_batches import feature_rows
@@ -70,6 +73,7 @@ def main():
     parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--active", type=int, default=30)
+    parser.add_argument("--nodes", type=int, default=4096)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
@@ -93,6 +97,21 @@ def main():
             list(feature_rows(clean, sources, nodes))
             times.append(time.perf_counter() - started)
         print(f"| {layer} | {len(nodes)} | {statistics.median(times[1:]):.3f} |", flush=True)
+    del sources
+    times, memory = [], PeakMemory()
+    for _ in range(options.repeat):
+        with memory:
+            started = time.perf_counter()
+            graph = cs.attribute(clean, token_ids, max_feature_nodes=options.nodes)
+            times.append(time.perf_counter() - started)
+    rows = graph.target_nodes
+    gap = graph.adjacency[rows].double().sum(1) + graph.bias[rows] - graph.pre_activations[rows]
+    print(
+        f"\na graph of {graph.n_features:,} features, {graph.n_nodes:,} nodes in all: "
+        f"{statistics.median(times):.1f} s, {memory.figures()['extra']:,.0f} MB beyond the model; "
+        f"rows add up to {float(gap.abs().max() / graph.adjacency.abs().max()):.1e} of the largest "
+        "effect"
+    )
 
 
 if __name__ == "__main__":
