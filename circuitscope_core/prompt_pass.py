@@ -10,10 +10,12 @@ from torch import Tensor
 
 from circuitscope_core.answers import AnsweredPrompt, PromptLike
 from circuitscope_core.arguments import checked
+from circuitscope_core.errors import PromptError
 from circuitscope_core.feature_dictionary import FeatureDictionary
 from circuitscope_core.language_model import FrozenModel, Record, SilencedPass
 from circuitscope_core.replacement import Explainable, ReplacementModel, replacement_of
 from circuitscope_core.tokenizer import TokenKind, read_tokens, token_label
+from circuitscope_core.values import in_bytes
 
 THIN_SPACE = "\u2009"
 """Between a character and the number of its part: a space of the text itself is made visible."""
@@ -173,6 +175,7 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: PromptLike) -> PromptPa
     features, token_ids = replacement.transcoder, replacement.encode(given)
     ids = replacement.model.tokens(token_ids)
     replacement.model.shape.asked(ids[0])  # said before the model runs
+    check_patterns(replacement, len(token_ids))
     with torch.no_grad():
         record = replacement.model.record(ids)
         inputs = record.inputs(features.shape.read_point)[:, 0]
@@ -191,6 +194,24 @@ def run_prompt(bundle: Explainable | PromptPass, prompt: PromptLike) -> PromptPa
     else:
         text = prompt if isinstance(prompt, str) else replacement.tokenizer.decode(token_ids)
     return PromptPass(replacement, text, tuple(token_ids), record, rows, values, errors, constants)
+
+
+def check_patterns(replacement: ReplacementModel, n_pos: int) -> None:
+    """Refuse a prompt whose attention patterns do not fit into the memory where the model runs.
+
+    A pass keeps them for every layer and head: they grow with the square of the prompt.
+
+    Raises:
+        PromptError: Saying how much they take and how much there is.
+    """
+    shape, compute = replacement.model.shape, replacement.compute
+    needed = shape.n_layers * shape.n_heads * n_pos**2 * compute.dtype.itemsize
+    free = compute.device_free_bytes()
+    if needed > free:
+        raise PromptError(
+            f"The attention patterns of {n_pos:,} tokens take {in_bytes(needed)} of memory; "
+            f"{in_bytes(free)} are free. Give a shorter prompt."
+        )
 
 
 def active_features(

@@ -164,8 +164,8 @@ class TranscoderTraining(JsonConfig):
     initial_threshold: float = 0.03
     causal_weight: float = 0.0
     """Weight of the loss on interventions, which removes features and holds the transcoder's
-    answers to the model's own; 0 trains without it. The default training has 0.25. Only models
-    that are trained here can be asked so far."""
+    answers to the model's own; 0 trains without it. The default training has 0.25.
+    Models whose MLPs write to a stream that the next ones read as it is can be asked."""
     causal_share: float = 0.25
     """Share of a batch's tokens at which features of one layer are removed; every layer has other
     tokens, and less of them where the batch is too small for all layers."""

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import psutil
 
 from circuitscope_core.bundle import name_fault
-from circuitscope_core.config import TrainConfig
+from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.errors import ConfigError, TrainingError
 from circuitscope_core.pipeline import check_free
+from circuitscope_core.pipeline.transcoder_estimate import TranscoderEstimate
 from circuitscope_core.training import (
     Event,
     RunFolder,
@@ -39,7 +40,7 @@ Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
 class TrainingRequest:
     """What to train and where to put it."""
 
-    config: TrainConfig
+    config: TrainConfig | TranscoderTrainConfig
     sources: tuple[str, ...]
     models: Path
     name: str
@@ -49,6 +50,8 @@ class TrainingRequest:
     """A folder or stage that mirrors the run folder."""
     device: str | None = None
     """As ``find_device`` takes it."""
+    model: str | None = None
+    """The model that transcoders are trained for, by its place; None where one is trained."""
 
     @property
     def out(self) -> Path:
@@ -68,6 +71,7 @@ class TrainingRequest:
             "backend": self.backend,
             "store": self.store,
             "device": self.device,
+            "model": self.model,
         }
         file = self.folder.path / REQUEST
         file.write_text(json.dumps(data, indent=1), encoding="utf-8")
@@ -86,14 +90,17 @@ class TrainingRequest:
             data = _json_object(json.loads(file.read_text(encoding="utf-8")))
             if "config" not in data:
                 data = _older_request(folder, data)
+            model = data.get("model")
+            kind = TrainConfig if model is None else TranscoderTrainConfig
             return cls(
-                TrainConfig.from_json(_json_object(data["config"])),
+                kind.from_json(_json_object(data["config"])),
                 tuple(map(str, data["sources"])),
                 folder.bundle.parent,
                 folder.bundle.name,
                 str(data["backend"]),
                 data["store"],
                 data.get("device"),
+                model,
             )
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TrainingError(
@@ -154,7 +161,8 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
         folder.discard()
     folder.path.mkdir(parents=True, exist_ok=True)
     request.save()
-    command = [*COMMAND, "train", "--json", "--config", "-", "--out", str(request.out.resolve())]
+    what = ["train"] if request.model is None else ["train-transcoder", "--model", request.model]
+    command = [*COMMAND, *what, "--json", "--config", "-", "--out", str(request.out.resolve())]
     for source in request.sources:
         command += ["--source", source]
     command += ["--backend", request.backend]
@@ -199,11 +207,37 @@ def measure_speed_apart(config: TrainConfig) -> TrainingSpeed:
     Raises:
         TrainingError: If the process fails.
     """
-    command = [*COMMAND, "estimate", "--json", "--config", "-"]
+    found, said = _answer([*COMMAND, "estimate", "--json", "--config", "-"], config.to_json())
+    try:
+        return TrainingSpeed(**found["seconds_per_token"])
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"The training's speed could not be measured: {said}") from error
+
+
+def estimate_transcoder_apart(
+    config: TranscoderTrainConfig, model: str, out: Path
+) -> TranscoderEstimate:
+    """Estimate a transcoder's training in a process of its own, which opens the model.
+
+    Raises:
+        TrainingError: If the training would refuse to begin, in its words, or the process fails.
+    """
+    command = [*COMMAND, "train-transcoder", "--estimate", "--json", "--config", "-"]
+    found, said = _answer([*command, "--model", model, "--out", str(out)], config.to_json())
+    if "error" in found:
+        raise TrainingError(str(found["error"]))
+    try:
+        return TranscoderEstimate.from_json(found)
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"The training's speed could not be measured: {said}") from error
+
+
+def _answer(command: Sequence[str], settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the JSON object that a command answers with, empty if none, and its last words."""
     try:
         done = subprocess.run(
             command,
-            input=json.dumps(config.to_json()),
+            input=json.dumps(settings),
             capture_output=True,
             text=True,
             env=_environment(),
@@ -211,11 +245,12 @@ def measure_speed_apart(config: TrainConfig) -> TrainingSpeed:
         )
     except OSError as error:  # where no process may be started, as in a warehouse
         raise TrainingError(f"The training's speed could not be measured: {error}") from error
+    said = (done.stderr.strip() or done.stdout.strip()).split("\n")[-1]
     try:
-        return TrainingSpeed(**json.loads(done.stdout)["seconds_per_token"])
-    except (ValueError, KeyError, TypeError) as error:
-        said = (done.stderr.strip() or done.stdout.strip()).split("\n")[-1]
-        raise TrainingError(f"The training's speed could not be measured: {said}") from error
+        found = json.loads(done.stdout)
+    except ValueError:
+        found = None
+    return (found if isinstance(found, dict) else {}), said
 
 
 def training_state(folder: RunFolder) -> TrainingState:

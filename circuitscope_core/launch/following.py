@@ -20,6 +20,7 @@ from circuitscope_core.training import (
     TrainingFinished,
     event_from_json,
 )
+from circuitscope_core.training.run_folder import is_state
 
 ERRORS = "errors/"
 """Folder of a store with what workers other than number 0 died of, a file for each."""
@@ -92,16 +93,11 @@ class Follower:
 
     def fetch_state(self) -> None:
         """Bring the checkpoints here, so that the training can go on from this folder."""
-        names = {path.name for path in self._state_files()}
         with tempfile.TemporaryDirectory(dir=self.folder.path, prefix=".arriving-") as place:
             for file in self.store.list():
-                if file.name in names:
+                if is_state(file.name):
                     arrived = self.store.get(file.name, Path(place))
                     arrived.replace(self.folder.path / file.name)
-
-    def _state_files(self) -> list[Path]:
-        files = [checkpoint.path for checkpoint in self.folder.checkpoints()]
-        return [*files, self.folder.path / "run.json"]
 
     def fetch_bundle(self, out: Path) -> None:
         """Bring the finished bundle here; an older one is replaced when the new one is whole."""

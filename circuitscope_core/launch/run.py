@@ -97,15 +97,15 @@ def run_training(
         StageError: If a store cannot be reached.
     """
     check_free(plan.out, restart=plan.restart, overwrite=plan.overwrite)
-    require(backend)
-    check_device(plan, backend)
-    check_share(plan.config, backend.n_workers)
     if plan.model is not None and backend.kind == "snowflake":
         raise ConfigError(
             f"Transcoders of Hugging Face models cannot be trained in {backend}: a compute pool "
             "has neither the model's folder nor the package transformers. Use local, procs:N or "
             "ray:N on a machine that has the model."
         )
+    require(backend)
+    check_device(plan, backend)
+    check_share(plan.config, backend.n_workers)
     if store is not None and backend.kind != "snowflake":
         stop = _either(stop, StopSign(store))
     if backend.kind == "local":

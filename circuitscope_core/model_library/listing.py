@@ -19,6 +19,7 @@ from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.feature_cards import published_folder
 from circuitscope_core.pretrained import KIND, read_model_files
+from circuitscope_core.transcoder import name_layers
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.values import one_line
 
@@ -125,9 +126,15 @@ def _describe_bundle(folder: Path) -> ListedModel:
         n_parameters=n_parameters,
         n_bytes=n_bytes + 4 * transcoder.count_parameters(),
         disk_bytes=size_on_disk(folder),
-        features="transcoder",
+        features=_features(transcoder),
         has_cards=True,
     )
+
+
+def _features(transcoder: TranscoderConfig) -> str:
+    """Return which layers have a transcoder's features."""
+    chosen = transcoder.trained_layers
+    return "transcoder" if chosen is None else f"transcoder of layers {name_layers(chosen)}"
 
 
 def _sizes_of(model: dict[str, Any]) -> tuple[str, int, int]:

@@ -48,10 +48,9 @@ def one_sequence(config: TranscoderTrainConfig, model: LanguageModel, n_layers: 
     return (config.n_ctx - shape.n_opening) * token
 
 
-def wanted_sequences(config: TranscoderTrainConfig, model: LanguageModel) -> int:
-    """Return the sequences that are shuffled together at most: no more than the training needs."""
-    needed = -(-config.fresh_tokens // (config.n_ctx - model.shape.n_opening))
-    return min(config.transcoder_training.buffer_sequences, needed)
+def needed_sequences(config: TranscoderTrainConfig, model: LanguageModel) -> int:
+    """Return the sequences that a training looks at."""
+    return -(-config.fresh_tokens // (config.n_ctx - model.shape.n_opening))
 
 
 def needs_of(config: TranscoderTrainConfig, model: LanguageModel, n_layers: int) -> Needs:
@@ -59,7 +58,8 @@ def needs_of(config: TranscoderTrainConfig, model: LanguageModel, n_layers: int)
     d_model, training = model.shape.d_model, config.transcoder_training
     n_weights = config.transcoder(n_layers, d_model).count_parameters()
     sequences = min(
-        wanted_sequences(config, model),
+        training.buffer_sequences,
+        needed_sequences(config, model),
         config.buffer_bytes // one_sequence(config, model, n_layers),
     )
     buffer = sequences * one_sequence(config, model, n_layers)
@@ -110,7 +110,7 @@ def buffer_for(
     """
     place = folder / "buffer" if config.buffer_place == "disk" else None
     return plan_buffer(
-        wanted_sequences(config, model),
+        (config.transcoder_training.buffer_sequences, needed_sequences(config, model)),
         one_sequence(config, model, n_layers),
         config.buffer_bytes,
         DTYPES[config.buffer_dtype],

@@ -18,7 +18,7 @@ from circuitscope_core.training import (
     WorkerLost,
     event_to_json,
 )
-from circuitscope_core.training.run_folder import IDENTITY
+from circuitscope_core.training.run_folder import IDENTITY, is_state
 
 EVENTS = "events/"
 """Folder of a store with events, in files that are numbered as they come."""
@@ -65,7 +65,7 @@ class RunLog:
         self.next_file = 1 + max((int(Path(name).stem) for name in logs), default=0)
         with tempfile.TemporaryDirectory() as place:
             there = RunFolder(Path(place))
-            for name in names & {IDENTITY, *(file.path.name for file in there.checkpoints())}:
+            for name in filter(is_state, names):
                 self.store.get(name, there.path)
             if there.progress() <= self.folder.progress():
                 return

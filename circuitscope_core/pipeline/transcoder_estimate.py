@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,12 @@ class TranscoderEstimate:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {**asdict(self), "passes_a_token": self.passes_a_token}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TranscoderEstimate":
+        """Return the estimate that ``to_json`` made plain."""
+        values = {item.name: data[item.name] for item in fields(cls)}
+        return cls(**{**values, "layers": tuple(data["layers"])})
 
     def lines(self) -> tuple[str, ...]:
         """Return the estimate as sentences."""

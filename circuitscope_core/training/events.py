@@ -24,11 +24,11 @@ class Progress:
     """A phase went on.
 
     ``metrics`` of the corpus: ``sample_characters`` that tokens are learned from, ``tokens`` read
-    or written so far; of the language model: ``loss``
-    and now and then ``validation_loss`` (bits a byte); of the transcoder: ``loss``,
-    ``normalized_mse``, ``l0`` (active features per token and layer), ``causal_loss`` (the part of
-    the loss that is taken from interventions), ``dead`` (share that did not fire since the last
-    report of it).
+    or written so far; of the language model: ``loss`` and now and then ``validation_loss`` (bits a
+    byte); of the transcoder: ``harvested`` (share of the next activations that is collected), or
+    ``loss``, ``normalized_mse``, ``l0`` (active features per token and layer), ``causal_loss`` (the
+    part of the loss that is taken from interventions), ``dead`` (share that did not fire since the
+    last report of it).
     """
 
     phase: Phase

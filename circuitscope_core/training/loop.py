@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, ClassVar
 
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
@@ -49,7 +48,11 @@ class ResumableLoop(ABC):
 
     def _steps(self) -> Iterator[Event]:
         self.pace.start(self.step)
-        for batch in islice(self.batches(), self.n_steps - self.step):
+        batches = self.batches() if self.step < self.n_steps else iter(())
+        for batch in batches:
+            if isinstance(batch, float):
+                yield Progress(self.phase, self.step, self.n_steps, 0.0, {"harvested": batch})
+                continue
             loss = self.train_step(*batch)
             self.step += 1
             progress = self.progress(loss)
@@ -58,6 +61,8 @@ class ResumableLoop(ABC):
             if self.pace.checkpoint_due():
                 self._save()
                 yield Checkpoint(self.phase, self.step)
+            if self.step == self.n_steps:  # another batch would be made in vain
+                return
 
     @property
     def report_due(self) -> bool:
@@ -83,8 +88,11 @@ class ResumableLoop(ABC):
         """Make ready for the first step of a training that has no checkpoint."""
 
     @abstractmethod
-    def batches(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the arguments of one step after the other, from the present one on."""
+    def batches(self) -> Iterator[tuple[Any, ...] | float]:
+        """Yield the arguments of one step after the other, from the present one on.
+
+        A number between them is the share of what is done for the steps to come.
+        """
 
     @abstractmethod
     def train_step(self, *batch: Any) -> Any:

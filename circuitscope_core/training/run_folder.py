@@ -1,6 +1,7 @@
 """Where a training keeps its events and checkpoints until the bundle is saved."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,14 @@ GROUP = "transcoder_"
 """Beginning of the names of later groups' checkpoints."""
 CHECKPOINTED: tuple[Phase, ...] = ("language model", "transcoder")
 """The phases that take long enough to be resumed."""
+
+
+_STATE = re.compile(rf"language_model\.safetensors|({GROUP[:-1]}(_[0-9]+)?)\.safetensors|run\.json")
+
+
+def is_state(name: str) -> bool:
+    """Return whether a file of a run folder is a checkpoint, or says what is trained."""
+    return _STATE.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The activations that are shuffled together, within a stated bound of memory or of disk."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,17 @@ def bytes_a_token(n_layers: int, d_model: int, dtype: torch.dtype, *, with_strea
 
 
 def plan_buffer(
-    wanted: int, one_sequence: int, bound: int, dtype: torch.dtype, folder: Path | None
+    sequences: tuple[int, int],
+    one_sequence: int,
+    bound: int,
+    dtype: torch.dtype,
+    folder: Path | None,
 ) -> BufferPlan:
-    """Return the largest buffer within a bound, of no more sequences than are wanted.
+    """Return the buffer to be filled again and again, as large as a bound allows.
 
     Args:
-        wanted: Sequences.
+        sequences: The most that are shuffled together, and those that are needed in all, which are
+            divided evenly among the times that it is filled.
         one_sequence: Bytes of one.
         bound: Bytes of all.
         dtype: The precision in which they are kept.
@@ -65,7 +70,9 @@ def plan_buffer(
             f"{one_sequence:,} bytes; give at least as many, choose fewer layers, or a smaller "
             "n_ctx."
         )
-    n_sequences = min(wanted, bound // one_sequence)
+    most, needed = sequences
+    most = min(most, bound // one_sequence)
+    n_sequences = -(-needed // -(-needed // most))
     if folder is not None:
         free = shutil.disk_usage(_existing(folder)).free
         if n_sequences * one_sequence > FREE_SHARE * free:
@@ -90,8 +97,11 @@ def fill(
     layers: Sequence[int],
     *,
     with_stream: bool,
-) -> Activations:
-    """Run a model on windows and keep its MLPs' activations, a few sequences at a time."""
+) -> Iterator[float | Activations]:
+    """Run a model on windows and keep its MLPs' activations, a few sequences at a time.
+
+    Yields the share that is done, and at last the activations.
+    """
     shape = model.shape
     n_tokens = len(windows) * (windows.shape[1] - shape.n_opening)
     names = NAMES if with_stream else NAMES[:2]
@@ -107,7 +117,8 @@ def fill(
         for kept, piece in zip(whole, part, strict=True):
             kept[:, done:end] = piece
         done = end
-    return Activations(*whole)
+        yield done / n_tokens
+    yield Activations(*whole)
 
 
 def _room(plan: BufferPlan, name: str, size: tuple[int, int, int], like: Tensor) -> Tensor:

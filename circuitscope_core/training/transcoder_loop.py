@@ -1,5 +1,6 @@
 """The transcoder's training loop: harvest activations, shuffle them, step."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -43,6 +44,8 @@ from circuitscope_core.transcoder import (
 REFERENCE_FEATURES = 1024
 """Features a layer at which the learning rate is used as it is."""
 
+HARVEST_NEWS_SECONDS = 2.0
+"""Time between two reports while activations are harvested."""
 CAUSAL_RAMP = 0.1
 """Share of the steps over which the weight of the loss on interventions rises from 0."""
 
@@ -167,6 +170,12 @@ class TranscoderTrainer(ResumableLoop):
 
     def fill_buffer(self, number: int, workers: Workers = ALONE) -> Activations:
         """Harvest the buffer of a number, or a worker's share of it: the same at any time."""
+        *_, found = self.buffer_steps(number, workers)
+        assert isinstance(found, Activations)
+        return found
+
+    def buffer_steps(self, number: int, workers: Workers = ALONE) -> Iterator[float | Activations]:
+        """Do the same, but yield the share that is done, and at last the buffer."""
         rng = step_rng(self.seed, 2, number + 1)
         assert self.buffer is not None
         n = self.buffer.n_sequences
@@ -178,10 +187,11 @@ class TranscoderTrainer(ResumableLoop):
         read_point = self.transcoder.config.read_point
         return fill(self.buffer, self.model, own, read_point, self.chosen, with_stream=with_stream)
 
-    def batches(self) -> Iterator[tuple[Activations, BatchPart]]:
+    def batches(self) -> Iterator[tuple[Activations, BatchPart] | float]:
         """Yield scaled inputs and targets for one step after the other, from the present one on.
 
-        Of a batch each worker has the tokens of its own windows.
+        Of a batch each worker has the tokens of its own windows. Now and then it yields the share
+        of the next buffer that is harvested.
         """
         scales, size = self.scales, self.settings.batch_size
         assert scales is not None
@@ -191,7 +201,14 @@ class TranscoderTrainer(ResumableLoop):
             if found is None or number % self.settings.buffer_passes == 0:
                 buffer = number // self.settings.buffer_passes
                 found = None  # two at once would take twice the memory
-                found = self.fill_buffer(buffer, self.workers)
+                said = time.monotonic()
+                for item in self.buffer_steps(buffer, self.workers):
+                    if isinstance(item, Activations):
+                        found = item
+                    elif time.monotonic() - said > HARVEST_NEWS_SECONDS:
+                        said = time.monotonic()
+                        yield item
+            assert found is not None
             rng = step_rng(self.seed, 3, number)
             order = torch.from_numpy(rng.permutation(self.buffer_tokens))
             for batch in order.split(size)[skipped : self.steps_per_pass]:

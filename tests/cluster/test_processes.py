@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 import circuitscope_core as cs
 from circuitscope_core.launch import parse_backend, run_training
@@ -32,6 +33,7 @@ from tests.cluster.trainings import (
     plan_of,
     restarts,
     run,
+    transcoder_plan,
     wait_until,
 )
 from tests.texts import tiny_config
@@ -187,3 +189,15 @@ def test_a_run_that_a_store_mirrors_goes_on_from_it_on_another_machine(by_one, t
     log = cs.load_bundle(other.out).training_log
     kinds = [type(event_from_json(line)) for line in log.splitlines()]
     assert TrainingCancelled in kinds  # what the first machine did is in the log too
+
+
+def test_two_processes_train_the_transcoder_of_a_real_model_as_one_does(tmp_path):
+    pytest.importorskip("transformers")
+    plans = [transcoder_plan(tmp_path, name) for name in ("one", "two")]
+    for plan, backend in zip(plans, ("local", "procs:2"), strict=True):
+        assert isinstance(run(plan, backend)[-1], TrainingFinished)
+    one, two = (cs.load_transcoder(plan.out / "transcoder") for plan in plans)
+    for name in ("W_enc", "b_enc", "b_dec"):
+        torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-3, atol=1e-4)
+    with pytest.raises(cs.ConfigError, match="a compute pool has neither"):
+        run(transcoder_plan(tmp_path, "pool"), "snowflake:POOLx2")

@@ -9,7 +9,7 @@ import torch
 
 import circuitscope_core as cs
 from circuitscope_core.launch import parse_backend, run_training
-from circuitscope_core.pipeline import TrainingPlan
+from circuitscope_core.pipeline import PlannedModel, TrainingPlan
 from circuitscope_core.training import Checkpoint, Progress, WorkersNews
 from tests.texts import tiny_config, write_parquet
 
@@ -117,3 +117,29 @@ def equal_weights(out, other):
         for module in ("model", "transcoder")
         for name, value in getattr(one, module).state_dict().items()
     )
+
+
+def transcoder_plan(tmp_path, name):
+    """Return the training of a transcoder for two layers of a tiny Hugging Face model."""
+    from tests.pretrained.test_load import write_tokenizer
+    from tests.pretrained_families import random_module
+
+    model, source = tmp_path / "llama", tmp_path / "cats.parquet"
+    if not source.is_file():
+        random_module("LLaMA-3", torch.float32).save_pretrained(model)
+        write_tokenizer(model)
+        write_parquet(source, [" the cats sat s the sat cats" * (5 + n % 3) for n in range(90)])
+    config = cs.TranscoderTrainConfig(
+        layers="1-2",
+        d_transcoder=24,
+        n_ctx=16,
+        transcoder_training=cs.TranscoderTraining(
+            n_tokens=2_000, batch_size=128, buffer_sequences=32, target_l0=4.0, learning_rate=0.002
+        ),
+        corpus=cs.CorpusConfig(skill_share=0.0, validation_every=10),
+        feature_cards=cs.FeatureCardConfig(n_tokens=500),
+        metric_tokens=200,
+        score_prompts=0,
+    )
+    planned = PlannedModel.of(model)
+    return TrainingPlan(config, str(source), tmp_path / name, model=planned)

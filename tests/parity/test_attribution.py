@@ -22,7 +22,10 @@ from circuitscope_core import (
     attribution_steps,
     intervene,
 )
+from circuitscope_core.attribution.plan import check_memory, plan_attribution
+from circuitscope_core.language_model import Compute
 from circuitscope_core.prompt_pass import run_prompt
+from circuitscope_core.transformer import Transformer
 from tests.samples import PROMPT, silence, tiny_replacement
 
 KINDS = [
@@ -269,12 +272,38 @@ def test_the_steps_state_the_size_first_and_count_every_row(budget):
 
 
 def test_a_graph_that_does_not_fit_is_refused_before_it_is_begun(monkeypatch):
-    memory = psutil.virtual_memory()._replace(available=1000)
+    memory = psutil.virtual_memory()._replace(available=5000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     steps = attribution_steps(tiny_replacement(), PROMPT, AttributionConfig())
     assert next(steps) == AttributionProgress("Encode the features")
     with pytest.raises(GraphError, match=r"needs about .* GB .* keep fewer than \d+ features"):
         next(steps)
+
+
+def test_a_prompt_whose_patterns_do_not_fit_is_refused_before_the_model_runs(monkeypatch):
+    monkeypatch.setattr(Compute, "device_free_bytes", lambda _: 10)
+    monkeypatch.setattr(Transformer, "record", lambda *_: pytest.fail("the model ran"))
+    with pytest.raises(PromptError, match=r"patterns of 12 tokens take .* Give a shorter prompt"):
+        run_prompt(tiny_replacement(), PROMPT)
+
+
+def test_memory_of_a_card_and_of_the_host_are_asked_apart(monkeypatch):
+    clean = run_prompt(tiny_replacement(n_layers=3), PROMPT)
+    plan = plan_attribution(clean, len(clean.features), 5)
+    graph = plan.n_bytes - plan.working_bytes
+    assert 0 < plan.working_bytes < plan.n_bytes
+
+    free = {"host": graph, "card": plan.working_bytes}
+    monkeypatch.setattr(Compute, "free_bytes", lambda _: free["host"])
+    monkeypatch.setattr(Compute, "device_free_bytes", lambda _: free["card"])
+    compute = Compute(torch.device("cuda", 0), torch.float32)
+    check_memory(plan, compute)
+    free["card"] -= 1
+    with pytest.raises(GraphError, match=r"GB of memory of cuda:0; .* Give a shorter prompt"):
+        check_memory(plan, compute)
+    free["host"] -= 1
+    with pytest.raises(GraphError, match=r"GB of memory; "):
+        check_memory(plan, compute)
 
 
 def test_asking_for_steps_leaves_gradients_as_they_are():

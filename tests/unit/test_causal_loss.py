@@ -1,5 +1,6 @@
 """The gradient of the loss on interventions against autograd on a plain definition."""
 
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -202,3 +203,39 @@ def test_a_model_whose_mlps_cannot_be_asked_is_refused_where_it_would_be_asked()
     rest = (windows, settings, 0, Pace(1, 1.0), CheckpointFile(Path()))
     with pytest.raises(cs.TrainingError, match="set causal_weight to 0"):
         TranscoderTrainer(model, tiny_transcoder(n_layers=3), *rest)
+
+
+def some_layers():
+    """Return a model of three layers, and a batch for a transcoder of its first and last."""
+    model, _, scales, batch = sample(skip_connection=True)
+    transcoder = tiny_transcoder(n_layers=2, skip_connection=True).requires_grad_(True)
+    kept = torch.tensor([0, 2])
+    pair = ActivationScales(scales.inputs[kept], scales.targets[kept], scales.target_means[kept])
+    parts = (batch.inputs[kept], batch.targets[kept], batch.resid_mid[kept])
+    return model, transcoder, pair, Activations(*parts)
+
+
+def test_layers_without_features_keep_their_outputs_between_those_that_have_some():
+    model, transcoder, scales, batch = some_layers()
+    asked = Mock(run_mlp_at=lambda layer, mid: model.run_mlp_at((0, 2)[layer], mid))
+    wanted, expected = gradients_of(transcoder, batch, asking(asked, scales, batch))
+    chosen = replace(asking(model, scales, batch), layers=(0, 2))
+    loss, found = gradients_of(transcoder, batch, chosen)
+    assert float(wanted.causal) > 0.01
+    assert float(loss.causal) == float(wanted.causal)
+    for name, value in found.items():
+        assert torch.equal(value, expected[name])
+
+
+def test_an_answer_from_two_runs_is_that_from_the_output_that_was_kept():
+    model, transcoder, scales, batch = sample()
+    kept, _ = gradients_of(transcoder, batch, asking(model, scales, batch))
+    twice = replace(asking(model, scales, batch), rounded=True)
+    again, _ = gradients_of(transcoder, batch, twice)
+    assert float(again.causal) == pytest.approx(float(kept.causal), rel=1e-3)
+    # from rounded outputs the answers would be mostly rounding; from two runs they are not
+    batch.targets.copy_(batch.targets.to(torch.bfloat16))
+    mids = batch.resid_mid.to(torch.bfloat16).float()
+    rounded = replace(twice, resid_mid=mids, rng=np.random.default_rng(3))
+    far, _ = gradients_of(transcoder, batch, rounded)
+    assert float(far.causal) == pytest.approx(float(kept.causal), rel=0.1)

@@ -13,6 +13,7 @@ from circuitscope_core.training import (
     TokenWindows,
     TranscoderTrainer,
 )
+from circuitscope_core.training.shuffle_buffer import BufferPlan
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from tests.samples import PROMPT, tiny_model, tiny_replacement
 
@@ -86,25 +87,37 @@ def test_answers_and_pairs_are_computed_where_the_model_is(kind):
     assert again == curve
 
 
-def train_three_steps(folder, device):
-    model = tiny_model().to(device)
+TOPK = {"activation": "topk", "k": 3, "cross_layer": False}
+REAL = {"layers": (0, 2), "buffer": BufferPlan(8, torch.bfloat16)}
+"""Some layers of a model, and activations in fewer digits: as real models are trained on."""
+
+
+def train_three_steps(folder, device, weight=0.25, kind=None, **given):
+    model = tiny_model(n_layers=3 if "layers" in given else 2).to(device)
     torch.manual_seed(0)
     tokens = torch.randint(0, 257, (400,), device="cpu").numpy()
+    config = cs.TranscoderConfig(2, 8, d_transcoder=16, **(kind or {}))
     return TranscoderTrainer(
         model=model,
-        transcoder=CrossLayerTranscoder(cs.TranscoderConfig(2, 8, d_transcoder=16)).to(device),
+        transcoder=CrossLayerTranscoder(config).to(device),
         train=TokenWindows.of(tokens, 256, 16),
         settings=cs.TranscoderTraining(
-            n_tokens=192, batch_size=64, buffer_sequences=8, causal_weight=0.25
+            n_tokens=192, batch_size=64, buffer_sequences=8, causal_weight=weight
         ),
+        **given,
         seed=0,
         pace=Pace(event_steps=1, checkpoint_seconds=float("inf")),
         checkpoint=CheckpointFile(Path(folder) / "checkpoint.safetensors"),
     )
 
 
-def test_a_training_step_runs_where_the_model_is(tmp_path):
-    trainer = train_three_steps(tmp_path, "cpu")
+@pytest.mark.parametrize(
+    "given",
+    [{}, REAL, {**REAL, "weight": 0.0, "independent": True, "kind": TOPK}],
+    ids=["small", "real", "top-k"],
+)
+def test_a_training_step_runs_where_the_model_is(tmp_path, given):
+    trainer = train_three_steps(tmp_path, "cpu", **given)
     with no_default_device():
         for _ in trainer.events():
             pass

@@ -15,12 +15,17 @@ from circuitscope_core.transcoder import transcoder_loss
 from tests.samples import tiny_transcoder
 
 SETTINGS = TranscoderTraining(preactivation_coefficient=0.05)
+WEIGHTS = (0.7, 0.4, 0.9)
+"""Of the penalty on active features, each layer's own."""
 KINDS = [
     {},
     {"n_layers": 1},
     {"n_layers": 3},
     {"n_layers": 3, "cross_layer": False},
     {"cross_layer": False, "skip_connection": True},
+    {"activation": "topk", "k": 3},
+    {"n_layers": 3, "activation": "topk_relu", "k": 4, "cross_layer": False},
+    {"n_layers": 3, "activation": "topk_relu", "k": 4, "skip_connection": True},
 ]
 
 
@@ -35,23 +40,31 @@ def batch_for(transcoder, n=40):
 
 def by_autograd(transcoder, inputs, targets):
     transcoder.zero_grad()
-    loss = transcoder_loss(transcoder, inputs, targets, SETTINGS, 0.7)
+    loss = transcoder_loss(transcoder, inputs, targets, SETTINGS, WEIGHTS[: len(inputs)])
     loss.total.backward()
-    return loss, {name: w.grad.clone() for name, w in transcoder.named_parameters()}
+    grads = {name: w.grad for name, w in transcoder.named_parameters()}
+    return loss, {  # a top-k has no thresholds that could get one
+        name: torch.zeros_like(transcoder.get_parameter(name)) if grad is None else grad.clone()
+        for name, grad in grads.items()
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("silent", [False, True])
 def test_gradients_and_loss_are_those_of_autograd(kind, silent):
     transcoder = trained(**kind)
+    if silent and transcoder.config.activation == "topk":
+        pytest.skip("some features of a top-k are always active")
     if silent:  # one layer without an active feature
         with torch.no_grad():
             transcoder.log_threshold[0] = math.log(1e6)
+            transcoder.b_enc[0] -= 1e6 * (transcoder.config.k is not None)
     inputs, targets = batch_for(transcoder)
     expected, gradients = by_autograd(transcoder, inputs, targets)
     assert silent or 0.05 < float(expected.l0) / 12 < 0.8
     batch = Activations(inputs, targets)
-    loss = set_gradients(transcoder, batch, SETTINGS, 0.7, BatchPart.whole(40, 40))
+    weights = WEIGHTS[: len(inputs)]
+    loss = set_gradients(transcoder, batch, SETTINGS, weights, BatchPart.whole(40, 40))
     for item in dataclasses.fields(expected):
         one, two = getattr(loss, item.name), getattr(expected, item.name)
         torch.testing.assert_close(one, two.detach(), rtol=1e-5, atol=1e-6)
@@ -68,7 +81,7 @@ def test_threshold_gradients_of_parts_of_a_batch_have_the_whole_batchs_mean():
     for start in range(0, 40, 10):
         order = torch.arange(40).roll(-start)
         batch = Activations(inputs, targets).at(order)
-        set_gradients(transcoder, batch, SETTINGS, 0.7, BatchPart.whole(40, 10))
+        set_gradients(transcoder, batch, SETTINGS, WEIGHTS, BatchPart.whole(40, 10))
         parts.append(transcoder.log_threshold.grad.clone())
     assert not torch.allclose(parts[0], parts[1])
     torch.testing.assert_close(torch.stack(parts).mean(dim=0), gradients["log_threshold"])

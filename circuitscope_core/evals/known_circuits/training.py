@@ -1,6 +1,7 @@
 """A transcoder that is trained on a compiled program, as on any other model."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class _ProgramTrainer(TranscoderTrainer):
 
     program: CompiledProgram
 
-    def fill_buffer(self, number: int, workers: Workers = ALONE) -> Activations:
+    def buffer_steps(self, number: int, workers: Workers = ALONE) -> Iterator[float | Activations]:
         """Harvest random inputs of the lengths that the program's examples have."""
         assert workers is ALONE or workers.world == 1
         rng = step_rng(self.seed, 2, number + 1)
@@ -57,7 +58,7 @@ class _ProgramTrainer(TranscoderTrainer):
         inputs = torch.cat([part.inputs for part in parts], dim=1)
         targets = torch.cat([part.targets for part in parts], dim=1)
         order = torch.from_numpy(rng.permutation(inputs.shape[1]))[: self.buffer_tokens]
-        return Activations(inputs, targets).at(order)
+        yield Activations(inputs, targets).at(order)
 
 
 def random_inputs(

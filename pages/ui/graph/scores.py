@@ -3,7 +3,9 @@
 import streamlit as st
 
 from circuitscope_core.glossary import FIGURES
+from circuitscope_core.pipeline.transcoder_job import describe_layers
 from circuitscope_core.view.facts import trust_in
+from pages.ui.shared.models import load_model
 from pages.ui.shared.session import leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import Shown, past_features, scores_of_pinned
@@ -45,8 +47,16 @@ def draw_scores(shown: Shown) -> None:
     four.metric("Edges kept", f"{pruned.n_edges:,}")
     groups = len(shown.supernodes.merged)
     four.caption(f"Of {graph.n_edges:,}; {groups} supernodes group similar features.")
+    draw_untrained(shown)
     draw_skipped(shown)
     st.caption(f"The model ran on {shown.tracing.model.device}.")
+
+
+def draw_untrained(shown: Shown) -> None:
+    """Say which layers have features, where not all have: scores are low by construction then."""
+    shape = load_model(shown.tracing.model).transcoder.shape
+    if shape.trained_layers is not None:
+        st.caption(describe_layers(shape.trained_layers, shape.n_layers))
 
 
 def draw_skipped(shown: Shown) -> None:

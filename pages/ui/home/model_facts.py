@@ -6,6 +6,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.glossary import FIGURES
+from circuitscope_core.pipeline.transcoder_job import describe_layers
 from circuitscope_core.skills import SKILLS
 from pages.ui.shared.tables import Columns, draw_table, share
 from pages.ui.shared.text import plain
@@ -17,7 +18,9 @@ SHOWN = ("validation_loss", "replacement_agreement", "normalized_mse", "l0", "de
 def draw_model_facts(bundle: cs.Bundle) -> None:
     """Draw a model's sizes and how good it is."""
     model, features = bundle.model.shape, bundle.transcoder.shape
-    n_features = f"{features.n_layers * features.n_features:,}"
+    chosen = features.trained_layers
+    n_with = features.n_layers if chosen is None else len(chosen)
+    n_features = f"{n_with * features.n_features:,}"
     if features.exact:
         has = f"It has no transcoder: graphs are made of its own {n_features} neurons."
     else:
@@ -25,6 +28,7 @@ def draw_model_facts(bundle: cs.Bundle) -> None:
             f"Its transcoder has {n_features} features and {bundle.transcoder.n_parameters:,} "
             "parameters."
         )
+        has += "" if chosen is None else f" {describe_layers(chosen, features.n_layers)}"
     st.subheader(f"The model “{plain(bundle.metadata.name)}”")
     st.caption(
         f"{model.n_layers} layers, {model.d_model} wide, {bundle.model.n_parameters:,} parameters, "

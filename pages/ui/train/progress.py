@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from circuitscope_core.config import TrainConfig
+from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.glossary import FIGURES
 from circuitscope_core.launch import TrainingState
 from circuitscope_core.training import (
@@ -28,6 +28,7 @@ PHASE_TEXT = {
     "exam": "Ask what it has learned",
     "feature cards": "Look at every feature",
 }
+Settings = TrainConfig | TranscoderTrainConfig
 CURVES: dict[Phase, tuple[str, ...]] = {
     "language model": ("loss", "validation_loss"),
     "transcoder": ("normalized_mse", "l0", "dead", "loss"),
@@ -58,6 +59,10 @@ def view_phases(events: tuple[Event, ...]) -> tuple[PhaseView, ...]:
         elif isinstance(event, Progress):
             tokens = event.metrics.get("tokens")
             text = "" if tokens is None else f"{tokens:,.0f} tokens"
+            if (share := event.metrics.get("harvested")) is not None:
+                text = (
+                    f"step {event.step:,} of {event.n_steps:,}, collecting activations: {share:.0%}"
+                )
             views[event.phase] = PhaseView(
                 event.phase, event.step, event.n_steps, False, event.tokens_per_second, text
             )
@@ -74,21 +79,22 @@ def curve(events: tuple[Event, ...], phase: Phase) -> pd.DataFrame:
     rows = {
         event.step: {key: value for key, value in event.metrics.items() if key in keys}
         for event in events
-        if isinstance(event, Progress) and event.phase == phase
+        if isinstance(event, Progress) and event.phase == phase and "harvested" not in event.metrics
     }
     frame = pd.DataFrame.from_dict(rows, orient="index").sort_index()
     frame.index.name = "step"
     return frame[[key for key in keys if key in frame]]
 
 
-def seconds_left(view: PhaseView, config: TrainConfig | None) -> float | None:
+def seconds_left(view: PhaseView, config: Settings | None) -> float | None:
     """Return the time that a phase still needs at its present speed."""
     if config is None or not view.tokens_per_second:
         return None
-    per_step = {
-        "language model": config.language_model_training.batch_size * config.model.n_ctx,
-        "transcoder": config.transcoder_training.batch_size,
-    }.get(view.phase)
+    tokens = {"transcoder": config.transcoder_training.batch_size}
+    if isinstance(config, TrainConfig):
+        own = config.language_model_training.batch_size * config.model.n_ctx
+        tokens["language model"] = own
+    per_step = tokens.get(view.phase)
     return (
         None
         if per_step is None
@@ -96,7 +102,7 @@ def seconds_left(view: PhaseView, config: TrainConfig | None) -> float | None:
     )
 
 
-def draw_training(state: TrainingState, config: TrainConfig | None) -> None:
+def draw_training(state: TrainingState, config: Settings | None) -> None:
     """Draw progress bars, figures and curves."""
     views = view_phases(state.events)
     draw_news(state.events)
@@ -128,7 +134,7 @@ def draw_news(events: tuple[Event, ...]) -> None:
         draw(plain(news[-1].message) + times)
 
 
-def draw_phase(view: PhaseView, config: TrainConfig | None) -> None:
+def draw_phase(view: PhaseView, config: Settings | None) -> None:
     """Draw one progress bar with its speed and the time left."""
     text = f"**{PHASE_TEXT[view.phase]}**"
     if view.done:

@@ -17,6 +17,12 @@ from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
 from pages.ui.train.form import ask_for_training
 from pages.ui.train.progress import draw_training
+from pages.ui.train.transcoder_form import ask_for_transcoder
+
+KINDS = {
+    "both": "A small model and its transcoder",
+    "transcoder": "A transcoder for a model I added",
+}
 
 
 def draw_begun_training(name: str) -> None:
@@ -71,9 +77,23 @@ def offer_training() -> None:
     if ended and record_file(models.MODELS / ended):
         st.success(f"“{plain(ended)}” is trained. Choose it in the sidebar and type a prompt.")
         link_to("prompt", "Type a prompt")
-    request = ask_for_training(models.MODELS)
+    request = ask_for_either()
     if st.button("Train", type="primary", key="train_start", disabled=request is None):
         start(request)
+
+
+def ask_for_either() -> TrainingRequest | None:
+    """Ask for a model with its transcoder, or for a transcoder of a model that was added."""
+    kind = st.radio(
+        "What to train",
+        list(KINDS),
+        format_func=KINDS.__getitem__,
+        key="train_kind",
+        horizontal=True,
+    )
+    if kind == "both":
+        return ask_for_training(models.MODELS)
+    return ask_for_transcoder(models.MODELS)
 
 
 def start(request: TrainingRequest | None) -> None:
