@@ -59,6 +59,10 @@ SMALL = (
 )
 
 
+TRAINING = ("d_transcoder=8192", "transcoder_training.n_tokens=10000000")
+SMALL_TRAINING = ("d_transcoder=64", "transcoder_training.n_tokens=4096")
+
+
 def synchronize(device):
     """Wait until a card has done all that it was given."""
     if device.type != "cpu":
@@ -201,7 +205,7 @@ def train(device, options):
         command = [sys.executable, "-m", "circuitscope_core", "train-transcoder", "--json"]
         command += ["--model", str(options.model), "--source", options.source]
         command += ["--out", f"{folder}/transcoders", "--device", str(device)]
-        for setting in options.set:
+        for setting in options.set or (SMALL_TRAINING if options.small else TRAINING):
             command += ["--set", setting]
         started = time.perf_counter()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

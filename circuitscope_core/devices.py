@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from circuitscope_core.errors import DeviceError
 from circuitscope_core.values import in_bytes, one_line
@@ -28,6 +28,8 @@ GROUPS = Path("/sys/fs/cgroup")
 """The folder in which Linux shows the limits of a container."""
 UNLIMITED = 2**60
 """Version 1 of control groups writes a number above this one where there is no limit."""
+WITHOUT_FLOAT64 = ("mps",)
+"""Kinds of devices that cannot compute in double precision."""
 BEFORE_CUDA = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """The setting without which matrix products on CUDA may be added up in any order."""
 
@@ -243,6 +245,15 @@ def module_on(module: Module, device: torch.device) -> Module:
         for weight in weights
     }
     return copy.deepcopy(module, moved)
+
+
+def in_double(value: Tensor) -> Tensor:
+    """Return a tensor in double precision: where it is, or in the host's memory if that has none.
+
+    Apple's GPUs have no double precision.
+    """
+    place = value.cpu() if value.device.type in WITHOUT_FLOAT64 else value
+    return place.double()
 
 
 def usable_cores(groups: Path = GROUPS) -> int:

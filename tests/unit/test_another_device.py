@@ -18,7 +18,7 @@ from circuitscope_core.interventions.experiment import Handle, run_experiment
 from circuitscope_core.training import CheckpointFile, Pace, TokenWindows, TranscoderTrainer
 from circuitscope_core.training.language_model import measure_loss, next_token_loss
 from circuitscope_core.training.metrics import measure_replacement
-from tests.other_device import NAME, another_device
+from tests.other_device import NAME, Elsewhere, another_device
 from tests.samples import PROMPT, tiny_replacement
 
 pytestmark = pytest.mark.filterwarnings("ignore:at..frobenius_norm is deprecated")
@@ -108,6 +108,20 @@ def test_interventions_are_the_same_and_in_the_hosts_memory(pair, mode):
     said = [cs.continue_prompt(one, PROMPT, changes, n_tokens=2, mode=mode) for one in pair]
     assert said[0].token_ids == said[1].token_ids
     assert said[0].probabilities == pytest.approx(said[1].probabilities, rel=1e-4)
+
+
+def test_a_device_without_double_precision_traces_as_well(pair, monkeypatch):
+    def new(cls, inner, device):
+        if inner.dtype == torch.float64:
+            raise TypeError("this device has no float64")
+        return made(cls, inner, device)
+
+    made = Elsewhere.__new__
+    monkeypatch.setattr(Elsewhere, "__new__", staticmethod(new))
+    monkeypatch.setattr(devices, "WITHOUT_FLOAT64", (NAME,))
+    traces = [cs.trace(one, "The N") for one in pair]
+    bits = (found.circuit.ablation_bits for found in traces)
+    torch.testing.assert_close(*bits, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def test_patching_and_slopes_are_the_same(pair):

@@ -263,3 +263,8 @@ def test_parts_of_two_models_do_not_load_as_one(folder, tmp_path):
     change_record(folder, files={**kept, **taken}, transcoder=theirs["transcoder"])
     with pytest.raises(cs.BundleError, match=r"does not fit together|has \d+ feature cards"):
         cs.load_bundle(folder)
+
+
+def test_a_model_that_was_trained_here_is_not_loaded_in_another_precision():
+    with pytest.raises(cs.BundleError, match=r"dtype is 'bfloat16', and .* was trained here"):
+        cs.load_bundle("models/demo", dtype="bfloat16")

@@ -125,7 +125,7 @@ def shuffle_decoders(replacement: ReplacementModel, seed: int) -> ReplacementMod
     tie between what a feature reads and what it writes is lost.
     """
     plain, generator = transcoder_of(replacement), torch.Generator().manual_seed(seed)
-    transcoder = CrossLayerTranscoder(plain.config).to(plain.b_dec)
+    transcoder = CrossLayerTranscoder(plain.config).to(plain.b_dec.device, plain.b_dec.dtype)
     transcoder.load_state_dict(plain.state_dict(), strict=False)
     decoders = [
         decoder.detach()[torch.randperm(len(decoder), generator=generator).to(decoder.device)]
