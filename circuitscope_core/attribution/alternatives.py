@@ -28,8 +28,9 @@ class OtherTokens:
     """Their logits less the mean logit, a constant aside."""
 
     def with_effects(self, effects: Float[Tensor, "n n_columns"]) -> Alternatives:
-        """Return the tokens with the effects on their logits."""
-        return Alternatives(self.token_ids, self.probabilities, self.reads.positions, effects)
+        """Return the tokens with the effects on their logits, in the host's memory."""
+        own = (self.token_ids.cpu(), self.probabilities.cpu(), self.reads.positions.cpu())
+        return Alternatives(*own, effects)
 
 
 def find_alternatives(clean: PromptPass, chosen: LogitTargets) -> OtherTokens | None:
@@ -83,5 +84,4 @@ def alternatives_of(
     """
     rows = torch.zeros(len(effects), n_nodes, device="cpu")
     rows[:, : effects.shape[1]] = effects
-    own = (found.token_ids.cpu(), found.probabilities.cpu(), found.reads.positions.cpu())
-    return Alternatives(*own, rows)
+    return found.with_effects(rows)

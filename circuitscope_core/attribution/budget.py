@@ -31,28 +31,30 @@ def choose_features(
     """
     n = min(budget, len(clean.features))
     scores = score_features(clean, chosen, others)
-    return scores.topk(n).indices.sort().values
+    return scores.topk(n).indices.sort().values.to(clean.features.device)
 
 
 def score_features(
     clean: PromptPass, chosen: LogitTargets, others: OtherTokens | None
 ) -> Float[Tensor, " n_features"]:
-    """Return how much each active feature does to what is explained.
+    """Return how much each active feature does to what is explained, in the host's memory.
 
     Where outputs are tokens, the standard deviation of a feature's effects on the tokens that may
     come, the part of ``answer_score`` whose paths are added up with their signs; else the sum of
     its absolute effects on the targets, by their weights.
     """
-    found = clean.activations.new_zeros(len(chosen.layers), len(clean.features))
+    shape = (len(chosen.layers), len(clean.features))
+    found = torch.zeros(shape, dtype=clean.activations.dtype, device="cpu")
     for at, reads in reads_of(chosen):
-        found[at] = total_feature_effects(clean, reads).T
-    outputs = Alternatives(chosen.token_ids, chosen.probabilities, chosen.positions, found)
+        found[at.cpu()] = total_feature_effects(clean, reads).T.cpu()
+    own = (chosen.token_ids.cpu(), chosen.probabilities.cpu(), chosen.positions.cpu())
+    outputs = Alternatives(*own, found)
     beside = None
     if others is not None:
-        beside = others.with_effects(total_feature_effects(clean, others.reads).T)
+        beside = others.with_effects(total_feature_effects(clean, others.reads).T.cpu())
     outcomes = outcomes_between(outputs, beside)
     if outcomes is None:
-        return chosen.weights.to(found) @ found.abs()
+        return chosen.weights.cpu().to(found) @ found.abs()
     squares = torch.stack([item.weights @ item.rows.square() for item in outcomes])
     return squares.sum(dim=0).sqrt()
 

@@ -134,7 +134,8 @@ def pass_of(
             "of one prompt."
         )
     if graph.choice is not None and not torch.equal(clean.features.cpu(), graph.features):
-        clean = with_nodes(clean, graph.features, folded=graph.choice.folded)
+        nodes = graph.features.to(clean.features.device)
+        clean = with_nodes(clean, nodes, folded=graph.choice.folded)
     return clean, graph.targets
 
 

@@ -14,6 +14,7 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.attribution.effects import Rows, stream_rows
 from circuitscope_core.attribution.sources import lay_out_sources
+from circuitscope_core.devices import in_double
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, Node, NodeKind
 from circuitscope_core.language_model import HeadSide
@@ -91,7 +92,7 @@ def explain_attention(
         parts = read_by_source(clean, *head, query, "query")
         others = read_by_source(clean, *head, key, "key")
         weights = parts.T @ others / len(parts) ** 0.5
-    score = float(weights.double().sum())
+    score = float(in_double(weights).sum())
     strongest = weights.flatten().abs().topk(min(max_pairs, weights.numel())).indices
     pairs = tuple(
         AttentionPair(_node(clean, row), _node(clean, column), float(weights[row, column]))

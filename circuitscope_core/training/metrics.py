@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from circuitscope_core.devices import in_double
 from circuitscope_core.language_model import LanguageModel, MlpSite
 from circuitscope_core.replacement import StreamingDecoder, run_mean_ablated, run_replacement
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -99,9 +100,9 @@ def measure_mean_outputs(model: LanguageModel, batches: tuple[Tensor, ...]) -> T
     sums, n = [], 0
     for batch in batches:
         outputs = [site.mlp_out[:, opening:] for site in model.mlp_pass(batch[:, :-1]).sites]
-        sums.append(torch.stack([out.double().sum(dim=(0, 1)) for out in outputs]))
+        sums.append(torch.stack([in_double(out).sum(dim=(0, 1)) for out in outputs]))
         n += outputs[0].shape[0] * outputs[0].shape[1]
-    return (torch.stack(sums).sum(dim=0) / max(n, 1)).float()
+    return (torch.stack(sums).sum(dim=0) / max(n, 1)).float().to(batches[0].device)
 
 
 def reconstruction_sums(
@@ -118,9 +119,9 @@ def reconstruction_sums(
         acts = transcoder.encode(layer, x)
         outputs = sites[layer].mlp_out[:, n_opening:]
         made = decoder.add(layer, acts) + transcoder.skip(layer, x)
-        errors.append((made - outputs).double().square().sum())
-        spreads.append((outputs - means[layer]).double().square().sum())
-        active.append(torch.count_nonzero(acts).double())
+        errors.append(in_double(made - outputs).square().sum())
+        spreads.append(in_double(outputs - means[layer]).square().sum())
+        active.append(in_double(torch.count_nonzero(acts)))
     return {
         "squared_error": torch.stack(errors),
         "squared_spread": torch.stack(spreads),
@@ -150,10 +151,10 @@ def prediction_sums(
     ablated = run_mean_ablated(model, means, token_ids, layers)[:, opening:].flatten(0, 1)
     log_p, log_q = clean.log_softmax(dim=1), replaced.log_softmax(dim=1)
     return {
-        "n": torch.tensor(len(answers), dtype=torch.float64, device=logits.device),
-        "ce_model": F.nll_loss(log_p, answers, reduction="sum").double(),
-        "ce_replacement": F.nll_loss(log_q, answers, reduction="sum").double(),
-        "ce_mean_ablated": F.cross_entropy(ablated, answers, reduction="sum").double(),
-        "kl": F.kl_div(log_q, log_p, reduction="sum", log_target=True).double(),
-        "agree": (clean.argmax(dim=1) == replaced.argmax(dim=1)).double().sum(),
+        "n": in_double(torch.tensor(len(answers), device=logits.device)),
+        "ce_model": in_double(F.nll_loss(log_p, answers, reduction="sum")),
+        "ce_replacement": in_double(F.nll_loss(log_q, answers, reduction="sum")),
+        "ce_mean_ablated": in_double(F.cross_entropy(ablated, answers, reduction="sum")),
+        "kl": in_double(F.kl_div(log_q, log_p, reduction="sum", log_target=True)),
+        "agree": in_double(clean.argmax(dim=1) == replaced.argmax(dim=1)).sum(),
     }
