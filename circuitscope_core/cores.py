@@ -4,10 +4,13 @@ Two threads that share one small matrix product wait for each other at its end, 
 long where another process has one of the cores. Parts that share nothing never wait.
 """
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -53,13 +56,11 @@ def map_on_cores(
                 result = function(item)
             yield result
         return
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n, "core", torch.set_num_threads, (1,))
+    pool = _pool(n, os.getpid())
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            torch.set_num_threads(before)  # a thread that begins sets it for those after it, too
             if len(waiting) >= 2 * n:
                 yield waiting.popleft().result()
         while waiting:
@@ -67,5 +68,22 @@ def map_on_cores(
     finally:
         for future in waiting:
             future.cancel()
-        pool.shutdown()
-        torch.set_num_threads(before)
+        wait(waiting)
+
+
+@lru_cache(maxsize=4)
+def _pool(n: int, process: int) -> ThreadPoolExecutor:
+    """Return threads of a process that use one core each; they stay, with their memory.
+
+    Several computations at once share them, and so the cores.
+    """
+    del process  # threads do not come along into a process that is forked
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n, "core", torch.set_num_threads, (1,))
+    # all begin now: a thread that begins sets the number for those after it, too
+    started = threading.Barrier(n + 1)
+    for _ in range(n):
+        pool.submit(started.wait)
+    started.wait()
+    torch.set_num_threads(before)
+    return pool

@@ -229,7 +229,7 @@ def test_too_little_memory_is_said_with_the_remedy_or_divides_the_layers(
     divided = layer_groups.divide_layers(CONFIG, model, (0, 1, 2), int(one) + 1)
     assert divided == ((0,), (1,), (2,))
     assert layer_groups.divide_layers(CONFIG, model, (0, 1, 2), 2**40) == ((0, 1, 2),)
-    monkeypatch.setattr("circuitscope_core.pipeline.transcoder_job.free_memory", lambda _: 10**6)
+    monkeypatch.setattr("circuitscope_core.pipeline.transcoder_job.free_bytes", lambda _: 10**6)
     with pytest.raises(cs.TrainingError, match=r"one layer takes .* smaller d_transcoder"):
         list(cs.train_transcoder(model, CONFIG, text, tmp_path / "new"))
     cross = replace(CONFIG, cross_layer=True)
