@@ -13,6 +13,9 @@ from circuitscope_core.cores import map_on_cores, n_cores
 from circuitscope_core.errors import GraphError
 from circuitscope_core.prompt_pass import PromptPass
 
+NUMBERS_FOR_CORES = 2**26
+"""Numbers in all targets' gradients, over all layers, from which on several cores are faster."""
+
 
 def feature_rows(
     clean: PromptPass, sources: Sources, targets: Int[Tensor, " n"]
@@ -28,7 +31,9 @@ def feature_rows(
         targets: Feature nodes, rising. Within a batch they rise, too.
     """
     batches = split_targets(clean, targets)
-    cores = n_cores() if targets.is_cpu else 1  # another device computes batches by itself
+    numbers = len(targets) * clean.error_vectors.numel()
+    # another device computes batches by itself, and of small ones Python's own part is most
+    cores = n_cores() if targets.is_cpu and numbers >= NUMBERS_FOR_CORES else 1
     rows = map_on_cores(lambda nodes: batch_rows(clean, sources, nodes), batches, cores)
     yield from zip(batches, rows, strict=True)
 
