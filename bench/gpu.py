@@ -28,14 +28,14 @@ from circuitscope_core.errors import DeviceError
 ROOT = Path(__file__).resolve().parent.parent
 
 CLOSE = 1e-4
-"""Of a row's largest effect."""
+"""The largest difference that passes, as a share of a row's largest effect."""
 N_NODES = 4096
 L0 = 50
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a model and its transcoders measure."""
+    """The sizes of a model and its transcoders, and the lengths of its prompts."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""What a token of a real model's transcoder training costs, in passes of that model.
+"""The time that a training of transcoders takes for each token, in passes of the real model.
 
 Usage: OMP_NUM_THREADS=1 python bench/real_transcoder.py MODEL_FOLDER [NAME ...]
 

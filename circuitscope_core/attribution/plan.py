@@ -13,7 +13,7 @@ from circuitscope_core.prompt_pass import PromptPass
 
 @dataclass(frozen=True)
 class AttributionPlan:
-    """What a graph takes, known once the prompt's features are."""
+    """The size of a graph and its memory, known once the prompt has run."""
 
     n_active: int
     """Features active on the prompt."""

@@ -1,4 +1,4 @@
-"""The table of many prompts: a Parquet file with a row for each, kept while the work goes on.
+"""The Parquet table of many prompts, with a row for each of them.
 
 Rows go into a journal as they come, a JSON object a line, so that neither memory nor what is lost
 when the work is ended by force grows with their number. The Parquet file is written from it at the

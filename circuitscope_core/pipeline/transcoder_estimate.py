@@ -1,6 +1,5 @@
 """What a transcoder's training will take here: a few real steps are timed, and sizes added up."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,6 +23,7 @@ from circuitscope_core.pipeline.planned_model import PlannedModel
 from circuitscope_core.pipeline.training_phases import TrainingText
 from circuitscope_core.pipeline.transcoder_job import Group, group_trainer, model_for
 from circuitscope_core.training import CheckpointFile, RunFolder, TokenWindows
+from circuitscope_core.training.shuffle_buffer import free_disk
 from circuitscope_core.transcoder import name_layers
 from circuitscope_core.values import in_bytes
 
@@ -165,12 +165,6 @@ def disk_needed(
     on_disk = config.buffer_place == "disk"
     buffer = n_sequences * one_sequence(config, model, len(groups[0])) if on_disk else 0
     return state + largest + whole + buffer
-
-
-def free_disk(out: Path) -> int:
-    """Return the free disk where a bundle is to be."""
-    place = next(path for path in (out, *out.absolute().parents) if path.is_dir())
-    return shutil.disk_usage(place).free
 
 
 def _measure(

@@ -74,7 +74,7 @@ def plan_buffer(
     most = min(most, bound // one_sequence)
     n_sequences = -(-needed // -(-needed // most))
     if folder is not None:
-        free = shutil.disk_usage(_existing(folder)).free
+        free = free_disk(folder)
         if n_sequences * one_sequence > FREE_SHARE * free:
             raise TrainingError(
                 f"The buffer takes {in_bytes(n_sequences * one_sequence)} in {folder}, where "
@@ -84,9 +84,10 @@ def plan_buffer(
     return BufferPlan(n_sequences, dtype, folder)
 
 
-def _existing(folder: Path) -> Path:
-    """Return a folder, or the next one above it that is there."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+def free_disk(folder: Path) -> int:
+    """Return the bytes that are free where a folder is, or will be."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    return shutil.disk_usage(place).free
 
 
 def fill(

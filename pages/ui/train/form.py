@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.config import ExcerptPolicy
 from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
 from circuitscope_core.pipeline import free_name
 from circuitscope_core.training import TrainingSpeed
@@ -25,7 +26,7 @@ SIZES = {"small": "Small: a first look", "default": "Default", "custom": "Choose
 TOKENS = {"words": "Words", "bytes": "Single bytes"}
 _DEFAULTS = {"words": cs.TrainConfig(), "bytes": cs.TrainConfig.for_bytes()}
 _DEFAULT = _DEFAULTS["words"]
-EXCERPTS = {
+EXCERPTS: dict[ExcerptPolicy, str] = {
     "all": "Quote the training text",
     "open": "Quote only text that may be passed on",
     "none": "Keep no text in the model",
@@ -208,7 +209,7 @@ def ask_for_sizes(model_tokens: int) -> Sizes:
 
 
 def make_config(
-    default: cs.TrainConfig, sizes: Sizes, column: str, share: float, excerpts: str
+    default: cs.TrainConfig, sizes: Sizes, column: str, share: float, excerpts: ExcerptPolicy
 ) -> cs.TrainConfig:
     """Turn answers into settings; the core refuses those that do not fit together.
 
@@ -251,7 +252,7 @@ def make_config(
             n_tokens=sizes.transcoder_tokens,
             target_l0=sizes.target_l0,
         ),
-        feature_cards=replace(default.feature_cards, excerpts=excerpts),  # type: ignore[arg-type]
+        feature_cards=replace(default.feature_cards, excerpts=excerpts),
     )
 
 

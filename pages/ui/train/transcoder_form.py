@@ -113,7 +113,7 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
         skip_connection=skip,
         transcoder_training=training,
         corpus=replace(plain_config.corpus, text_column=column),
-        feature_cards=replace(plain_config.feature_cards, excerpts=excerpts),  # type: ignore[arg-type]
+        feature_cards=replace(plain_config.feature_cards, excerpts=excerpts),
     )
     st.caption(describe_layers(config.chosen_layers(n_layers), n_layers))
     return config
