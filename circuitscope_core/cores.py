@@ -4,12 +4,15 @@ Two threads that share one small matrix product wait for each other at its end, 
 long where another process has one of the cores. Parts that share nothing never wait.
 """
 
+import ctypes
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
@@ -17,6 +20,11 @@ import torch
 
 from circuitscope_core.devices import usable_cores
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of the settings in ``malloc.h``."""
+KEPT_BYTES = 2**30
+USUAL_BYTES = (2**25, 2**26)
+"""The thresholds of a process that has freed pieces of all sizes."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -57,18 +65,67 @@ def map_on_cores(
             yield result
         return
     pool = _pool(n, os.getpid())
+    differentiable = torch.is_grad_enabled()  # threads have a mode of their own
+
+    def run(item: Item) -> Result:
+        with torch.set_grad_enabled(differentiable):
+            return function(item)
+
     waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 2 * n:
+    with one_core():  # MKL has one number for all threads, which would be the helpers of each other
+        try:
+            for item in items:
+                waiting.append(pool.submit(run, item))
+                if len(waiting) >= 2 * n:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep memory that is freed meanwhile in the process, for the tensors that come next.
+
+    The GNU C library gives large pieces back to the system at once, and every page that the next
+    tensor gets is made anew: a fifth of a training's time. Other systems' libraries are left alone.
+    At the end all memory that is free is given back.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is None or not hasattr(library, "mallopt"):
+        yield
+        return
+    with _keeping.lock:
+        _keeping.count += 1
+        _set_thresholds(library, KEPT_BYTES, KEPT_BYTES)
+    try:
+        yield
     finally:
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
+        with _keeping.lock:
+            _keeping.count -= 1
+            if not _keeping.count:
+                _set_thresholds(library, *USUAL_BYTES)
+                library.malloc_trim(0)
+
+
+@dataclass
+class _Keeping:
+    """The callers of ``freed_memory_kept`` that are not at their end."""
+
+    count: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_keeping = _Keeping()
+
+
+def _set_thresholds(library: ctypes.CDLL, mapped: int, trimmed: int) -> None:
+    """Set the size from which on a piece of memory, and the free end of memory, are given back."""
+    library.mallopt(M_MMAP_THRESHOLD, mapped)
+    library.mallopt(M_TRIM_THRESHOLD, trimmed)
 
 
 @lru_cache(maxsize=4)

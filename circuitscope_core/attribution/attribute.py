@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -20,11 +21,11 @@ from circuitscope_core.attribution.effects import Rows, rows_of
 from circuitscope_core.attribution.neuron_choice import choose_nodes
 from circuitscope_core.attribution.plan import AttributionPlan, check_memory, plan_attribution
 from circuitscope_core.attribution.rest import Rest, split_features
-from circuitscope_core.attribution.row_batches import feature_rows
-from circuitscope_core.attribution.sources import Sources, lay_out_sources
+from circuitscope_core.attribution.row_batches import take_feature_rows
+from circuitscope_core.attribution.sources import Sources, cores_for, lay_out_sources
 from circuitscope_core.attribution.targets import LogitTargets, Target, select_targets
 from circuitscope_core.config import AttributionConfig
-from circuitscope_core.cores import one_core
+from circuitscope_core.cores import map_on_cores, one_core
 from circuitscope_core.errors import GraphError
 from circuitscope_core.graph import AttributionGraph, GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
@@ -132,11 +133,10 @@ def attribution_steps(
     yield replace(plan, neurons=explained.choice is not None)
     step = f"Compute the direct effects on {plan.n_rows:,} features"
     yield AttributionProgress(step, 0, plan.n_rows)
-    with torch.no_grad(), one_core():
+    with torch.no_grad():
         sources = lay_out_sources(focused, explained.rest)
         effects = Effects.empty(plan, sources)
-        top = target_rows(focused, sources, chosen)
-        beside = rows_of(focused, sources, [others.reads]) if others is not None else None
+        top, beside = rows_of_outputs(focused, sources, chosen, others)
     filling = fill_feature_rows(focused, sources, effects)
     while True:
         try:
@@ -193,8 +193,8 @@ def find_nodes(
     if config.max_feature_nodes is None or config.max_feature_nodes >= n_active:
         return Explained(clean, chosen, others, None, None, n_active)
     yield AttributionProgress("Choose the features")
+    kept = choose_features(clean, chosen, others, config.max_feature_nodes)
     with one_core():
-        kept = choose_features(clean, chosen, others, config.max_feature_nodes)
         focused, rest = split_features(clean, kept)
     return Explained(focused, chosen, others, rest, None, n_active)
 
@@ -225,23 +225,26 @@ class Effects:
         return cls(adjacency, bias, lazy_zeros(n_targets, n_rest))
 
 
-def target_rows(clean: PromptPass, sources: Sources, chosen: LogitTargets) -> Rows:
-    """Return the rows of the targets, in their order."""
-    given = reads_of(chosen)
+def rows_of_outputs(
+    clean: PromptPass, sources: Sources, chosen: LogitTargets, others: OtherTokens | None
+) -> tuple[Rows, Rows | None]:
+    """Return the rows of the targets, in their order, and those of the tokens beside them."""
+    given, cores = reads_of(chosen), cores_for(clean, len(clean.features))
+    asked = [[reads for _, reads in given]]
+    asked += [] if others is None else [[part] for part in others.reads.split(cores)]
+    rows, *beside = map_on_cores(lambda reads: rows_of(clean, sources, reads), asked, cores)
     places = torch.cat([at for at, _ in given]).argsort()
-    rows = rows_of(clean, sources, [reads for _, reads in given])
-    return Rows(rows.effects[places], rows.bias[places], rows.rest[places])
+    own = Rows(rows.effects[places], rows.bias[places], rows.rest[places])
+    return own, Rows.joined(beside) if beside else None
 
 
-def fill_feature_rows(
-    clean: PromptPass, sources: Sources, effects: Effects
-) -> Generator[int, None, None]:
+def fill_feature_rows(clean: PromptPass, sources: Sources, effects: Effects) -> Iterator[int]:
     """Compute the rows of all features, and yield how many are done."""
     layers = clean.features[:, 0].contiguous()
     n_features, n_pos = len(layers), clean.n_pos
     every = torch.arange(n_features, device=layers.device)
-    n_done = 0
-    for nodes, rows in feature_rows(clean, sources, every):
+
+    def fill(nodes: Tensor, rows: Rows) -> int:
         own, counts = layers[nodes].unique_consecutive(return_counts=True)
         # there are no effects from features of a target's layer or above
         below = torch.searchsorted(layers, own).tolist()
@@ -255,8 +258,9 @@ def fill_feature_rows(
             effects.adjacency[into, others] = rows.effects[first:last, others]
             effects.rest[into, : layer * n_pos] = rows.rest[first:last, : layer * n_pos]
             first = last
-        n_done += len(nodes)
-        yield n_done
+        return len(nodes)
+
+    return accumulate(take_feature_rows(clean, sources, every, fill))
 
 
 def assemble(explained: Explained, effects: Effects, top: Rows) -> AttributionGraph:

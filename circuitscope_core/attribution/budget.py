@@ -7,7 +7,9 @@ from torch import Tensor
 from circuitscope_core.attribution.alternatives import OtherTokens
 from circuitscope_core.attribution.carry_through import total_feature_effects
 from circuitscope_core.attribution.effects import Reads
+from circuitscope_core.attribution.sources import cores_for
 from circuitscope_core.attribution.targets import LogitTargets
+from circuitscope_core.cores import map_on_cores
 from circuitscope_core.graph import Alternatives, outcomes_between
 from circuitscope_core.prompt_pass import PromptPass
 
@@ -43,15 +45,17 @@ def score_features(
     come, the part of ``answer_score`` whose paths are added up with their signs; else the sum of
     its absolute effects on the targets, by their weights.
     """
+    given, cores = reads_of(chosen), cores_for(clean, len(clean.features))
+    asked = [reads for _, reads in given]
+    asked += [] if others is None else others.reads.split(cores)
+    effects = map_on_cores(lambda reads: total_feature_effects(clean, reads).T.cpu(), asked, cores)
     shape = (len(chosen.layers), len(clean.features))
     found = torch.zeros(shape, dtype=clean.activations.dtype, device="cpu")
-    for at, reads in reads_of(chosen):
-        found[at.cpu()] = total_feature_effects(clean, reads).T.cpu()
+    for (at, _), own_effects in zip(given, effects, strict=False):
+        found[at.cpu()] = own_effects
     own = (chosen.token_ids.cpu(), chosen.probabilities.cpu(), chosen.positions.cpu())
     outputs = Alternatives(*own, found)
-    beside = None
-    if others is not None:
-        beside = others.with_effects(total_feature_effects(clean, others.reads).T.cpu())
+    beside = None if others is None else others.with_effects(torch.cat(list(effects)))
     outcomes = outcomes_between(outputs, beside)
     if outcomes is None:
         return chosen.weights.cpu().to(found) @ found.abs()

@@ -31,6 +31,15 @@ class Rows:
     """Direct effects of the features that are no nodes, for each layer and position; no column
     where all are nodes."""
 
+    @classmethod
+    def joined(cls, parts: Sequence["Rows"]) -> "Rows":
+        """Return the rows of several passes as those of one."""
+        return cls(
+            torch.cat([part.effects for part in parts]),
+            torch.cat([part.bias for part in parts]),
+            torch.cat([part.rest for part in parts]),
+        )
+
 
 @one_line
 @dataclass(frozen=True)
@@ -46,6 +55,13 @@ class Reads:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def split(self, n: int) -> list["Reads"]:
+        """Return the vectors in at most ``n`` parts of about the same size."""
+        parts = zip(
+            self.positions.chunk(n), self.vectors.chunk(n), self.biases.chunk(n), strict=True
+        )
+        return [Reads(self.layer, *part) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ def collect_rows(
     """Put effects into the graph's order."""
     picked = effects.index_select(0, sources.columns)
     rest = effects.index_select(0, sources.rest_columns)
-    return Rows(picked.T.contiguous(), bias, rest.T.contiguous())
+    return Rows(picked.T, bias, rest.T)
 
 
 def start_vectors(
@@ -201,8 +217,7 @@ def back_through_layer(
     gradient = frozen.back_from_mid_norm(layer, gradient)
     values = frozen.back_to_values(layer, gradient)
     if at_tokens and not before_attention:
-        side_by_side = values.permute(1, 2, 0, 3).flatten(start_dim=2)
-        contract(sources, side_by_side, 0, sources.values, effects)
+        contract(sources, values, 0, sources.values, effects)
         return gradient
     frozen.back_from_values(layer, gradient, values)
     if skipped is not None and before_attention:
@@ -228,16 +243,12 @@ def contract(
         vectors: Their vectors, in blocks of positions.
         effects: Added to.
     """
-    position = 0
-    for block, rows in zip(vectors, sources.block_rows, strict=True):
-        part = gradient[position : position + len(block)]
+    parts = gradient.mT.split(len(vectors[0]))
+    for part, block, rows in zip(parts, vectors, sources.block_rows, strict=False):
         found = effects[rows.first : rows.end].unflatten(0, (len(block), -1))
         first = rows.offsets[layer]
         here = found[: len(part), first : first + block.shape[1]]
-        here += torch.bmm(block[: len(part)], part.mT)
-        position += len(block)
-        if position >= len(gradient):
-            break
+        here.baddbmm_(block[: len(part)], part)
 
 
 def tokens_in_place(

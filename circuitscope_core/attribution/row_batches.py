@@ -1,20 +1,20 @@
 """The rows of feature nodes, computed in batches of targets that lie close to one another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from circuitscope_core.attribution.effects import Reads, Rows, rows_of
-from circuitscope_core.attribution.sources import Sources
-from circuitscope_core.cores import map_on_cores, n_cores
+from circuitscope_core.attribution.sources import Sources, cores_for
+from circuitscope_core.cores import map_on_cores
 from circuitscope_core.errors import GraphError
 from circuitscope_core.prompt_pass import PromptPass
 
-NUMBERS_FOR_CORES = 2**26
-"""Numbers in all targets' gradients, over all layers, from which on several cores are faster."""
+Result = TypeVar("Result")
 
 
 def feature_rows(
@@ -22,20 +22,30 @@ def feature_rows(
 ) -> Iterator[tuple[Tensor, Rows]]:
     """Yield the rows of feature nodes, a batch at a time, with the batch's node indices.
 
-    A batch has the features of all layers at a few positions. The batches are independent of each
-    other, and each core computes its own: no product waits for another core.
-
     Args:
         clean: The prompt's clean pass.
         sources: From ``lay_out_sources``.
         targets: Feature nodes, rising. Within a batch they rise, too.
     """
-    batches = split_targets(clean, targets)
-    numbers = len(targets) * clean.error_vectors.numel()
-    # another device computes batches by itself, and of small ones Python's own part is most
-    cores = n_cores() if targets.is_cpu and numbers >= NUMBERS_FOR_CORES else 1
-    rows = map_on_cores(lambda nodes: batch_rows(clean, sources, nodes), batches, cores)
-    yield from zip(batches, rows, strict=True)
+    return take_feature_rows(clean, sources, targets, lambda nodes, rows: (nodes, rows))
+
+
+def take_feature_rows(
+    clean: PromptPass,
+    sources: Sources,
+    targets: Int[Tensor, " n"],
+    take: Callable[[Tensor, Rows], Result],
+) -> Iterator[Result]:
+    """Yield what ``take`` makes of a batch's node indices and its rows, a batch at a time.
+
+    A batch has the features of all layers at a few positions. The batches are independent of each
+    other, and each core computes and takes its own: no product waits for another core.
+    """
+
+    def taken(nodes: Tensor) -> Result:
+        return take(nodes, batch_rows(clean, sources, nodes))
+
+    return map_on_cores(taken, split_targets(clean, targets), cores_for(clean, len(targets)))
 
 
 def split_targets(clean: PromptPass, targets: Int[Tensor, " n"]) -> list[Int[Tensor, " _"]]:
@@ -76,12 +86,7 @@ def batch_rows(clean: PromptPass, sources: Sources, nodes: Int[Tensor, " n"]) ->
     if nodes.is_cuda:
         torch.cuda.empty_cache()
     halves = nodes.split(-(-len(nodes) // 2))
-    parts = [batch_rows(clean, sources, half) for half in halves]
-    return Rows(
-        torch.cat([part.effects for part in parts]),
-        torch.cat([part.bias for part in parts]),
-        torch.cat([part.rest for part in parts]),
-    )
+    return Rows.joined([batch_rows(clean, sources, half) for half in halves])
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -94,9 +99,8 @@ def _rows_together(clean: PromptPass, sources: Sources, nodes: Int[Tensor, " n"]
     layers, counts = clean.features[nodes, 0].unique_consecutive(return_counts=True)
     ends = [0, *counts.cumsum(0).tolist()]
     reads = []
-    with torch.no_grad():  # threads have a mode of their own
-        for layer, (first, last) in zip(layers.tolist(), pairwise(ends), strict=True):
-            own = nodes[first:last]
-            reads.append(Reads(layer, clean.features[own, 1], *clean.vectors_of(own)))
-        rows = rows_of(clean, sources, reads)
+    for layer, (first, last) in zip(layers.tolist(), pairwise(ends), strict=True):
+        own = nodes[first:last]
+        reads.append(Reads(layer, clean.features[own, 1], *clean.vectors_of(own)))
+    rows = rows_of(clean, sources, reads)
     return Rows(rows.effects.cpu(), rows.bias.cpu(), rows.rest.cpu())

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitscope_core.attribution.rest import Rest
+from circuitscope_core.cores import map_on_cores, n_cores, one_core
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.values import one_line
@@ -19,6 +20,19 @@ MOST_TOKEN_BYTES = 128 * 2**20
 MIN_POSITIONS_AT_ONCE = 8
 """Positions whose sources are contracted together, padded to the fullest of them; more in a narrow
 model, in which the call costs more than its work."""
+
+
+NUMBERS_FOR_CORES = 2**26
+"""Numbers in all targets' gradients, over all layers, from which on several cores are faster."""
+
+
+def cores_for(clean: PromptPass, n_targets: int) -> int:
+    """Return how many cores compute parts of a graph side by side.
+
+    Another device computes by itself, and of small graphs Python's own part is most.
+    """
+    large = n_targets * clean.error_vectors.numel() >= NUMBERS_FOR_CORES
+    return n_cores() if large and clean.features.is_cpu else 1
 
 
 def positions_at_once(d_model: int) -> int:
@@ -143,11 +157,17 @@ def lay_out_sources(
     places = torch.arange(n_pos, device=positions.device).split(positions_at_once(d_model))
     widths = [tuple(slots.used[:, block].amax(dim=1).tolist()) for block in places]
     blocks = _room_for_blocks(places, widths, d_model, like=clean.error_vectors)
-    for block, found in zip(places, blocks, strict=True):
+
+    def fill(number: int) -> None:
+        block, found = places[number], blocks[number]
         for layer in range(n_layers):
             _fill_layer(clean, slots, block, layer, found)
             if rest is not None:
                 _fill_rest(clean, slots, rest, block, layer, found)
+
+    cores = cores_for(clean, len(clean.features))
+    for _ in map_on_cores(fill, range(len(places)), cores):
+        pass
     rows = tuple(_rows_of_blocks(clean, places, widths))
     starts = torch.cat([_first_rows(item, positions) for item in rows], dim=1)
     errors = (starts + slots.errors).ravel()
@@ -157,8 +177,10 @@ def lay_out_sources(
     if carry_tokens is None:
         carry_tokens = tokens_go_up(clean)
     at_values = carry_tokens and not frozen.starts_before_attention(1)
-    values = tuple(frozen.to_values(1, found[0]) for found in blocks) if at_values else ()
-    carried = tuple(_carry_up_tokens(clean)) if carry_tokens else ()
+    lowest = [found[0] for found in blocks] if at_values else []
+    values = tuple(map_on_cores(lambda found: frozen.to_values(1, found), lowest, cores))
+    with one_core():
+        carried = tuple(_carry_up_tokens(clean)) if carry_tokens else ()
     of_rest = columns[:0] if rest is None else errors + 1
     return Sources(vectors, values, carried, n_pos, rows, columns, of_rest)
 

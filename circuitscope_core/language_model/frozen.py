@@ -121,35 +121,33 @@ class FrozenModel:
 
     def back_to_values(
         self, layer: int, gradient: Float[Tensor, "n_seen n d_model"]
-    ) -> Float[Tensor, "n_kv_heads n_seen n d_head"]:
-        """Carry gradients from after a layer's attention to its heads' values.
+    ) -> Float[Tensor, "n_seen n d_values"]:
+        """Carry gradients from after a layer's attention to its heads' values, side by side.
 
         Args:
             layer: The layer.
             gradient: At the first ``n_seen`` positions; nothing lies to the right of them.
         """
         heads = self._heads[layer]
-        n_seen, n, d_model = gradient.shape
-        rows = gradient.reshape(-1, d_model)
-        found = gradient.new_empty(len(heads.values), n_seen, n * heads.d_head)
-        for head in range(self.n_heads):
-            written = (rows @ heads.out[head].T).view(n_seen, -1)
-            heads.move(head, written, found, causal=self.causal)
-        return found.view(len(found), n_seen, n, -1)
+        written = gradient @ heads.out_side_by_side
+        by_head = written.unflatten(2, (self.n_heads, -1)).permute(2, 0, 1, 3).flatten(2)
+        del written  # as large as the gradient
+        found = heads.back_through_pattern(by_head, causal=self.causal)
+        found = found.view(*found.shape[:2], -1, heads.d_head)
+        return found.permute(1, 2, 0, 3).flatten(2)
 
     def back_from_values(
         self,
         layer: int,
         gradient: Float[Tensor, "n_seen n d_model"],
-        values: Float[Tensor, "n_kv_heads n_seen n d_head"],
+        values: Float[Tensor, "n_seen n d_values"],
     ) -> None:
         """Add to gradients after attention, in place, the part that comes from heads' values.
 
         With ``values`` from ``back_to_values`` the gradients are then those before attention.
         """
         rows = gradient.view(-1, gradient.shape[2])
-        for weights, found in zip(self._heads[layer].values, values, strict=True):
-            rows.addmm_(found.view(len(rows), -1), weights.T)
+        rows.addmm_(values.view(len(rows), -1), self._heads[layer].values_side_by_side.T)
 
     def to_values(
         self, layer: int, vectors: Float[Tensor, "*n d_model"]
@@ -183,9 +181,10 @@ class FrozenModel:
     ) -> Float[Tensor, "*n n_pos d_model"]:
         """Carry changes of the stream before attention to after it, biases aside."""
         heads = self._heads[layer]
-        written = torch.zeros_like(change)
-        for head, values in enumerate(heads.values_by_head):
-            written += heads.weights(head) @ (change @ values) @ heads.out[head]
+        values = (change @ heads.values_side_by_side).unflatten(-1, (len(heads.values), -1))
+        values = values.repeat_interleave(self.n_heads // len(heads.values), dim=-2)
+        moved = heads.weights() @ values.transpose(-2, -3)  # [*n, n_heads, n_pos, d_head]
+        written = moved.transpose(-2, -3).flatten(-2) @ heads.out_side_by_side.T
         return through_norm(self.record.layers[layer].mid_norm, change + written)
 
     def spread_by_attention(

@@ -1,6 +1,7 @@
 """One layer's attention as a constant linear map, and gradients that it carries."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -61,10 +62,15 @@ class FrozenHeads:
         """Width of a head."""
         return self.out.shape[1]
 
-    @property
+    @cached_property
     def values_side_by_side(self) -> Float[Tensor, "d_model d_values"]:
         """The value weights of all key/value heads."""
         return self.values.transpose(0, 1).flatten(start_dim=1)
+
+    @cached_property
+    def out_side_by_side(self) -> Float[Tensor, "d_model d_out"]:
+        """The output weights of all heads, transposed."""
+        return self.out.flatten(end_dim=1).T
 
     @property
     def values_by_head(self) -> Float[Tensor, "n_heads d_model d_head"]:
@@ -72,28 +78,25 @@ class FrozenHeads:
         shared = len(self.out) // len(self.values)
         return self.values.repeat_interleave(shared, dim=0) if shared > 1 else self.values
 
-    def move(
-        self,
-        head: int,
-        written: Float[Tensor, "n_seen _"],
-        found: Float[Tensor, "n_kv_heads n_seen _"],
-        *,
-        causal: bool,
-    ) -> None:
-        """Carry one head's part from the positions that read to those read, into ``found``.
+    def back_through_pattern(
+        self, written: Float[Tensor, "n_heads n_seen _"], *, causal: bool
+    ) -> Float[Tensor, "n_kv_heads n_seen _"]:
+        """Carry gradients of what heads write to the positions that their values are read from.
 
-        Heads that share values are added up there, the first of them overwriting. Where positions
-        only look to the left, blocks of the pattern that are 0 are left out.
+        Heads that share values are added up. Where positions only look to the left, blocks of the
+        pattern that are 0 are left out.
         """
-        shared, n_seen = len(self.out) // len(self.values), len(written)
-        target = found[head // shared]
+        n_seen, n_kv = written.shape[1], len(self.values)
+        found = written.new_empty(n_kv, *written.shape[1:])
+        by_group = written.unflatten(0, (n_kv, -1)).unbind(dim=1)
         for first in range(0, n_seen, PATTERN_BLOCK):
             last, start = min(first + PATTERN_BLOCK, n_seen), first if causal else 0
-            weights = self.weights(head, slice(start, n_seen), slice(first, last)).T
-            if head % shared == 0:
-                torch.mm(weights, written[start:], out=target[first:last])
-            else:
-                target[first:last].addmm_(weights, written[start:])
+            weights = self.weights(queries=slice(start, n_seen), keys=slice(first, last)).mT
+            here = found[:, first:last]
+            groups = zip(weights.unflatten(0, (n_kv, -1)).unbind(dim=1), by_group, strict=True)
+            for number, (own, heads) in enumerate(groups):
+                torch.baddbmm(here, own, heads[:, start:], beta=min(number, 1), out=here)
+        return found
 
 
 @dataclass(frozen=True)

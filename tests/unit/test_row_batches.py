@@ -1,5 +1,8 @@
 """Batches of rows: on every core, in little memory, and the same however they are cut."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 
 import circuitscope_core as cs
 from circuitscope_core import cores
-from circuitscope_core.attribution import row_batches
+from circuitscope_core.attribution import row_batches, sources
 from circuitscope_core.attribution.row_batches import split_targets
 from circuitscope_core.language_model import Compute
 from circuitscope_core.prompt_pass import run_prompt
@@ -57,12 +60,38 @@ def test_cores_share_the_batches_and_leave_pytorchs_threads_alone(
         return together(*arguments)
 
     monkeypatch.setattr(row_batches, "_rows_together", noted)
-    monkeypatch.setattr(row_batches, "n_cores", lambda: n_threads)
-    monkeypatch.setattr(row_batches, "NUMBERS_FOR_CORES", 0)
+    monkeypatch.setattr(sources, "n_cores", lambda: n_threads)
+    monkeypatch.setattr(sources, "NUMBERS_FOR_CORES", 0)
     assert_same(cs.attribute(replacement, PROMPT), expected)
     assert {threads for _, threads in used} == {1}
     assert (threading.get_ident() in {thread for thread, _ in used}) == (n_threads == 1)
     assert torch.get_num_threads() == before
+
+
+THREADS = """
+import os, torch
+from circuitscope_core.cores import map_on_cores
+torch.set_num_threads(2)
+matrix = torch.randn(300, 300)
+before = len(os.listdir("/proc/self/task"))
+list(map_on_cores(lambda _: matrix @ matrix, range(8), 2))
+print(len(os.listdir("/proc/self/task")) - before, torch.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in Linux's /proc")
+def test_a_core_gets_no_helpers_that_it_would_wait_for():
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-c", THREADS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2"]
+
+
+def test_threads_take_over_whether_gradients_are_wanted():
+    for mode, wanted in ((torch.no_grad(), False), (torch.enable_grad(), True)):
+        with mode:
+            found = list(cores.map_on_cores(lambda _: torch.is_grad_enabled(), range(4), 2))
+        assert found == [wanted] * 4
 
 
 def test_results_come_in_order_and_a_failure_ends_the_work():
