@@ -72,7 +72,7 @@ def map_on_cores(
             return function(item)
 
     waiting: deque[Future[Result]] = deque()
-    with one_core():  # MKL has one number for all threads, which would be the helpers of each other
+    with one_core():  # MKL has one number for all threads, and this one should not compete
         try:
             for item in items:
                 waiting.append(pool.submit(run, item))
@@ -136,7 +136,7 @@ def _pool(n: int, process: int) -> ThreadPoolExecutor:
     """
     del process  # threads do not come along into a process that is forked
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n, "core", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(n, "core", _use_one_core)
     # all begin now: a thread that begins sets the number for those after it, too
     started = threading.Barrier(n + 1)
     for _ in range(n):
@@ -144,3 +144,12 @@ def _pool(n: int, process: int) -> ThreadPoolExecutor:
     started.wait()
     torch.set_num_threads(before)
     return pool
+
+
+def _use_one_core() -> None:
+    """Compute with one core in this thread from now on.
+
+    Without the first line a thread's first work would set the number again: to that of the others.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(1)

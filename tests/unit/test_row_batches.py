@@ -74,7 +74,7 @@ from circuitscope_core.cores import map_on_cores
 torch.set_num_threads(2)
 matrix = torch.randn(300, 300)
 before = len(os.listdir("/proc/self/task"))
-list(map_on_cores(lambda _: matrix @ matrix, range(8), 2))
+list(map_on_cores(lambda _: matrix.exp() @ matrix, range(8), 2))
 print(len(os.listdir("/proc/self/task")) - before, torch.get_num_threads())
 """
 
