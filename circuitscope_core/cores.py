@@ -35,18 +35,25 @@ def n_cores() -> int:
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
-    """Compute with one core meanwhile, in this thread."""
+def some_cores(n: int) -> Iterator[None]:
+    """Compute with ``n`` cores meanwhile, in this thread."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Compute with one core meanwhile, in this thread; also a decorator of functions."""
+    with some_cores(1):
+        yield
+
+
 def map_on_cores(
-    function: Callable[[Item], Result], items: Sequence[Item], cores: int
+    function: Callable[[Item], Result], items: Sequence[Item], cores: int, threads: int = 1
 ) -> Iterator[Result]:
     """Yield the results of a function in the order of its arguments, each core computing its own.
 
@@ -55,7 +62,8 @@ def map_on_cores(
     Args:
         function: Uses nothing that another call changes.
         items: The arguments.
-        cores: How many cores compute at the same time; with one, this thread does.
+        cores: How many results are computed at the same time; with one, this thread does.
+        threads: Cores for each of them, which is one unless there are more cores than results.
     """
     n = min(cores, len(items))
     if n < 2:
@@ -64,7 +72,7 @@ def map_on_cores(
                 result = function(item)
             yield result
         return
-    pool = _pool(n, os.getpid())
+    pool = _pool(n, threads, os.getpid())
     differentiable = torch.is_grad_enabled()  # threads have a mode of their own
 
     def run(item: Item) -> Result:
@@ -72,7 +80,7 @@ def map_on_cores(
             return function(item)
 
     waiting: deque[Future[Result]] = deque()
-    with one_core():  # MKL has one number for all threads, and this one should not compete
+    with some_cores(threads):  # MKL has one number for all, and this thread should not compete
         try:
             for item in items:
                 waiting.append(pool.submit(run, item))
@@ -129,14 +137,14 @@ def _set_thresholds(library: ctypes.CDLL, mapped: int, trimmed: int) -> None:
 
 
 @lru_cache(maxsize=4)
-def _pool(n: int, process: int) -> ThreadPoolExecutor:
-    """Return threads of a process that use one core each; they stay, with their memory.
+def _pool(n: int, threads: int, process: int) -> ThreadPoolExecutor:
+    """Return threads of a process that use one core each, or more; they stay, with their memory.
 
     Several computations at once share them, and so the cores.
     """
     del process  # threads do not come along into a process that is forked
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n, "core", _use_one_core)
+    pool = ThreadPoolExecutor(n, "core", _use_cores, (threads,))
     # all begin now: a thread that begins sets the number for those after it, too
     started = threading.Barrier(n + 1)
     for _ in range(n):
@@ -146,10 +154,10 @@ def _pool(n: int, process: int) -> ThreadPoolExecutor:
     return pool
 
 
-def _use_one_core() -> None:
-    """Compute with one core in this thread from now on.
+def _use_cores(n: int) -> None:
+    """Compute with some cores in this thread from now on.
 
     Without the first line a thread's first work would set the number again: to that of the others.
     """
     torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)

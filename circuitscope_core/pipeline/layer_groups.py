@@ -10,6 +10,7 @@ from circuitscope_core.config import TranscoderTrainConfig
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.training.activations import WORKING_BYTES
+from circuitscope_core.training.core_shares import n_shares
 from circuitscope_core.training.shuffle_buffer import BufferPlan, bytes_a_token, plan_buffer
 from circuitscope_core.values import in_bytes
 
@@ -65,8 +66,10 @@ def needs_of(config: TranscoderTrainConfig, model: LanguageModel, n_layers: int)
     buffer = sequences * one_sequence(config, model, n_layers)
     batch = BATCH_COPIES * 4 * n_layers * training.batch_size * d_model
     acts = 6 * 4 * training.batch_size * config.d_transcoder
+    device = model.tokens([0]).device
+    copies = STATE_COPIES + n_shares(training.batch_size, device) - 1  # a share has gradients, too
     return Needs(
-        STATE_COPIES * 4 * n_weights,
+        copies * 4 * n_weights,
         buffer if config.buffer_place == "memory" else 0,
         batch + acts + WORKING_BYTES,
     )

@@ -39,6 +39,12 @@ class Activations:
         self.targets.mul_(scales.targets[:, None, None])
         return self
 
+    def every(self, n: int, first: int) -> "Activations":
+        """Return each ``n``-th token from a first one on; all tokens are these themselves."""
+        if n == 1:
+            return self
+        return self.at(torch.arange(first, self.n_tokens, n, device="cpu"))
+
     def at(self, tokens: Int[Tensor, " own"], like: Tensor | None = None) -> "Activations":
         """Return some tokens, in the precision of ``like`` and where it is."""
         place = tokens.to(self.inputs.device)

@@ -1,6 +1,6 @@
 """Token windows for both trainings: a pure function of seed and step, so resuming is exact."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,14 @@ class BatchPart:
         n_sample = min(threshold_tokens, len(mine))
         places = mine.nonzero()[:, 0]
         return cls(len(mine), n_sample, int(mine[:n_sample].sum()), places)
+
+    def split(self, n: int) -> tuple["BatchPart", ...]:
+        """Divide the part among ``n``: number ``i`` takes each ``n``-th token from ``i`` on."""
+        own = (self.places[number::n].contiguous() for number in range(n))
+        return tuple(
+            replace(self, n_own_sample=int((places < self.n_sample).sum()), places=places)
+            for places in own
+        )
 
 
 @dataclass(frozen=True)

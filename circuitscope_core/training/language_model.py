@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from circuitscope_core.config import LanguageModelTraining
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.training.batches import TokenWindows, step_rng
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
+from circuitscope_core.training.core_shares import CoreShares, n_shares
 from circuitscope_core.training.events import Phase, Progress
 from circuitscope_core.training.loop import ResumableLoop, named_tensors
 from circuitscope_core.training.optimizers import (
@@ -50,6 +52,8 @@ class LanguageModelTrainer(ResumableLoop):
 
     def __post_init__(self) -> None:
         per_step = self.settings.batch_size * self.train.n_ctx
+        windows = max(1, self.settings.batch_size // self.workers.world)
+        n = min(windows, n_shares(windows * self.train.n_ctx, self.model.tokens([0]).device))
         self.n_steps = max(1, self.settings.n_tokens // per_step)
         self.step = 0
         reads: list[nn.Parameter] = []
@@ -66,13 +70,13 @@ class LanguageModelTrainer(ResumableLoop):
             lr=self.settings.muon_learning_rate,
             weight_decay=self.settings.muon_weight_decay,
             workers=self.workers,
+            n_parts=n,
         )
         self.adam = torch.optim.AdamW(
             rest, lr=self.settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
-        self.shared: SharedGradients | None = None
-        if self.workers.world > 1:
-            self.shared = SharedGradients.of(self.model.parameters(), n_extra=1)
+        self.shared = SharedGradients.of(self.model.parameters(), n_extra=1)
+        self.on_cores = CoreShares(self.model, self.shared, n)
 
     @cached_property
     def validation(self) -> Int[Tensor, "n n_ctx_plus_1"]:
@@ -105,6 +109,7 @@ class LanguageModelTrainer(ResumableLoop):
     def _measure(self, windows: Tensor) -> float:
         return measure_loss(self.model, windows, self.workers, self.held_out.token_bytes)
 
+    @one_core()
     def train_step(self, step: int) -> Tensor:
         """Change the weights once, as a step of the schedule says; returns the loss."""
         settings = self.settings
@@ -119,17 +124,18 @@ class LanguageModelTrainer(ResumableLoop):
 
     def _differentiate(self, windows: Tensor, counted: Tensor) -> Tensor:
         """Set the gradients of a batch's loss, by all workers together; returns the loss."""
-        if self.shared is None:
-            loss = next_token_loss(self.model, windows, counted)
-            self.muon.zero_grad()
-            self.adam.zero_grad()
+        own = slice(self.workers.rank, None, self.workers.world)
+        windows, counted, n_counted = windows[own], counted[own], int(counted.sum())
+        n = self.on_cores.n
+
+        def differentiate(model: Transformer, number: int) -> Tensor:
+            model.zero_grad(set_to_none=False)
+            loss = next_token_loss(model, windows[number::n], counted[number::n], n_counted)
             loss.backward()
             return loss.detach()
-        own = slice(self.workers.rank, None, self.workers.world)
-        loss = next_token_loss(self.model, windows[own], counted[own], int(counted.sum()))
-        self.shared.attach()
-        loss.backward()
-        (total,) = self.shared.add_up(self.workers, loss.detach())
+
+        loss = torch.stack(self.on_cores.differentiate(differentiate)).sum()
+        (total,) = self.shared.add_up(self.workers, loss)
         return total
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:

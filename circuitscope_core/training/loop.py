@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from circuitscope_core.cores import freed_memory_kept
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState, share_state
 from circuitscope_core.training.events import (
     Checkpoint,
@@ -38,7 +39,8 @@ class ResumableLoop(ABC):
         yield PhaseStarted(self.phase, self.n_steps, self.step)
         started = time.perf_counter()
         try:
-            yield from self._steps()
+            with freed_memory_kept():
+                yield from self._steps()
         except GeneratorExit:  # the caller stops asking: nothing done is lost
             self._save()
             raise

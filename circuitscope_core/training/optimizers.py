@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from circuitscope_core.cores import map_on_cores
 from circuitscope_core.training.active_entries import gradient_of
 from circuitscope_core.training.workers import ALONE, Workers
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -39,7 +40,7 @@ class Muon(torch.optim.Optimizer):
     parameter group with ``writes=True``. Matrices of one size are handled as one batch. ``x @ W``
     is the convention here, so that an update grows with ``sqrt(cols / rows)`` where a matrix widens
     its input. Weight decay is decoupled: each step takes ``lr * weight_decay`` of the weight away.
-    Workers, whose gradients are the same, share the matrices among them.
+    Workers, whose gradients are the same, share the matrices among them; so do ``n_parts`` cores.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         workers: Workers = ALONE,
+        n_parts: int = 1,
     ) -> None:
-        self.workers = workers
+        self.workers, self.n_parts = workers, n_parts
         settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "writes": False}
         super().__init__(params, settings)
 
@@ -80,14 +82,19 @@ class Muon(torch.optim.Optimizer):
 
     def _orthogonalized(self, stacks: Sequence[Tensor]) -> Sequence[Tensor]:
         """Orthogonalise every matrix of every stack; each worker does its share."""
-        rank, world = self.workers.rank, self.workers.world
-        if world == 1:
+        rank, world, n = self.workers.rank, self.workers.world, self.n_parts
+        if world == 1 and n == 1:
             return [orthogonalize(stack) for stack in stacks]
         flat = torch.zeros(sum(stack.numel() for stack in stacks), device=stacks[0].device)
         parts = flat.split([stack.numel() for stack in stacks])
         updates = [part.view_as(stack) for part, stack in zip(parts, stacks, strict=True)]
-        for update, stack in zip(updates, stacks, strict=True):
-            update[rank::world] = orthogonalize(stack[rank::world])
+
+        def orthogonalize_part(number: int) -> None:
+            own = slice(rank + world * number, None, world * n)
+            for update, stack in zip(updates, stacks, strict=True):
+                update[own] = orthogonalize(stack[own])
+
+        list(map_on_cores(orthogonalize_part, range(n), n))
         self.workers.add_up(flat)
         return updates
 

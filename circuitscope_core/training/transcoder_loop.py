@@ -11,12 +11,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from circuitscope_core.config import TranscoderTraining
+from circuitscope_core.cores import one_core
 from circuitscope_core.errors import TrainingError
 from circuitscope_core.language_model import LanguageModel, RunsMlps
 from circuitscope_core.training.activations import Activations
 from circuitscope_core.training.batches import BatchPart, TokenWindows, step_rng
 from circuitscope_core.training.causal_loss import Interventions
 from circuitscope_core.training.checkpoints import CheckpointFile, SavedState
+from circuitscope_core.training.core_shares import CoreShares, n_shares
 from circuitscope_core.training.events import Phase, Progress
 from circuitscope_core.training.language_model import finite_loss
 from circuitscope_core.training.loop import ResumableLoop, named_tensors
@@ -39,6 +41,7 @@ from circuitscope_core.transcoder import (
     fold_scales,
     initialize,
     measure_scales,
+    sum_of_losses,
 )
 
 REFERENCE_FEATURES = 1024
@@ -137,11 +140,11 @@ class TranscoderTrainer(ResumableLoop):
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
             shape, dtype=torch.bool, device=thresholds.device
         )
-        self.shared: SharedGradients | None = None
-        if self.workers.world > 1:
-            every = self.transcoder.parameters()
-            self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS) + n_layers)
-            self.shared.attach()
+        every = self.transcoder.parameters()
+        self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS) + n_layers)
+        own_tokens = self.settings.batch_size // self.workers.world
+        n = n_shares(own_tokens, self.transcoder.W_enc.device)
+        self.on_cores = CoreShares(self.transcoder, self.shared, n)
 
     @property
     def _width(self) -> int:
@@ -233,15 +236,23 @@ class TranscoderTrainer(ResumableLoop):
             rounded=self.buffer is not None and self.buffer.dtype is not None,
         )
 
+    @one_core()
     def train_step(self, batch: Activations, part: BatchPart | None = None) -> TranscoderLoss:
         """Change the weights once, by scaled activations."""
         decay = constant_then_decay(self.step, self.n_steps, self.settings.decay_fraction)
         set_learning_rate(self.adam, decay)
         coefficients = [each.coefficient(self.step) for each in self.sparsity]
         own_weight = coefficients if self.independent else coefficients[0]
-        asked = self._interventions(batch)
-        loss = set_gradients(self.transcoder, batch, self.settings, own_weight, part, asked)
-        if self.shared is not None:
+        part = part or BatchPart.whole(batch.n_tokens)
+        parts = part.split(self.on_cores.n)
+
+        def differentiate(transcoder: CrossLayerTranscoder, number: int) -> TranscoderLoss:
+            own = batch.every(len(parts), number)
+            asked = self._interventions(own)
+            return set_gradients(transcoder, own, self.settings, own_weight, parts[number], asked)
+
+        loss = sum_of_losses(self.on_cores.differentiate(differentiate))
+        if self.workers.world > 1:
             own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
             *sums, layer_l0 = self.shared.add_up(self.workers, own, loss.layer_l0)
             named = dict(zip(LOSS_PARTS, sums, strict=True))

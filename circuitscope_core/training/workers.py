@@ -102,6 +102,11 @@ class SharedGradients:
     views: tuple[tuple[nn.Parameter, Tensor], ...] = field(repr=False)
     n_extra: int
 
+    @property
+    def n_gradients(self) -> int:
+        """How many of the numbers are gradients: the first ones."""
+        return len(self.flat) - self.n_extra
+
     @classmethod
     def of(cls, weights: Iterable[nn.Parameter], n_extra: int) -> "SharedGradients":
         """Take memory for the gradients of ``weights`` and ``n_extra`` numbers besides."""

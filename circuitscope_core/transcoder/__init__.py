@@ -8,6 +8,7 @@ from circuitscope_core.transcoder.model import (
     jump_relu,
     layer_coefficients,
     nonzero_entries,
+    sum_of_losses,
     transcoder_loss,
 )
 from circuitscope_core.transcoder.scaling import (
@@ -32,6 +33,7 @@ __all__ = [
     "name_layers",
     "nonzero_entries",
     "quantiles",
+    "sum_of_losses",
     "transcoder_loss",
     "widen",
 ]

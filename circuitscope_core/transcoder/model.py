@@ -8,7 +8,7 @@ https://transformer-circuits.pub/2025/attribution-graphs/methods.html
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -316,6 +316,17 @@ class TranscoderLoss:
     """The loss on interventions, its weight included; 0 without one."""
     layer_l0: Float[Tensor, " n_layers"]
     """Active features per token of each layer."""
+
+
+def sum_of_losses(losses: Sequence[TranscoderLoss]) -> TranscoderLoss:
+    """Return the loss of a batch, given those of its parts."""
+    if len(losses) == 1:
+        return losses[0]
+    summed = {
+        field.name: torch.stack([getattr(loss, field.name) for loss in losses]).sum(dim=0)
+        for field in fields(TranscoderLoss)
+    }
+    return TranscoderLoss(**summed | {"fired": summed["fired"] > 0})
 
 
 def transcoder_loss(
