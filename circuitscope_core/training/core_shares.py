@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from circuitscope_core.cores import map_on_cores, n_cores, some_cores
-from circuitscope_core.training.workers import SharedGradients
+from circuitscope_core.training.shared_gradients import SharedGradients
 
 Module = TypeVar("Module", bound=nn.Module)
 Result = TypeVar("Result")
@@ -60,10 +60,8 @@ class CoreShares(Generic[Module]):
         self.n, self._cores = n, n_cores()
         copies = [sharing_weights(module) for _ in range(n - 1)]
         self._modules = [module, *copies]
-        own = [SharedGradients.of(copied.parameters(), n_extra=0) for copied in copies]
+        own = [SharedGradients.of(copied.parameters()) for copied in copies]
         self._gradients = [gradients, *own]
-        for each in self._gradients:
-            each.attach()
 
     def differentiate(self, work: Callable[[Module, int], Result]) -> list[Result]:
         """Let each core differentiate a share, and add all gradients up in the first module's.
@@ -77,7 +75,7 @@ class CoreShares(Generic[Module]):
                 return [work(self._modules[0], 0)]
         shares, each = list(enumerate(self._modules)), self._cores // self.n
         results = list(map_on_cores(lambda item: work(*item[::-1]), shares, self.n, each))
-        add_up([gradients.flat[: gradients.n_gradients] for gradients in self._gradients])
+        add_up([gradients.flat for gradients in self._gradients])
         return results
 
 

@@ -29,7 +29,8 @@ from circuitscope_core.training.optimizers import (
     set_learning_rate,
 )
 from circuitscope_core.training.pace import Pace
-from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
+from circuitscope_core.training.shared_gradients import SharedGradients
+from circuitscope_core.training.workers import ALONE, Workers
 from circuitscope_core.transformer import Transformer
 
 VALIDATION_TOKENS = 65_536
@@ -75,7 +76,7 @@ class LanguageModelTrainer(ResumableLoop):
         self.adam = torch.optim.AdamW(
             rest, lr=self.settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
         )
-        self.shared = SharedGradients.of(self.model.parameters(), n_extra=1)
+        self.shared = SharedGradients.of(self.model.parameters(), 1, self.workers)
         self.on_cores = CoreShares(self.model, self.shared, n)
 
     @cached_property
@@ -135,7 +136,7 @@ class LanguageModelTrainer(ResumableLoop):
             return loss.detach()
 
         loss = torch.stack(self.on_cores.differentiate(differentiate)).sum()
-        (total,) = self.shared.add_up(self.workers, loss)
+        (total,) = self.shared.add_up(loss)
         return total
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from circuitscope_core.cores import map_on_cores
 from circuitscope_core.training.active_entries import gradient_of
+from circuitscope_core.training.shared_memory import SummedNumbers, summed_numbers
 from circuitscope_core.training.workers import ALONE, Workers
 from circuitscope_core.transcoder import CrossLayerTranscoder
 
@@ -53,6 +54,7 @@ class Muon(torch.optim.Optimizer):
         n_parts: int = 1,
     ) -> None:
         self.workers, self.n_parts = workers, n_parts
+        self._updates: SummedNumbers | None = None
         settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "writes": False}
         super().__init__(params, settings)
 
@@ -85,8 +87,11 @@ class Muon(torch.optim.Optimizer):
         rank, world, n = self.workers.rank, self.workers.world, self.n_parts
         if world == 1 and n == 1:
             return [orthogonalize(stack) for stack in stacks]
-        flat = torch.zeros(sum(stack.numel() for stack in stacks), device=stacks[0].device)
-        parts = flat.split([stack.numel() for stack in stacks])
+        sizes = [stack.numel() for stack in stacks]
+        if self._updates is None:
+            self._updates = summed_numbers(self.workers, sum(sizes), stacks[0].device)
+        flat = self._updates.own.zero_()
+        parts = flat.split(sizes)
         updates = [part.view_as(stack) for part, stack in zip(parts, stacks, strict=True)]
 
         def orthogonalize_part(number: int) -> None:
@@ -95,7 +100,7 @@ class Muon(torch.optim.Optimizer):
                 update[own] = orthogonalize(stack[own])
 
         list(map_on_cores(orthogonalize_part, range(n), n))
-        self.workers.add_up(flat)
+        self._updates.add_up()
         return updates
 
     def _direction(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:

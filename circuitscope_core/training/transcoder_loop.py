@@ -30,10 +30,11 @@ from circuitscope_core.training.optimizers import (
     set_learning_rate,
 )
 from circuitscope_core.training.pace import Pace
+from circuitscope_core.training.shared_gradients import SharedGradients
 from circuitscope_core.training.shuffle_buffer import BufferPlan, fill
 from circuitscope_core.training.sparsity import Sparsity
 from circuitscope_core.training.transcoder_gradients import set_gradients
-from circuitscope_core.training.workers import ALONE, SharedGradients, Workers
+from circuitscope_core.training.workers import ALONE, Workers
 from circuitscope_core.transcoder import (
     ActivationScales,
     CrossLayerTranscoder,
@@ -140,8 +141,8 @@ class TranscoderTrainer(ResumableLoop):
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
             shape, dtype=torch.bool, device=thresholds.device
         )
-        every = self.transcoder.parameters()
-        self.shared = SharedGradients.of(every, n_extra=len(LOSS_PARTS) + n_layers)
+        every, n_extra = self.transcoder.parameters(), len(LOSS_PARTS) + n_layers
+        self.shared = SharedGradients.of(every, n_extra, self.workers)
         own_tokens = self.settings.batch_size // self.workers.world
         n = n_shares(own_tokens, self.transcoder.W_enc.device)
         self.on_cores = CoreShares(self.transcoder, self.shared, n)
@@ -254,7 +255,7 @@ class TranscoderTrainer(ResumableLoop):
         loss = sum_of_losses(self.on_cores.differentiate(differentiate))
         if self.workers.world > 1:
             own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
-            *sums, layer_l0 = self.shared.add_up(self.workers, own, loss.layer_l0)
+            *sums, layer_l0 = self.shared.add_up(own, loss.layer_l0)
             named = dict(zip(LOSS_PARTS, sums, strict=True))
             loss = replace(loss, layer_l0=layer_l0, **named)
         l0 = loss.layer_l0.tolist() if self.independent else [loss.l0.item()]

@@ -5,12 +5,11 @@ it; the gradients of all are added up; each then changes its own copy of the wei
 way. So any number of workers trains the same model, up to the rounding of a sum.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuitscope_core.errors import TrainingError
 
@@ -91,50 +90,3 @@ class GroupWorkers:
         except RuntimeError as error:
             raise WorkerLost(f"Worker {self.rank} lost another one: {error}") from error
         return data if first else content.numpy().tobytes()
-
-
-@dataclass(frozen=True)
-class SharedGradients:
-    """The gradients of several weights as parts of one run of numbers, added up in one go."""
-
-    flat: Tensor
-    """The gradients one after the other, and at the end whatever else is to be added up."""
-    views: tuple[tuple[nn.Parameter, Tensor], ...] = field(repr=False)
-    n_extra: int
-
-    @property
-    def n_gradients(self) -> int:
-        """How many of the numbers are gradients: the first ones."""
-        return len(self.flat) - self.n_extra
-
-    @classmethod
-    def of(cls, weights: Iterable[nn.Parameter], n_extra: int) -> "SharedGradients":
-        """Take memory for the gradients of ``weights`` and ``n_extra`` numbers besides."""
-        kept = tuple(weights)
-        sizes = [weight.numel() for weight in kept]
-        flat = torch.zeros(sum(sizes) + n_extra, device=kept[0].device)
-        parts = flat[: sum(sizes)].split(sizes)
-        views = tuple(
-            (weight, part.view_as(weight)) for weight, part in zip(kept, parts, strict=True)
-        )
-        return cls(flat, views, n_extra)
-
-    def attach(self) -> None:
-        """Make the parts the weights' gradients, all 0."""
-        self.flat.zero_()
-        for weight, view in self.views:
-            weight.grad = view
-
-    def add_up(
-        self, workers: Workers, extra: Tensor, more: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """Sum gradients and what comes with them over all workers.
-
-        Returns the sums of the single numbers ``extra``, and that of ``more`` as one tensor.
-        """
-        single = extra.reshape(-1)
-        self.flat[-self.n_extra :] = single if more is None else torch.cat([single, more])
-        workers.add_up(self.flat)
-        sums = self.flat[-self.n_extra :].clone()
-        first = sums[: len(single)].unbind()
-        return first if more is None else (*first, sums[len(single) :])
