@@ -1,0 +1,119 @@
+"""Numbers that processes of one machine add up in common memory, or send where they cannot."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from circuitscope_core.training import shared_memory
+from circuitscope_core.training.shared_memory import MappedNumbers, SentNumbers, summed_numbers
+from circuitscope_core.training.workers import ALONE, GroupWorkers
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.skipif(
+    not shared_memory.MEMORY.is_dir(), reason="this system has no folder of memory"
+)
+
+
+def added_up(rank, world, meeting, n, missing, results):
+    """Add numbers up in one of several processes, twice, and put what was found in a queue."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
+    )
+    if rank == missing:  # as on another machine, which has no such file
+        shared_memory._map = lambda *_: None
+    numbers = summed_numbers(GroupWorkers(rank, world), n, CPU)
+    found = [isinstance(numbers, MappedNumbers), bool((numbers.own == 0).all())]
+    for step in (1, 2):
+        numbers.own.copy_(step * 10.0**rank * torch.arange(1, n + 1))
+        numbers.add_up()
+        found.append(numbers.own.tolist())
+    left = sorted(path.name for path in shared_memory.MEMORY.glob("circuitscope-*"))
+    results.put((rank, found, left))
+    torch.distributed.barrier()
+
+
+def in_processes(world, n, folder, missing=None):
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    arguments = (world, folder / "meeting", n, missing, results)
+    started = [context.Process(target=added_up, args=(rank, *arguments)) for rank in range(world)]
+    for process in started:
+        process.start()
+    found = sorted(results.get(timeout=120) for _ in started)
+    for process in started:
+        process.join(60)
+        assert process.exitcode == 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("world", "n", "missing"), [(2, 1001, None), (3, 2, None), (3, 7, None), (2, 5, 1), (2, 5, 0)]
+)
+def test_all_processes_have_the_sum_and_leave_no_file(world, n, missing, tmp_path):
+    before = set(shared_memory.MEMORY.glob("circuitscope-*"))
+    expected = [(step * sum(10.0**rank for rank in range(world))) for step in (1, 2)]
+    for _, (mapped, zeros, *sums), _ in in_processes(world, n, tmp_path, missing):
+        assert mapped == (missing is None)
+        assert zeros
+        for found, factor in zip(sums, expected, strict=True):
+            assert found == [factor * number for number in range(1, n + 1)]
+    assert set(shared_memory.MEMORY.glob("circuitscope-*")) <= before
+
+
+class Told(GroupWorkers):
+    """The only process of a group of two, which the other always agrees with."""
+
+    def add_up(self, values):
+        values.mul_(2)
+
+    def broadcast(self, data):
+        return data
+
+
+def test_without_room_numbers_are_sent(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(shared_memory, "MEMORY", tmp_path)
+    numbers = summed_numbers(Told(0, 2), 5, CPU)
+    assert isinstance(numbers, SentNumbers)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("changed", ["mark", "size", "gone"])
+def test_a_file_that_is_not_the_one_told_of_is_not_used(changed, monkeypatch, tmp_path):
+    monkeypatch.setattr(shared_memory, "MEMORY", tmp_path)
+
+    class Misled(Told):
+        def broadcast(self, data):
+            path = Path(os.fsdecode(data[shared_memory.MARK_BYTES :]))
+            if changed == "gone":
+                path.unlink()
+            elif changed == "size":
+                path.write_bytes(data[: shared_memory.MARK_BYTES])
+            else:
+                content = bytearray(path.read_bytes())
+                content[0] ^= 1
+                path.write_bytes(content)
+            return data
+
+    assert isinstance(summed_numbers(Misled(0, 2), 5, CPU), SentNumbers)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_the_owners_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(shared_memory, "MEMORY", tmp_path)
+    path = shared_memory._reserved(4096, b"x" * shared_memory.MARK_BYTES)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_size == 4096
+
+
+def test_one_worker_and_other_devices_need_no_common_memory():
+    assert isinstance(summed_numbers(ALONE, 3, CPU), SentNumbers)
+    assert isinstance(summed_numbers(Told(0, 1), 3, CPU), SentNumbers)
+    assert isinstance(summed_numbers(Told(0, 2), 3, torch.device("meta")), SentNumbers)
