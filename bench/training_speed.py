@@ -31,7 +31,6 @@ from circuitscope_core.training import (
     Pace,
     TokenWindows,
     TranscoderTrainer,
-    harvest,
 )
 from circuitscope_core.transcoder import ActivationScales, transcoder_loss
 
