@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from circuitscope_core.errors import ModelError
+from circuitscope_core.language_model import LayerRecord, MlpPass, MlpSite, Record
 from circuitscope_core.pretrained.model import PretrainedModel
+from circuitscope_core.pretrained.passes import FrozenParts, given, run_layer
 
 N_TOKENS = 8
 LARGEST_GAP = {torch.float32: 1e-3, torch.float64: 1e-4}
 """Largest relative difference that is put down to rounding. Families compute norms and patterns in
 float32 even in a model in double precision."""
 LARGEST_GAP_OF_HALF = 0.1
-"""The same for models in 16 bits: single reads differ by 1 to 2 %, sums over 30 layers by more."""
+"""The same for models in 16 bits, whose layers are checked in pairs: reads differ by 1 to 2 %."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class SelfCheck:
     untouched: float
     """The model's logits while it is recorded, from those of the model left alone."""
     reads: tuple[float, ...]
-    """Each layer's MLP input put together from the record, from the model's own."""
+    """Each layer's MLP input put together from the record, from the model's own. In 16 bits it is
+    put together from the model's own stream one layer before."""
     logits: float
     """Logits put together from the record, from the model's own."""
     positions: float
@@ -61,9 +64,10 @@ def measure(model: PretrainedModel, seed: int = 0) -> SelfCheck:
     )
     wanted = untouched_logits(model, ids)
     record, done = model.record(ids), model.mlp_pass(ids)
+    exact = model.weight_dtype in LARGEST_GAP
+    made = record.sites if exact else layers_in_pairs(model, record, done)
     reads = tuple(
-        gap(mine.mlp_in, theirs.mlp_in)
-        for mine, theirs in zip(record.sites, done.sites, strict=True)
+        gap(mine.mlp_in, theirs.mlp_in) for mine, theirs in zip(made, done.sites, strict=True)
     )
     (vectors, before), (_, after) = map(model.first_parts, (ids, other))
     size = (vectors + before).abs().max()
@@ -73,6 +77,28 @@ def measure(model: PretrainedModel, seed: int = 0) -> SelfCheck:
         logits=gap(model.shape.capped(record.logits), wanted),
         positions=float((before - after).abs().max() / size),
     )
+
+
+def layers_in_pairs(model: PretrainedModel, record: Record, done: MlpPass) -> list[MlpSite]:
+    """Return every layer's MLP input, put together from the model's own stream one layer before.
+
+    A model in 16 bits rounds its stream after every layer, and a record does not: from the first
+    layer on, their distance grows with the depth (SmolLM2-135M: 0.1 of the size in layer 10 of 30).
+    Two layers, the lower of which is taken to its end, show whether both compute the same.
+    """
+    sites, before = [], None
+    for own, layer in zip(done.sites, record.layers, strict=True):
+        assert own.resid_pre is not None
+
+        def run(
+            stream: Tensor, own: MlpSite = own, layer: LayerRecord = layer
+        ) -> tuple[LayerRecord, Tensor]:
+            parts, nothing_frozen = model.layer_parts(own.layer), FrozenParts.of(None, "nothing")
+            return run_layer(parts, stream, layer.pattern, nothing_frozen, given(own.mlp_out))
+
+        sites.append(run(own.resid_pre if before is None else before)[0].site)
+        before = run(own.resid_pre)[1]
+    return sites
 
 
 @torch.no_grad()

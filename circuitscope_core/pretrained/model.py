@@ -213,7 +213,8 @@ class PretrainedModel(AskedMlps):
         if not 0 < n_pos <= n_ctx:
             raise PromptError(f"The input has {n_pos} tokens; give 1 to {n_ctx}.")
 
-    def _parts(self, number: int) -> LayerParts:
+    def layer_parts(self, number: int) -> LayerParts:
+        """Return a layer's weights, norms and MLP under the names of the engine."""
         attention = part(self._layers[number], self.family.attention)
         weights = weights_as(self.family.split(attention, self.config), self.home)
         run_mlp = partial(self._run_mlp, number)
@@ -272,7 +273,7 @@ class PretrainedModel(AskedMlps):
         stream = stream if embed_change is None else stream + embed_change
         streams, layers = [stream], []
         for number, (pattern, answer) in enumerate(zip(patterns, answers, strict=True)):
-            layer, stream = run_layer(self._parts(number), stream, pattern, parts, answer)
+            layer, stream = run_layer(self.layer_parts(number), stream, pattern, parts, answer)
             layers.append(layer)
             streams.append(stream)
         norm = parts.final_norm(self._final_norm, stream)
@@ -316,7 +317,7 @@ class PretrainedModel(AskedMlps):
         suffix = Suffix(clean, stream, first_layer, start, asked)
         parts = FrozenParts.of(clean, frozen)
         if parts.clean is not None:
-            layers = [self._parts(number) for number in range(len(self._layers))]
+            layers = [self.layer_parts(number) for number in range(len(self._layers))]
             last = run_frozen_suffix(layers, suffix, parts, edited_or_run(edit_mlp))
         elif first_layer == len(self._layers):
             last = suffix.of_asked

@@ -16,14 +16,39 @@ def test_every_family_passes(name):
     assert found.largest < 1e-4
 
 
-def model_with(monkeypatch, kind, **changes):
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_family_passes_in_16_bits(name):
+    found = check.check_model(PretrainedModel(random_module(name, torch.bfloat16)))
+    assert max(found.reads) < check.LARGEST_GAP_OF_HALF / 2
+
+
+@torch.no_grad()
+def test_pairs_of_layers_are_the_pass_and_start_from_the_models_own_stream():
+    model = PretrainedModel(random_module("LLaMA-3", torch.float64))
+    ids = model.tokens([1, 2, 3, 4])
+    record, done = model.record(ids), model.mlp_pass(ids)
+    made = check.layers_in_pairs(model, record, done)
+    for one, other in zip(made, record.sites, strict=True):
+        assert check.gap(one.mlp_in, other.mlp_in) < 1e-6
+    moved = [replace(site, resid_pre=2 * site.resid_pre) for site in done.sites[:1]]
+    moved = replace(done, sites=(*moved, *done.sites[1:]))
+    gaps = [
+        check.gap(one.mlp_in, other.mlp_in)
+        for one, other in zip(check.layers_in_pairs(model, record, moved), made, strict=True)
+    ]
+    assert min(gaps[:2]) > 1e-3
+    assert max(gaps[2:], default=0.0) < 1e-9
+
+
+def model_with(monkeypatch, kind, dtype=torch.float32, **changes):
     """Return a model whose line in the table of families is wrong."""
     wrong = replace(families.FAMILIES[kind], **changes)
     monkeypatch.setitem(families.FAMILIES, kind, wrong)
     name = {"gemma2": "Gemma-2", "llama": "LLaMA-3", "gptj": "GPT-J", "phi": "Phi-2"}[kind]
-    return PretrainedModel(random_module(name))
+    return PretrainedModel(random_module(name, dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("kind", "changes", "named"),
     [
@@ -34,8 +59,8 @@ def model_with(monkeypatch, kind, **changes):
         ("phi", {"final_norm": "model.layers.0.input_layernorm"}, "logits"),
     ],
 )
-def test_a_wrong_line_of_the_table_is_found(monkeypatch, kind, changes, named):
-    model = model_with(monkeypatch, kind, **changes)
+def test_a_wrong_line_of_the_table_is_found(monkeypatch, kind, changes, named, dtype):
+    model = model_with(monkeypatch, kind, dtype, **changes)
     with pytest.raises(cs.ModelError, match=f"cannot be explained exactly.*{named}"):
         check.check_model(model)
 
