@@ -114,11 +114,17 @@ def ask_for_name(models: Path) -> str:
     return name
 
 
-def ask_for_source(models: Path) -> str | None:
-    """Return ``builtin`` or a path; None while there is none."""
+def ask_for_source(models: Path, *, with_skills: bool = True) -> str | None:
+    """Return ``builtin`` or a path; None while there is none.
+
+    Args:
+        models: The folder of models, beside which uploads are kept.
+        with_skills: Whether the training adds sentences that teach skills to the built-in text.
+    """
     kind = st.radio("Train on", list(SOURCES), format_func=SOURCES.get, key="train_source")
     if kind == "builtin":
-        st.caption("About the world's countries, with generated sentences that teach skills.")
+        skills = ", with generated sentences that teach skills" if with_skills else ""
+        st.caption(f"About the world's countries{skills}.")
         return "builtin"
     if kind == "path":
         location = st.text_input(

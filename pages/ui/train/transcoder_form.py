@@ -33,7 +33,7 @@ def ask_for_transcoder(models: Path) -> TrainingRequest | None:
     with left:
         st.subheader("Model and text")
         chosen = st.selectbox("Model", list(added), key="train_added")
-        source = ask_for_source(models)
+        source = ask_for_source(models, with_skills=False)
         column = "text"
         if source != "builtin":
             column = st.text_input("Column with the text", column, key="train_column")
