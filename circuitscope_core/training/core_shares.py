@@ -67,14 +67,18 @@ class CoreShares(Generic[Module]):
         """Let each core differentiate a share, and add all gradients up in the first module's.
 
         Args:
-            work: Sets the gradients of a module, in the memory where they are, by the share of a
-                number; returns the results, which are returned in order.
+            work: Is given a module and the number of a share, and sets the module's gradients in
+                the memory where they are.
+
+        Returns:
+            The results of ``work`` in the order of the shares.
         """
         if self.n == 1:
             with some_cores(self._cores):
                 return [work(self._modules[0], 0)]
-        shares, each = list(enumerate(self._modules)), self._cores // self.n
-        results = list(map_on_cores(lambda item: work(*item[::-1]), shares, self.n, each))
+        shares = list(zip(self._modules, range(self.n), strict=True))
+        each = self._cores // self.n
+        results = list(map_on_cores(lambda share: work(*share), shares, self.n, each))
         add_up([gradients.flat for gradients in self._gradients])
         return results
 

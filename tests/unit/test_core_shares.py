@@ -1,16 +1,37 @@
 """A step in shares, one for each core: the same gradients and weights, whatever the number."""
 
 import copy
+import dataclasses
 import resource
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from circuitscope_core import cores
-from circuitscope_core.training import ALONE, Progress, core_shares
+from circuitscope_core.pretrained import PretrainedModel
+from circuitscope_core.training import ALONE, Progress, TokenWindows, core_shares
 from circuitscope_core.training.optimizers import Muon
+from circuitscope_core.transcoder import CrossLayerTranscoder
+from tests.pretrained_families import random_module
 from tests.unit.trainer_samples import language_model, transcoder
+
+
+def transcoder_of_hugging_face(_, folder):
+    """Return a transcoder's training, with interventions, for a model of ``transformers``."""
+    model = PretrainedModel(random_module("LLaMA-3", torch.float32).requires_grad_(False))
+    trainer = transcoder(ALONE, folder)
+    sizes = {"n_layers": model.shape.n_layers, "d_model": model.shape.d_model}
+    config = dataclasses.replace(trainer.transcoder.config, **sizes)
+    tokens = np.random.default_rng(0).integers(0, model.shape.d_vocab, 4000).astype(np.uint16)
+    return dataclasses.replace(
+        trainer,
+        model=model,
+        transcoder=CrossLayerTranscoder(config),
+        train=TokenWindows.of(tokens, 1, 16),
+    )
+
 
 MAKERS = pytest.mark.parametrize("make", [language_model, transcoder])
 
@@ -35,7 +56,7 @@ def first_gradients(trainer):
     return getattr(loss, "total", loss), {name: weight.grad.clone() for name, weight in weights}
 
 
-@MAKERS
+@pytest.mark.parametrize("make", [language_model, transcoder, transcoder_of_hugging_face])
 @pytest.mark.parametrize("n", [2, 3])
 def test_shares_add_up_to_the_whole_step(make, n, tmp_path, monkeypatch):
     whole_loss, whole = first_gradients(trainer_with(1, make, tmp_path / "1", monkeypatch))
