@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from circuitscope_core.training import GroupWorkers, WorkersNews
 PATIENCE = timedelta(days=1)
 """How long a worker waits for another. Reading a large corpus takes long, and a worker that dies
 closes its connections: nobody waits for the dead."""
+LAST_SUM_SECONDS = 2.0
+"""How long a helper stays after its last sum, until the others have that sum, too."""
 
 
 @dataclass
@@ -135,6 +138,8 @@ def main(folder: Path, rank: int, n_workers: int) -> None:
     )
     store = FolderStore(folder / "store")
     work(Assignment.from_json(told), GroupWorkers(rank, n_workers), store, usable_cores())
+    if rank:  # who leaves at once may fail the last sum of one who is still at it
+        time.sleep(LAST_SUM_SECONDS)
     # the others may be gone already: no farewell, which would wait for them
     os._exit(0)
 

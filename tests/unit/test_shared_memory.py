@@ -17,8 +17,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def added_up(rank, world, meeting, n, missing, results):
+def added_up(rank, case, results, all_done):
     """Add numbers up in one of several processes, twice, and put what was found in a queue."""
+    world, meeting, n, missing = case
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
@@ -33,17 +34,19 @@ def added_up(rank, world, meeting, n, missing, results):
         found.append(numbers.own.tolist())
     left = sorted(path.name for path in shared_memory.MEMORY.glob("circuitscope-*"))
     results.put((rank, found, left))
-    torch.distributed.barrier()
+    all_done.wait(120)  # who leaves too early fails the others' last sum
+    os._exit(0)  # the others may be gone by now: no farewell, which would wait for them
 
 
 def in_processes(world, n, folder, missing=None):
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    arguments = (world, folder / "meeting", n, missing, results)
+    results, all_done = context.Queue(), context.Event()
+    arguments = ((world, folder / "meeting", n, missing), results, all_done)
     started = [context.Process(target=added_up, args=(rank, *arguments)) for rank in range(world)]
     for process in started:
         process.start()
     found = sorted(results.get(timeout=120) for _ in started)
+    all_done.set()
     for process in started:
         process.join(60)
         assert process.exitcode == 0
