@@ -29,7 +29,7 @@ NUMBERS_FOR_CORES = 2**26
 def cores_for(clean: PromptPass, n_targets: int) -> int:
     """Return how many cores compute parts of a graph side by side.
 
-    Another device computes by itself, and of small graphs Python's own part is most.
+    Another device computes by itself, and small graphs gain nothing from a second core.
     """
     large = n_targets * clean.error_vectors.numel() >= NUMBERS_FOR_CORES
     return n_cores() if large and clean.features.is_cpu else 1

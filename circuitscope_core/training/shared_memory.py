@@ -64,7 +64,7 @@ class MappedNumbers:
         rank, world = self.workers.rank, self.workers.world
         parts = [numbers.chunk(world) for numbers in self.numbers.unbind()]
         self._wait()  # until all have written theirs
-        if rank < len(parts[rank]):  # fewer numbers than workers
+        if rank < len(parts[rank]):  # there may be fewer numbers than workers
             for other in range(world):
                 if other != rank:
                     parts[rank][rank].add_(parts[other][rank])
