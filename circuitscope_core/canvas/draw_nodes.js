@@ -3,7 +3,7 @@
 
 /** @import { Change, GraphNode, Look, Marks, Surface, Theme } from './types' */
 
-import { shorten, signedPercent, unquoted } from './format.js'
+import { shorten, signedPercent } from './format.js'
 import { GLYPH_RADIUS, TILE } from './picture.js'
 import {
   fillWith,
@@ -23,7 +23,7 @@ const LEAST_SIGN = 0.02 // weaker links get no sign
 const LEAST_ERROR = 0.01
 const LEAST_CHANGE = 0.005
 const MEMBER_STEP = 9
-const LONGEST = { token: 18, label: 34 }
+const LONGEST_TOKEN = 18
 
 /**
  * @param {Surface} ctx
@@ -178,40 +178,22 @@ function drawChange(ctx, node, [measured, predicted], { theme, dark }) {
   haloText(ctx, text, { x: node.x, y: node.y + TILE.height / 2 + 9 }, theme)
 }
 
-// --- names ---------------------------------------------------------------------------------------
-
 /**
- * @param {Surface} ctx
- * @param {GraphNode} node
- * @param {number} width Of the picture.
- * @param {Look} look
- */
-export function drawNodeLabel(ctx, node, width, { theme, big }) {
-  ctx.textBaseline = 'middle'
-  if (node.kind === 'logit' && node.probability !== null) {
-    drawToken(ctx, node, unquoted(node.label), { theme, big })
-    return
-  }
-  ctx.font = sans(11 * big)
-  const atEdge = node.x > 0.8 * width
-  ctx.textAlign = atEdge ? 'right' : 'center'
-  const at = { x: node.x + (atEdge ? 8 : 0), y: node.y - 13 }
-  haloText(ctx, shorten(node.label, LONGEST.label), at, theme)
-}
-
-/**
+ * The token of an output, above it.
+ *
  * @param {Surface} ctx
  * @param {GraphNode} node
  * @param {string} text
  * @param {{theme: Theme, big: number}} look
  */
-function drawToken(ctx, node, text, { theme, big }) {
+export function drawToken(ctx, node, text, { theme, big }) {
   const upright = text.length <= 2
+  ctx.textBaseline = 'middle'
   ctx.save()
   ctx.translate(node.x, node.y - (upright ? 8 + 6 * big : 9))
   if (!upright) ctx.rotate(-Math.PI / 4)
   ctx.font = mono(13 * big)
   ctx.textAlign = upright ? 'center' : 'left'
-  haloText(ctx, shorten(text, LONGEST.token), { x: 0, y: 0 }, theme)
+  haloText(ctx, shorten(text, LONGEST_TOKEN), { x: 0, y: 0 }, theme)
   ctx.restore()
 }

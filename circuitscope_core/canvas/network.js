@@ -6,11 +6,11 @@
 
 import { move } from './actions.js'
 import { extentOf } from './draw_backdrop.js'
-import { hideCard } from './hover_card.js'
+import { paintMinimap } from './minimap.js'
 import { paintAbove, paintBelow, paintNode } from './paint.js'
 import { TILE } from './picture.js'
 
-const LARGEST_SCALE = 1.8
+const LARGEST_SCALE = 1.6
 const GLYPH = { width: 12, height: 12 }
 const SMOOTHLY = { duration: 120, easingFunction: 'easeOutQuad' }
 
@@ -36,7 +36,10 @@ export function openNetwork(canvas, viewport) {
   const network = new vis.Network(ui.net, { nodes, edges: [] }, optionsOf(canvas))
   canvas.network = network
   network.on('beforeDrawing', (ctx) => paintBelow(canvas, ctx))
-  network.on('afterDrawing', (ctx) => paintAbove(canvas, ctx))
+  network.on('afterDrawing', (ctx) => {
+    paintAbove(canvas, ctx)
+    paintMinimap(canvas)
+  })
   listen(canvas)
   fit(canvas)
   if (viewport) {
@@ -101,7 +104,6 @@ function listen(canvas) {
 /** @param {Canvas} canvas */
 function touch(canvas) {
   canvas.touched = true
-  hideCard(canvas)
 }
 
 /** @param {Canvas} canvas @param {ClickParameters} parameters */
@@ -119,11 +121,13 @@ export function fit(canvas) {
   const { network, ui, state } = canvas
   if (!network) return
   const { left, top, width, height } = extentOf(state.picture)
-  const room = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height)
+  const over = ui.top.offsetHeight // the buttons and the story float over the drawing area
+  const room = Math.min(ui.net.clientWidth / width, (ui.net.clientHeight - over) / height)
   if (!(room > 0)) return // out of sight, as on its way out of the page; a resize comes again
   canvas.touched = false
-  const position = { x: left + width / 2, y: top + height / 2 }
-  network.moveTo({ position, scale: Math.min(room, LARGEST_SCALE), animation: false })
+  const scale = Math.min(room, LARGEST_SCALE)
+  const position = { x: left + width / 2, y: top + height / 2 - over / 2 / scale }
+  network.moveTo({ position, scale, animation: false })
 }
 
 /** @param {Canvas} canvas @param {number} factor */

@@ -25,6 +25,7 @@ from circuitscope_core.view.model import (
     NodeView,
     PathView,
     Picture,
+    Story,
 )
 from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import group_label, strongest_row
@@ -81,6 +82,7 @@ def layout_graph(
     cards: FeatureCards | None = None,
     supernodes: Supernodes | None = None,
     weights: GlobalWeights | None = None,
+    story: Story | None = None,
 ) -> GraphView:
     """Lay a circuit out: x is the token, y the layer, outputs at the top.
 
@@ -90,6 +92,7 @@ def layout_graph(
         cards: Texts that the features respond to; without them features have numbers only.
         supernodes: Adds a second picture with these groups merged.
         weights: Adds to each card the features that it works with over the corpus.
+        story: From ``tell_story``; the canvas opens with it.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
@@ -103,6 +106,7 @@ def layout_graph(
         paths=path_views(circuit),
         facts=facts_of(pruned, supernodes) if isinstance(pruned, PrunedGraph) else (),
         neurons=circuit.neurons,
+        story=story,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
-from pages.ui.shared.groups import Group, Grouping, Groups, clean
+from pages.ui.shared.groups import Group, Groups, clean
 from pages.ui.shared.state import (
     ABLATIONS,
     FORMS,
@@ -18,6 +18,7 @@ from pages.ui.shared.state import (
     MODES,
     MOST_ANSWER_TOKENS,
     STATE_DEFAULTS,
+    TABS,
     TARGETS,
     VIEWS,
     State,
@@ -44,6 +45,7 @@ IN_ADDRESS = {
     "likeness": "likeness",
     "ablation": "ablation",
     "view": "view",
+    "tab": "tab",
     "node": "selected",
     "with": "with_prompt",
     "with_model": "with_model",
@@ -54,6 +56,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "form": FORMS,
     "target": TARGETS,
     "view": VIEWS,
+    "tab": TABS,
     "likeness": LIKENESSES,
     "ablation": ABLATIONS,
     "mode": MODES,
@@ -126,8 +129,8 @@ def write_subgraph(state: State) -> str:
     data: dict[str, Any] = {}
     if state.pinned:
         data["pinned"] = list(state.pinned)
-    if state.grouping.groups is not None:
-        data["groups"] = [[group.label, *group.members] for group in state.grouping.groups]
+    if state.groups is not None:
+        data["groups"] = [[group.label, *group.members] for group in state.groups]
     if state.places:
         data["places"] = [[name, round(x, 1), round(y, 1)] for name, x, y in state.places]
     if state.steps:
@@ -150,7 +153,7 @@ def read_subgraph(text: str, state: State) -> State | None:
         steps = tuple(_step(row) for row in data.get("steps", []))
     except (TypeError, ValueError):
         return None
-    return replace(state, pinned=pinned, places=places, grouping=Grouping(groups), steps=steps)
+    return replace(state, pinned=pinned, places=places, groups=groups, steps=steps)
 
 
 def _unpack(text: str) -> dict[str, Any] | None:
