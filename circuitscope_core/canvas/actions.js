@@ -93,14 +93,15 @@ export function chooseView(canvas, view) {
 }
 
 /**
- * Tell the page where another view has taken the selection away, or given it another name.
+ * Tell the page where another view has taken the selection away, or given it another name. That
+ * follows from a step and is none of its own.
  *
  * @param {Canvas} canvas
  * @param {string | null} before
  */
 export function tellSelection(canvas, before) {
   const { selected } = canvas.state
-  if (selected !== before) emit(canvas, { event: 'select', id: selected })
+  if (selected !== before) emit(canvas, { event: 'select', id: selected, follows: true })
 }
 
 /** @param {Canvas} canvas @param {string} words */
@@ -166,6 +167,27 @@ export function move(canvas, node) {
   const place = { x: node.x, y: node.y }
   canvas.dispatch({ type: 'move', name: placeName(node), place })
   emit(canvas, { event: 'move', name: placeName(node), ...place })
+}
+
+/**
+ * Ask the page for a column of its own for each token of a word.
+ *
+ * @param {Canvas} canvas
+ * @param {GraphNode} node
+ */
+export function unfold(canvas, node) {
+  say(canvas, `${node.label} is unfolded into ${node.members.length} tokens`)
+  emit(canvas, { event: 'unfold', position: node.position })
+}
+
+/**
+ * Ask the page for columns of words, or of tokens.
+ *
+ * @param {Canvas} canvas
+ * @param {'auto' | 'words' | 'tokens'} words
+ */
+export function foldWords(canvas, words) {
+  emit(canvas, { event: 'words', words })
 }
 
 // --- supernodes by hand --------------------------------------------------------------------------

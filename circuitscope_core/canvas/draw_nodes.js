@@ -4,7 +4,7 @@
 /** @import { Change, GraphNode, Look, Marks, Surface, Theme } from './types' */
 
 import { shorten, signedPercent } from './format.js'
-import { GLYPH_RADIUS, TILE } from './picture.js'
+import { GLYPH_RADIUS, isTile, TILE } from './picture.js'
 import {
   fillWith,
   halfOutline,
@@ -33,7 +33,7 @@ const LONGEST_TOKEN = 18
  */
 export function drawNode(ctx, node, marks, look) {
   ctx.globalAlpha = opacityOf(node, marks)
-  if (node.members.length) drawTile(ctx, node, marks, look)
+  if (isTile(node)) drawTile(ctx, node, marks, look)
   else drawGlyph(ctx, node, marks, look)
   if (marks.change) drawChange(ctx, node, marks.change, look)
   drawRings(ctx, node, marks, look.theme)
@@ -170,7 +170,7 @@ function drawChange(ctx, node, [measured, predicted], { theme, dark }) {
   ctx.globalAlpha = 1
   const color = linkColor(0.4 * measured, dark)
   strokeRing(ctx, node, { gap: 2.5, dashes: [], width: 3, color })
-  if (!node.members.length) return
+  if (!isTile(node)) return
   ctx.textAlign = 'center'
   ctx.textBaseline = 'middle'
   ctx.font = `bold ${sans(10.5)}`

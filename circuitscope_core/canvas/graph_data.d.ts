@@ -21,6 +21,8 @@ export interface GraphNode extends Point {
   error_share: number
   card: string | null
   members: string[]
+  /** A word, whose members are its tokens: drawn as one glyph. */
+  folded?: boolean
   side?: '' | 'a' | 'b' | 'both'
   /** A neuron that is active above 0. */
   filled?: boolean
@@ -124,4 +126,6 @@ export interface GraphData {
   compared?: boolean
   /** Features are neurons of the model itself, and errors the other neurons. */
   neurons?: boolean
+  /** Words of several tokens, which can be folded. */
+  n_words?: number
 }

@@ -6,7 +6,7 @@
 
 import { drawToken } from './draw_nodes.js'
 import { shorten, unquoted } from './format.js'
-import { GLYPH_RADIUS } from './picture.js'
+import { GLYPH_RADIUS, isTile } from './picture.js'
 import { shownNodes } from './state.js'
 import { haloText, sans } from './strokes.js'
 
@@ -27,7 +27,7 @@ const HEADS_SIZE = 9.5
  * @returns {GraphNode[]} The most important first.
  */
 export function namedNodes(state) {
-  const nodes = shownNodes(state).filter((node) => !node.members.length) // tiles bear their names
+  const nodes = shownNodes(state).filter((node) => !isTile(node)) // tiles bear their names
   const first = nodes.filter(
     (node) => node.kind === 'logit' || node.id === state.selected || state.pinned.has(node.id),
   )
@@ -162,7 +162,7 @@ function drawHeads(ctx, state, look, taken) {
   ctx.textAlign = 'center'
   ctx.textBaseline = 'middle'
   for (const { source, target, text } of state.data.story?.heads ?? []) {
-    const [from, to] = [state.byId.get(source), state.byId.get(target)]
+    const [from, to] = [state.homes.get(source), state.homes.get(target)]
     if (!from || !to) continue
     const half = { x: ctx.measureText(text).width / 2 + 2, y: 7 * look.big }
     const places = [ALONG, 0.4, 0.7].map((part) => {

@@ -1,14 +1,15 @@
 // @ts-check
 // vis-network holds the view: zoom, pan and dragging. Painting and hit-testing are ours.
 
-/** @import { Canvas, GraphNode, Viewport } from './types' */
+/** @import { Canvas, GraphNode, Point, Viewport } from './types' */
 /** @import { ClickParameters, Renderer } from './vis' */
 
-import { move } from './actions.js'
+import { move, unfold } from './actions.js'
 import { extentOf } from './draw_backdrop.js'
+import { nodeAt } from './hits.js'
 import { paintMinimap } from './minimap.js'
 import { paintAbove, paintBelow, paintNode } from './paint.js'
-import { TILE } from './picture.js'
+import { isTile, TILE } from './picture.js'
 
 const LARGEST_SCALE = 1.6
 const GLYPH = { width: 12, height: 12 }
@@ -29,7 +30,7 @@ export function openNetwork(canvas, viewport) {
     id: node.id,
     x: node.x,
     y: node.y,
-    fixed: !bent,
+    fixed: bent ? { x: false, y: true } : true, // a tile stays on its layer
     shape: 'custom',
     ctxRenderer: rendererOf(canvas, node),
   }))
@@ -84,7 +85,7 @@ function rendererOf(canvas, node) {
       node.y = y
       paintNode(canvas, ctx, node)
     },
-    nodeDimensions: node.members.length ? TILE : GLYPH,
+    nodeDimensions: isTile(node) ? TILE : GLYPH,
   })
 }
 
@@ -93,6 +94,7 @@ function listen(canvas) {
   const { network } = canvas
   if (!network) return
   network.on('click', (parameters) => canvas.click(parameters))
+  network.on('doubleClick', ({ pointer }) => onDoubleClick(canvas, pointer.DOM))
   network.on('dragStart', () => touch(canvas))
   network.on('zoom', () => touch(canvas))
   network.on('dragEnd', (parameters) => onDragEnd(canvas, parameters))
@@ -104,6 +106,14 @@ function listen(canvas) {
 /** @param {Canvas} canvas */
 function touch(canvas) {
   canvas.touched = true
+}
+
+/** @param {Canvas} canvas @param {Point} at */
+function onDoubleClick(canvas, at) {
+  const { network, state, options } = canvas
+  if (!network || !options.edit) return
+  const node = nodeAt(state.picture.nodes, network.DOMtoCanvas(at), network.getScale())
+  if (node?.folded) unfold(canvas, node)
 }
 
 /** @param {Canvas} canvas @param {ClickParameters} parameters */

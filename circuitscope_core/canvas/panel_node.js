@@ -3,7 +3,7 @@
 
 /** @import { Canvas, GraphNode } from './types' */
 
-import { pin, select, showWay } from './actions.js'
+import { pin, select, showWay, unfold } from './actions.js'
 import { fillCard, fillHeader } from './card.js'
 import { button, el, setPressed } from './dom.js'
 import { emit } from './events.js'
@@ -116,7 +116,19 @@ export function inputNote(node) {
 /** @param {Canvas} canvas @param {GraphNode} node */
 function fillTools(canvas, node) {
   if (node.kind === 'group') fillGroupTools(canvas, node)
+  if (node.folded) fillUnfold(canvas, node)
   if (node.kind === 'feature' && node.card) fillLabelTool(canvas, node, node.card)
+}
+
+/** @param {Canvas} canvas @param {GraphNode} node */
+function fillUnfold(canvas, node) {
+  const line = el('div', 'cs-tools', null, canvas.ui.panel)
+  const look = {
+    className: 'cs-button',
+    text: 'Unfold into tokens',
+    title: 'Give each token of this word a column of its own (double click)',
+  }
+  button(line, look, () => unfold(canvas, node))
 }
 
 /** @param {Canvas} canvas @param {GraphNode} node */

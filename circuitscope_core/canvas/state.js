@@ -8,6 +8,7 @@
  * } from './types'
  */
 
+import { idsOnPaths } from './paths.js'
 import { isPinned, pinnedPicture, preparePicture } from './picture.js'
 
 /** @type {RawPicture} */
@@ -233,38 +234,6 @@ function withView(state, view, selected) {
   const searched = withMatches(opened, state.words)
   const home = anchor === null ? null : searched.homes.get(anchor)
   return withLinks({ ...searched, selected: home ? home.id : null })
-}
-
-/**
- * What stands in the picture for the nodes of the strongest paths.
- *
- * @param {GraphData} data
- * @param {Map<string, GraphNode>} homes
- */
-function idsOnPaths({ paths }, homes) {
-  const found = paths.flatMap(({ nodes }) => nodes.map((id) => homes.get(id)))
-  return new Set(found.flatMap((node) => (node ? [node.id] : [])))
-}
-
-/**
- * The edges of the strongest paths, as far as the picture has them.
- *
- * @param {State} state
- * @returns {Edge[]}
- */
-export function edgesOfPaths({ data, homes, picture }) {
-  const pairs = new Set(
-    data.paths.flatMap(({ nodes }) =>
-      nodes.slice(1).map((id, step) => `${homes.get(nodes[step])?.id} ${homes.get(id)?.id}`),
-    ),
-  )
-  return picture.listed.filter(({ from, to }) => pairs.has(`${from.id} ${to.id}`))
-}
-
-/** Tell whether the picture tells the graph's story: nothing else is selected. @param {State} state */
-export function tellsStory({ data, selected, homes, way }) {
-  if (!data.story || way) return false
-  return selected === null || selected === homes.get(data.story.output)?.id
 }
 
 /** @param {State} state @param {View} view @returns {RawPicture} */

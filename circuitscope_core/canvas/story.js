@@ -27,7 +27,11 @@ export function fillStory(canvas) {
 function fillPathButton(canvas, line) {
   if (!canvas.state.data.paths.length) return
   const isOn = canvas.state.path === 0
-  const look = { className: 'cs-button', text: 'Show path', title: 'Show path: the strongest one' }
+  const look = {
+    className: 'cs-button',
+    text: 'Show path',
+    title: 'The strongest path from a token to an output',
+  }
   setPressed(
     button(line, look, () => showPath(canvas, isOn ? null : 0)),
     isOn,
@@ -40,7 +44,7 @@ function fillHeadsButton(canvas, line, { source, output }) {
     ({ from, to }) => homeIs(canvas, source, from.id) && homeIs(canvas, output, to.id),
   )
   if (!edge) return
-  const title = 'Show heads: the attention heads that carried the strongest input'
+  const title = 'The attention heads that carried the strongest input'
   button(line, { className: 'cs-button', text: 'Show heads', title }, () => {
     if (canvas.state.selected !== edge.to.id) select(canvas, edge.to.id)
     explain(canvas, edge)
@@ -54,7 +58,7 @@ function homeIs({ state }, id, home) {
 
 /** @param {Canvas} canvas @param {Element} line @param {Story} story */
 function fillCheckButton(canvas, line, story) {
-  const title = 'Check it: the model with its strongest input switched off, before and after'
+  const title = 'The model with the strongest input switched off, before and after'
   const look = { className: 'cs-button cs-primary', text: 'Check it', title }
   const made = button(line, look, () => {
     canvas.dispatch({ type: 'check', on: !canvas.state.checked })

@@ -4,7 +4,7 @@
 /** @import { Canvas, Edge, GraphNode, Point, State } from './types' */
 
 import { hover, openStrip, pin, select } from './actions.js'
-import { button, contextOf, el, setPressed } from './dom.js'
+import { button, contextOf, el } from './dom.js'
 import { drawEdge } from './draw_edges.js'
 import { drawNode } from './draw_nodes.js'
 import { counted } from './format.js'
@@ -24,7 +24,7 @@ const NOTHING =
 export function buildStrip(canvas) {
   const { strip } = canvas.ui
   const head = el('div', 'cs-strip-head', null, strip)
-  const look = { className: 'cs-strip-toggle', text: 'Pinned', title: '' }
+  const look = { className: 'cs-strip-toggle', text: 'Pinned subgraph', title: '' }
   const toggle = button(head, look, () => openStrip(canvas, !canvas.state.stripOpen))
   toggle.setAttribute('aria-expanded', 'false')
   const said = el('span', 'cs-strip-said', '', head)
@@ -58,7 +58,6 @@ export function fillStrip(canvas) {
   const { pinnedScores } = state
   if (n && pinnedScores) strip.said.textContent += ` · ${pinnedScores}`
   strip.toggle.setAttribute('aria-expanded', String(state.stripOpen))
-  setPressed(strip.toggle, state.stripOpen)
   ui.strip.toggleAttribute('data-open', state.stripOpen)
   strip.surface.setAttribute('aria-label', describe(picture))
   paintStrip(canvas)
@@ -92,7 +91,12 @@ export function stripPicture(state) {
     const [from, to] = [byId.get(edge.from.id), byId.get(edge.to.id)]
     return from && to ? [{ ...edge, from, to }] : []
   })
-  return { nodes, edges, width: columns.length * (TILE.width + TILES_APART.x) - TILES_APART.x, height }
+  return {
+    nodes,
+    edges,
+    width: columns.length * (TILE.width + TILES_APART.x) - TILES_APART.x,
+    height,
+  }
 }
 
 /** @param {GraphNode[]} column @param {number} number @param {number} height @returns {GraphNode[]} */
@@ -101,6 +105,7 @@ function placeColumn(column, number, height) {
   return column.map((node, row) => ({
     ...node,
     members: node.members.length ? node.members : [node.id],
+    folded: false,
     x: number * (TILE.width + TILES_APART.x) + TILE.width / 2,
     y: (row + 0.5) * step,
   }))
@@ -114,7 +119,10 @@ function placeColumn(column, number, height) {
 function fitStrip({ strip }) {
   const { shown, stage } = strip
   if (!shown) return { scale: 1, left: 0, top: 0 }
-  const room = { width: stage.clientWidth - 2 * STRIP_MARGIN, height: stage.clientHeight - STRIP_MARGIN }
+  const room = {
+    width: stage.clientWidth - 2 * STRIP_MARGIN,
+    height: stage.clientHeight - STRIP_MARGIN,
+  }
   const scale = Math.min(LARGEST_TILE, room.width / shown.width, room.height / shown.height)
   const left = (stage.clientWidth - scale * shown.width) / 2
   return { scale, left, top: (stage.clientHeight - scale * shown.height) / 2 }

@@ -147,6 +147,8 @@ function foundText({ matches, selected }) {
 function markHidden({ state, toolbar }) {
   const text = hiddenText(state)
   toolbar.hidden.textContent = text
+  toolbar.errors.hidden = !state.picture.nodes.some((node) => node.kind === 'error')
+  toolbar.words.hidden = !state.data.n_words || !toolbar.editing
   toolbar.filter.toggleAttribute('data-on', Boolean(text))
 }
 

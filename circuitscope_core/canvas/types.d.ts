@@ -179,12 +179,18 @@ export interface Ui {
   live: HTMLElement
 }
 
-export interface Toolbar {
+/** The box of what is shown, and its lines that are not always there. */
+export interface FilterBox {
+  filter: HTMLDetailsElement
+  hidden: HTMLElement
+  errors: HTMLElement
+  words: HTMLElement
+}
+
+export interface Toolbar extends FilterBox {
   views: HTMLElement
   viewButtons: Record<View, HTMLButtonElement>
   found: HTMLElement
-  filter: HTMLDetailsElement
-  hidden: HTMLElement
   tour: HTMLButtonElement
   /** Absent where the page does not answer edits. */
   editing: Record<'group' | 'make' | 'undo' | 'redo', HTMLButtonElement> | null

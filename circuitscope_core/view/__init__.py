@@ -8,7 +8,7 @@ from circuitscope_core.view.comparison import (
     layout_comparison,
     node_differences,
 )
-from circuitscope_core.view.layout import layout_graph
+from circuitscope_core.view.layout import Extras, layout_graph
 from circuitscope_core.view.model import (
     Band,
     CardView,
@@ -27,6 +27,7 @@ from circuitscope_core.view.paths import GraphPath, strongest_paths, to_networkx
 from circuitscope_core.view.story import tell_story
 from circuitscope_core.view.tables import FeatureRow, feature_rows
 from circuitscope_core.view.text import group_name, node_label
+from circuitscope_core.view.words import Folding
 
 __all__ = [
     "Band",
@@ -35,8 +36,10 @@ __all__ = [
     "EdgeHeads",
     "EdgeView",
     "ExampleView",
+    "Extras",
     "Fact",
     "FeatureRow",
+    "Folding",
     "GraphPath",
     "GraphView",
     "Naming",

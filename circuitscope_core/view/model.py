@@ -11,7 +11,16 @@ SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
 SELDOM = (
     *("side", "side_facts", "compared", "neurons", "filled", "ablation"),
-    *("story", "below", "label_below", "frequency_below", "min_activation", "histogram_below"),
+    *(
+        "story",
+        "n_words",
+        "folded",
+        "below",
+        "label_below",
+        "frequency_below",
+        "min_activation",
+        "histogram_below",
+    ),
 )
 """Fields that say nothing in most drawings, and are left out of the data there."""
 
@@ -65,6 +74,8 @@ class NodeView:
     """Where two graphs are compared, names and values of what it is in each."""
     filled: bool = False
     """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
+    folded: bool = False
+    """Whether it stands for the tokens of a word, which are its members."""
     ablation: float | None = None
     """Bits by which the answer moves when this feature alone is switched off; None where that was
     not computed."""
@@ -232,6 +243,8 @@ class GraphView:
     neurons: bool = False
     """Whether features are neurons of the model itself, and errors the other neurons."""
     story: Story | None = None
+    n_words: int = 0
+    """Words of several tokens, which can be folded."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data, equal for equal inputs."""

@@ -14,6 +14,7 @@ from circuitscope_core.tokenizer import token_label
 from circuitscope_core.tracing import Trace
 from circuitscope_core.view.model import EdgeHeads, Outcome, Story
 from circuitscope_core.view.paths import strongest_paths
+from circuitscope_core.view.words import text_of_word, words_of
 
 N_PATHS = 5
 MOST_HEADS = 2
@@ -154,14 +155,17 @@ def _told_source(circuit: Circuit, row: int) -> str:
     node = circuit.node(row)
     where = f"“{token_label(circuit.token_texts[node.position])}”"
     if node.kind is NodeKind.TOKEN:
-        return f"the token {where}"
+        texts = circuit.token_texts
+        word = next(word for word in words_of(texts) if node.position in word)
+        part = f" of “{text_of_word(texts, word)}”" if len(word) > 1 else ""
+        return f"the token {where}{part}"
     if node.kind is NodeKind.ERROR:
         rest = "the neurons that are no nodes" if circuit.neurons else "an error of the transcoder"
         return f"{rest} at {where}"
-    word = "neuron" if circuit.neurons else "feature"
+    kind = "neuron" if circuit.neurons else "feature"
     label = circuit.labels[row]
     named = f"“{label}”" if label else str(node.feature)
-    return f"the {word} {named} of layer {node.layer} at {where}"
+    return f"the {kind} {named} of layer {node.layer} at {where}"
 
 
 def _told_heads(clean: PromptPass, found: Trace, row: int, output: int) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from pages.ui.graph.canvas_events import apply_event, label_of_event, news
 from pages.ui.graph.edge import draw_edge
@@ -12,7 +13,14 @@ from pages.ui.graph.labels import write_label
 from pages.ui.graph.scores import describe_pinned
 from pages.ui.graph.supernodes import groups_of_shown
 from pages.ui.shared.component import draw_graph
-from pages.ui.shared.session import change_state, get_state, get_trail, take_step, write_address
+from pages.ui.shared.session import (
+    change_state,
+    get_state,
+    get_trail,
+    settle_step,
+    take_step,
+    write_address,
+)
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import Shown
 from pages.ui.shared.trail import Relabel, redone, undone
@@ -24,6 +32,7 @@ STEPS_BACK = {"undo": undone, "redo": redone}
 @st.fragment
 def draw_canvas(shown: Shown, opening: State) -> None:
     """Draw the graph; a click runs only this part of the page again."""
+    write_address(get_state())  # what was changed outside of the canvas is a step of its own
     with st.container(key="workbench"):
         told = tell_canvas(shown, get_state())
         changes = canvas_changes(shown, get_state())
@@ -31,11 +40,19 @@ def draw_canvas(shown: Shown, opening: State) -> None:
         deal_with(shown, message)
         state = get_state()
         if tell_canvas(shown, state) != told:
-            st.rerun(scope="fragment")  # an event changed what the canvas shows beside the graph
+            run_again()  # an event changed what the canvas shows beside the graph
         st.html(f"<style>.st-key-workbench {{ --side: {state.side}px }}</style>")
         if state.tab in TAB_BODIES:
             with st.container(key="workbench_side"):
                 TAB_BODIES[state.tab](shown, state)
+
+
+def run_again() -> None:
+    """Run this part of the page again; where the whole page is running, all of it."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def tell_canvas(shown: Shown, state: State) -> dict[str, object]:
@@ -59,6 +76,9 @@ def deal_with(shown: Shown, message: object) -> None:
         state = replace(state, selected="")  # the graph opens so, with nothing in its address
     if state != before:
         change_state(**vars(state))
+    if events and all(event.get("follows") for event in events):
+        settle_step(state)
+        return
     relabels = [write_label(shown, *label) for label in map(label_of_event, events) if label]
     for relabel in relabels or [None]:
         write_address(state, relabel)
@@ -66,7 +86,9 @@ def deal_with(shown: Shown, message: object) -> None:
     for event in events:
         if event.get("event") in STEPS_BACK:
             go_along(shown, STEPS_BACK[str(event["event"])] is undone)
-    if get_trail() != told or relabels or state.groups != before.groups:
+    redrawn = ("groups", "words", "unfolded")
+    is_redrawn = any(getattr(state, name) != getattr(before, name) for name in redrawn)
+    if get_trail() != told or relabels or is_redrawn:
         st.rerun()
 
 

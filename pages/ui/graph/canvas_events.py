@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pages.ui.shared.groups import Groups, join, rename, split
-from pages.ui.shared.state import TABS, VIEWS, State
+from pages.ui.shared.state import TABS, VIEWS, WORDS, State
 
 Event = Mapping[str, Any]
 LEAST_SIDE, MOST_SIDE = 200, 2000
@@ -91,6 +91,19 @@ def _tab(state: State, event: Event) -> State:
     return replace(state, tab=str(event["tab"])) if event.get("tab") in TABS else state
 
 
+def _unfold(state: State, event: Event) -> State:
+    position = event.get("position")
+    if not isinstance(position, int) or position < 0:
+        return state
+    return replace(state, unfolded=tuple(sorted({*state.unfolded, position})), selected="")
+
+
+def _words(state: State, event: Event) -> State:
+    if event.get("words") not in WORDS:
+        return state
+    return replace(state, words=str(event["words"]), unfolded=())
+
+
 def _width(state: State, event: Event) -> State:
     width = event.get("width")
     if not isinstance(width, int) or not LEAST_SIDE <= width <= MOST_SIDE:
@@ -111,6 +124,8 @@ _CHANGES: dict[str, Callable[[State, Event], State]] = {
     "move": _move,
     "tab": _tab,
     "width": _width,
+    "unfold": _unfold,
+    "words": _words,
 }
 _EDITS: dict[str, Callable[[Groups, Event], Groups]] = {
     "group": lambda groups, event: join(

@@ -30,7 +30,8 @@ def ask_for_prompt_line() -> None:
     """Let the visitor edit the prompt in place; Enter traces it."""
     state = get_state()
     shown = one_line_prompt(state.prompt)
-    if st.session_state.get("graph_prompt_of") != state.prompt:
+    is_known = "graph_prompt" in st.session_state  # not after a page without this field
+    if not is_known or st.session_state.get("graph_prompt_of") != state.prompt:
         st.session_state["graph_prompt"] = shown
         st.session_state["graph_prompt_of"] = state.prompt
     st.text_input(

@@ -21,6 +21,7 @@ from pages.ui.shared.state import (
     TABS,
     TARGETS,
     VIEWS,
+    WORDS,
     State,
     Step,
 )
@@ -46,6 +47,7 @@ IN_ADDRESS = {
     "ablation": "ablation",
     "view": "view",
     "tab": "tab",
+    "words": "words",
     "node": "selected",
     "with": "with_prompt",
     "with_model": "with_model",
@@ -57,6 +59,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "target": TARGETS,
     "view": VIEWS,
     "tab": TABS,
+    "words": WORDS,
     "likeness": LIKENESSES,
     "ablation": ABLATIONS,
     "mode": MODES,
@@ -131,6 +134,8 @@ def write_subgraph(state: State) -> str:
         data["pinned"] = list(state.pinned)
     if state.groups is not None:
         data["groups"] = [[group.label, *group.members] for group in state.groups]
+    if state.unfolded:
+        data["unfolded"] = list(state.unfolded)
     if state.places:
         data["places"] = [[name, round(x, 1), round(y, 1)] for name, x, y in state.places]
     if state.steps:
@@ -151,9 +156,12 @@ def read_subgraph(text: str, state: State) -> State | None:
         places = tuple(_place(item) for item in data.get("places", []))
         groups = _groups(data["groups"]) if "groups" in data else None
         steps = tuple(_step(row) for row in data.get("steps", []))
+        unfolded = tuple(_position(item) for item in data.get("unfolded", []))
     except (TypeError, ValueError):
         return None
-    return replace(state, pinned=pinned, places=places, groups=groups, steps=steps)
+    return replace(
+        state, pinned=pinned, places=places, groups=groups, steps=steps, unfolded=unfolded
+    )
 
 
 def _unpack(text: str) -> dict[str, Any] | None:
@@ -173,6 +181,12 @@ def _unpack(text: str) -> dict[str, Any] | None:
 def _name(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
+    return value
+
+
+def _position(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(value)
     return value
 
 

@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.models import list_trained
 from pages.ui.shared.state import STATE_DEFAULTS, State
-from pages.ui.shared.trail import Relabel, Trail, went_to
+from pages.ui.shared.trail import Relabel, Trail, settled, went_to
 
 KEY = "circuitscope"
 LATEST = "circuitscope_latest"
@@ -83,7 +83,16 @@ def leave_graph(**changes: Any) -> State:
     """Replace choices that lead to another graph: what was chosen in the old one goes."""
     emptied = {
         name: getattr(STATE_DEFAULTS, name)
-        for name in ("selected", "edge", "pinned", "groups", "places", "steps", "ablation")
+        for name in (
+            "selected",
+            "edge",
+            "pinned",
+            "groups",
+            "places",
+            "steps",
+            "ablation",
+            "unfolded",
+        )
     }
     return change_state(**{**emptied, "serial": get_state().serial + 1, **changes})
 
@@ -132,6 +141,11 @@ def write_address(state: State, relabel: Relabel | None = None) -> None:
     st.session_state[TRAIL] = went_to(get_trail(), wanted, relabel)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+
+
+def settle_step(state: State) -> None:
+    """Take over what follows from the last step: it is no step, and not in the address yet."""
+    st.session_state[TRAIL] = settled(get_trail(), address_of(state))
 
 
 def get_trail() -> Trail:

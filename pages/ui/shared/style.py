@@ -5,8 +5,9 @@ PAGE = """
 .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0.25rem 0; }
 .stMainBlockContainer h2 { font-size: 1.3rem; }
 .stMainBlockContainer h3 { font-size: 1.15rem; }
-.stAppHeader { background: transparent; pointer-events: none; }
-.stAppHeader .stAppToolbar > *, .stStatusWidget { pointer-events: auto; }
+.stAppHeader { background: transparent; }
+.stAppHeader, .stAppHeader * { pointer-events: none; }
+.stAppHeader button, .stAppHeader button *, .stAppHeader a { pointer-events: auto; }
 .st-key-page_line { align-items: center; padding-right: 2.5rem; }
 """
 """Every page."""
@@ -35,6 +36,7 @@ RAIL = """
 """The menu as a rail of 56 pixels; on a narrow screen it is Streamlit's own drawer."""
 
 WORKBENCH = """
+.stApp [data-testid=stStatusWidget] { display: none; }
 .stMainBlockContainer:has(.st-key-graph_top) { display: flex; flex-direction: column;
   height: 100dvh; min-height: 560px; padding: 0; overflow: hidden; }
 .stMain:has(.st-key-graph_top) { overflow: hidden; }

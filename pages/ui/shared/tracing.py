@@ -24,12 +24,19 @@ from circuitscope_core.circuit import node_indices
 from circuitscope_core.feature_cards import SimilarFeature, Trial, similar_features, try_feature
 from circuitscope_core.interventions import AblationRow, ablate
 from circuitscope_core.prompt_pass import NextToken, next_tokens
-from circuitscope_core.view import GraphView, feature_rows, layout_graph, tell_story
+from circuitscope_core.view import Extras, GraphView, feature_rows, layout_graph, tell_story
 from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prompts import Prompt, answer_of, prompt_of
-from pages.ui.shared.state import ADDED_BUDGET, State, attribution_of, targets_of, trace_config_of
+from pages.ui.shared.state import (
+    ADDED_BUDGET,
+    State,
+    attribution_of,
+    folding_of,
+    targets_of,
+    trace_config_of,
+)
 
 Value = TypeVar("Value")
 OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
@@ -196,7 +203,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
             on_step(cs.AttributionProgress(step))
 
     graph = trace(tracing, on_step)
-    own = state.groups
+    own, folding = state.groups, folding_of(state)
     cards = cards_of(tracing.model)
     config = trace_config_of(state)
 
@@ -208,11 +215,12 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         bundle = load_model(tracing.model)
         tell("Tell where the output comes from")
         story = tell_story(pass_with_nodes(tracing, graph), found)
-        parts = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights, story)
+        extras = Extras(story, folding)
+        parts = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights, extras)
         view = layout_graph(found, *parts)
         return Shown(tracing, found, view, view.to_text())
 
-    return recent_views().get((tracing, config, own, cards.labels), build)
+    return recent_views().get((tracing, config, own, folding, cards.labels), build)
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:

@@ -77,6 +77,15 @@ def went_to(trail: Trail, address: Mapping[str, str], relabel: Relabel | None = 
     return Trail(stops, len(stops) - 1)
 
 
+def settled(trail: Trail, address: Mapping[str, str]) -> Trail:
+    """Return the trail with another address of the present place: what follows from its step."""
+    if trail.stop is None:
+        return went_to(trail, address)
+    stops = list(trail.stops)
+    stops[trail.at] = replace(trail.stop, place=place_of(address))
+    return replace(trail, stops=tuple(stops))
+
+
 def undone(trail: Trail) -> Trail:
     """Return the trail with the last step taken back."""
     return replace(trail, at=trail.at - 1) if trail.can_undo else trail
