@@ -14,6 +14,7 @@ import { firstState, isMeant, knownSelection, reduce, shownNodes, wantedView } f
 import { buildStrip } from './strip.js'
 import { buildToolbar, markToolbar } from './toolbar.js'
 import { buildTour } from './tour.js'
+import { buildWalk } from './walk.js'
 
 /**
  * Build an empty canvas; `update` gives it a graph.
@@ -37,12 +38,14 @@ export function mount(root, options) {
     dispatch: (action, viewport = null) => dispatch(canvas, action, viewport),
     click: (parameters) => onClick(canvas, parameters),
     startTour: () => {},
+    showWalk: () => {},
   }
   canvas.toolbar = buildToolbar(canvas)
   canvas.tabs = buildTabs(canvas)
   canvas.strip = buildStrip(canvas)
   canvas.minimap = buildMinimap(canvas)
   canvas.startTour = buildTour(canvas)
+  canvas.showWalk = buildWalk(canvas)
   markTabs(canvas)
   markToolbar(canvas)
   listenToInput(canvas)
@@ -80,6 +83,7 @@ function update(canvas, next) {
     pinnedScores: next.pinnedScores || '',
   }
   canvas.dispatch({ type: 'told', told })
+  canvas.showWalk(next.walk ?? null)
   receive(canvas, next)
 }
 
@@ -132,6 +136,7 @@ function windowInto(canvas) {
     canvas: () => surfaceOf(canvas),
     hasCard: () => canvas.ui.panel.dataset.of === String(canvas.state.hovered),
     tab: () => canvas.state.tab,
+    dark: () => canvas.state.dark,
     counts: () => ({
       edges: canvas.state.picture.links.length,
       leftOut: canvas.state.picture.n_edges_left_out,

@@ -20,6 +20,7 @@ import {
 import { keyOf } from './dom.js'
 import { say } from './events.js'
 import { nodeAt, targetAt } from './hits.js'
+import { fit } from './network.js'
 import { focusedEdges, nodeOf, shownNodes } from './state.js'
 import { neighbour } from './ways.js'
 
@@ -33,6 +34,9 @@ export function listenToInput(canvas) {
   })
   main.addEventListener('mousedown', () => setWheel(canvas, true))
   box.addEventListener('keydown', (event) => onKey(canvas, event))
+  new ResizeObserver(() => {
+    if (!canvas.touched) fit(canvas) // what floats over the drawing area took another height
+  }).observe(canvas.ui.top)
   box.addEventListener('keyup', (event) => {
     const isOurs = event.target === box && keyOf(event) === 'g'
     if (isOurs && canvas.state.chosen) makeGroup(canvas)

@@ -54,7 +54,7 @@ export function paintMinimap(canvas) {
   const map = mapOf(canvas)
   const corner = network.DOMtoCanvas({ x: 0, y: 0 })
   const far = network.DOMtoCanvas({ x: ui.net.clientWidth, y: ui.net.clientHeight })
-  minimap.hidden = isWhole(map, corner, far)
+  minimap.hidden = !canvas.touched || isWhole(map, corner, far)
   if (minimap.hidden) return
   const ratio = globalThis.devicePixelRatio || 1
   const { scale, left, top, width, height } = map

@@ -135,8 +135,17 @@ export interface Options {
   explain?: boolean
   /** The page answers edits of supernodes and labels. */
   edit?: boolean
+  /** Goes so many steps on in a walk-through, where the page itself has its steps. */
+  walk?: (by: number) => void
   /** Takes the last few events, the latest last. */
   emit?: (events: CanvasEvent[]) => void
+}
+
+/** A step of a walk-through. */
+export interface Walk {
+  caption: string
+  number: number
+  total: number
 }
 
 /** What the page passes at each update. */
@@ -148,6 +157,7 @@ export interface Arguments {
   canUndo?: boolean
   canRedo?: boolean
   pinnedScores?: string
+  walk?: Walk | null
   /** Width of the column beside the graph, in pixels. */
   side?: number
   changes?: Record<string, Change>
@@ -220,6 +230,7 @@ export interface Canvas {
   recent: CanvasEvent[]
   click: (parameters: import('./vis').ClickParameters) => void
   startTour: () => void
+  showWalk: (walk: Walk | null) => void
   /** The width of the column that the page asked for last. */
   side?: number
 }

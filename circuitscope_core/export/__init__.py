@@ -21,8 +21,9 @@ from circuitscope_core.export.html import (
     export_view,
     render_html,
     render_view,
+    render_walk,
 )
-from circuitscope_core.export.opening import Opening
+from circuitscope_core.export.opening import Opening, WalkStep
 from circuitscope_core.export.svg import PictureName, export_svg, render_svg
 from circuitscope_core.view import GraphPath, strongest_paths
 
@@ -32,6 +33,7 @@ __all__ = [
     "GraphPath",
     "Opening",
     "PictureName",
+    "WalkStep",
     "classic_script",
     "export_graph",
     "export_graphml",
@@ -48,6 +50,7 @@ __all__ = [
     "render_html",
     "render_svg",
     "render_view",
+    "render_walk",
     "slugify",
     "strongest_paths",
 ]

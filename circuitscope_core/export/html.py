@@ -4,11 +4,13 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept
+from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.export.canvas import (
     STYLE_SHEET,
     classic_script,
@@ -16,7 +18,7 @@ from circuitscope_core.export.canvas import (
     read_vis_network,
 )
 from circuitscope_core.export.files import write_text
-from circuitscope_core.export.opening import Opening
+from circuitscope_core.export.opening import Opening, WalkStep
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.supernodes import Supernodes
@@ -71,11 +73,46 @@ def export_view(view: GraphView, path: str | Path) -> Path:
 def render_view(view: GraphView, opening: Opening | None = None) -> str:
     """Return the page of a laid-out graph.
 
-    A content security policy lets exactly these scripts and this style run, and nothing load.
-
     Args:
         view: The graph.
         opening: Choices that it opens with; none where None.
+    """
+    data = _embed("graph-data", view.to_text())
+    if opening:
+        data += _embed("graph-opening", json.dumps(opening.to_json()))
+    return _page(view.prompt, data)
+
+
+def render_walk(steps: Sequence[WalkStep]) -> str:
+    """Return a page that leads through graphs step by step, each with a caption.
+
+    Args:
+        steps: At least one; a graph that several show is in the page once.
+
+    Raises:
+        CircuitScopeError: If there is no step.
+    """
+    if not steps:
+        raise CircuitScopeError("A walk-through needs at least one step.")
+    texts = list(dict.fromkeys(step.view.to_text() for step in steps))
+    rows = [
+        {
+            "caption": step.caption,
+            "view": texts.index(step.view.to_text()),
+            "opening": step.opening.to_json(),
+            "changes": {name: list(change) for name, change in step.changes.items()},
+        }
+        for step in steps
+    ]
+    data = _embed("graph-data", texts[0])
+    walk = {"graphs": texts[1:], "steps": rows}
+    return _page(steps[0].view.prompt, data + _embed("graph-walk", json.dumps(walk)))
+
+
+def _page(prompt: str, data: str) -> str:
+    """Return a page with its data.
+
+    A content security policy lets exactly these scripts and this style run, and nothing load.
     """
     scripts = [read_vis_network(), classic_script("standalone.js", run="startPage()")]
     style = read_canvas_file(STYLE_SHEET)
@@ -84,10 +121,7 @@ def render_view(view: GraphView, opening: Opening | None = None) -> str:
         f"script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}"
     )
     body = "\n".join(f"<script>{script}</script>" for script in scripts)
-    data = _embed("graph-data", view.to_text())
-    if opening:
-        data += _embed("graph-opening", json.dumps(opening.to_json()))
-    title = html.escape(view.prompt.encode("utf-8", "replace").decode())
+    title = html.escape(prompt.encode("utf-8", "replace").decode())
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

@@ -1,7 +1,10 @@
-"""The choices that a graph opens with: selection, pins, positions, view."""
+"""The choices that a graph opens with: selection, pins, positions, view; and steps through them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from circuitscope_core.view import GraphView
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,14 @@ class Opening:
             "view": self.view,
             **({"tab": self.tab} if self.tab else {}),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class WalkStep:
+    """One step of a walk-through: a graph as somebody saw it, and what there is to see."""
+
+    caption: str
+    view: GraphView
+    opening: Opening
+    changes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Measured and predicted change of nodes after an intervention, as shares of activation."""

@@ -14,8 +14,9 @@ from pages.ui.graph.canvas_events import (
     news,
     regroup,
 )
-from pages.ui.shared.address import LONGEST_SUBGRAPH, address_of, read_address
+from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.groups import Group, join, rename, split
+from pages.ui.shared.packing import LONGEST
 from pages.ui.shared.state import STATE_DEFAULTS, State, feature_target
 
 PAIR, OTHERS = Group("say D", ("0_1_2", "0_3_2")), Group("", ("1_1_5", "2_1_5"))
@@ -84,7 +85,7 @@ def pack(data):
         pack({"groups": [[1, "a", "b"]]}),
         pack({"places": [["a", 1]]}),
         pack({"places": [["a", "nan", 1]]}),
-        pack({"pinned": ["x" * LONGEST_SUBGRAPH]}),
+        pack({"pinned": ["x" * LONGEST]}),
         pack({})[:-4],
     ],
 )

@@ -136,7 +136,7 @@ def test_what_pruning_left_out_is_told(pruned, view):
 
 
 def test_weak_edges_of_a_large_graph_are_left_out_and_counted(pruned, monkeypatch):
-    monkeypatch.setattr("circuitscope_core.view.layout.MAX_DRAWN_EDGES", 10)
+    monkeypatch.setattr("circuitscope_core.view.columns.MAX_DRAWN_EDGES", 10)
     picture = layout_graph(pruned, TOKENIZER).full
     assert len(picture.edges) == 10
     assert picture.n_edges_left_out == pruned.n_edges - 10

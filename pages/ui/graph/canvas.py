@@ -7,8 +7,9 @@ from streamlit.errors import StreamlitAPIException
 
 from pages.ui.graph.canvas_events import apply_event, label_of_event, news
 from pages.ui.graph.edge import draw_edge
+from pages.ui.graph.experiments import canvas_changes
 from pages.ui.graph.feature_table import draw_table_tab
-from pages.ui.graph.interventions import canvas_changes, draw_intervene_tab
+from pages.ui.graph.interventions import draw_intervene_tab
 from pages.ui.graph.labels import write_label
 from pages.ui.graph.scores import describe_pinned
 from pages.ui.graph.supernodes import groups_of_shown
@@ -17,6 +18,7 @@ from pages.ui.shared.session import (
     change_state,
     get_state,
     get_trail,
+    go_to_stage,
     settle_step,
     take_step,
     write_address,
@@ -24,6 +26,7 @@ from pages.ui.shared.session import (
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import Shown
 from pages.ui.shared.trail import Relabel, redone, undone
+from pages.ui.shared.walk import read_walk
 
 STEPS_BACK = {"undo": undone, "redo": redone}
 """Events of the canvas that go along the trail."""
@@ -63,7 +66,26 @@ def tell_canvas(shown: Shown, state: State) -> dict[str, object]:
         "canUndo": trail.can_undo,
         "canRedo": trail.can_redo,
         "pinnedScores": describe_pinned(shown, state),
+        "walk": describe_walk(state),
     }
+
+
+def describe_walk(state: State) -> dict[str, object] | None:
+    """Return what the canvas shows of a walk-through; None where none is on."""
+    stages = read_walk(state.walk) if state.walk else None
+    if not stages:
+        return None
+    number = min(state.walk_step, len(stages) - 1)
+    return {"caption": stages[number].caption, "number": number, "total": len(stages)}
+
+
+def walk_on(state: State, by: object) -> None:
+    """Go on in a walk-through, or end it where the step is 0, and run the page again."""
+    if isinstance(by, int) and by:
+        go_to_stage(state.walk, state.walk_step + (1 if by > 0 else -1))
+    else:
+        change_state(walk="", walk_step=0)
+    st.rerun()
 
 
 def deal_with(shown: Shown, message: object) -> None:
@@ -84,6 +106,8 @@ def deal_with(shown: Shown, message: object) -> None:
         write_address(state, relabel)
     told = get_trail()
     for event in events:
+        if event.get("event") == "walk":
+            walk_on(state, event.get("by"))
         if event.get("event") in STEPS_BACK:
             go_along(shown, STEPS_BACK[str(event["event"])] is undone)
     redrawn = ("groups", "words", "unfolded")

@@ -10,6 +10,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.export import Opening, graph_to_json, graphml_text, render_view, slugify
 from circuitscope_core.graph import node_id
+from pages.ui.graph.walks import walk_page
 from pages.ui.shared.component import opening_of
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.session import latest
@@ -49,6 +50,17 @@ def draw_downloads(shown: Shown) -> None:
                 width="stretch",
                 on_click="ignore",
                 key=f"graph_download_{kind.label}",
+            )
+        if now.state.walk:
+            st.download_button(
+                "Walk-through",
+                lambda: walk_page(now.state.walk),
+                file_name=f"{slug}-walk.html",
+                mime="text/html",
+                help="One file that leads through the steps; works without a network.",
+                width="stretch",
+                on_click="ignore",
+                key="graph_download_walk",
             )
 
 

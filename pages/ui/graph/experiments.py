@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from circuitscope_core.errors import GraphError
+from circuitscope_core.errors import CircuitScopeError, GraphError
 from circuitscope_core.interventions import (
     Continuation,
     Experiment,
@@ -17,7 +17,7 @@ from circuitscope_core.interventions import (
     sweep,
 )
 from pages.ui.shared.models import load_model
-from pages.ui.shared.state import Step
+from pages.ui.shared.state import State, Step
 from pages.ui.shared.tracing import Shown, members_of, pass_of_graph, recent_views
 
 STRENGTHS = tuple(step / 2 for step in range(-4, 9))
@@ -105,3 +105,23 @@ def continuation_of(shown: Shown, handles: tuple[Handle, ...], mode: Mode) -> Co
         )
 
     return recent_views().get(("go on", shown.tracing, handles, mode), compute)
+
+
+def canvas_changes(shown: Shown, state: State) -> dict[str, tuple[float, float]]:
+    """Return the labels beside changed nodes: the change measured, and the one predicted."""
+    try:
+        outcome = outcome_for(shown, state)
+    except CircuitScopeError:
+        return {}  # the panel below says why
+    if outcome is None:
+        return {}
+    return {
+        name: (round(change.measured, 4), round(change.predicted, 4))
+        for name, change in outcome.changes.items()
+    }
+
+
+def outcome_for(shown: Shown, state: State) -> Outcome | None:
+    """Return the effect of the visitor's changes; None if there are none."""
+    handles = handles_of(shown, state.steps)
+    return outcome_of(shown, handles, state.mode) if handles else None

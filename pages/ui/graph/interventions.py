@@ -30,26 +30,6 @@ MODE_HELP = (
 MOST_CHANGES = 12
 
 
-def canvas_changes(shown: Shown, state: State) -> dict[str, tuple[float, float]]:
-    """Return the labels beside changed nodes: the change measured, and the one predicted."""
-    try:
-        outcome = outcome_for(shown, state)
-    except cs.CircuitScopeError:
-        return {}  # the panel below says why
-    if outcome is None:
-        return {}
-    return {
-        name: (round(change.measured, 4), round(change.predicted, 4))
-        for name, change in outcome.changes.items()
-    }
-
-
-def outcome_for(shown: Shown, state: State) -> Outcome | None:
-    """Return the effect of the visitor's changes; None if there are none."""
-    handles = handles_of(shown, state.steps)
-    return outcome_of(shown, handles, state.mode) if handles else None
-
-
 def draw_intervene_tab(shown: Shown, state: State) -> None:
     """Let the visitor change nodes, and draw what the model does then."""
     draw_intervening(shown, state)

@@ -4,6 +4,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.notes import Address
+from pages.ui.graph.walks import offer_walk
 from pages.ui.shared.address import address_of
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.notes import has_older_notes, notes_file, read_notes, write_notes
@@ -14,7 +15,10 @@ from pages.ui.shared.text import plain
 def draw_views(model: str) -> None:
     """Offer to keep this view under a name, and to open or drop those that are kept."""
     with st.popover("Views", icon=":material/bookmark:"):
-        st.caption("A view keeps the prompt, the thresholds, pins, supernodes and places.")
+        st.caption(
+            "A view keeps the prompt, the thresholds, pins, supernodes, places, changes in the "
+            "model, and the walk-through that is on."
+        )
         with st.form("graph_keep_view", border=False, clear_on_submit=True):
             name = st.text_input("Name", max_chars=80)
             if st.form_submit_button("Keep this view") and name:
@@ -36,6 +40,7 @@ def draw_views(model: str) -> None:
                 on_click=drop,
                 args=(model, name),
             )
+        offer_walk()
 
 
 def draw_older_notes(model: str) -> None:

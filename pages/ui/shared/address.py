@@ -1,16 +1,13 @@
 """A state as parameters of an address, and back: anyone may have written the address."""
 
-import base64
-import binascii
-import json
 import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
 from pages.ui.shared.groups import Group, Groups, clean
+from pages.ui.shared.packing import pack, unpack
 from pages.ui.shared.state import (
     ABLATIONS,
     FORMS,
@@ -25,6 +22,7 @@ from pages.ui.shared.state import (
     State,
     Step,
 )
+from pages.ui.shared.walk import MOST_STEPS, read_walk
 
 IN_ADDRESS = {
     "model": "model",
@@ -48,6 +46,8 @@ IN_ADDRESS = {
     "view": "view",
     "tab": "tab",
     "words": "words",
+    "walk": "walk",
+    "step": "walk_step",
     "node": "selected",
     "with": "with_prompt",
     "with_model": "with_model",
@@ -68,13 +68,11 @@ WHOLE_NUMBERS = {
     "answer_tokens": (1, MOST_ANSWER_TOKENS),
     "max_logits": (1, 100),
     "max_features": (0, 100_000),
+    "walk_step": (0, MOST_STEPS - 1),
 }
 """Fields that are counts, and what they may be."""
 SUBGRAPH = "subgraph"
 """Parameter that holds a person's pins, supernodes, positions and changes in the model."""
-VERSION = "1."
-LONGEST_SUBGRAPH = 200_000
-"""Characters of the JSON in a subgraph parameter."""
 
 
 def read_address(parameters: Mapping[str, str]) -> tuple[State, tuple[str, ...]]:
@@ -111,6 +109,8 @@ def _parse(field: str, text: str) -> str | float | None:
         except ValueError:
             return None
         return number if 0 <= number <= 1 else None
+    if field == "walk":
+        return text if not text or read_walk(text) else None
     return text if field not in CHOICES or text in CHOICES[field] else None
 
 
@@ -142,14 +142,13 @@ def write_subgraph(state: State) -> str:
         data["steps"] = [[step.how, step.strength, *step.nodes] for step in state.steps]
     if not data:
         return ""
-    packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), level=9)
-    return VERSION + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return pack(data)
 
 
 def read_subgraph(text: str, state: State) -> State | None:
     """Return a state with what a person made of the graph; None if the parameter is none."""
-    data = _unpack(text)
-    if data is None:
+    data = unpack(text)
+    if not isinstance(data, dict):
         return None
     try:
         pinned = tuple(_name(item) for item in data.get("pinned", []))
@@ -162,20 +161,6 @@ def read_subgraph(text: str, state: State) -> State | None:
     return replace(
         state, pinned=pinned, places=places, groups=groups, steps=steps, unfolded=unfolded
     )
-
-
-def _unpack(text: str) -> dict[str, Any] | None:
-    if not text.startswith(VERSION):
-        return None
-    body = text.removeprefix(VERSION)
-    try:
-        packed = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-        reader = zlib.decompressobj()
-        raw = reader.decompress(packed, LONGEST_SUBGRAPH)
-        data = json.loads(raw) if reader.eof else None
-    except (binascii.Error, zlib.error, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 def _name(value: Any) -> str:

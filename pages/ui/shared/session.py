@@ -11,6 +11,7 @@ from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.models import list_trained
 from pages.ui.shared.state import STATE_DEFAULTS, State
 from pages.ui.shared.trail import Relabel, Trail, settled, went_to
+from pages.ui.shared.walk import read_walk
 
 KEY = "circuitscope"
 LATEST = "circuitscope_latest"
@@ -160,7 +161,18 @@ def take_step(trail: Trail) -> State:
     state = get_state()
     if trail.stop is None:
         return state
-    return open_address({**dict(trail.stop.place), "tab": state.tab})
+    kept = {"tab": state.tab, "walk": state.walk, "step": str(state.walk_step)}
+    return open_address({**dict(trail.stop.place), **kept})
+
+
+def go_to_stage(walk: str, number: int) -> State:
+    """Go to one step of a walk-through, with all choices of that step."""
+    stages = read_walk(walk) or ()
+    if not stages:
+        return change_state(walk="", walk_step=0)
+    number = max(0, min(len(stages) - 1, number))
+    address = {"tab": get_state().tab, **dict(stages[number].address)}
+    return open_address({**address, "walk": walk, "step": str(number)})
 
 
 def go_to_graph() -> None:

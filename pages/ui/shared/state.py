@@ -98,6 +98,10 @@ class State:
     """Changes in the model, the latest last."""
     mode: Mode = "constrained"
     """The parts of the model that react to the changes; see ``cs.intervene``."""
+    walk: str = ""
+    """The walk-through that is on, as ``write_walk`` writes it; empty where none is."""
+    walk_step: int = 0
+    """The number of its step, from 0."""
     serial: int = 0
     """Counts the changes that the page made to what the canvas shows."""
     seen: str = ""

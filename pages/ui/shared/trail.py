@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 LONGEST = 200
 """Steps that are remembered; the oldest are forgotten."""
-NO_STEP = ("tab",)
+NO_STEP = ("tab", "walk", "step")
 """Parameters of an address that are no step."""
 
 Place = tuple[tuple[str, str], ...]
