@@ -104,7 +104,10 @@ class CrossLayerTranscoder(nn.Module):
         self.config = config
         layers, features, d_model = config.n_layers, config.d_transcoder, config.d_model
         std = d_model**-0.5
-        self.W_enc = nn.Parameter(torch.randn(layers, features, d_model) * std)
+        drawn = torch.empty(layers, features, d_model)
+        if not drawn.is_meta:  # arithmetic on those loads PyTorch's compiler: 60 MB and a second
+            drawn.normal_().mul_(std)
+        self.W_enc = nn.Parameter(drawn)
         self.b_enc = nn.Parameter(torch.zeros(layers, features))
         self.b_dec = nn.Parameter(torch.zeros(layers, d_model))
         self.log_threshold = nn.Parameter(torch.zeros(layers, features))
