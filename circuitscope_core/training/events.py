@@ -85,6 +85,11 @@ class TrainingCancelled:
 
 
 @dataclass(frozen=True)
+class Working:
+    """No news, but a moment at which a training may be stopped; it is in no log."""
+
+
+@dataclass(frozen=True)
 class WorkersNews:
     """Something about the processes or machines that train, for people to read."""
 
@@ -102,6 +107,7 @@ Event: TypeAlias = (
     | TrainingFailed
     | TrainingCancelled
     | WorkersNews
+    | Working
 )
 _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind

@@ -18,7 +18,7 @@ from circuitscope_core.training import (
     WorkersNews,
 )
 from pages.ui.shared.text import plain
-from pages.ui.train.form import minutes
+from pages.ui.train.estimate import minutes
 
 PHASE_TEXT = {
     "corpus": "Read the text",
