@@ -28,7 +28,7 @@ class Progress:
     byte); of the transcoder: ``harvested`` (share of the next activations that is collected), or
     ``loss``, ``normalized_mse``, ``l0`` (active features per token and layer), ``causal_loss`` (the
     part of the loss that is taken from interventions), ``dead`` (share that did not fire since the
-    last report of it).
+    last report of it); and ``l0.2`` and the like for each layer.
     """
 
     phase: Phase
