@@ -6,7 +6,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.glossary import FIGURES
 from circuitscope_core.training import Progress
-from pages.ui.train.comparison import flat_settings, differences
+from pages.ui.train.comparison import differences, flat_settings
 from pages.ui.train.curves import Look, chart_of, describe, smooth
 from pages.ui.train.progress import curve, of_figure
 from pages.ui.train.setting_names import name_setting, write_setting
