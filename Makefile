@@ -43,7 +43,7 @@ rooms:  ## draw docs/rooms.svg from the imports again
 	$(RUN) docs/make_rooms.py
 
 train-demo: $(VENV)/app.installed  ## train models/demo again; needs Pile Parquet files in data/pile
-	$(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
+	CIRCUITSCOPE_REPLACE_SHIPPED=1 $(RUN) -m circuitscope_core train --source data/pile --source builtin --out models/demo \
 		--overwrite \
 		--set feature_cards.excerpts=open
 

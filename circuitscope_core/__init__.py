@@ -21,12 +21,16 @@ from circuitscope_core.attribution import (
 )
 from circuitscope_core.batch import PromptTraced, attribute_many
 from circuitscope_core.bundle import (
+    BinnedModel,
     Bundle,
     BundleMetadata,
     ModelEntry,
     copy_bundle,
+    empty_bin,
+    list_bin,
     load_bundle,
     make_bundle,
+    restore_model,
     save_bundle,
 )
 from circuitscope_core.circuit import Circuit
@@ -146,6 +150,7 @@ from circuitscope_core.model_library import (
     collect_model_cards,
     list_models,
     remove_model,
+    rename_model,
 )
 from circuitscope_core.pipeline import train, train_transcoder
 from circuitscope_core.pretrained import PretrainedModel, load_model
@@ -195,6 +200,7 @@ __all__ = [
     "AttributionGraph",
     "AttributionPlan",
     "AttributionProgress",
+    "BinnedModel",
     "BuiltinSource",
     "Bundle",
     "BundleError",
@@ -322,6 +328,7 @@ __all__ = [
     "describe_device",
     "device_facts",
     "diagnose",
+    "empty_bin",
     "exam",
     "explain_attention",
     "explain_edge",
@@ -338,6 +345,7 @@ __all__ = [
     "launch",
     "layout_graph",
     "learn_tokenizer",
+    "list_bin",
     "list_models",
     "live_edges",
     "load_bundle",
@@ -360,6 +368,8 @@ __all__ = [
     "prune_graph",
     "read_graph_file",
     "remove_model",
+    "rename_model",
+    "restore_model",
     "run_prompt",
     "save_bundle",
     "save_transcoder",

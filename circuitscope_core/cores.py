@@ -5,6 +5,7 @@ long where another process has one of the cores. Parts that share nothing never 
 """
 
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
+import pyarrow as pa
 import torch
 
 from circuitscope_core.devices import usable_cores
@@ -117,6 +119,19 @@ def freed_memory_kept() -> Iterator[None]:
             if not _keeping.count:
                 _set_thresholds(library, *USUAL_BYTES)
                 library.malloc_trim(0)
+
+
+def return_freed_memory() -> None:
+    """Give memory that is free back to the system, where its library can do so (Linux).
+
+    The GNU C library keeps small pieces, and Arrow what it read tables with; both for later.
+    """
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    with _keeping.lock:
+        if library is not None and hasattr(library, "malloc_trim") and not _keeping.count:
+            library.malloc_trim(0)
 
 
 @dataclass

@@ -30,6 +30,8 @@ UNLIMITED = 2**60
 """Version 1 of control groups writes a number above this one where there is no limit."""
 WITHOUT_FLOAT64 = ("mps",)
 """Kinds of devices that cannot compute in double precision."""
+BUSY_SHARE = 0.35
+"""Share of the processors that other work may want before it is worth a word."""
 BEFORE_CUDA = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """The setting without which matrix products on CUDA may be added up in any order."""
 
@@ -265,6 +267,36 @@ def usable_cores(groups: Path = GROUPS) -> int:
     n = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _cpu_quota(groups)
     return n if quota is None else max(1, min(n, int(quota)))
+
+
+@dataclass(frozen=True)
+class MachineLoad:
+    """How much other work the processors have."""
+
+    wanting: float
+    """Threads that want a processor, on average over the last minute."""
+    cores: int
+    """Processors that this process may use."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a computation on all processors would notice."""
+        return self.wanting > BUSY_SHARE * self.cores
+
+    def when_idle(self, seconds: float) -> float:
+        """Return how long work of so many seconds on all processors would take on an idle machine.
+
+        Threads that all want a processor get equal shares. Waiting for each other costs more than
+        that, so that an idle machine may be quicker still.
+        """
+        return seconds * self.cores / (self.cores + self.wanting)
+
+
+def machine_load() -> MachineLoad | None:
+    """Return the load before anything else is begun; None where the system does not tell."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    return MachineLoad(os.getloadavg()[0], usable_cores())
 
 
 def _own_groups(groups: Path, controller: str) -> list[Path]:

@@ -111,7 +111,8 @@ class GlobalWeights:
             BundleError: If the file is no such table or names features that do not exist.
         """
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # reads like read_table, without its own machinery
+                table = file.read(use_threads=False)
             n_tokens = int((table.schema.metadata or {})[b"n_tokens"])
             kinds = ["i"] * 4 + ["f"] * 3
             columns = [table[name].to_numpy() for name in COLUMNS]

@@ -15,6 +15,8 @@ from circuitscope_core.errors import NotesError
 from circuitscope_core.export.files import write_text
 
 FORMAT_VERSION = 1
+NOTES = ".notes"
+"""Folder beside the models with a file of notes for each."""
 LONGEST_LABEL = 120
 LONGEST_FILE = 20_000_000
 """Bytes; more is no notes of a person's."""
@@ -148,6 +150,29 @@ def _load(path: Path) -> Notes:
         return parse_notes(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, NotesError) as error:
         raise NotesError(f"The notes {path} cannot be read: {error} Move the file away.") from error
+
+
+def rename_notes(folder: Path, old: str, new: str) -> None:
+    """Let the notes of a model follow it to another name, those on its older versions too.
+
+    Notes that are under the new name already stay there.
+
+    Args:
+        folder: The folder with the files of notes.
+        old: The name before; one that a model may have.
+        new: The name now.
+
+    Raises:
+        NotesError: If a file cannot be moved.
+    """
+    aside = re.compile(rf"{re.escape(old)}((\.[0-9a-f]{{12}})?\.json)")
+    try:
+        for path in sorted(folder.glob("*.json")):
+            match = aside.fullmatch(path.name)
+            if match and not (folder / f"{new}{match[1]}").exists():
+                path.rename(folder / f"{new}{match[1]}")
+    except OSError as error:
+        raise NotesError(f"The notes on {old!r} cannot be moved: {error}") from error
 
 
 def bundle_hash(bundle: Path) -> str:

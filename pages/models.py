@@ -1,4 +1,4 @@
-"""All models of the app: add a Hugging Face model, check one, remove one."""
+"""All models of the app: add a Hugging Face model, check, rename and remove one, and the bin."""
 
 import streamlit as st
 
@@ -6,6 +6,7 @@ import circuitscope_core as cs
 from pages.ui.models.adding import draw_added
 from pages.ui.models.form import ask_for_model
 from pages.ui.models.managing import draw_actions
+from pages.ui.models.removal import draw_bin, offer_undo
 from pages.ui.models.table import draw_models
 from pages.ui.shared import models
 from pages.ui.shared.device import draw_device
@@ -20,8 +21,10 @@ st.caption(
 with page_errors():
     draw_device()
     draw_added()
+    offer_undo()
     found = cs.list_models(models.MODELS)
     if found:
         draw_models(found)
         draw_actions(found)
+    draw_bin()
     ask_for_model()

@@ -22,6 +22,7 @@ ROOMS = [
     "devices",
     "arguments",
     "cores",
+    "kept_values",
     "config",
     "stages",
     "tokenizer",

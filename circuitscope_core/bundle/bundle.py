@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.entry import CARDS, ENTRY, ModelEntry, is_entry, read_entry
+from circuitscope_core.bundle.model_bin import check_not_shipped, put_in_bin
 from circuitscope_core.bundle.models import (
     WEIGHTS,
     is_reference,
@@ -153,7 +154,7 @@ def make_bundle(
 
 @checked
 def save_bundle(bundle: Bundle, path: str | Path) -> Path:
-    """Write a bundle; an older one of the same name is replaced only when the new one is whole.
+    """Write a bundle; an older one of the same name goes to the bin when the new one is whole.
 
     Args:
         bundle: What to save.
@@ -200,6 +201,7 @@ def room_for_bundle(folder: Path) -> Path:
     Raises:
         BundleError: If the bundle's folder exists and holds something else.
     """
+    check_not_shipped(folder)
     if is_entry(folder):
         raise BundleError(f"{folder} is a model that was added: {ENTRY}; choose another name.")
     if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
@@ -211,15 +213,14 @@ def room_for_bundle(folder: Path) -> Path:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Give a bundle that is whole its name; an older one goes only then."""
-    if not folder.exists():
-        os.replace(partial, folder)
-        return
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    os.replace(folder, old)
+    """Give a bundle that is whole its name; an older one is in the bin from then on.
+
+    Raises:
+        BundleError: If the older one cannot be moved, or comes with CircuitScope.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        put_in_bin(folder)
     os.replace(partial, folder)
-    shutil.rmtree(old)
 
 
 def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:

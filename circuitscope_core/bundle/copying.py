@@ -13,7 +13,7 @@ from circuitscope_core.stages import is_stage, open_store
 
 
 def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> None:
-    """Copy a bundle, whole or not at all; one of the same name is replaced when the new is whole.
+    """Copy a bundle, whole or not at all; an older one goes to the bin when the new one is whole.
 
     Args:
         source: A folder, or a place in a stage.

@@ -22,8 +22,6 @@ CARDS = "feature_cards.parquet"
 """The file of a bundle's feature cards, and of those that were collected for an entry."""
 CARDS_STATE = ".cards.safetensors"
 """The state of a collection of an entry's cards that was not finished."""
-OWN_FILES = (ENTRY, CARDS, CARDS_STATE, f"{CARDS_STATE}.partial")
-"""All that an entry's folder may hold."""
 ENTRY_VERSION = 1
 LARGEST_ENTRY = 100_000
 """Bytes; more is no entry."""

@@ -1,14 +1,17 @@
-"""``models``: the models in a folder; Hugging Face models are added, checked and removed."""
+"""``models``: the models in a folder are added, checked, renamed, and moved into its bin."""
 
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import circuitscope_core as cs
+from circuitscope_core.bundle import RETENTION_DAYS
 from circuitscope_core.cli.output import Commands, add_device, device_of, write
 from circuitscope_core.config import CorpusConfig, FeatureCardConfig
 from circuitscope_core.corpus import ReadCounter, open_sources
 from circuitscope_core.model_library import add_model_steps
+from circuitscope_core.notes import NOTES, rename_notes
 from circuitscope_core.values import in_bytes
 
 MODELS = "models"
@@ -16,7 +19,9 @@ MODELS = "models"
 
 def add_models(commands: Commands) -> None:
     """Describe ``models`` and its commands."""
-    parser = commands.add_parser("models", help="add, list, check and remove models, collect cards")
+    parser = commands.add_parser(
+        "models", help="add, list, check, rename and remove models, collect cards"
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="add a Hugging Face model; its weights stay in place")
     add.add_argument("source", help="the model's folder, or owner/name on the hub")
@@ -28,12 +33,22 @@ def add_models(commands: Commands) -> None:
     check.set_defaults(run=run_check)
     cards = actions.add_parser("cards", help="collect feature cards of a model that was added")
     add_card_options(cards)
-    remove = actions.add_parser("remove", help="remove a model that was added; weights stay")
+    remove = actions.add_parser("remove", help="move a model into the bin")
     remove.set_defaults(run=run_remove)
+    rename = actions.add_parser("rename", help="give a model another name")
+    rename.set_defaults(run=run_rename)
+    seen = actions.add_parser("bin", help="list what is in the bin, or empty it")
+    seen.add_argument("--empty", action="store_true", help="delete all of it for good")
+    seen.set_defaults(run=run_bin)
+    restore = actions.add_parser("restore", help="take a model out of the bin")
+    restore.add_argument("token", help="its name in the bin")
+    restore.add_argument("--name", help="another name for it")
+    restore.set_defaults(run=run_restore)
     for action in (add, check, cards):
         add_device(action)
-    for action in (check, cards, remove):
+    for action in (check, cards, remove, rename):
         action.add_argument("name", help="its name in the list")
+    rename.add_argument("new", help="its name from now on")
     for action in actions.choices.values():
         action.add_argument("--models", default=MODELS, help="the folder of models")
 
@@ -128,8 +143,45 @@ def describe_progress(event: cs.CardProgress) -> str:
 
 
 def run_remove(options: argparse.Namespace) -> int:
-    """Remove a model's entry."""
+    """Move a model into the bin."""
     cs.remove_model(options.name, options.models)
-    said = f"Removed {options.name} from {options.models}; its weights are where they were."
+    said = (
+        f"Moved {options.name} into the bin of {options.models}, for {RETENTION_DAYS} days; "
+        "models restore takes it out again."
+    )
     write(json.dumps({"removed": options.name}) if options.json else said)
+    return 0
+
+
+def run_rename(options: argparse.Namespace) -> int:
+    """Give a model another name, and its notes too."""
+    cs.rename_model(options.name, options.new, options.models)
+    rename_notes(Path(options.models) / NOTES, options.name, options.new)
+    said = f"{options.name} is called {options.new} now."
+    write(json.dumps({"renamed": options.new}) if options.json else said)
+    return 0
+
+
+def run_bin(options: argparse.Namespace) -> int:
+    """List the bin, or empty it."""
+    if options.empty:
+        n = cs.empty_bin(options.models)
+        write(json.dumps({"deleted": n}) if options.json else f"Deleted {n} models for good.")
+        return 0
+    found = cs.list_bin(options.models)
+    if options.json:
+        write(json.dumps([asdict(model) for model in found]))
+    else:
+        lines = [
+            f"{model.token}: {in_bytes(model.n_bytes)}, {max(0.0, model.days_left):.0f} days left"
+            for model in found
+        ]
+        write("\n".join(lines) or "The bin is empty.")
+    return 0
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    """Take a model out of the bin."""
+    name = cs.restore_model(options.token, options.models, options.name)
+    write(json.dumps({"restored": name}) if options.json else f"{name} is among the models again.")
     return 0

@@ -204,7 +204,8 @@ def describe_event(event: Event) -> str:
         resumed = f", resumed at step {event.first_step:,}" if event.first_step else ""
         return f"{event.phase}: {event.n_steps:,} steps{resumed}"
     if isinstance(event, Progress):
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+        shown = {name: value for name, value in event.metrics.items() if "." not in name}
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         rate = f", {event.tokens_per_second:,.0f} tokens/s" if event.tokens_per_second else ""
         return f"  {event.step:,}/{event.n_steps:,}{rate}{', ' if figures else ''}{figures}"
     if isinstance(event, PhaseFinished):

@@ -2,8 +2,9 @@
 
 from circuitscope_core.corpus.builtin import BuiltinSource, PythonLibrarySource
 from circuitscope_core.corpus.documents import Document, DocumentSource, ReadCounter, ReadReport
+from circuitscope_core.corpus.locations import check_location, find_parquet_files
 from circuitscope_core.corpus.open_text import read_open_documents
-from circuitscope_core.corpus.parquet import ParquetSource
+from circuitscope_core.corpus.parquet import ParquetReader, ParquetSource
 from circuitscope_core.corpus.sample import read_sample
 from circuitscope_core.corpus.stage import StageSource, find_staged_files
 from circuitscope_core.corpus.tokens import Corpus, open_sources, read_corpus
@@ -13,11 +14,14 @@ __all__ = [
     "Corpus",
     "Document",
     "DocumentSource",
+    "ParquetReader",
     "ParquetSource",
     "PythonLibrarySource",
     "ReadCounter",
     "ReadReport",
     "StageSource",
+    "check_location",
+    "find_parquet_files",
     "find_staged_files",
     "open_sources",
     "read_corpus",

@@ -60,6 +60,20 @@ def find_parquet_files(location: str) -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda item: item.as_posix()))
 
 
+def check_location(location: str) -> None:
+    """Look whether text may be at a place, without a network.
+
+    Raises:
+        CorpusError: If there is nothing, or the form of an address is wrong.
+    """
+    if location.startswith("@"):
+        raise CorpusError(f"{location} is a place in a stage; choose a stage as the source.")
+    if location.startswith(HUB_PREFIX):
+        parse_hub_address(location)
+    else:
+        find_parquet_files(location)
+
+
 def parse_hub_address(address: str) -> HubFile:
     """Return the parts of ``hf://datasets/owner/name[@revision]/path/file.parquet``.
 

@@ -179,7 +179,7 @@ class FeatureCards(Sequence[FeatureCard]):
                 there is one of a feature that does not exist.
         """
         try:
-            table = pq.read_table(path, schema=SCHEMA)
+            table = _read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise BundleError(f"The feature cards {path} cannot be read: {error}") from error
         if not some and table.num_rows != n_layers * d_transcoder:
@@ -275,6 +275,29 @@ class FeatureCards(Sequence[FeatureCard]):
     def column(self, name: str) -> list[Any]:
         """Return one field of all cards, for example ``frequency``, without the rest."""
         return list(self._table.column(name).to_pylist())
+
+
+def _read_table(path: Path) -> pa.Table:
+    """Read a file's columns of ``SCHEMA``; those that it does not have are empty.
+
+    Decompression takes three times the table, and Arrow's own pool would keep that memory.
+    """
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        with pq.ParquetFile(path) as file:
+            names = set(file.schema_arrow.names)
+            wanted = [name for name in SCHEMA.names if name in names]
+            table = file.read(columns=wanted, use_threads=False)
+    finally:
+        pa.set_memory_pool(usual)
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in names
+        else pa.nulls(len(table), field.type)
+        for field in SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def empty_card(layer: int, feature: int) -> FeatureCard:

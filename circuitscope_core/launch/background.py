@@ -5,11 +5,13 @@ Whoever started it may go away: the folder holds the events, the checkpoints and
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +24,10 @@ from circuitscope_core.errors import ConfigError, TrainingError
 from circuitscope_core.pipeline import check_free
 from circuitscope_core.pipeline.transcoder_estimate import TranscoderEstimate
 from circuitscope_core.training import (
+    PHASES,
     Event,
+    PhaseFinished,
+    PhaseStarted,
     RunFolder,
     TrainingCancelled,
     TrainingFailed,
@@ -30,6 +35,9 @@ from circuitscope_core.training import (
     event_from_json,
 )
 
+ASKED, PROCESS = "asked_to_stop.json", "process.json"
+"""Files of a run folder that name the process that trains, and the one that was asked to stop."""
+PATIENCE_SECONDS = 3.0
 REQUEST = "request.json"
 """File of a run folder that holds its request."""
 COMMAND = (sys.executable, "-m", "circuitscope_core")
@@ -132,6 +140,8 @@ class TrainingState:
     status: Status
     events: tuple[Event, ...]
     message: str = ""
+    stopping: bool = False
+    """Whether a running one was asked to stop."""
 
 
 def check_name(name: str) -> str:
@@ -172,7 +182,7 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
         command += ["--device", request.device]
     process = _spawn(command, json.dumps(request.config.to_json()), folder)
     identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-    (folder.path / "process.json").write_text(json.dumps(identity), encoding="utf-8")
+    (folder.path / PROCESS).write_text(json.dumps(identity), encoding="utf-8")
     # a child that nobody waits for would stay in the process table
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -255,21 +265,23 @@ def _answer(command: Sequence[str], settings: dict[str, Any]) -> tuple[dict[str,
 
 def training_state(folder: RunFolder) -> TrainingState:
     """Read a run folder. A line that is being written is passed over."""
-    if not folder.events.is_file() and not (folder.path / "process.json").is_file():
+    if not folder.events.is_file() and not (folder.path / PROCESS).is_file():
         return TrainingState("none", ())
     lines: list[str] = []
     if folder.events.is_file():
         lines = folder.events.read_text(encoding="utf-8").splitlines()
     events = tuple(event for line in lines if (event := event_from_json(line)) is not None)
     if _process_of(folder) is not None:
-        return TrainingState("running", events)
+        return TrainingState("running", events, stopping=_is_asked(folder))
     if not folder.path.is_dir():  # it has finished while it was read
         return TrainingState("none", ())
     last = events[-1] if events else None
-    if isinstance(last, TrainingCancelled):
-        return TrainingState("cancelled", events, last.message)
     if isinstance(last, TrainingFailed):
         return TrainingState("failed", events, last.message)
+    if not isinstance(last, TrainingCancelled) and _is_asked(folder):
+        last = TrainingCancelled()  # it ended before it had anything to save, or to say
+    if isinstance(last, TrainingCancelled):
+        return TrainingState("cancelled", events, last.message)
     return TrainingState("interrupted", events, _last_words(folder))
 
 
@@ -284,12 +296,45 @@ def _last_words(folder: RunFolder) -> str:
 
 
 def cancel_training(folder: RunFolder) -> bool:
-    """Ask a running training to save a checkpoint and stop; False where none is running."""
+    """Ask a running training to save a checkpoint and stop; False where none is running.
+
+    One that still reads its text on this machine has nothing to save: if it is in the middle of a
+    long step there, as where tokens are learned, it is ended.
+    """
     process = _process_of(folder)
     if process is None:
         return False
+    shutil.copyfile(folder.path / PROCESS, folder.path / ASKED)
     process.terminate()
+    threading.Thread(target=_end_early_one, args=(folder, process), daemon=True).start()
     return True
+
+
+def _end_early_one(folder: RunFolder, process: psutil.Process) -> None:
+    """End a training that was asked to stop and has nothing to save, if it does not end itself."""
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except psutil.TimeoutExpired:
+        with suppress(psutil.Error, TrainingError):
+            request = TrainingRequest.load(folder)
+            here = request is not None and request.backend == "local"
+            if here and max(folder.progress()) < 0 and _reads_text(training_state(folder).events):
+                process.kill()
+
+
+def _reads_text(events: Sequence[Event]) -> bool:
+    """Tell whether nothing but the first phase has begun."""
+    begun = [event.phase for event in events if isinstance(event, PhaseStarted)]
+    return set(begun) <= {PHASES[0]} and not any(isinstance(e, PhaseFinished) for e in events)
+
+
+def _is_asked(folder: RunFolder) -> bool:
+    """Tell whether the process that trains was asked to stop; an earlier one does not count."""
+    try:
+        asked, now = ((folder.path / name).read_bytes() for name in (ASKED, PROCESS))
+    except OSError:
+        return False
+    return asked == now
 
 
 def list_runs(models: Path) -> tuple[str, ...]:
@@ -304,7 +349,7 @@ def list_runs(models: Path) -> tuple[str, ...]:
 def _process_of(folder: RunFolder) -> psutil.Process | None:
     """Return the training's process if it lives; a number that was reused does not count."""
     try:
-        record = json.loads((folder.path / "process.json").read_text(encoding="utf-8"))
+        record = json.loads((folder.path / PROCESS).read_text(encoding="utf-8"))
         process = psutil.Process(int(record["pid"]))
         same = abs(process.create_time() - float(record["started"])) < 1.0
         alive = process.status() != psutil.STATUS_ZOMBIE

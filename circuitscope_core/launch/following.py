@@ -1,12 +1,12 @@
 """A training that runs elsewhere, seen through the store that it writes to."""
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitscope_core.bundle import put_in_place
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.pipeline import BUNDLE, CANCEL, EVENTS
 from circuitscope_core.stages import FileStore
@@ -100,16 +100,15 @@ class Follower:
                     arrived.replace(self.folder.path / file.name)
 
     def fetch_bundle(self, out: Path) -> None:
-        """Bring the finished bundle here; an older one is replaced when the new one is whole."""
+        """Bring the finished bundle here; an older one goes to the bin when it is whole."""
         with tempfile.TemporaryDirectory(dir=self.folder.path, prefix=".arriving-") as place:
             whole = Path(place) / "bundle"
             for file in self.store.list(BUNDLE):
                 target = whole / file.name.removeprefix(BUNDLE)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.store.get(file.name, target.parent)
-            shutil.rmtree(out, ignore_errors=True)
             out.parent.mkdir(parents=True, exist_ok=True)
-            whole.replace(out)
+            put_in_place(whole, out)
 
     def errors(self) -> list[str]:
         """Return what workers said before they ended, the lowest number first."""

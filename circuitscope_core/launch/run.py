@@ -26,11 +26,14 @@ from circuitscope_core.pipeline import (
 from circuitscope_core.stages import FileStore
 from circuitscope_core.training import (
     Event,
+    PhaseStarted,
+    Progress,
     RunFolder,
     TrainingCancelled,
     TrainingFailed,
     TrainingFinished,
     WorkersNews,
+    Working,
 )
 
 LAST_MOMENT = 1.0
@@ -146,7 +149,8 @@ def _stoppable(
     events: Generator[Event, None, None], stop: Callable[[], bool]
 ) -> Generator[Event, None, None]:
     for event in events:
-        yield event
+        if not isinstance(event, Working):
+            yield event
         if not isinstance(event, TrainingFinished) and stop():
             events.close()
             yield TrainingCancelled()
@@ -177,7 +181,7 @@ class Driver:
     folder: RunFolder
     stop: Callable[[], bool]
     heard: bool = False
-    """Whether the workers said anything: until then they have nothing to save."""
+    """Whether the workers are past the reading of text: until then they have nothing to save."""
     asked: bool = False
     over: bool = False
     """Whether the training has come to its end, or to a stop that was asked for."""
@@ -272,7 +276,7 @@ class Driver:
 
     def _news(self, follower: Follower) -> Iterator[Event]:
         for event in follower.news():
-            self.heard = True
+            self.heard |= not isinstance(event, PhaseStarted | Progress) or event.phase != "corpus"
             if isinstance(event, TrainingFailed):
                 raise TrainingError(event.message)
             if isinstance(event, TrainingFinished):

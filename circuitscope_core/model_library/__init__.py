@@ -5,10 +5,10 @@ from circuitscope_core.model_library.adding import (
     add_model,
     add_model_steps,
     check_added,
-    remove_model,
 )
 from circuitscope_core.model_library.cards import collect_model_cards
 from circuitscope_core.model_library.listing import ListedModel, list_models, model_names
+from circuitscope_core.model_library.moving import remove_model, rename_model
 
 __all__ = [
     "ListedModel",
@@ -20,4 +20,5 @@ __all__ = [
     "list_models",
     "model_names",
     "remove_model",
+    "rename_model",
 ]

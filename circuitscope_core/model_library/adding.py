@@ -1,4 +1,4 @@
-"""Hugging Face models as entries of a folder of models: added, checked, removed.
+"""Hugging Face models as entries of a folder of models: added and checked.
 
 An entry is written when the model and its transcoder were opened and fit, and not before. Weights
 stay where they are; those in a stage are copied.
@@ -18,7 +18,6 @@ import torch
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
     ENTRY,
-    OWN_FILES,
     Bundle,
     ModelEntry,
     is_entry,
@@ -280,25 +279,3 @@ def find_model(name: str, models: Path) -> Path:
     if record_file(models / name) is None:
         raise BundleError(f"There is no model {name!r} in {models}; see the list of models.")
     return models / name
-
-
-@checked
-def remove_model(name: str, models: str | Path = "models") -> None:
-    """Remove a model that was added: entry and cards only, never the folder with the weights.
-
-    Raises:
-        BundleError: If there is no such model, or it is a bundle with weights of its own.
-    """
-    folder = find_model(name, Path(models))
-    if not is_entry(folder):
-        raise BundleError(
-            f"{folder} is a trained bundle: its weights are in that folder and may be nowhere "
-            f"else, so it is not removed from here. Delete the folder {folder} yourself."
-        )
-    try:
-        for own in OWN_FILES:
-            (folder / own).unlink(missing_ok=True)
-        folder.rmdir()
-    except OSError as error:
-        raise BundleError(f"{folder} cannot be removed: {error}. Delete it yourself.") from error
-    forget_copies(Path(models), name)

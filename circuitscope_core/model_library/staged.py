@@ -25,6 +25,11 @@ def copy_of(models: Path, name: str, part: str = "model") -> Path:
     return models / COPIES / name / part
 
 
+def has_copies(models: Path, name: str) -> bool:
+    """Tell whether copies of a model's weights are kept beside the models."""
+    return (models / COPIES / name).exists()
+
+
 def forget_copies(models: Path, name: str) -> None:
     """Remove what was copied for a model; nothing for one whose weights are elsewhere."""
     shutil.rmtree(models / COPIES / name, ignore_errors=True)

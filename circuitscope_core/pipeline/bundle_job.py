@@ -44,6 +44,7 @@ from circuitscope_core.training import (
     TokenWindows,
     TrainingFinished,
     Workers,
+    Working,
     event_from_json,
     measure_replacement,
 )
@@ -132,6 +133,8 @@ class BundleJob(ABC):
             elif time.perf_counter() - shown > CORPUS_NEWS_SECONDS:
                 shown = time.perf_counter()
                 yield Progress("corpus", 0, 1, 0.0, {"tokens": float(item)})
+            else:
+                yield Working()
         self.check_text()
         self.folder.claim(self.identity())
         self.text = TrainingText.of(corpus, self.tokenizer, self.n_ctx)
@@ -160,6 +163,8 @@ class BundleJob(ABC):
             elif (percent := int(100 * item * MEASURE_SHARE)) > shown:
                 shown = percent
                 yield Progress("metrics", percent, 100, 0.0)
+            else:
+                yield Working()
         for share in self.measure_more(metrics):
             if (percent := int(100 * (MEASURE_SHARE + share * (1 - MEASURE_SHARE)))) > shown:
                 shown = percent
@@ -201,6 +206,8 @@ class BundleJob(ABC):
             elif (percent := int(100 * item)) > shown:
                 shown = percent
                 yield Progress("feature cards", percent, 100, 0.0)
+            else:
+                yield Working()
         assert collected is not None
         self.cards = collected.cards
         metrics = {"dead": collected.dead, "dead_tokens": float(collected.n_tokens)}

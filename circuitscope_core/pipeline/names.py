@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from circuitscope_core.bundle import check_not_shipped
 from circuitscope_core.bundle.stages import RECORD
-from circuitscope_core.errors import TrainingError
+from circuitscope_core.errors import BundleError, TrainingError
 from circuitscope_core.training import RunFolder
 
 
@@ -20,8 +21,13 @@ def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> 
         overwrite: A model in the folder may be replaced.
 
     Raises:
-        TrainingError: If the folder holds a model, or something else.
+        TrainingError: If the folder holds a model, or something else; the model that comes with
+            CircuitScope is never replaced.
     """
+    try:
+        check_not_shipped(out)
+    except BundleError as error:
+        raise TrainingError(str(error)) from error
     begun = RunFolder.for_bundle(out).is_begun and not restart
     if begun or not out.is_dir() or not any(out.iterdir()):
         return

@@ -16,6 +16,7 @@ from circuitscope_core.training import (
     TrainingFailed,
     TrainingFinished,
     WorkerLost,
+    Working,
     event_to_json,
 )
 from circuitscope_core.training.run_folder import IDENTITY, is_state
@@ -139,7 +140,7 @@ def logged(events: Generator[Event, None, None], log: RunLog) -> Iterator[Event]
         for event in events:
             if isinstance(event, TrainingFinished):
                 log.finish(event)
-            else:
+            elif not isinstance(event, Working):
                 log.append(event)
             yield event
     except GeneratorExit:

@@ -1,6 +1,7 @@
 """One training from its beginning to its bundle, and what other workers do for it meanwhile."""
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +27,7 @@ from circuitscope_core.pipeline.transcoder_job import TranscoderJob, help_train
 from circuitscope_core.pretrained import PretrainedModel
 from circuitscope_core.stages import FileStore
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.training import ALONE, CheckpointFile, Event, RunFolder, Workers
+from circuitscope_core.training import ALONE, CheckpointFile, Event, RunFolder, Workers, Working
 
 Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | DocumentSource]
 
@@ -86,7 +87,7 @@ def train(  # noqa: PLR0913  # each a name of the public interface
         ConfigError: If settings do not fit together.
     """
     plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite, device=device)
-    yield from carry_out(plan)
+    yield from _news(carry_out(plan))
 
 
 @checked
@@ -127,7 +128,16 @@ def train_transcoder(
         >>> steps = cs.train_transcoder("path/to/model", config, "builtin", "models/mine")
     """
     planned = PlannedModel.of(model)
-    return carry_out(TrainingPlan(config, source, Path(out), None, restart, overwrite, "", planned))
+    plan = TrainingPlan(config, source, Path(out), None, restart, overwrite, "", planned)
+    return _news(carry_out(plan))
+
+
+def _news(events: Generator[Event, None, None]) -> Iterator[Event]:
+    """Pass on what there is to tell; who stops asking stops the training."""
+    with closing(events):
+        for event in events:
+            if not isinstance(event, Working):
+                yield event
 
 
 def carry_out(

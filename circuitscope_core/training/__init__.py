@@ -16,6 +16,7 @@ from circuitscope_core.training.events import (
     TrainingFailed,
     TrainingFinished,
     WorkersNews,
+    Working,
     event_from_json,
     event_to_json,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "WorkerLost",
     "Workers",
     "WorkersNews",
+    "Working",
     "event_from_json",
     "event_to_json",
     "harvest",

@@ -28,7 +28,7 @@ class Progress:
     byte); of the transcoder: ``harvested`` (share of the next activations that is collected), or
     ``loss``, ``normalized_mse``, ``l0`` (active features per token and layer), ``causal_loss`` (the
     part of the loss that is taken from interventions), ``dead`` (share that did not fire since the
-    last report of it).
+    last report of it); and ``l0.2`` and the like for each layer.
     """
 
     phase: Phase
@@ -85,6 +85,11 @@ class TrainingCancelled:
 
 
 @dataclass(frozen=True)
+class Working:
+    """No news, but a moment at which a training may be stopped; it is in no log."""
+
+
+@dataclass(frozen=True)
 class WorkersNews:
     """Something about the processes or machines that train, for people to read."""
 
@@ -102,6 +107,7 @@ Event: TypeAlias = (
     | TrainingFailed
     | TrainingCancelled
     | WorkersNews
+    | Working
 )
 _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind

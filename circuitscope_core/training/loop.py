@@ -14,9 +14,13 @@ from circuitscope_core.training.events import (
     PhaseFinished,
     PhaseStarted,
     Progress,
+    Working,
 )
 from circuitscope_core.training.pace import Pace
 from circuitscope_core.training.workers import Workers
+
+ASKED_SECONDS = 0.5
+"""A training that has nothing to report lets itself be stopped as often."""
 
 
 class ResumableLoop(ABC):
@@ -50,6 +54,7 @@ class ResumableLoop(ABC):
 
     def _steps(self) -> Iterator[Event]:
         self.pace.start(self.step)
+        asked = time.monotonic()
         batches = self.batches() if self.step < self.n_steps else iter(())
         for batch in batches:
             if isinstance(batch, float):
@@ -60,6 +65,9 @@ class ResumableLoop(ABC):
             progress = self.progress(loss)
             if progress is not None:
                 yield progress
+            elif time.monotonic() - asked > ASKED_SECONDS:
+                asked = time.monotonic()
+                yield Working()
             if self.pace.checkpoint_due():
                 self._save()
                 yield Checkpoint(self.phase, self.step)

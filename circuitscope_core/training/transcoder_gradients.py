@@ -115,7 +115,8 @@ class _Step:
     ) -> TranscoderLoss:
         """Set all gradients; return the loss and its parts."""
         transcoder = self.transcoder
-        reconstruction = errors.square().sum() / self.batch
+        layer_reconstruction = errors.square().sum(dim=(1, 2)) / self.batch
+        reconstruction = layer_reconstruction.sum()
         errors = errors * (2 / self.batch)
         for weight in transcoder.parameters():
             if weight.grad is None:
@@ -140,7 +141,7 @@ class _Step:
         counts = torch.stack([active.n_active for active in self.active])
         l0, layer_l0 = counts.sum() / (self.batch * len(counts)), counts.sum(dim=1) / self.batch
         parts = (total, reconstruction, sparsity, below, l0)
-        return TranscoderLoss(*parts, counts > 0, caused, layer_l0)
+        return TranscoderLoss(*parts, counts > 0, caused, layer_l0, layer_reconstruction)
 
     def _differentiate_layer(
         self, layer: int, errors: Tensor, with_causal: Tensor

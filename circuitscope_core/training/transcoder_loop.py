@@ -141,7 +141,7 @@ class TranscoderTrainer(ResumableLoop):
         self.fired: Bool[Tensor, "n_layers d_transcoder"] = torch.zeros(
             shape, dtype=torch.bool, device=thresholds.device
         )
-        every, n_extra = self.transcoder.parameters(), len(LOSS_PARTS) + n_layers
+        every, n_extra = self.transcoder.parameters(), len(LOSS_PARTS) + 2 * n_layers
         self.shared = SharedGradients.of(every, n_extra, self.workers)
         own_tokens = self.settings.batch_size // self.workers.world
         n = n_shares(own_tokens, self.transcoder.W_enc.device)
@@ -255,9 +255,11 @@ class TranscoderTrainer(ResumableLoop):
         loss = sum_of_losses(self.on_cores.differentiate(differentiate))
         if self.workers.world > 1:
             own = torch.stack([getattr(loss, name) for name in LOSS_PARTS])
-            *sums, layer_l0 = self.shared.add_up(own, loss.layer_l0)
+            layers = torch.cat([loss.layer_l0, loss.layer_reconstruction])
+            *sums, layers = self.shared.add_up(own, layers)
+            l0_sums, errors = layers.tensor_split(2)
             named = dict(zip(LOSS_PARTS, sums, strict=True))
-            loss = replace(loss, layer_l0=layer_l0, **named)
+            loss = replace(loss, layer_l0=l0_sums, layer_reconstruction=errors, **named)
         l0 = loss.layer_l0.tolist() if self.independent else [loss.l0.item()]
         for search, own_l0 in zip(self.sparsity, l0, strict=True):
             search.follow(self.step, own_l0, decay)
@@ -280,13 +282,22 @@ class TranscoderTrainer(ResumableLoop):
             "sparsity_coefficient": sum(each.coefficient(self.step) for each in self.sparsity)
             / len(self.sparsity),
         }
+        metrics |= self._of_layers("l0", loss.layer_l0)
+        metrics |= self._of_layers("normalized_mse", loss.layer_reconstruction / config.d_model)
         if self.step % self.steps_per_pass < self.pace.event_steps:
             fired = self.fired.float()
             self.workers.add_up(fired)
-            metrics["dead"] = 1 - (fired > 0).float().mean().item()
+            silent = 1 - (fired > 0).float().mean(dim=1)
+            metrics["dead"] = silent.mean().item()
+            metrics |= self._of_layers("dead", silent)
             self.fired.zero_()
         rate = self.pace.rate(self.step) * self.settings.batch_size
         return Progress(self.phase, self.step, self.n_steps, rate, metrics)
+
+    def _of_layers(self, name: str, values: Tensor) -> dict[str, float]:
+        """Return a figure of each layer, by the layers' numbers in the model."""
+        numbers = zip(self.chosen, values.tolist(), strict=True)
+        return {f"{name}.{layer}": value for layer, value in numbers}
 
     def state(self) -> SavedState:
         """Return the weights, the optimizer's state, the scales, and how sparse it is by now."""

@@ -104,7 +104,10 @@ class CrossLayerTranscoder(nn.Module):
         self.config = config
         layers, features, d_model = config.n_layers, config.d_transcoder, config.d_model
         std = d_model**-0.5
-        self.W_enc = nn.Parameter(torch.randn(layers, features, d_model) * std)
+        drawn = torch.empty(layers, features, d_model)
+        if not drawn.is_meta:  # arithmetic on those loads PyTorch's compiler: 60 MB and a second
+            drawn.normal_().mul_(std)
+        self.W_enc = nn.Parameter(drawn)
         self.b_enc = nn.Parameter(torch.zeros(layers, features))
         self.b_dec = nn.Parameter(torch.zeros(layers, d_model))
         self.log_threshold = nn.Parameter(torch.zeros(layers, features))
@@ -316,6 +319,8 @@ class TranscoderLoss:
     """The loss on interventions, its weight included; 0 without one."""
     layer_l0: Float[Tensor, " n_layers"]
     """Active features per token of each layer."""
+    layer_reconstruction: Float[Tensor, " n_layers"]
+    """The part of ``reconstruction`` that is of each layer's MLP output."""
 
 
 def sum_of_losses(losses: Sequence[TranscoderLoss]) -> TranscoderLoss:
@@ -374,13 +379,15 @@ def transcoder_loss(
         active_tokens = torch.count_nonzero(acts.detach(), dim=0)
         counts.append(active_tokens.sum())
         fired.append(active_tokens > 0)
-    reconstruction = (torch.stack(out) - targets).square().sum() / batch
+    layer_reconstruction = (torch.stack(out) - targets).square().sum(dim=(1, 2)) / batch
+    reconstruction = layer_reconstruction.sum()
     preactivation = preactivation / batch
     total = reconstruction + penalty + settings.preactivation_coefficient * preactivation
     layer_l0 = torch.stack(counts) / batch
     zero = inputs.new_zeros(())
     parts = (total, reconstruction, sparsity, preactivation, layer_l0.mean())
-    return TranscoderLoss(*parts, torch.stack(fired), zero, layer_l0)
+    layers = (layer_l0, layer_reconstruction.detach())
+    return TranscoderLoss(*parts, torch.stack(fired), zero, *layers)
 
 
 def layer_coefficients(coefficient: float | Sequence[float], n_layers: int) -> tuple[float, ...]:

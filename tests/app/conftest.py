@@ -12,7 +12,7 @@ from circuitscope_core.training import TrainingSpeed
 def no_stopwatch(monkeypatch):
     """Take the speed of this machine as known: to measure it takes seconds on every Train page."""
     speed = TrainingSpeed(1e-6, 1e-6, 1e-6)
-    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", lambda _: speed)
+    monkeypatch.setattr("pages.ui.train.estimate.measure_speed_apart", lambda _: speed)
 
 
 @pytest.fixture(scope="session", autouse=True)

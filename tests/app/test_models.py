@@ -10,7 +10,7 @@ import circuitscope_core as cs
 from pages.ui.prompt.examples import NEUTRAL
 from pages.ui.shared import models
 from pages.ui.shared.address import address_of
-from pages.ui.shared.notes import cards_of
+from pages.ui.shared.notes import cards_of, read_notes, write_notes
 from pages.ui.shared.state import ADDED_BUDGET, State
 from pages.ui.shared.tracing import tracing_of
 from tests.app.opening import open_page
@@ -99,7 +99,7 @@ def test_a_check_tells_how_exact_a_model_is_and_what_is_wrong(weights):
 
 
 @pytest.mark.usefixtures("weights")
-def test_a_model_is_removed_when_that_is_confirmed_and_a_bundle_never():
+def test_a_model_is_removed_when_that_is_confirmed_and_brought_back():
     at = open_page("models", model="mine")
     at.button(key="models_remove").click().run()
     assert "Its weights stay in" in at.warning[0].value
@@ -110,7 +110,34 @@ def test_a_model_is_removed_when_that_is_confirmed_and_a_bundle_never():
     at.button(key="models_remove_now").click().run()
     assert models.list_models() == ("tiny",)
     assert not at.warning
-    assert at.button(key="models_remove").disabled
+    at.button(key="models_undo").click().run()
+    assert models.list_models() == ("mine", "tiny")
+
+
+def test_a_model_gets_another_name_and_its_labels_follow(place):
+    write_notes("tiny", lambda notes: notes.label(0, 1, "a label"))
+    at = open_page("models", model="tiny")
+    at.button(key="models_rename").click().run()
+    at.text_input(key="models_new_name").set_value("../x")
+    at.button[[b.label for b in at.button].index("Rename it")].click().run()
+    assert "is no model name" in at.error[0].value
+    at.text_input(key="models_new_name").set_value("other")
+    at.button[[b.label for b in at.button].index("Rename it")].click().run()
+    assert not at.exception
+    assert models.list_models() == ("other",)
+    assert read_notes("other").labels == {(0, 1): "a label"}
+    assert not (place / ".notes" / "tiny.json").exists()
+
+
+def test_the_bin_is_emptied_by_hand_when_one_is_sure(place):
+    at = open_page("models", model="tiny")
+    at.button(key="models_remove").click().run()
+    at.button(key="models_remove_now").click().run()
+    at = open_page("models")
+    assert at.button(key="models_bin_empty").disabled
+    at.checkbox(key="models_bin_sure").check().run()
+    at.button(key="models_bin_empty").click().run()
+    assert list((place / ".bin").iterdir()) == []
 
 
 def test_a_hostile_record_is_text(place):

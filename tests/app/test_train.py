@@ -1,13 +1,15 @@
 """The Train page, without a browser."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.launch import backend, measure_speed_apart
+from circuitscope_core.devices import MachineLoad
+from circuitscope_core.launch import TrainingState, backend, measure_speed_apart
 from circuitscope_core.training import (
     PhaseFinished,
     PhaseStarted,
@@ -17,9 +19,12 @@ from circuitscope_core.training import (
     TrainingFailed,
     WorkersNews,
 )
-from pages.ui.train.form import Sizes, make_config, minutes
+from pages.ui.train.answers import read_answers
+from pages.ui.train.estimate import minutes, say_load
+from pages.ui.train.form import Sizes, make_config
 from pages.ui.train.progress import curve, seconds_left, view_phases
 from tests.app.opening import open_page
+from tests.texts import write_parquet
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (
@@ -49,7 +54,7 @@ def begin_run(models, *last):
 
 
 def test_sizes_parameters_and_an_estimate_are_shown_before_the_start(models, monkeypatch):
-    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", measure_speed_apart)
+    monkeypatch.setattr("pages.ui.train.estimate.measure_speed_apart", measure_speed_apart)
     st.cache_data.clear()
     at = open_page("train")
     shown = {metric.label: metric.value for metric in at.metric}
@@ -67,7 +72,7 @@ def test_a_machine_that_cannot_be_timed_may_train_all_the_same(monkeypatch):
     def fail(_):
         raise cs.TrainingError("The training's speed could not be measured: <b>no memory</b>")
 
-    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", fail)
+    monkeypatch.setattr("pages.ui.train.estimate.measure_speed_apart", fail)
     st.cache_data.clear()
     at = open_page("train")
     assert {m.label: m.value for m in at.metric}["Time on this machine"] == "unknown"
@@ -91,13 +96,111 @@ def test_a_stage_says_what_it_needs_and_cannot_be_started():
     assert at.button(key="train_start").disabled
 
 
+def reason_beside_train(at):
+    """Return the sentence beside the button, which is off."""
+    assert at.button(key="train_start").disabled
+    return at.main.caption[-1].value
+
+
 @pytest.mark.usefixtures("models")
-def test_a_path_is_needed_before_the_start():
+def test_a_path_and_a_column_that_are_there_are_needed_before_the_start(tmp_path_factory):
+    source = write_parquet(tmp_path_factory.mktemp("text") / "t.parquet")
     at = open_page("train")
     at.radio(key="train_source").set_value("path").run()
-    assert at.button(key="train_start").disabled
-    at.text_input(key="train_path").set_value("/nowhere/x.parquet").run()
+    assert reason_beside_train(at) == "Name the file or folder of the text."
+    wrong = {"/nowhere/x.parquet": "is not there", "hf://x": "is not the address", "@S": "stage"}
+    for location, said in wrong.items():
+        at.text_input(key="train_path").set_value(location).run()
+        assert said in at.error[0].value
+        assert reason_beside_train(at) == "The place of the text is wrong."
+    at.text_input(key="train_path").set_value(str(source)).run()
     assert not at.button(key="train_start").disabled
+    at.text_input(key="train_column").set_value("<b>").run()
+    assert "has no column" in at.error[0].value
+    assert reason_beside_train(at) == "The column of the text is wrong."
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("field", "wrong", "said"),
+    [
+        ("model_tokens", 1, "from 100,000 to 100,000,000"),
+        ("n_layers", 0, "from 1 to 8"),
+        ("target_l0", 1000.0, "from 1.0 to 200.0"),
+        ("n_heads", 5, "choose 1, 2, 3, 4, 6, 8, 12, 16 heads"),
+    ],
+)
+def test_a_number_that_cannot_be_is_said_at_its_field_and_keeps_it_from_starting(
+    field, wrong, said
+):
+    at = open_page("train").radio(key="train_size").set_value("custom").run()
+    assert not at.button(key="train_start").disabled
+    at.number_input(key="train_custom_d_model").set_value(96).run()
+    at.number_input(key=f"train_custom_{field}").set_value(wrong).run()
+    assert said in at.error[0].value
+    assert "out of range" in reason_beside_train(at) or "do not fit" in reason_beside_train(at)
+
+
+def test_a_busy_machine_is_named_as_such():
+    assert "busy" not in say_load(660.0, None)
+    assert "busy" not in say_load(660.0, MachineLoad(0.2, 2))
+    said = say_load(4500.0, MachineLoad(6.0, 2))
+    assert "other work wants 6.0 of its 2 processors. About 75 min now, 19 min on an idle" in said
+
+
+def test_an_idle_machine_gives_each_thread_a_processor():
+    assert MachineLoad(0.0, 4).when_idle(10.0) == 10.0
+    assert MachineLoad(4.0, 4).when_idle(10.0) == 5.0
+
+
+def test_the_form_keeps_its_answers_when_a_training_failed(models, monkeypatch, tmp_path_factory):
+    source = str(write_parquet(tmp_path_factory.mktemp("text") / "t.parquet"))
+    answers = {"train_source": "path", "train_path": source, "train_size": "custom"}
+
+    def fail_at_once(request):
+        request.folder.path.mkdir(parents=True)
+        request.save()
+        request.folder.append(TrainingFailed("The file is gone."))
+
+    monkeypatch.setattr("pages.ui.train.run.start_training", fail_at_once)
+    at = open_page("train")
+    at.radio(key="train_source").set_value("path").run()
+    at.text_input(key="train_path").set_value(source).run()
+    at.radio(key="train_size").set_value("custom").run()
+    at.number_input(key="train_custom_n_layers").set_value(2).run()
+    at.text_input(key="train_name").set_value("second").run()
+    at.button(key="train_start").click().run()
+    assert any("The file is gone" in error.value for error in at.error)
+    again = open_page("train")  # another window, or the same one after a reload
+    assert again.button(key="train_discard").label == "Change the settings"
+    again.button(key="train_discard").click().run()
+    assert not (models / ".runs" / "second").exists()
+    assert again.text_input(key="train_name").value == "second"
+    assert again.number_input(key="train_custom_n_layers").value == 2
+    assert {key: again.session_state[key] for key in answers} == answers
+    assert not again.button(key="train_start").disabled
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"train_start": true, "other": 3}'])
+def test_answers_that_are_none_are_passed_over(tmp_path, text):
+    file = tmp_path / "answers.json"
+    file.write_text(text)
+    assert read_answers(file) == {}
+
+
+def test_a_training_that_was_asked_to_stop_says_so_and_is_not_asked_twice(models, monkeypatch):
+    folder, asked = begin_run(models), []
+    state = TrainingState("running", EVENTS)
+    monkeypatch.setattr(
+        "pages.ui.train.run.training_state", lambda _: replace(state, stopping=bool(asked))
+    )
+    monkeypatch.setattr("pages.ui.train.run.cancel_training", asked.append)
+    at = open_page("train")
+    assert at.button(key="train_cancel").label == "Cancel"
+    at.button(key="train_cancel").click().run()
+    assert asked == [folder]
+    assert at.button(key="train_cancel").label == "Stopping …"
+    assert at.button(key="train_cancel").disabled
 
 
 @pytest.mark.usefixtures("models")
@@ -254,7 +357,7 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 
 def test_a_model_of_bytes_can_be_chosen(models, monkeypatch):
     del models
-    monkeypatch.setattr("pages.ui.train.form.measure_speed_apart", measure_speed_apart)
+    monkeypatch.setattr("pages.ui.train.estimate.measure_speed_apart", measure_speed_apart)
     at = open_page("train")
     words = {m.label: m.value for m in at.metric}["Model parameters"]
     at.radio(key="train_tokens").set_value("bytes").run()

@@ -92,11 +92,12 @@ def test_removing_takes_the_entry_and_never_weights(saved, transcoder, models):
     before = names(saved)
     cs.add_model(saved, "mine", transcoder=transcoder, models=models)
     cs.remove_model("mine", models)
-    assert names(models) == ["tiny"]
+    assert names(models) == [".bin", "tiny"]
     assert names(saved) == before
-    with pytest.raises(cs.BundleError, match=r"trained bundle.*Delete the folder .*tiny yourself"):
-        cs.remove_model("tiny", models)
-    assert (models / "tiny" / "bundle.json").is_file()
+    binned = cs.list_bin(models)
+    assert [model.name for model in binned] == ["mine"]
+    assert cs.restore_model(binned[0].token, models) == "mine"
+    assert cs.check_added("mine", models).n_layers == 3
 
 
 def test_a_damaged_entry_is_listed_with_the_reason_and_can_be_removed(models):

@@ -190,7 +190,8 @@ def test_a_bundle_is_replaced_by_a_newer_one(folder):
     cs.save_bundle(changed, folder)
     tokens = torch.tensor([[256, 65]])
     assert torch.equal(cs.load_bundle(folder).model(tokens), changed.model(tokens))
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".bin", "tiny"]
+    assert [model.name for model in cs.list_bin(folder.parent)] == ["tiny"]  # the one before
 
 
 def test_a_folder_that_is_no_bundle_is_never_overwritten(tmp_path):

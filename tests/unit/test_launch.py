@@ -62,6 +62,27 @@ def test_a_training_is_watched_cancelled_and_resumed_to_its_end(request_):
     assert [start["first_step"] > 0 for start in starts] == [False, True]
 
 
+def test_a_training_that_learns_its_tokens_stops_within_seconds(tmp_path):
+    config = cs.TrainConfig()  # its tokens are learned from the built-in text, which takes longer
+    request = TrainingRequest(config, ("builtin",), tmp_path / "models", "mine")
+    start_training(request)
+    wait_until(lambda: any(isinstance(e, Progress) for e in training_state(request.folder).events))
+    assert not training_state(request.folder).stopping
+    assert cancel_training(request.folder)
+    assert training_state(request.folder).stopping
+    wait_until(lambda: training_state(request.folder).status == "cancelled", seconds=8)
+    assert not training_state(request.folder).stopping
+
+
+def test_a_training_that_was_asked_to_stop_before_it_could_speak_counts_as_cancelled(request_):
+    start_training(request_)
+    assert cancel_training(request_.folder)
+    wait_until(lambda: training_state(request_.folder).status == "cancelled", seconds=8)
+    start_training(request_)
+    assert not training_state(request_.folder).stopping
+    assert cancel_training(request_.folder)
+
+
 def test_a_killed_training_counts_as_interrupted_and_a_reused_number_does_not_revive_it(request_):
     start_training(request_)
     folder = request_.folder

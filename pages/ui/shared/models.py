@@ -8,8 +8,10 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.bundle import CARDS, is_entry, name_fault, record_file
+from circuitscope_core.cores import return_freed_memory
 from circuitscope_core.model_library import model_names
 from pages.ui.shared.device import chosen_device
+from pages.ui.shared.kept import open_models
 
 MODELS = Path(
     os.environ.get("CIRCUITSCOPE_MODELS") or Path(__file__).resolve().parents[3] / "models"
@@ -55,7 +57,13 @@ def model_key(name: str) -> ModelKey:
     return ModelKey(name, changed, chosen_device())
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
 def load_model(key: ModelKey) -> cs.Bundle:
     """Load a model once for all visitors; it must not be changed."""
-    return cs.load_bundle(MODELS / key.name, device=key.device)
+
+    def load() -> cs.Bundle:
+        with st.spinner("Loading the model …"):
+            bundle = cs.load_bundle(MODELS / key.name, device=key.device)
+        return_freed_memory()  # reading takes more than what was read
+        return bundle
+
+    return open_models().get(key, load)

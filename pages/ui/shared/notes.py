@@ -4,16 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import circuitscope_core as cs
-from circuitscope_core.notes import Notes, bundle_hash, load_notes, update_notes
+from circuitscope_core.notes import NOTES, Notes, bundle_hash, load_notes, update_notes
 from pages.ui.shared import models
 from pages.ui.shared.models import ModelKey, load_model
-
-FOLDER = ".notes"
 
 
 def notes_file(model: str) -> Path:
     """Return the file of a model's notes; the model's name was checked when it was chosen."""
-    return models.MODELS / FOLDER / f"{model}.json"
+    return models.MODELS / NOTES / f"{model}.json"
 
 
 def read_notes(model: str) -> Notes:

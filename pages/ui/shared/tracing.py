@@ -1,10 +1,7 @@
 """Graphs as the pages need them, computed once for all visitors."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Lock
-from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -26,6 +23,7 @@ from circuitscope_core.interventions import AblationRow, ablate
 from circuitscope_core.prompt_pass import NextToken, next_tokens
 from circuitscope_core.view import Extras, GraphView, feature_rows, layout_graph, tell_story
 from pages.ui.shared.groups import to_supernodes
+from pages.ui.shared.kept import Kept, kept_values
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prompts import Prompt, answer_of, prompt_of
@@ -38,7 +36,6 @@ from pages.ui.shared.state import (
     trace_config_of,
 )
 
-Value = TypeVar("Value")
 OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
 
 
@@ -80,41 +77,14 @@ class Shown:
         return self.trace.supernodes
 
 
-class Recent:
-    """The values used last. They are shared and frozen, so nothing is copied.
-
-    Streamlit's own cache cannot be used here: a computation that reports its steps to a page
-    would have them replayed into a page that is gone.
-    """
-
-    def __init__(self, max_entries: int) -> None:
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-        self._max_entries = max_entries
-        self._lock = Lock()
-
-    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Return the value of a key, computed on a miss."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                found: Value = self._values[key]
-                return found
-        value = compute()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._max_entries:
-                self._values.popitem(last=False)
-        return value
+def recent_graphs() -> Kept:
+    """Return graphs, passes and answers of prompts."""
+    return kept_values()
 
 
-@st.cache_resource
-def recent_graphs() -> Recent:
-    return Recent(max_entries=16)
-
-
-@st.cache_resource
-def recent_views() -> Recent:
-    return Recent(max_entries=16)
+def recent_views() -> Kept:
+    """Return what was made of graphs."""
+    return kept_values()
 
 
 def tracing_of(state: State) -> Tracing:

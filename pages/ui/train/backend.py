@@ -10,6 +10,7 @@ from circuitscope_core.stages import list_compute_pools
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.snowflake import current_session
 from pages.ui.shared.text import plain
+from pages.ui.train.numbers import Unfinished, ask_number
 
 RUNS = "@CIRCUITSCOPE.APP.MODELS/runs"
 RAY_PLACES = {
@@ -28,8 +29,8 @@ class Where:
     """The folder or stage that mirrors the run."""
 
 
-def ask_where(name: str) -> Where | None:
-    """Return the place of the training; None, with the reason shown, if it cannot run there."""
+def ask_where(name: str) -> Where | Unfinished:
+    """Return the place of the training; shows the reason if it cannot run there."""
     choices = {choice.kind: choice for choice in available_backends()}
     kind = st.radio(
         "Where",
@@ -40,15 +41,15 @@ def ask_where(name: str) -> Where | None:
     )
     if choices[kind].needs:
         st.info(plain(choices[kind].needs))
-        return None
+        return Unfinished("This place is not available here.")
     try:
         return ask_details(choices[kind], name)
     except cs.CircuitScopeError as error:
         draw_error(error)
-        return None
+        return Unfinished("There is no such place to train.")
 
 
-def ask_details(choice: BackendChoice, name: str) -> Where | None:
+def ask_details(choice: BackendChoice, name: str) -> Where | Unfinished:
     """Ask for the details of a kind of place.
 
     Raises:
@@ -58,19 +59,20 @@ def ask_details(choice: BackendChoice, name: str) -> Where | None:
     if choice.kind == "local":
         return Where()
     if choice.kind == "procs":
-        n = ask_number("Processes", parse_backend(choice.example).n_workers)
+        n = ask_workers("Processes", parse_backend(choice.example).n_workers)
         st.caption("They share each batch; every one uses its part of the processors.")
-        return Where(f"procs:{n}")
+        return n if isinstance(n, Unfinished) else Where(f"procs:{n}")
     if choice.kind == "ray":
         return ask_ray(parse_backend(choice.example).n_workers)
     return ask_pool(name)
 
 
-def ask_number(label: str, value: int) -> int:
-    return int(st.number_input(label, 1, 64, value, key=f"train_where_{label.lower()}"))
+def ask_workers(label: str, value: int) -> int | Unfinished:
+    """Return a number of workers, which have a name of their own in each kind of place."""
+    return ask_number(st, label, (1, 64, 1), value, f"train_where_{label.lower()}")
 
 
-def ask_ray(n_workers: int) -> Where | None:
+def ask_ray(n_workers: int) -> Where | Unfinished:
     """Ask for the cluster and the workers in it."""
     place = st.selectbox(
         "Cluster", list(RAY_PLACES), format_func=RAY_PLACES.__getitem__, key="train_where_cluster"
@@ -79,24 +81,26 @@ def ask_ray(n_workers: int) -> Where | None:
     if place == "@":
         typed = st.text_input("Address", key="train_where_address", placeholder="ray://host:10001")
         if not typed.strip():
-            return None
+            return Unfinished("Type the address of the cluster.")
         address = f"@{typed.strip()}"
-    n = ask_number("Workers", n_workers)
+    n = ask_workers("Workers", n_workers)
+    if isinstance(n, Unfinished):
+        return n
     return Where(str(parse_backend(f"ray:{n}{address}")))
 
 
-def ask_pool(name: str) -> Where | None:
+def ask_pool(name: str) -> Where | Unfinished:
     """Ask for the compute pool, the nodes, and the stage through which the job is followed."""
     session = current_session()
     if session is None:
         st.info("A compute pool needs the connection to Snowflake, which is not there.")
-        return None
+        return Unfinished("This place is not available here.")
     pools = list_compute_pools(session)
     if not pools:
         st.info("There is no compute pool that this role may see; snowflake/setup.sql makes one.")
-        return None
+        return Unfinished("This place is not available here.")
     pool = st.selectbox("Compute pool", pools, key="train_where_pool")
-    n = ask_number("Nodes", 1)
+    n = ask_workers("Nodes", 1)
     place = st.text_input(
         "Stage for events and checkpoints",
         f"{RUNS}/{name}",
@@ -104,4 +108,6 @@ def ask_pool(name: str) -> Where | None:
         help="The job writes them there and this page follows; a job that is lost goes on from "
         "the last checkpoint.",
     )
+    if isinstance(n, Unfinished):
+        return n
     return Where(str(parse_backend(f"snowflake:{pool}x{n}")), place.strip() or None)

@@ -12,6 +12,8 @@ from circuitscope_core.skills import SKILLS
 from circuitscope_core.training import Event, Phase, Progress, event_from_json
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.models import list_trained, load_model, model_key
+from pages.ui.train.curves import ask_look, draw_curves
+from pages.ui.train.setting_names import name_setting, write_setting
 
 COMPARED = (
     "validation_loss",
@@ -59,13 +61,14 @@ def draw_comparison() -> None:
         right.info("The settings are the same.")
     else:
         right.dataframe(changed, width="stretch", key="compare_settings")
+    st.caption("In training")
+    look = ask_look("compare_curves", layers=False)
     for place, (phase, metric) in zip(st.columns(len(CURVES)), CURVES, strict=True):
         frame = curves(bundles, phase, metric)
-        place.caption(f"{FIGURES[metric].name} in training")
         if frame.empty:
-            place.info("Not recorded.")
+            place.info(f"{FIGURES[metric].name}: not recorded.")
         else:
-            place.line_chart(frame, height=240, x_label="million tokens")
+            draw_curves(place, frame, FIGURES[metric], "million tokens", look)
 
 
 def figures(bundles: Mapping[str, cs.Bundle]) -> pd.DataFrame:
@@ -86,20 +89,21 @@ def figures(bundles: Mapping[str, cs.Bundle]) -> pd.DataFrame:
 
 def differences(settings: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return the settings that are not the same in all trainings, one column for each."""
-    flat = {name: dict(_flatten(values)) for name, values in settings.items()}
+    flat = {name: dict(flat_settings(values)) for name, values in settings.items()}
     keys = sorted({key for values in flat.values() for key in values})
     rows = {key: [values.get(key, "–") for values in flat.values()] for key in keys}
-    changed = {key: row for key, row in rows.items() if len(set(row)) > 1}
+    changed = {name_setting(key): row for key, row in rows.items() if len(set(row)) > 1}
     return pd.DataFrame.from_dict(changed, orient="index", columns=list(flat))
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return settings and their values as text, by names such as ``model.n_layers``."""
     found = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found += _flatten(value, f"{prefix}{key}.")
+            found += flat_settings(value, f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", str(value)))
+            found.append((f"{prefix}{key}", write_setting(value)))
     return found
 
 

@@ -2,26 +2,22 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.config import ExcerptPolicy
-from circuitscope_core.launch import TrainingRequest, check_name, measure_speed_apart
+from circuitscope_core.launch import TrainingRequest, check_name
 from circuitscope_core.pipeline import free_name
-from circuitscope_core.training import TrainingSpeed
 from pages.ui.shared.device import chosen_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.text import plain
-from pages.ui.train.backend import ask_where
-from pages.ui.train.stage_text import ask_for_stage
+from pages.ui.train.backend import Where, ask_where
+from pages.ui.train.estimate import show_estimate
+from pages.ui.train.numbers import Unfinished, ask_number, first_unfinished
+from pages.ui.train.source import ask_for_column, ask_for_source
 
-SOURCES = {
-    "builtin": "Built-in: CIA World Factbook",
-    "path": "Parquet on this machine",
-    "upload": "Upload a Parquet file",
-    "stage": "Snowflake stage",
-}
 SIZES = {"small": "Small: a first look", "default": "Default", "custom": "Choose every size"}
 TOKENS = {"words": "Words", "bytes": "Single bytes"}
 _DEFAULTS = {"words": cs.TrainConfig(), "bytes": cs.TrainConfig.for_bytes()}
@@ -49,11 +45,12 @@ class Sizes:
 
 
 SMALL = Sizes(2, 32, 4, 128, 256, 1_500_000, 400_000)
+MOST_HEADS = 16
 # label, field, lowest, highest, step
 NUMBERS = (
     ("Layers", "n_layers", 1, 8, 1),
     ("Width of the residual stream", "d_model", 16, 256, 16),
-    ("Heads", "n_heads", 1, 16, 1),
+    ("Heads", "n_heads", 1, MOST_HEADS, 1),
     ("Width of the MLP", "d_mlp", 32, 1024, 32),
     ("Features a layer", "d_transcoder", 64, 8192, 64),
     ("Active features a token and layer", "target_l0", 1.0, 200.0, 1.0),
@@ -62,13 +59,13 @@ NUMBERS = (
 )
 
 
-def ask_for_training(models: Path) -> TrainingRequest | None:
-    """Ask everything; None while an answer is missing. Shows what is wrong where it is."""
+def ask_for_training(models: Path) -> TrainingRequest | Unfinished:
+    """Ask everything. Shows what is wrong where it is."""
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Text")
         source = ask_for_source(models)
-        column, share = ask_about_text(source)
+        column, share = ask_for_column(source), ask_for_share()
     with right:
         st.subheader("Size")
         tokens = ask_for_tokens()
@@ -83,82 +80,46 @@ def ask_for_training(models: Path) -> TrainingRequest | None:
     name = ask_for_name(models)
     with right:
         st.subheader("Where it runs")
-        where = ask_where(name)
+        where = ask_where(name if isinstance(name, str) else "")
+    if isinstance(sizes, Unfinished):
+        return sizes
+    parts = (column if isinstance(column, str) else "text", share / 100, excerpts)
     try:
-        config = make_config(_DEFAULTS[tokens], sizes, column, share / 100, excerpts)
+        config = make_config(_DEFAULTS[tokens], sizes, *parts)
     except cs.CircuitScopeError as error:
         draw_error(error)
-        return None
+        return Unfinished("The sizes do not fit together.")
     show_estimate(config)
-    if source is None or where is None or not name:
-        return None
+    if unfinished := first_unfinished((source, column, name, where)):
+        return unfinished
+    assert isinstance(source, str)
+    assert isinstance(name, str)
+    assert isinstance(where, Where)
     place = (where.backend, where.store, chosen_device() if where.backend == "local" else None)
     return TrainingRequest(config, (source,), models, name, *place)
 
 
-def ask_for_name(models: Path) -> str:
-    """Return the name of the model to be; empty, with the reason shown, if it cannot have it."""
+def ask_for_name(models: Path) -> str | Unfinished:
+    """Return the name of the model to be; says why where it cannot have it."""
     st.session_state.setdefault("train_name", free_name(models, "mine"))
     name = st.text_input("Name of the model", key="train_name", max_chars=64)
     try:
         check_name(name)
     except cs.TrainingError as error:
         draw_error(error)
-        return ""
+        return Unfinished("The name of the model is wrong.")
     free = free_name(models, name)
     if name != free:
         st.error(
             plain(f"There is a model “{name}” already. Another name, such as “{free}”, keeps both.")
         )
-        return ""
+        return Unfinished("The name of the model is in use.")
     return name
 
 
-def ask_for_source(models: Path, *, with_skills: bool = True) -> str | None:
-    """Return ``builtin`` or a path; None while there is none.
-
-    Args:
-        models: The folder of models, beside which uploads are kept.
-        with_skills: Whether the training adds sentences that teach skills to the built-in text.
-    """
-    kind = st.radio("Train on", list(SOURCES), format_func=SOURCES.get, key="train_source")
-    if kind == "builtin":
-        skills = ", with generated sentences that teach skills" if with_skills else ""
-        st.caption(f"About the world's countries{skills}.")
-        return "builtin"
-    if kind == "path":
-        location = st.text_input(
-            "File, folder or glob",
-            key="train_path",
-            placeholder="/data/pile/*.parquet or hf://datasets/owner/name/file.parquet",
-        )
-        return location.strip() or None
-    if kind == "upload":
-        return keep_upload(models)
-    return ask_for_stage()
-
-
-def keep_upload(models: Path) -> str | None:
-    """Save an uploaded file under a name of our own, so that a resume finds it again."""
-    upload = st.file_uploader("Parquet file", type=["parquet"], key="train_upload")
-    if upload is None:
-        return None
-    folder = models / ".uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{upload.file_id}.parquet"
-    if not target.is_file():
-        partial = target.with_suffix(".partial")
-        partial.write_bytes(upload.getbuffer())
-        partial.replace(target)
-    return str(target)
-
-
-def ask_about_text(source: str | None) -> tuple[str, int]:
-    """Return the text column and the skills' share in per cent."""
-    column = "text"
-    if source != "builtin":
-        column = st.text_input("Column with the text", column, key="train_column")
-    share = st.slider(
+def ask_for_share() -> int:
+    """Return the skills' share in per cent."""
+    return st.slider(
         "Share of sentences that teach skills",
         0,
         50,
@@ -167,7 +128,6 @@ def ask_about_text(source: str | None) -> tuple[str, int]:
         key="train_share",
         help="Acronyms, brackets, counting, capitals and more; what the exam asks is held out.",
     )
-    return column, share
 
 
 def ask_for_tokens() -> str:
@@ -184,8 +144,12 @@ def ask_for_tokens() -> str:
     )
 
 
-def ask_for_sizes(model_tokens: int) -> Sizes:
-    """Return a preset's sizes, or each as chosen; the default has so many tokens to train on."""
+def ask_for_sizes(model_tokens: int) -> Sizes | Unfinished:
+    """Return a preset's sizes, or each as chosen; says what is wrong at its field.
+
+    Args:
+        model_tokens: Tokens that the default trains the model on.
+    """
     default = replace(Sizes(), model_tokens=model_tokens)
     preset = st.radio(
         "Model and transcoder",
@@ -197,13 +161,12 @@ def ask_for_sizes(model_tokens: int) -> Sizes:
     )
     if preset != "custom":
         return SMALL if preset == "small" else default
-    chosen = {}
+    chosen: dict[str, Any] = {}
     columns = st.columns(2)
     for number, (label, name, low, high, step) in enumerate(NUMBERS):
         value = getattr(default, name)
-        chosen[name] = columns[number % 2].number_input(
-            label, low, high, value, step, key=f"train_custom_{name}"
-        )
+        place, key = columns[number % 2], f"train_custom_{name}"
+        chosen[name] = ask_number(place, label, (low, high, step), value, key)
     kind = st.radio(
         "A feature writes to",
         ("its own and all later layers", "its own layer only"),
@@ -211,6 +174,16 @@ def ask_for_sizes(model_tokens: int) -> Sizes:
         help="Cross-layer features give shorter graphs; per-layer ones are the simpler kind.",
         horizontal=True,
     )
+    if wrong := first_unfinished(chosen.values()):
+        return wrong
+    d_model, n_heads = chosen["d_model"], chosen["n_heads"]
+    if d_model % n_heads:
+        fits = [str(n) for n in range(1, MOST_HEADS + 1) if d_model % n == 0]
+        st.error(
+            f"{n_heads} heads do not divide a width of {d_model}; choose {', '.join(fits)} heads, "
+            f"or a width that is a multiple of {n_heads}."
+        )
+        return Unfinished("Heads and width do not fit together.")
     return Sizes(**chosen, cross_layer=kind == "its own and all later layers")
 
 
@@ -260,39 +233,3 @@ def make_config(
         ),
         feature_cards=replace(default.feature_cards, excerpts=excerpts),
     )
-
-
-@st.cache_data(max_entries=32, show_spinner="Timing a few steps on this machine …")
-def cached_speed(config: cs.TrainConfig) -> TrainingSpeed:
-    return measure_speed_apart(config)
-
-
-def without_lengths(config: cs.TrainConfig) -> cs.TrainConfig:
-    """Return settings of the same speed: those that only say how much is trained are defaults."""
-    return cs.TrainConfig(model=config.model, transcoder=config.transcoder)
-
-
-def show_estimate(config: cs.TrainConfig) -> None:
-    """Show parameter counts and the time that a training will take on this machine."""
-    one, two, three = st.columns(3)
-    one.metric("Model parameters", f"{config.model.count_parameters():,}")
-    two.metric("Transcoder parameters", f"{config.transcoder.count_parameters():,}")
-    try:
-        seconds = cached_speed(without_lengths(config)).estimate(config)
-    except cs.TrainingError as error:
-        three.metric("Time on this machine", "unknown")
-        st.warning(plain(str(error)))
-        return
-    three.metric("Time on this machine", f"about {minutes(seconds.total)}")
-    st.caption(
-        f"Model {minutes(seconds.language_model)}, transcoder {minutes(seconds.transcoder)}, "
-        f"feature cards {minutes(seconds.feature_cards)}: measured with a few steps just now; "
-        "other work on this machine makes it longer."
-    )
-
-
-def minutes(seconds: float) -> str:
-    """Return a duration for people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

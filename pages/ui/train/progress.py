@@ -18,7 +18,8 @@ from circuitscope_core.training import (
     WorkersNews,
 )
 from pages.ui.shared.text import plain
-from pages.ui.train.form import minutes
+from pages.ui.train.curves import MEAN, ask_look, draw_curves
+from pages.ui.train.estimate import minutes
 
 PHASE_TEXT = {
     "corpus": "Read the text",
@@ -34,6 +35,10 @@ CURVES: dict[Phase, tuple[str, ...]] = {
     "transcoder": ("normalized_mse", "l0", "dead", "loss"),
 }
 """Figures of the glossary, in their order on the page."""
+
+
+PER_ROW = 2
+"""Charts side by side."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,33 @@ def curve(events: tuple[Event, ...], phase: Phase) -> pd.DataFrame:
     """Return a phase's figures by step; after a resume, later events replace earlier ones."""
     keys = CURVES[phase]
     rows = {
-        event.step: {key: value for key, value in event.metrics.items() if key in keys}
+        event.step: {
+            key: value for key, value in event.metrics.items() if key.partition(".")[0] in keys
+        }
         for event in events
         if isinstance(event, Progress) and event.phase == phase and "harvested" not in event.metrics
     }
     frame = pd.DataFrame.from_dict(rows, orient="index").sort_index()
     frame.index.name = "step"
-    return frame[[key for key in keys if key in frame]]
+    return frame[sorted(frame, key=lambda name: _place(str(name), keys))]
+
+
+def _place(name: str, keys: tuple[str, ...]) -> tuple[int, int]:
+    """Return a figure's place among the columns: each before those of its layers."""
+    key, _, layer = name.partition(".")
+    return keys.index(key), int(layer) if layer else -1
+
+
+def of_figure(frame: pd.DataFrame, key: str, *, each_layer: bool) -> pd.DataFrame:
+    """Return the curves of one figure by the names of a legend: the mean, and those of layers."""
+    layers = {
+        f"{key}.{layer}": f"layer {layer}"
+        for name in map(str, frame)
+        if name.startswith(f"{key}.") and each_layer
+        for layer in [name.rpartition(".")[2]]
+    }
+    means = {key: MEAN if layers else FIGURES[key].name} if key in frame else {}
+    return frame[[*means, *layers]].rename(columns=means | layers).dropna(how="all")
 
 
 def seconds_left(view: PhaseView, config: Settings | None) -> float | None:
@@ -115,13 +140,15 @@ def draw_training(state: TrainingState, config: Settings | None) -> None:
         if frame.empty:
             continue
         st.subheader(PHASE_TEXT[phase])
-        draw_latest(frame)
-        named = frame.rename(columns={key: FIGURES[str(key)].name for key in frame})
-        if phase == "language model":
-            st.line_chart(named, height=240, y_label="bits a byte")
-            continue
-        for place, name in zip(st.columns(len(named.columns)), named, strict=True):
-            place.line_chart(named[[name]].dropna(), height=200)
+        draw_latest(frame[[key for key in CURVES[phase] if key in frame]])
+        layers = any("." in str(name) for name in frame)
+        look = ask_look(f"curves_{phase.replace(' ', '_')}", layers=layers)
+        shown = [key for key in CURVES[phase] if key in frame]
+        for number, key in enumerate(shown):
+            if number % PER_ROW == 0:
+                places = st.columns(PER_ROW, gap="large")
+            found = of_figure(frame, key, each_layer=look.each_layer)
+            draw_curves(places[number % PER_ROW], found, FIGURES[key], "steps", look)
 
 
 def draw_news(events: tuple[Event, ...]) -> None:

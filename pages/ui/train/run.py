@@ -1,5 +1,7 @@
 """One training that was begun: watched, cancelled, gone on with or discarded."""
 
+from typing import Any
+
 import streamlit as st
 
 import circuitscope_core as cs
@@ -15,7 +17,9 @@ from pages.ui.shared import models
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
+from pages.ui.train.answers import discard_training, keep_answers
 from pages.ui.train.form import ask_for_training
+from pages.ui.train.numbers import Unfinished
 from pages.ui.train.progress import draw_training
 from pages.ui.train.transcoder_form import ask_for_transcoder
 
@@ -36,16 +40,11 @@ def draw_begun_training(name: str) -> None:
         st.error(f"The training stopped: {plain(state.message)}")
     elif not live:
         st.warning(plain(state.message) or "The training was interrupted.")
-    one, two, _ = st.columns([1, 1, 4])
-    if live and one.button("Cancel", key="train_cancel", help="A checkpoint is saved first."):
-        cancel_training(folder)
-    if not live and one.button(
-        "Resume", type="primary", key="train_resume", disabled=request is None
-    ):
-        start(request)
-    if not live and two.button("Discard", key="train_discard"):
-        folder.discard()
-        st.rerun()
+    one, two, _ = st.columns([1, 1.4, 4])
+    if live:
+        draw_cancel(one, folder, stopping=state.stopping)
+    else:
+        draw_choices((one, two), folder, request)
 
     @st.fragment(run_every=1.0 if live else None)
     def watch() -> None:
@@ -53,9 +52,51 @@ def draw_begun_training(name: str) -> None:
         if live and now.status != "running":  # it has ended: the rest of the page changes too
             st.session_state["train_ended"] = name
             st.rerun()
+        if now.stopping != state.stopping:  # another window asked it to
+            st.rerun()
         draw_training(now, request.config if request else None)
 
     watch()
+
+
+def draw_choices(
+    places: tuple[Any, Any], folder: RunFolder, request: TrainingRequest | None
+) -> None:
+    """Offer to go on with a training that stopped, or to begin again with the form as it was."""
+    resume = places[0].button(
+        "Resume", type="primary", key="train_resume", disabled=request is None
+    )
+    if resume and start(request):
+        st.rerun()
+    nothing_done = has_done_nothing(folder)
+    places[1].button(
+        "Change the settings" if nothing_done else "Discard",
+        key="train_discard",
+        help="Back to the form, with all answers as they were. "
+        + ("Nothing is trained yet." if nothing_done else "What is trained so far is deleted."),
+        on_click=discard_training,
+        args=(folder,),
+    )
+
+
+def has_done_nothing(folder: RunFolder) -> bool:
+    """Tell whether a training stopped before its first checkpoint."""
+    try:
+        return max(folder.progress()) < 0
+    except cs.TrainingError:  # a checkpoint that cannot be read is one
+        return False
+
+
+def draw_cancel(place: Any, folder: RunFolder, *, stopping: bool) -> None:
+    """Offer to stop a training; one that was asked to says so until it has."""
+    place.button(
+        "Stopping …" if stopping else "Cancel",
+        key="train_cancel",
+        disabled=stopping,
+        help="The step at work is finished and a checkpoint saved; it can go on from there later.",
+        on_click=cancel_training,
+        args=(folder,),
+    )
 
 
 def read_request(folder: RunFolder) -> TrainingRequest | None:
@@ -77,12 +118,19 @@ def offer_training() -> None:
     if ended and record_file(models.MODELS / ended):
         st.success(f"“{plain(ended)}” is trained. Choose it in the sidebar and type a prompt.")
         link_to("prompt", "Type a prompt")
-    request = ask_for_either()
-    if st.button("Train", type="primary", key="train_start", disabled=request is None):
-        start(request)
+    asked = ask_for_either()
+    button, reason = st.columns([1, 5], vertical_alignment="center")
+    open_question = isinstance(asked, Unfinished)
+    if button.button("Train", type="primary", key="train_start", disabled=open_question):
+        assert isinstance(asked, TrainingRequest)
+        if start(asked):
+            keep_answers(asked.folder, asked.sources[0])
+            st.rerun()
+    if isinstance(asked, Unfinished):
+        reason.caption(plain(asked.reason))
 
 
-def ask_for_either() -> TrainingRequest | None:
+def ask_for_either() -> TrainingRequest | Unfinished:
     """Ask for a model with its transcoder, or for a transcoder of a model that was added."""
     kind = st.radio(
         "What to train",
@@ -96,17 +144,17 @@ def ask_for_either() -> TrainingRequest | None:
     return ask_for_transcoder(models.MODELS)
 
 
-def start(request: TrainingRequest | None) -> None:
-    """Start a training, or say why not."""
+def start(request: TrainingRequest | None) -> bool:
+    """Start a training, or say why not; returns whether it was started."""
     if request is None:
-        return
+        return False
     try:
         spare_demo(request)
         start_training(request)
     except cs.CircuitScopeError as error:
         draw_error(error)
-    else:
-        st.rerun()
+        return False
+    return True
 
 
 def spare_demo(request: TrainingRequest) -> None:

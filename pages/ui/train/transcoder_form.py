@@ -2,61 +2,76 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 import circuitscope_core as cs
+from circuitscope_core.devices import MachineLoad, machine_load
 from circuitscope_core.launch import TrainingRequest, estimate_transcoder_apart
 from circuitscope_core.pipeline.transcoder_estimate import TranscoderEstimate
 from circuitscope_core.pipeline.transcoder_job import describe_layers
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
-from pages.ui.train.backend import ask_where
-from pages.ui.train.form import EXCERPTS, ask_for_name, ask_for_source
+from pages.ui.train.backend import Where, ask_where
+from pages.ui.train.estimate import say_load
+from pages.ui.train.form import EXCERPTS, ask_for_name
+from pages.ui.train.numbers import Unfinished, ask_number, first_unfinished
+from pages.ui.train.source import ask_for_column, ask_for_source
 
 FEATURES = {
     "jump_relu": "JumpReLU: about as many active as wanted",
     "topk": "Top-k: the k largest of each token",
 }
+# setting, key of its field, label, (lowest, highest, step), value
+NUMBERS = (
+    ("width", "width", "Features a layer", (64, 262_144, 64), 2048),
+    ("active", "active", "Active a token and layer", (1, 1024, 1), 32),
+    ("tokens", "layer_tokens", "Tokens to train on", (10_000, 10**9, 10_000), 500_000),
+    ("n_ctx", "window", "Tokens of a window", (8, 8192, 8), 128),
+)
 WRITES = {"own": "its own layer only", "later": "its own and all later chosen layers"}
 
 
-def ask_for_transcoder(models: Path) -> TrainingRequest | None:
-    """Ask everything; None while an answer is missing. Shows what is wrong where it is."""
+def ask_for_transcoder(models: Path) -> TrainingRequest | Unfinished:
+    """Ask everything. Shows what is wrong where it is."""
     added = {model.name: model for model in cs.list_models(models) if model.kind == "added"}
     if not added:
         st.info("No Hugging Face model was added yet. Add one on the Models page.")
         link_to("models", "Add a model")
-        return None
+        return Unfinished("Add a model first.")
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Model and text")
         chosen = st.selectbox("Model", list(added), key="train_added")
         source = ask_for_source(models, with_skills=False)
-        column = "text"
-        if source != "builtin":
-            column = st.text_input("Column with the text", column, key="train_column")
+        column = ask_for_column(source)
         name = ask_for_name(models)
     with right:
         st.subheader("Transcoder")
+        named = column if isinstance(column, str) else "text"
         try:
-            config = ask_for_config(added[chosen].n_layers, column)
+            config = ask_for_config(added[chosen].n_layers, named)
         except cs.CircuitScopeError as error:
             draw_error(error)
-            return None
+            return Unfinished("The settings of the transcoder do not fit.")
         st.subheader("Where it runs")
-        where = ask_where(name)
-    if not name:
-        return None
-    show_estimate(config, models / chosen, models / name)
-    if source is None or where is None:
-        return None
+        where = ask_where(name if isinstance(name, str) else "")
+    if isinstance(config, Unfinished):
+        return config
+    if isinstance(name, str):
+        show_estimate(config, models / chosen, models / name)
+    if unfinished := first_unfinished((source, column, name, where)):
+        return unfinished
+    assert isinstance(source, str)
+    assert isinstance(name, str)
+    assert isinstance(where, Where)
     place = str((models / chosen).resolve())
     return TrainingRequest(config, (source,), models, name, where.backend, where.store, model=place)
 
 
-def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
+def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig | Unfinished:
     """Return the settings; says which layers of the model's ``n_layers`` they name.
 
     Raises:
@@ -77,12 +92,10 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
     )
     kind = st.radio("Features", list(FEATURES), format_func=FEATURES.get, key="train_activation")
     one, two = st.columns(2)
-    width = one.number_input("Features a layer", 64, 262_144, 2048, 64, key="train_width")
-    active = two.number_input("Active a token and layer", 1, 1024, 32, key="train_active")
-    tokens = one.number_input(
-        "Tokens to train on", 10_000, 10**9, 500_000, 10_000, key="train_layer_tokens"
-    )
-    n_ctx = two.number_input("Tokens of a window", 8, 8192, 128, 8, key="train_window")
+    numbers: dict[str, Any] = {
+        name: ask_number((one, two)[place % 2], label, limits, value, f"train_{key}")
+        for place, (name, key, label, limits, value) in enumerate(NUMBERS)
+    }
     causal = st.toggle(
         "Loss on interventions",
         key="train_causal",
@@ -96,11 +109,13 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
         format_func=EXCERPTS.__getitem__,
         key="train_excerpts",
     )
-    topk = kind == "topk"
+    if wrong := first_unfinished(numbers.values()):
+        return wrong
+    active, topk = numbers["active"], kind == "topk"
     plain_config = cs.TranscoderTrainConfig.for_topk(active) if topk else cs.TranscoderTrainConfig()
     training = replace(
         plain_config.transcoder_training,
-        n_tokens=tokens,
+        n_tokens=numbers["tokens"],
         causal_weight=0.25 if causal else 0.0,
         target_l0=0.0 if topk else float(active),
     )
@@ -108,8 +123,8 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
         plain_config,
         layers=layers,
         cross_layer=writes == "later",
-        d_transcoder=width,
-        n_ctx=n_ctx,
+        d_transcoder=numbers["width"],
+        n_ctx=numbers["n_ctx"],
         skip_connection=skip,
         transcoder_training=training,
         corpus=replace(plain_config.corpus, text_column=column),
@@ -120,8 +135,12 @@ def ask_for_config(n_layers: int, column: str) -> cs.TranscoderTrainConfig:
 
 
 @st.cache_data(max_entries=32, show_spinner="Opening the model and timing a few steps …")
-def cached_estimate(config: cs.TranscoderTrainConfig, model: str, out: str) -> TranscoderEstimate:
-    return estimate_transcoder_apart(config, model, Path(out))
+def cached_estimate(
+    config: cs.TranscoderTrainConfig, model: str, out: str
+) -> tuple[TranscoderEstimate, MachineLoad | None]:
+    """Return the estimate, and the load of the machine when it was made."""
+    load = machine_load()
+    return estimate_transcoder_apart(config, model, Path(out)), load
 
 
 def show_estimate(config: cs.TranscoderTrainConfig, model: Path, out: Path) -> None:
@@ -129,9 +148,11 @@ def show_estimate(config: cs.TranscoderTrainConfig, model: Path, out: Path) -> N
     if not st.toggle("Estimate time, memory and disk", key="train_estimate"):
         return
     try:
-        found = cached_estimate(config, str(model), str(out))
+        found, load = cached_estimate(config, str(model), str(out))
     except cs.TrainingError as error:
         draw_error(error)
         return
     for line in found.lines():
         st.caption(plain(line))
+    if load is not None and load.is_busy:
+        st.caption(say_load(found.training_seconds + found.other_seconds, load))
