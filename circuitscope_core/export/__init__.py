@@ -24,6 +24,12 @@ from circuitscope_core.export.html import (
 )
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.export.svg import PictureName, export_svg, render_svg
+from circuitscope_core.export.viewer_folder import (
+    ViewerGraph,
+    viewer_graph,
+    viewer_zip,
+    write_viewer_folder,
+)
 from circuitscope_core.view import GraphPath, strongest_paths
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "GraphPath",
     "Opening",
     "PictureName",
+    "ViewerGraph",
     "classic_script",
     "export_graph",
     "export_graphml",
@@ -50,4 +57,7 @@ __all__ = [
     "render_view",
     "slugify",
     "strongest_paths",
+    "viewer_graph",
+    "viewer_zip",
+    "write_viewer_folder",
 ]

@@ -62,6 +62,8 @@ class GraphFile:
     """No node is in two of them."""
     pinned: tuple[str, ...]
     """Ids of nodes."""
+    selected: str = ""
+    """Id of the node that the file opens with; empty for none."""
 
     def count(self, kind: NodeKind) -> int:
         """Return how many nodes are of one kind."""
