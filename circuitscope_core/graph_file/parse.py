@@ -50,7 +50,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     Raises:
         GraphFileError: If anything is wrong: the first ten reasons, and a count of the rest.
     """
-    data = _load(text)
+    data = load_json(text)
     _refuse_other_versions(data)
     problems = Problems()
     metadata: dict[str, Any] = _part(problems, data, "metadata", {})
@@ -100,8 +100,12 @@ def _refuse_large(n_bytes: int) -> None:
         )
 
 
-def _load(text: str | bytes) -> dict[str, Any]:
-    """Return the object that a file holds."""
+def load_json(text: str | bytes) -> dict[str, Any]:
+    """Return the object that a file holds.
+
+    Raises:
+        GraphFileError: If it is too large, or holds no JSON object.
+    """
     _refuse_large(len(text))
     try:
         read = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
