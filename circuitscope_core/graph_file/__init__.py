@@ -1,5 +1,6 @@
 """Graphs that come as files: checked, read, and laid out like our own."""
 
+from circuitscope_core.graph_file.cards import check_features_fit, open_cards_of_file, try_cards
 from circuitscope_core.graph_file.circuit import circuit_of_file, with_labels
 from circuitscope_core.graph_file.edited import edit_graph_json
 from circuitscope_core.graph_file.layout import groups_of_file, layout_graph_file
@@ -13,13 +14,16 @@ __all__ = [
     "FileLink",
     "FileNode",
     "GraphFile",
+    "check_features_fit",
     "circuit_of_file",
     "circuit_scores",
     "edit_graph_json",
     "groups_of_file",
     "layout_graph_file",
+    "open_cards_of_file",
     "parse_graph_json",
     "prune_circuit",
     "read_graph_file",
+    "try_cards",
     "with_labels",
 ]

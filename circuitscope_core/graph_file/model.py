@@ -62,6 +62,8 @@ class GraphFile:
     """No node is in two of them."""
     pinned: tuple[str, ...]
     """Ids of nodes."""
+    scan: str = ""
+    """Name of the transcoder, or the place of its cards, by the file's own words."""
     selected: str = ""
     """Id of the node that the file opens with; empty for none."""
 

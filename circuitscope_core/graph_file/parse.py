@@ -70,7 +70,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     start = read_start_view(problems, data.get("qParams"), node_items, found)
     problems.raise_if_any()
     nodes = _labelled(raise_outputs(node for node in found.values() if node is not None), start)
-    prompt = metadata.get("prompt")
+    prompt, scan = metadata.get("prompt"), metadata.get("scan")
     return GraphFile(
         prompt=clean(prompt) if isinstance(prompt, str) else "".join(tokens),
         token_texts=tokens,
@@ -80,6 +80,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
         links=links,
         groups=start.groups,
         pinned=start.pinned,
+        scan=scan if isinstance(scan, str) else "",
         selected=start.selected,
     )
 
