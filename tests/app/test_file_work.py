@@ -14,6 +14,7 @@ from pages.ui.graph.file_tools import find_cards, join_pinned
 from pages.ui.graph.open_file import MOST_RECENT, Recent, read_upload, remember
 from pages.ui.graph.opened_graph import (
     apply_events,
+    describe_groups,
     describe_scores,
     first_work,
     groups_shown,
@@ -122,18 +123,32 @@ def test_events_of_the_canvas_pin_select_group_and_name(opened, work):
     assert after.circuit.labels[after.circuit.rows[one]] == "mine"
 
 
-def test_scores_say_what_they_are_of(opened, work):
+def test_scores_say_what_they_are_of_and_thresholds_do_not_raise_them(opened, work):
     shown = show_file(opened, work)
-    assert "no scores of the whole graph" in describe_scores(work, shown)
-    assert "pinned features alone" in describe_scores(
-        replace(work, state=replace(work.state, pinned=tuple(features_of(shown)[:2]))), shown
-    )
+    said = describe_scores(opened, work, shown)
+    assert "no scores of the whole graph" in said
+    thinner = work.change(node_threshold=0.5)
+    assert describe_scores(opened, thinner, show_file(opened, thinner)) == said
+    some = replace(work, state=replace(work.state, pinned=tuple(features_of(shown)[:2])))
+    assert "With pinned features alone (2)" in describe_scores(opened, some, shown)
     data = small_graph()
     for place in (5, 6):
         del data["nodes"][place]["token_prob"]
     unknown = read_upload("x.json", json.dumps(data).encode())
     first = first_work(unknown, 1)
-    assert "no probabilities" in describe_scores(first, show_file(unknown, first))
+    assert "no probabilities" in describe_scores(unknown, first, show_file(unknown, first))
+
+
+def test_supernodes_are_counted_with_whose_they_are(opened, work):
+    suggested = work.look_at("groups", similarity=0.2)
+    said = describe_groups(suggested, show_file(opened, suggested))
+    assert "suggested at a similarity of 0.20." in said
+    assert describe_groups(work, show_file(opened, work)) == ""
+    none = work.look_at("groups", similarity=1.0)
+    assert describe_groups(none, show_file(opened, none)).startswith("No supernodes suggested")
+    file = read_upload("x.json", json.dumps(small_graph()).encode())
+    first = first_work(file, 1)
+    assert describe_groups(first, show_file(file, first)) == "1 supernode of the file."
 
 
 # --- cards ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pages.ui.graph.opened_graph import (
     Opened,
     ShownFile,
     apply_events,
+    describe_groups,
     describe_scores,
     first_work,
     json_of_file,
@@ -194,7 +195,7 @@ def draw_opened(opened: Opened) -> None:
     if after.opening != work.opening:
         st.rerun()
     draw_downloads(saver, opened, after, shown)
-    st.caption(describe_scores(after, shown))
+    st.caption(f"{describe_groups(after, shown)} {describe_scores(opened, after, shown)}")
     st.caption(
         "Shares, influence and paths are computed from the links in the file; what was pruned "
         "before it was written is not in it."

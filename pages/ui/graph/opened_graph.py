@@ -202,26 +202,39 @@ def page_of_file(work: FileWork, shown: ShownFile) -> str:
     return render_view(shown.view, opening_of(work.state))
 
 
-def describe_scores(work: FileWork, shown: ShownFile) -> str:
-    """Return the scores of what is shown, in a sentence."""
-    scores = circuit_scores(shown.circuit)
+def describe_scores(opened: Opened, work: FileWork, shown: ShownFile) -> str:
+    """Return the scores of what the file holds, and of what is pinned, in sentences."""
+    whole = opened.circuit
+    scores = circuit_scores(whole)
     if scores is None:
         return "The file gives its outputs no probabilities, so nothing can be scored or pruned."
     lines = [
         f"Replacement score {scores.replacement:.2f}, completeness score "
-        f"{scores.completeness:.2f}: of the links that are shown. What was pruned before the file "
-        "was written is not in it, so these are no scores of the whole graph."
+        f"{scores.completeness:.2f}: of all links in the file, wherever the thresholds are. What "
+        "was pruned before it was written is not in it, so these are no scores of the whole graph."
     ]
+    are = whole.are(NodeKind.FEATURE)
     pinned = ids_behind(shown, work.state.pinned)
-    are = shown.circuit.are(NodeKind.FEATURE)
-    features = [name for name in pinned if are[shown.circuit.rows[name]]]
-    of_pinned = circuit_scores(shown.circuit, features) if features else None
+    features = [name for name in pinned if are[whole.rows[name]]]
+    of_pinned = circuit_scores(whole, features) if features else None
     if of_pinned is not None:
         lines.append(
-            f"Of the {len(features)} pinned features alone, the others counted as errors: "
+            f"With pinned features alone ({len(features)}), the others counted as errors: "
             f"{of_pinned.replacement:.2f} and {of_pinned.completeness:.2f}."
         )
     return " ".join(lines)
+
+
+def describe_groups(work: FileWork, shown: ShownFile) -> str:
+    """Return how many supernodes are shown and whose they are; empty where there are none."""
+    n = len(shown.supernodes.merged)
+    if work.state.grouping.groups is not None:
+        whose = "of your own"
+    elif work.similarity is not None:
+        whose = f"suggested at a similarity of {work.similarity:.2f}"
+    else:
+        whose = "of the file" if n else ""
+    return f"{n or 'No'} supernode{'' if n == 1 else 's'} {whose}." if whose else ""
 
 
 def cards_without_tokens(cards: cs.FeatureCards, said: str) -> Cards:
