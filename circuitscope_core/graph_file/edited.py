@@ -9,7 +9,7 @@ from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file.nodes import clean
-from circuitscope_core.graph_file.parse import load_json
+from circuitscope_core.graph_file.parse import load_graph_json
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.view.text import group_label
 
@@ -35,7 +35,7 @@ def edit_graph_json(
     Raises:
         GraphFileError: If the text is no JSON object.
     """
-    data = load_json(text)
+    data, _ = load_graph_json(text)
     nodes = [item for item in data["nodes"] if clean(item["node_id"]) in circuit.rows]
     edges, ids = circuit.edges, circuit.ids
     kept = {

@@ -103,6 +103,15 @@ def _facts(
         n_grouped = sum(len(group.members) for group in groups.merged)
         whose = "Named in the file." if groups == groups_of_file(file, circuit) else "Made here."
         facts.append(Fact("Supernodes", f"{len(groups.merged)} of {n_grouped} nodes", whose))
+    if file.n_renamed:
+        facts.append(
+            Fact(
+                "New ids",
+                f"{file.n_renamed} error{'' if file.n_renamed == 1 else 's'}",
+                "They had the id of a feature, as circuit-tracer’s first versions gave it; which "
+                "links are theirs was seen from the order of the links.",
+            )
+        )
     if file.generator:
         made_by = shorten(file.generator, LONGEST_TOKEN)
         facts.append(Fact("Made by", made_by, "The program that wrote the file, by its own words."))

@@ -11,6 +11,7 @@ from circuitscope_core.graph_file.links import read_links
 from circuitscope_core.graph_file.model import FileNode, GraphFile
 from circuitscope_core.graph_file.nodes import clean, raise_outputs, read_nodes
 from circuitscope_core.graph_file.problems import MISSING, Problems, shown
+from circuitscope_core.graph_file.shared_ids import split_shared_ids
 from circuitscope_core.graph_file.start_view import StartView, read_start_view
 
 MAX_BYTES = 200 * 1024**2
@@ -50,7 +51,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     Raises:
         GraphFileError: If anything is wrong: the first ten reasons, and a count of the rest.
     """
-    data = load_json(text)
+    data, n_renamed = load_graph_json(text)
     _refuse_other_versions(data)
     problems = Problems()
     metadata: dict[str, Any] = _part(problems, data, "metadata", {})
@@ -80,6 +81,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
         links=links,
         groups=start.groups,
         pinned=start.pinned,
+        n_renamed=n_renamed,
         scan=scan if isinstance(scan, str) else "",
         selected=start.selected,
     )
@@ -99,6 +101,17 @@ def _refuse_large(n_bytes: int) -> None:
             f"The graph file has {n_bytes / 1024**2:,.0f} MB; at most {MAX_BYTES // 1024**2} MB "
             "can be opened. Prune the graph more strongly and export it again."
         )
+
+
+def load_graph_json(text: str | bytes) -> tuple[dict[str, Any], int]:
+    """Return the object that a graph's file holds, and how many errors got an id of their own.
+
+    circuit-tracer could give one id to two nodes; see ``split_shared_ids``.
+
+    Raises:
+        GraphFileError: If it is too large, or holds no JSON object.
+    """
+    return split_shared_ids(load_json(text))
 
 
 def load_json(text: str | bytes) -> dict[str, Any]:
