@@ -85,45 +85,55 @@ def _links_from_errors(
     heights: Mapping[str, int],
 ) -> dict[str, list[int] | None]:
     """Return the numbers of the links that come from each pair's error; None where not known."""
-    order = {item["node_id"]: place for place, item in enumerate(nodes) if _has_id(item)}
+    order = {
+        item["node_id"]: place
+        for place, item in enumerate(nodes)
+        if _has_id(item) and item["node_id"] not in pairs
+    }
+    runs = [list(run) for _, run in groupby(enumerate(links), key=lambda pair: pair[1]["target"])]
+    if not _stand_in_order(runs, order):
+        return dict.fromkeys(pairs)
     found: dict[str, list[int] | None] = {name: [] for name in pairs}
-    numbered = enumerate(links)
-    for target, run in groupby(numbered, key=lambda item: item[1]["target"]):
-        row = list(run)
-        for at, (number, link) in enumerate(row):
-            name = link["source"]
-            pair, known = pairs.get(name), found.get(name)
+    for run in runs:
+        for at, (number, link) in enumerate(run):
+            pair, known = pairs.get(link["source"]), found.get(link["source"])
             if pair is None or known is None:
                 continue
-            sources = [other["source"] for _, other in row]
-            is_error = _comes_from_error(pair, sources, at, order, pairs)
-            if heights.get(target, 0) <= pair.layer:
+            is_error = _comes_from_error(pair, [other["source"] for _, other in run], at, order)
+            if heights.get(link["target"], 0) <= pair.layer:
                 is_error = False  # an error acts on higher layers only
             if is_error is None:
-                found[name] = None
+                found[link["source"]] = None
             elif is_error:
                 known.append(number)
     return found
 
 
+def _stand_in_order(runs: Sequence[list[tuple[int, Any]]], order: Mapping[str, int]) -> bool:
+    """Tell whether each target's links stand together, by the order of their sources."""
+    targets = [run[0][1]["target"] for run in runs]
+    if len(set(targets)) != len(targets):
+        return False
+    for run in runs:
+        places = [order[link["source"]] for _, link in run if link["source"] in order]
+        if places != sorted(places):
+            return False
+    return True
+
+
 def _comes_from_error(
-    pair: _Pair,
-    sources: Sequence[str],
-    at: int,
-    order: Mapping[str, int],
-    pairs: Mapping[str, _Pair],
+    pair: _Pair, sources: Sequence[str], at: int, order: Mapping[str, int]
 ) -> bool | None:
     """Tell whether a target's link comes from the error; None where the order does not say."""
     same = [place for place, name in enumerate(sources) if name == sources[at]]
     if len(same) == 2:
         return at == same[1]  # features stand before errors
-    known = [order.get(name, -1) if name not in pairs else None for name in sources]
-    listed = [place for place in known if place is not None]
-    if len(same) != 1 or listed != sorted(listed):
+    if len(same) != 1:
         return None
-    before = max((place for place in known[:at] if place is not None), default=-1)
-    after = min((place for place in known[at + 1 :] if place is not None), default=len(order) * 2)
-    fits = [before < place < after for place in (pair.feature, pair.error)]
+    before = max((order[name] for name in sources[:at] if name in order), default=-1)
+    after = (order[name] for name in sources[at + 1 :] if name in order)
+    end = min(after, default=pair.error + 1)
+    fits = [before < place < end for place in (pair.feature, pair.error)]
     return fits[1] if fits[0] != fits[1] else None
 
 

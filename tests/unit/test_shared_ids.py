@@ -109,6 +109,15 @@ def test_a_link_that_may_be_either_ones_is_refused():
         parse_graph_json(json.dumps(data))
 
 
+def test_links_in_another_order_tell_nothing():
+    both = [("0_1_1", "1_6_1"), ("0_1_1", "1_6_1"), ("1_6_1", "3_7_1")]
+    scattered = [both[0], both[2], both[1]]
+    unsorted = [*both, ("1_6_1", "3_8_1"), ("E_2_1", "3_8_1")]
+    for links in (scattered, unsorted):
+        data = shared(links)
+        assert split_shared_ids(data) == (data, 0)
+
+
 def test_an_error_acts_on_higher_layers_only():
     data = shared([("0_1_1", "1_6_1"), ("1_6_1", "3_7_1")])
     data["nodes"][3]["layer"] = "1"  # where the error is
