@@ -29,8 +29,13 @@ def open_cards_of_file(file: GraphFile, folder: str | Path) -> PublishedCards:
     Raises:
         BundleError: If there are no such cards; later, if one is damaged.
     """
-    place = Path(folder).expanduser()
-    name = file.scan.rsplit("/", 1)[-1]
+    try:
+        return _open(Path(folder).expanduser(), file.scan.rsplit("/", 1)[-1])
+    except (OSError, ValueError, RuntimeError) as error:  # no name that a folder can have
+        raise BundleError(f"{str(folder)!r:.200} cannot be looked into: {error}") from error
+
+
+def _open(place: Path, name: str) -> PublishedCards:
     if SAFE_NAME.fullmatch(name):  # a name of a stranger's, which must not lead elsewhere
         for inner in (place / FOLDER / name, place / name):
             if inner.is_dir():
