@@ -66,6 +66,20 @@ class Inbox:
     """The last one first."""
 
 
+@dataclass
+class LatestWork:
+    """The present work on a file, for downloads, which are written outside of the page's script."""
+
+    opened: Opened
+    work: FileWork | None = None
+    shown: ShownFile | None = None
+
+    def now(self) -> tuple[FileWork, ShownFile]:
+        """Return the work and its picture; those that the file opens with before any were drawn."""
+        work = self.work or first_work(self.opened, 1)
+        return work, self.shown or show_file(self.opened, work)
+
+
 def get_inbox() -> Inbox:
     """Return the session's inbox."""
     inbox: Inbox = st.session_state.setdefault(KEY, Inbox())
@@ -165,9 +179,8 @@ def size_of(n_bytes: int) -> str:
     return f"{n_bytes / 1024**2:.1f} MB" if n_bytes >= 1024**2 else f"{n_bytes / 1024:.1f} kB"
 
 
-@st.fragment
 def draw_opened(opened: Opened) -> None:
-    """Draw the graph of a file; a click in it runs only this part of the page again."""
+    """Draw the graph of a file, and the ways back, on and out of it."""
     said, back, opener, saver = st.columns([4.2, 2.1, 1.3, 1.3], vertical_alignment="center")
     said.text(describe(opened))
     if back.button(
@@ -180,6 +193,15 @@ def draw_opened(opened: Opened) -> None:
         st.rerun()
     with opener:
         draw_opener("opened")
+    latest = LatestWork(opened)
+    draw_downloads(saver, latest)
+    draw_file(latest)
+
+
+@st.fragment
+def draw_file(latest: LatestWork) -> None:
+    """Draw the controls and the graph; a click in it runs only this part of the page again."""
+    opened = latest.opened
     before = get_inbox().work or first_work(opened, get_inbox().n_accepted)
     work = draw_tools(opened, before, last_shown(before.number))
     try:
@@ -192,9 +214,9 @@ def draw_opened(opened: Opened) -> None:
     after = apply_events(work, shown, news(work.state, message))
     after = draw_label(after, shown)
     change_inbox(work=after)
+    latest.work, latest.shown = after, shown
     if after.opening != work.opening:
         st.rerun()
-    draw_downloads(saver, opened, after, shown)
     st.caption(f"{describe_groups(after, shown)} {describe_scores(opened, after, shown)}")
     st.caption(
         "Shares, influence and paths are computed from the links in the file; what was pruned "
@@ -222,12 +244,15 @@ def shown_now(opened: Opened, work: FileWork) -> ShownFile:
     return shown
 
 
-def draw_downloads(place: DeltaGenerator, opened: Opened, work: FileWork, shown: ShownFile) -> None:
-    """Offer the graph as a page and as JSON, each with what was made of it."""
-    stem = slugify(opened.name.removesuffix(".json"))
+def draw_downloads(place: DeltaGenerator, latest: LatestWork) -> None:
+    """Offer the graph as a page and as JSON, each with what was made of it.
+
+    A file is written when it is asked for: the canvas changes the work after this part was drawn.
+    """
+    stem = slugify(latest.opened.name.removesuffix(".json"))
     place.download_button(
         "Save as page",
-        partial(page_of_file, work, shown),
+        partial(write_page, latest),
         file_name=f"{stem}.html",
         mime="text/html",
         icon=":material/download:",
@@ -238,7 +263,7 @@ def draw_downloads(place: DeltaGenerator, opened: Opened, work: FileWork, shown:
     )
     place.download_button(
         "Save as JSON",
-        partial(json_of_file, opened, work, shown),
+        partial(write_json, latest),
         file_name=f"{stem}.json",
         mime="application/json",
         icon=":material/download:",
@@ -248,6 +273,18 @@ def draw_downloads(place: DeltaGenerator, opened: Opened, work: FileWork, shown:
         on_click="ignore",
         key="graph_file_json",
     )
+
+
+def write_page(latest: LatestWork) -> str:
+    """Return the picture as one HTML page."""
+    work, shown = latest.now()
+    return page_of_file(work, shown)
+
+
+def write_json(latest: LatestWork) -> str:
+    """Return the file with what was made of it."""
+    work, shown = latest.now()
+    return json_of_file(latest.opened, work, shown)
 
 
 def describe(opened: Opened) -> str:
