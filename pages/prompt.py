@@ -20,7 +20,7 @@ from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.prediction import draw_prediction
 from pages.ui.shared.prompts import prompt_of
-from pages.ui.shared.session import get_state, leave_graph
+from pages.ui.shared.session import change_state, get_state, leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.tracing import show, tracing_of
 
@@ -53,7 +53,8 @@ with page_errors():
         offer_examples(bundle)
         state = ask_for_form(state, bundle)
         draw_reading(state, bundle)
-        state = ask_for_target(state, neurons=bundle.transcoder.shape.exact)
+        asked = ask_for_target(state, neurons=bundle.transcoder.shape.exact)
+        state = change_state(**vars(asked))
         draw_answer(state, bundle)
         if bundle.transcoder.shape.exact:
             state = ask_for_second_prompt(state, bundle)

@@ -2,9 +2,10 @@
 // What can be done on the canvas: every step changes the state, and tells the page and screen
 // readers what they need to know of it.
 
-/** @import { Canvas, Edge, Filter, GraphNode, LinkType, View } from './types' */
+/** @import { Canvas, Edge, Filter, GraphNode, LinkType, Story, Tab, View } from './types' */
 
 import { emit, say } from './events.js'
+import { percent } from './format.js'
 import { placeName } from './picture.js'
 import { isIdPinned, nameOf, nodeOf } from './state.js'
 import { wayThrough } from './ways.js'
@@ -36,7 +37,7 @@ export function pin(canvas, id) {
 }
 
 /**
- * Ask which heads carried an edge of the selected node; the page answers below the canvas.
+ * Ask which heads carried an edge of the selected node; the page answers in the column beside.
  *
  * @param {Canvas} canvas
  * @param {Edge} edge
@@ -44,7 +45,8 @@ export function pin(canvas, id) {
 export function explain(canvas, edge) {
   canvas.dispatch({ type: 'explain', edge })
   const { from, to } = edge
-  say(canvas, `Edge from ${from.label} to ${to.label}: its heads are shown below the graph`)
+  say(canvas, `Edge from ${from.label} to ${to.label}: its heads are shown beside the graph`)
+  canvas.dispatch({ type: 'tab', tab: 'heads' })
   emit(canvas, { event: 'edge', source: from.id, target: to.id })
 }
 
@@ -91,14 +93,15 @@ export function chooseView(canvas, view) {
 }
 
 /**
- * Tell the page where another view has taken the selection away, or given it another name.
+ * Tell the page where another view has taken the selection away, or given it another name. That
+ * follows from a step and is none of its own.
  *
  * @param {Canvas} canvas
  * @param {string | null} before
  */
 export function tellSelection(canvas, before) {
   const { selected } = canvas.state
-  if (selected !== before) emit(canvas, { event: 'select', id: selected })
+  if (selected !== before) emit(canvas, { event: 'select', id: selected, follows: true })
 }
 
 /** @param {Canvas} canvas @param {string} words */
@@ -107,15 +110,41 @@ export function search(canvas, words) {
 }
 
 /**
- * Search, and select the first node that is found.
+ * Select the next of the nodes that were found, or the one before; after the last comes the first.
  *
  * @param {Canvas} canvas
- * @param {string} words
+ * @param {number} by 1 or -1.
  */
-export function selectFirstMatch(canvas, words) {
-  search(canvas, words)
-  const [first] = canvas.state.matches || []
-  if (first !== undefined) select(canvas, first)
+export function walkMatches(canvas, by) {
+  const found = [...(canvas.state.matches || [])]
+  if (!found.length) return
+  const at = found.indexOf(canvas.state.selected || '')
+  const next =
+    found[at < 0 ? (by > 0 ? 0 : found.length - 1) : (at + by + found.length) % found.length]
+  if (next !== canvas.state.selected) select(canvas, next)
+}
+
+/** @param {Canvas} canvas @param {Tab} tab */
+export function chooseTab(canvas, tab) {
+  if (tab === canvas.state.tab) return
+  canvas.dispatch({ type: 'tab', tab })
+  emit(canvas, { event: 'tab', tab })
+}
+
+/** @param {Canvas} canvas @param {boolean} open */
+export function openStrip(canvas, open) {
+  canvas.dispatch({ type: 'strip', open })
+}
+
+/**
+ * Say what became of the likeliest token when the story's input was switched off.
+ *
+ * @param {Canvas} canvas
+ * @param {Story} story
+ */
+export function tellCheck(canvas, { outcomes: [first], switched_off }) {
+  const numbers = `${percent(first.before)} before, ${percent(first.after)} after`
+  say(canvas, `With ${switched_off} switched off, ${first.token} has ${numbers}`)
 }
 
 /** @param {Canvas} canvas @param {Partial<Filter>} change */
@@ -138,6 +167,27 @@ export function move(canvas, node) {
   const place = { x: node.x, y: node.y }
   canvas.dispatch({ type: 'move', name: placeName(node), place })
   emit(canvas, { event: 'move', name: placeName(node), ...place })
+}
+
+/**
+ * Ask the page for a column of its own for each token of a word.
+ *
+ * @param {Canvas} canvas
+ * @param {GraphNode} node
+ */
+export function unfold(canvas, node) {
+  say(canvas, `${node.label} is unfolded into ${node.members.length} tokens`)
+  emit(canvas, { event: 'unfold', position: node.position })
+}
+
+/**
+ * Ask the page for columns of words, or of tokens.
+ *
+ * @param {Canvas} canvas
+ * @param {'auto' | 'words' | 'tokens'} words
+ */
+export function foldWords(canvas, words) {
+  emit(canvas, { event: 'words', words })
 }
 
 // --- supernodes by hand --------------------------------------------------------------------------
@@ -183,5 +233,10 @@ export function makeGroup(canvas) {
 
 /** @param {Canvas} canvas */
 export function undo(canvas) {
-  emit(canvas, { event: 'undo' })
+  if (canvas.state.canUndo) emit(canvas, { event: 'undo' })
+}
+
+/** @param {Canvas} canvas */
+export function redo(canvas) {
+  if (canvas.state.canRedo) emit(canvas, { event: 'redo' })
 }

@@ -33,7 +33,8 @@ export function svgEl(tag, attributes, parent) {
 }
 
 /**
- * A button; its title is also its name for screen readers.
+ * A button. Its text is its name, which the title describes; one with a sign in the place of words
+ * is named by its title.
  *
  * @param {Element} parent
  * @param {{className: string, text: string | null, title: string}} look
@@ -42,8 +43,8 @@ export function svgEl(tag, attributes, parent) {
 export function button(parent, { className, text, title }, onClick) {
   const element = el('button', className, text, parent)
   element.type = 'button'
-  element.title = title
-  element.setAttribute('aria-label', title)
+  if (title) element.title = title
+  if (text !== null && !/\p{L}/u.test(text)) element.setAttribute('aria-label', title)
   element.addEventListener('click', onClick)
   return element
 }

@@ -5,10 +5,19 @@
 
 import { ghostOpacity, linkColor } from './theme.js'
 
-/** @param {Surface} ctx @param {Point} from @param {Point} to @param {boolean} bent */
-function route(ctx, from, to, bent) {
+/**
+ * @param {Surface} ctx
+ * @param {Point} from
+ * @param {Point} to
+ * @param {boolean} bent
+ * @param {boolean} [sideways] Whether a bent one leaves to the right, as in the strip.
+ */
+function route(ctx, from, to, bent, sideways = false) {
   ctx.moveTo(from.x, from.y)
-  if (bent) {
+  if (bent && sideways) {
+    const half = (to.x - from.x) / 2
+    ctx.bezierCurveTo(from.x + half, from.y, to.x - half, to.y, to.x, to.y)
+  } else if (bent) {
     const half = (to.y - from.y) / 2
     ctx.bezierCurveTo(from.x, from.y + half, to.x, to.y - half, to.x, to.y)
   } else ctx.lineTo(to.x, to.y)
@@ -38,11 +47,11 @@ export function drawGhosts(ctx, links, bent, { theme, dark }) {
  *
  * @param {Surface} ctx
  * @param {Edge} edge
- * @param {{bent: boolean, dark: boolean, alpha: number}} look
+ * @param {{bent: boolean, sideways?: boolean, dark: boolean, alpha: number}} look
  */
-export function drawEdge(ctx, edge, { bent, dark, alpha }) {
+export function drawEdge(ctx, edge, { bent, sideways, dark, alpha }) {
   ctx.beginPath()
-  route(ctx, edge.from, edge.to, bent)
+  route(ctx, edge.from, edge.to, bent, sideways)
   ctx.globalAlpha = alpha
   ctx.strokeStyle = linkColor(edge.share, dark)
   ctx.lineWidth = Math.max(0.7, 5 * Math.sqrt(Math.abs(edge.share)))

@@ -3,8 +3,8 @@
 
 /** @import { Change, GraphNode, Look, Marks, Surface, Theme } from './types' */
 
-import { shorten, signedPercent, unquoted } from './format.js'
-import { GLYPH_RADIUS, TILE } from './picture.js'
+import { shorten, signedPercent } from './format.js'
+import { GLYPH_RADIUS, isTile, TILE } from './picture.js'
 import {
   fillWith,
   halfOutline,
@@ -23,7 +23,7 @@ const LEAST_SIGN = 0.02 // weaker links get no sign
 const LEAST_ERROR = 0.01
 const LEAST_CHANGE = 0.005
 const MEMBER_STEP = 9
-const LONGEST = { token: 18, label: 34 }
+const LONGEST_TOKEN = 18
 
 /**
  * @param {Surface} ctx
@@ -33,7 +33,7 @@ const LONGEST = { token: 18, label: 34 }
  */
 export function drawNode(ctx, node, marks, look) {
   ctx.globalAlpha = opacityOf(node, marks)
-  if (node.members.length) drawTile(ctx, node, marks, look)
+  if (isTile(node)) drawTile(ctx, node, marks, look)
   else drawGlyph(ctx, node, marks, look)
   if (marks.change) drawChange(ctx, node, marks.change, look)
   drawRings(ctx, node, marks, look.theme)
@@ -170,7 +170,7 @@ function drawChange(ctx, node, [measured, predicted], { theme, dark }) {
   ctx.globalAlpha = 1
   const color = linkColor(0.4 * measured, dark)
   strokeRing(ctx, node, { gap: 2.5, dashes: [], width: 3, color })
-  if (!node.members.length) return
+  if (!isTile(node)) return
   ctx.textAlign = 'center'
   ctx.textBaseline = 'middle'
   ctx.font = `bold ${sans(10.5)}`
@@ -178,40 +178,22 @@ function drawChange(ctx, node, [measured, predicted], { theme, dark }) {
   haloText(ctx, text, { x: node.x, y: node.y + TILE.height / 2 + 9 }, theme)
 }
 
-// --- names ---------------------------------------------------------------------------------------
-
 /**
- * @param {Surface} ctx
- * @param {GraphNode} node
- * @param {number} width Of the picture.
- * @param {Look} look
- */
-export function drawNodeLabel(ctx, node, width, { theme, big }) {
-  ctx.textBaseline = 'middle'
-  if (node.kind === 'logit' && node.probability !== null) {
-    drawToken(ctx, node, unquoted(node.label), { theme, big })
-    return
-  }
-  ctx.font = sans(11 * big)
-  const atEdge = node.x > 0.8 * width
-  ctx.textAlign = atEdge ? 'right' : 'center'
-  const at = { x: node.x + (atEdge ? 8 : 0), y: node.y - 13 }
-  haloText(ctx, shorten(node.label, LONGEST.label), at, theme)
-}
-
-/**
+ * The token of an output, above it.
+ *
  * @param {Surface} ctx
  * @param {GraphNode} node
  * @param {string} text
  * @param {{theme: Theme, big: number}} look
  */
-function drawToken(ctx, node, text, { theme, big }) {
+export function drawToken(ctx, node, text, { theme, big }) {
   const upright = text.length <= 2
+  ctx.textBaseline = 'middle'
   ctx.save()
   ctx.translate(node.x, node.y - (upright ? 8 + 6 * big : 9))
   if (!upright) ctx.rotate(-Math.PI / 4)
   ctx.font = mono(13 * big)
   ctx.textAlign = upright ? 'center' : 'left'
-  haloText(ctx, shorten(text, LONGEST.token), { x: 0, y: 0 }, theme)
+  haloText(ctx, shorten(text, LONGEST_TOKEN), { x: 0, y: 0 }, theme)
   ctx.restore()
 }

@@ -1,9 +1,9 @@
 // @ts-check
 // The box that says which edges and nodes are drawn.
 
-/** @import { Canvas, LinkType } from './types' */
+/** @import { Canvas, FilterBox, LinkType } from './types' */
 
-import { filter, showLinks } from './actions.js'
+import { filter, foldWords, showLinks } from './actions.js'
 import { el } from './dom.js'
 
 /** @typedef {[text: string, value: string]} Choice */
@@ -13,6 +13,12 @@ const LINK_TYPES = [
   ['inputs and outputs', 'both'],
   ['inputs', 'input'],
   ['outputs', 'output'],
+]
+/** @type {Choice[]} */
+const COLUMNS = [
+  ['a word, where they are long', 'auto'],
+  ['a word', 'words'],
+  ['a token', 'tokens'],
 ]
 /** @type {Choice[]} */
 const DENSITIES = [
@@ -27,7 +33,7 @@ const DENSITIES = [
 /**
  * @param {Canvas} canvas
  * @param {Element} bar
- * @returns {{filter: HTMLDetailsElement, hidden: HTMLElement}} The box, and its line of what is hidden.
+ * @returns {FilterBox}
  */
 export function buildFilterBox(canvas, bar) {
   const details = el('details', 'cs-filter', null, bar)
@@ -40,10 +46,11 @@ export function buildFilterBox(canvas, bar) {
   addChoice(box, 'Features that fire on at most', DENSITIES, (value) => {
     filter(canvas, { density: Number(value) })
   })
-  addErrors(canvas, box)
+  const errors = addErrors(canvas, box)
+  const words = addWords(canvas, box)
   const hidden = el('div', 'cs-note', '', box)
   closeOutside(canvas.ui.box, details, summary)
-  return { filter: details, hidden }
+  return { filter: details, hidden, errors, words }
 }
 
 /**
@@ -57,6 +64,7 @@ function addChoice(box, name, choices, changed) {
   const select = el('select', '', null, line)
   for (const [text, value] of choices) el('option', '', text, select).value = value
   select.addEventListener('change', () => changed(select.value))
+  return line
 }
 
 /** @param {Canvas} canvas @param {Element} box */
@@ -66,6 +74,14 @@ function addErrors(canvas, box) {
   errors.type = 'checkbox'
   errors.checked = true
   errors.addEventListener('change', () => filter(canvas, { errors: errors.checked }))
+  return line
+}
+
+/** @param {Canvas} canvas @param {Element} box */
+function addWords(canvas, box) {
+  return addChoice(box, 'A column stands for', COLUMNS, (value) => {
+    foldWords(canvas, /** @type {'auto' | 'words' | 'tokens'} */ (value))
+  })
 }
 
 /** @param {HTMLElement} frame @param {HTMLDetailsElement} details @param {HTMLElement} summary */

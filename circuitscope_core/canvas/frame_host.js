@@ -15,7 +15,9 @@ export function hostInFrame(makePart) {
   let last = null
 
   function draw() {
-    if (part && last) send('streamlit:setFrameHeight', { height: part.update(...last) + 2 })
+    if (!part || !last) return
+    const height = part.update(...last)
+    if (height) send('streamlit:setFrameHeight', { height: height + 2 }) // else the page sets it
   }
 
   globalThis.addEventListener('message', (event) => {

@@ -6,9 +6,12 @@
 import { tellSelection } from './actions.js'
 import { buildFrame } from './frame.js'
 import { listenToInput, onClick } from './input.js'
+import { buildMinimap } from './minimap.js'
 import { surfaceOf, viewportOf } from './network.js'
 import { refresh } from './refresh.js'
-import { firstState, isMeant, reduce, shownNodes, wantedSelection, wantedView } from './state.js'
+import { buildTabs, markTabs, setWidth } from './side.js'
+import { firstState, isMeant, knownSelection, reduce, shownNodes, wantedView } from './state.js'
+import { buildStrip } from './strip.js'
 import { buildToolbar, markToolbar } from './toolbar.js'
 import { buildTour } from './tour.js'
 
@@ -23,6 +26,9 @@ export function mount(root, options) {
   const canvas = {
     ui: buildFrame(root),
     toolbar: /** @type {any} */ (null), // its buttons act on the canvas, so it comes next
+    tabs: new Map(),
+    strip: /** @type {any} */ (null),
+    minimap: /** @type {any} */ (null),
     options,
     state: firstState(),
     network: null,
@@ -33,7 +39,11 @@ export function mount(root, options) {
     startTour: () => {},
   }
   canvas.toolbar = buildToolbar(canvas)
+  canvas.tabs = buildTabs(canvas)
+  canvas.strip = buildStrip(canvas)
+  canvas.minimap = buildMinimap(canvas)
   canvas.startTour = buildTour(canvas)
+  markTabs(canvas)
   markToolbar(canvas)
   listenToInput(canvas)
   return {
@@ -56,10 +66,20 @@ function dispatch(canvas, action, viewport) {
 
 /** @param {Canvas} canvas @param {Arguments} next */
 function update(canvas, next) {
-  if (next.height) canvas.ui.box.style.height = `${next.height}px`
+  canvas.ui.box.classList.toggle('cs-fill', next.height === 0)
+  canvas.ui.box.style.height = next.height ? `${next.height}px` : ''
+  if (next.side && next.side !== canvas.side) {
+    canvas.side = next.side
+    setWidth(canvas, next.side)
+  }
   if (next.dark !== canvas.state.dark) canvas.dispatch({ type: 'theme', dark: next.dark })
   showChanges(canvas, next.changes || {})
-  canvas.dispatch({ type: 'undoable', canUndo: Boolean(next.canUndo) })
+  const told = {
+    canUndo: Boolean(next.canUndo),
+    canRedo: Boolean(next.canRedo),
+    pinnedScores: next.pinnedScores || '',
+  }
+  canvas.dispatch({ type: 'told', told })
   receive(canvas, next)
 }
 
@@ -87,10 +107,10 @@ function receive(canvas, { text, opening = {} }) {
   const { state } = canvas
   const isNew = text !== state.text
   if (!isNew && !isMeant(state, opening)) return
-  const selected = wantedSelection(state, opening)
   const isSameView = wantedView(state, opening) === (state.awaited || state).view
   const viewport = isNew && isSameView ? viewportOf(canvas) : null
   const data = isNew ? JSON.parse(text) : state.data
+  const selected = knownSelection(state, opening)
   canvas.dispatch({ type: 'receive', text, data, opening }, viewport)
   tellSelection(canvas, selected)
 }
@@ -110,7 +130,8 @@ function windowInto(canvas) {
     hovered: () => canvas.state.hovered,
     pinned: () => [...canvas.state.pinned],
     canvas: () => surfaceOf(canvas),
-    hasCard: () => canvas.ui.card.classList.contains('cs-on'),
+    hasCard: () => canvas.ui.panel.dataset.of === String(canvas.state.hovered),
+    tab: () => canvas.state.tab,
     counts: () => ({
       edges: canvas.state.picture.links.length,
       leftOut: canvas.state.picture.n_edges_left_out,

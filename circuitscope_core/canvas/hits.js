@@ -3,7 +3,7 @@
 
 /** @import { Edge, GraphNode, Point } from './types' */
 
-import { GLYPH_RADIUS, TILE } from './picture.js'
+import { GLYPH_RADIUS, isTile, TILE } from './picture.js'
 
 const NODE_REACH = 30 // pixels within which the nearest node answers the pointer
 const UNDER = 12 // pixels within which a node is under the pointer, and no edge is meant
@@ -22,7 +22,7 @@ export function nodeAt(nodes, point, scale) {
   let best = null
   let least = NODE_REACH / scale
   for (const node of nodes) {
-    const half = node.members.length ? TILE.width / 2 : 0
+    const half = isTile(node) ? TILE.width / 2 : 0
     const away = Math.hypot(Math.max(0, Math.abs(node.x - point.x) - half), node.y - point.y)
     if (away < least) {
       least = away
@@ -42,7 +42,7 @@ export function nodeAt(nodes, point, scale) {
 export function isUnder(node, point, scale) {
   const across = Math.abs(node.x - point.x)
   const down = Math.abs(node.y - point.y)
-  if (node.members.length) return across <= TILE.width / 2 && down <= TILE.height / 2
+  if (isTile(node)) return across <= TILE.width / 2 && down <= TILE.height / 2
   return Math.hypot(across, down) < Math.max(GLYPH_RADIUS, UNDER / scale)
 }
 

@@ -10,14 +10,16 @@ import {
   hover,
   makeGroup,
   pin,
+  redo,
   select,
   showPath,
   startGrouping,
   stopGrouping,
+  undo,
 } from './actions.js'
 import { keyOf } from './dom.js'
+import { say } from './events.js'
 import { nodeAt, targetAt } from './hits.js'
-import { hideCard, showCard } from './hover_card.js'
 import { focusedEdges, nodeOf, shownNodes } from './state.js'
 import { neighbour } from './ways.js'
 
@@ -55,31 +57,35 @@ function onMove(canvas, event) {
 /** @param {Canvas} canvas @param {GraphNode} node */
 function enterNode(canvas, node) {
   hover(canvas, node.id)
-  showCard(canvas, node)
+  say(canvas, `${node.label}, ${node.detail}`)
 }
 
 /** @param {Canvas} canvas */
 function leaveNode(canvas) {
   hover(canvas, null)
-  hideCard(canvas)
 }
 
 /** @param {Canvas} canvas @param {ClickParameters} parameters */
 export function onClick(canvas, { pointer, event }) {
   canvas.ui.box.focus({ preventScroll: true })
-  const { node, edge } = clickTarget(canvas, pointer.DOM)
+  const pins = event.srcEvent.ctrlKey || event.srcEvent.metaKey
+  const { node, edge } = clickTarget(canvas, pointer.DOM, pins)
   if (canvas.state.chosen) {
     if (node) choose(canvas, node)
   } else if (edge) explain(canvas, edge)
   else if (!node) selectNothing(canvas)
-  else if (event.srcEvent.ctrlKey || event.srcEvent.metaKey) pin(canvas, node.id)
+  else if (pins) pin(canvas, node.id)
   else select(canvas, node.id)
 }
 
-/** @param {Canvas} canvas @param {Point} at In pixels of the drawing area. */
-function clickTarget({ network, state, options }, at) {
+/**
+ * @param {Canvas} canvas
+ * @param {Point} at In pixels of the drawing area.
+ * @param {boolean} pins Whether the click pins what it meets: then a node is meant, and no edge.
+ */
+function clickTarget({ network, state, options }, at, pins) {
   if (!network) return { node: null, edge: null }
-  const answers = options.explain && state.selected !== null && !state.chosen
+  const answers = options.explain && state.selected !== null && !state.chosen && !pins
   const shown = {
     nodes: shownNodes(state),
     edges: answers ? focusedEdges(state) : [],
@@ -123,10 +129,22 @@ const KEYS = {
 /** @param {Canvas} canvas @param {KeyboardEvent} event */
 function onKey(canvas, event) {
   const { state, network, ui } = canvas
-  if (!network || event.target !== ui.box || event.ctrlKey || event.metaKey || event.altKey) return
+  if (!network || event.target !== ui.box || event.altKey) return
   const key = keyOf(event)
+  if (event.ctrlKey || event.metaKey) {
+    if (undoKey(canvas, key, event.shiftKey)) event.preventDefault()
+    return
+  }
   const node = nodeOf(state, state.hovered || state.selected)
   if (Object.hasOwn(KEYS, key) && KEYS[key](canvas, node, event)) event.preventDefault()
+}
+
+/** @param {Canvas} canvas @param {string} key @param {boolean} shift */
+function undoKey(canvas, key, shift) {
+  if (key !== 'z' && key !== 'y') return false
+  if (key === 'y' || shift) redo(canvas)
+  else undo(canvas)
+  return true
 }
 
 /**

@@ -1,16 +1,17 @@
 // @ts-check
 // vis-network holds the view: zoom, pan and dragging. Painting and hit-testing are ours.
 
-/** @import { Canvas, GraphNode, Viewport } from './types' */
+/** @import { Canvas, GraphNode, Point, Viewport } from './types' */
 /** @import { ClickParameters, Renderer } from './vis' */
 
-import { move } from './actions.js'
+import { move, unfold } from './actions.js'
 import { extentOf } from './draw_backdrop.js'
-import { hideCard } from './hover_card.js'
+import { nodeAt } from './hits.js'
+import { paintMinimap } from './minimap.js'
 import { paintAbove, paintBelow, paintNode } from './paint.js'
-import { TILE } from './picture.js'
+import { isTile, TILE } from './picture.js'
 
-const LARGEST_SCALE = 1.8
+const LARGEST_SCALE = 1.6
 const GLYPH = { width: 12, height: 12 }
 const SMOOTHLY = { duration: 120, easingFunction: 'easeOutQuad' }
 
@@ -29,14 +30,17 @@ export function openNetwork(canvas, viewport) {
     id: node.id,
     x: node.x,
     y: node.y,
-    fixed: !bent,
+    fixed: bent ? { x: false, y: true } : true, // a tile stays on its layer
     shape: 'custom',
     ctxRenderer: rendererOf(canvas, node),
   }))
   const network = new vis.Network(ui.net, { nodes, edges: [] }, optionsOf(canvas))
   canvas.network = network
   network.on('beforeDrawing', (ctx) => paintBelow(canvas, ctx))
-  network.on('afterDrawing', (ctx) => paintAbove(canvas, ctx))
+  network.on('afterDrawing', (ctx) => {
+    paintAbove(canvas, ctx)
+    paintMinimap(canvas)
+  })
   listen(canvas)
   fit(canvas)
   if (viewport) {
@@ -81,7 +85,7 @@ function rendererOf(canvas, node) {
       node.y = y
       paintNode(canvas, ctx, node)
     },
-    nodeDimensions: node.members.length ? TILE : GLYPH,
+    nodeDimensions: isTile(node) ? TILE : GLYPH,
   })
 }
 
@@ -90,6 +94,7 @@ function listen(canvas) {
   const { network } = canvas
   if (!network) return
   network.on('click', (parameters) => canvas.click(parameters))
+  network.on('doubleClick', ({ pointer }) => onDoubleClick(canvas, pointer.DOM))
   network.on('dragStart', () => touch(canvas))
   network.on('zoom', () => touch(canvas))
   network.on('dragEnd', (parameters) => onDragEnd(canvas, parameters))
@@ -101,7 +106,14 @@ function listen(canvas) {
 /** @param {Canvas} canvas */
 function touch(canvas) {
   canvas.touched = true
-  hideCard(canvas)
+}
+
+/** @param {Canvas} canvas @param {Point} at */
+function onDoubleClick(canvas, at) {
+  const { network, state, options } = canvas
+  if (!network || !options.edit) return
+  const node = nodeAt(state.picture.nodes, network.DOMtoCanvas(at), network.getScale())
+  if (node?.folded) unfold(canvas, node)
 }
 
 /** @param {Canvas} canvas @param {ClickParameters} parameters */
@@ -119,11 +131,13 @@ export function fit(canvas) {
   const { network, ui, state } = canvas
   if (!network) return
   const { left, top, width, height } = extentOf(state.picture)
-  const room = Math.min(ui.net.clientWidth / width, ui.net.clientHeight / height)
+  const over = ui.top.offsetHeight // the buttons and the story float over the drawing area
+  const room = Math.min(ui.net.clientWidth / width, (ui.net.clientHeight - over) / height)
   if (!(room > 0)) return // out of sight, as on its way out of the page; a resize comes again
   canvas.touched = false
-  const position = { x: left + width / 2, y: top + height / 2 }
-  network.moveTo({ position, scale: Math.min(room, LARGEST_SCALE), animation: false })
+  const scale = Math.min(room, LARGEST_SCALE)
+  const position = { x: left + width / 2, y: top + height / 2 - over / 2 / scale }
+  network.moveTo({ position, scale, animation: false })
 }
 
 /** @param {Canvas} canvas @param {number} factor */

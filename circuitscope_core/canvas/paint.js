@@ -6,8 +6,10 @@
 import { contextOf, el, saveAs } from './dom.js'
 import { drawBackdrop, extentOf } from './draw_backdrop.js'
 import { drawEdge, drawGhosts, drawPath } from './draw_edges.js'
-import { drawNode, drawNodeLabel } from './draw_nodes.js'
-import { focusedEdges, isShown, marksOf, shownNodes } from './state.js'
+import { drawNode } from './draw_nodes.js'
+import { drawNames } from './labels.js'
+import { edgesOfPaths, tellsStory } from './paths.js'
+import { focusedEdges, isShown, marksOf } from './state.js'
 import { pictureAsSvg } from './svg.js'
 import { themeOf } from './theme.js'
 
@@ -45,7 +47,10 @@ export function paintBelow(canvas, ctx) {
  * @returns {{edges: Edge[], alpha: number}}
  */
 export function colouredEdges(state) {
-  if (state.selected !== null) return { edges: focusedEdges(state), alpha: 0.9 }
+  const story = tellsStory(state) ? edgesOfPaths(state) : []
+  if (state.selected !== null || story.length) {
+    return { edges: [...new Set([...focusedEdges(state), ...story])], alpha: 0.9 }
+  }
   if (!state.picture.bent || state.way) return { edges: [], alpha: 1 }
   const least = state.view === 'pinned' ? 0.01 : 0.04
   return { edges: state.visible.filter((edge) => Math.abs(edge.share) > least), alpha: 0.55 }
@@ -60,17 +65,7 @@ export function paintNode(canvas, ctx, node) {
 /** @param {Canvas} canvas @param {Surface} ctx */
 export function paintAbove(canvas, ctx) {
   const { state } = canvas
-  const { columns } = state.picture
-  const look = lookOf(canvas)
-  for (const node of shownNodes(state)) {
-    if (isNamed(state, node)) drawNodeLabel(ctx, node, columns[columns.length - 1].end, look)
-  }
-}
-
-/** @param {State} state @param {GraphNode} node */
-function isNamed(state, node) {
-  if (node.members.length) return false // a tile bears its name
-  return node.kind === 'logit' || state.pinned.has(node.id) || node.id === state.selected
+  drawNames(ctx, state, lookOf(canvas))
 }
 
 // --- files ---------------------------------------------------------------------------------------

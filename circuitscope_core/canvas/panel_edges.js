@@ -118,6 +118,7 @@ function fillExplain(canvas, item, edge) {
   const why = button(item, { className: 'cs-why', text: 'heads', title }, () => {
     explain(canvas, edge)
   })
+  why.setAttribute('aria-label', `heads of the edge from ${edge.from.label} to ${edge.to.label}`)
   setPressed(why, edge === canvas.state.edge)
 }
 

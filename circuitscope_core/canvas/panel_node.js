@@ -3,12 +3,13 @@
 
 /** @import { Canvas, GraphNode } from './types' */
 
-import { pin, select, showWay } from './actions.js'
+import { pin, select, showWay, unfold } from './actions.js'
 import { fillCard, fillHeader } from './card.js'
 import { button, el, setPressed } from './dom.js'
 import { emit } from './events.js'
 import { percent } from './format.js'
 import { fillEdges, fillPartners } from './panel_edges.js'
+import { fillSummary } from './panel_overview.js'
 import { isPinned } from './picture.js'
 import { nameOf } from './state.js'
 
@@ -18,20 +19,41 @@ const EXAMPLES = 8
 const COMPARED_INPUTS =
   'Change of weight, and of the share of the inputs kept: B less A. An edge that one graph does not keep has no share there.'
 
-/** @param {Canvas} canvas @param {GraphNode} node */
-export function fillNode(canvas, node) {
+/**
+ * The card of the node that is pointed at or selected: facts, tools, examples.
+ *
+ * @param {Canvas} canvas
+ * @param {GraphNode} node
+ */
+export function fillCardTab(canvas, node) {
   const { state, ui } = canvas
   fillBar(canvas, node)
   fillHeader(ui.panel, node, state)
+  if (node.kind === 'logit') {
+    fillSummary(canvas)
+    return
+  }
   if (canvas.options.edit) fillTools(canvas, node)
-  if (!node.side) fillWay(canvas, node)
-  fillConnections(canvas, node)
   const card = el('div', 'cs-card-body', null, ui.panel)
   fillCard(card, node, state, { kinds: ['top', 'middle', 'low'], n: EXAMPLES })
   if (node.members.length > 1) el('div', 'cs-section', 'Members', ui.panel)
   for (const id of node.members.length > 1 ? node.members : []) {
     el('div', 'cs-member', nameOf(state, id), ui.panel)
   }
+}
+
+/**
+ * Inputs and outputs of the selected node.
+ *
+ * @param {Canvas} canvas
+ * @param {GraphNode} node
+ */
+export function fillLinksTab(canvas, node) {
+  fillBar(canvas, node)
+  el('h3', 'cs-title', node.label, canvas.ui.panel)
+  el('div', 'cs-detail', node.detail, canvas.ui.panel)
+  if (!node.side) fillWay(canvas, node)
+  fillConnections(canvas, node)
 }
 
 /** @param {Canvas} canvas @param {GraphNode} node */
@@ -94,7 +116,19 @@ export function inputNote(node) {
 /** @param {Canvas} canvas @param {GraphNode} node */
 function fillTools(canvas, node) {
   if (node.kind === 'group') fillGroupTools(canvas, node)
+  if (node.folded) fillUnfold(canvas, node)
   if (node.kind === 'feature' && node.card) fillLabelTool(canvas, node, node.card)
+}
+
+/** @param {Canvas} canvas @param {GraphNode} node */
+function fillUnfold(canvas, node) {
+  const line = el('div', 'cs-tools', null, canvas.ui.panel)
+  const look = {
+    className: 'cs-button',
+    text: 'Unfold into tokens',
+    title: 'Give each token of this word a column of its own (double click)',
+  }
+  button(line, look, () => unfold(canvas, node))
 }
 
 /** @param {Canvas} canvas @param {GraphNode} node */

@@ -18,6 +18,16 @@ export function fillOverview(canvas) {
   if (state.data.compared) fillComparedTitle(ui.panel)
   else fillTitle(canvas)
   el('div', 'cs-prompt', state.data.prompt, ui.panel)
+  fillSummary(canvas)
+}
+
+/**
+ * The graph's figures and its strongest paths.
+ *
+ * @param {Canvas} canvas
+ */
+export function fillSummary(canvas) {
+  const { state, ui } = canvas
   fillFacts(ui.panel, state.data.facts)
   if (state.data.paths.length) el('div', 'cs-section', 'Strongest paths', ui.panel)
   state.data.paths.forEach((path, number) => {

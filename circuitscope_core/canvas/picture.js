@@ -11,6 +11,15 @@ const ROW_HEIGHT = 86
 const LEAST_WIDTH = 560
 
 /**
+ * Tell whether a node is drawn as a tile; a word is a glyph like its tokens.
+ *
+ * @param {GraphNode} node
+ */
+export function isTile({ members, folded }) {
+  return members.length > 0 && !folded
+}
+
+/**
  * A dragged supernode is found again by its first member: its own name is only a number.
  *
  * @param {GraphNode} node
@@ -79,7 +88,8 @@ export function pinnedPicture(raw, pinned) {
 
 /** @param {GraphNode} node @returns {GraphNode} */
 function asTile(node) {
-  return node.members.length ? node : { ...node, members: [node.id] }
+  if (isTile(node)) return node
+  return { ...node, members: node.members.length ? node.members : [node.id], folded: false }
 }
 
 /**

@@ -8,6 +8,7 @@
  * } from './types'
  */
 
+import { idsOnPaths } from './paths.js'
 import { isPinned, pinnedPicture, preparePicture } from './picture.js'
 
 /** @type {RawPicture} */
@@ -25,8 +26,13 @@ export function firstState() {
     labels: new Map(),
     changes: new Map(),
     canUndo: false,
+    canRedo: false,
+    pinnedScores: '',
     dark: false,
     view: 'full',
+    tab: 'card',
+    stripOpen: false,
+    checked: false,
     ...NOTHING_SHOWN,
     pinned: new Set(),
     chosen: null,
@@ -39,6 +45,7 @@ export function firstState() {
     visible: [],
     links: new Map(),
     matches: null,
+    onPaths: new Set(),
   }
 }
 
@@ -131,14 +138,26 @@ export function firstOf(state, kind) {
 }
 
 /**
- * What an opening or an edit by hand wants selected once new data is there.
+ * The node that an opening or an edit by hand wants selected once new data is there; a graph that
+ * opens without one shows its story.
+ *
+ * @param {State} state
+ * @param {Opening} opening
+ * @param {GraphData} data
+ */
+export function wantedSelection(state, opening, data) {
+  const known = knownSelection(state, opening)
+  return isMeant(state, opening) ? (known ?? data.story?.output ?? null) : known
+}
+
+/**
+ * The selection that the page knows of.
  *
  * @param {State} state
  * @param {Opening} opening
  */
-export function wantedSelection(state, opening) {
-  if (isMeant(state, opening)) return opening.selected || null
-  return (state.awaited || state).selected
+export function knownSelection(state, opening) {
+  return isMeant(state, opening) ? opening.selected || null : (state.awaited || state).selected
 }
 
 /**
@@ -203,7 +222,15 @@ function withView(state, view, selected) {
   const { data } = state
   const shown = view === 'groups' && !data.groups ? 'full' : view
   const prepared = preparePicture(pictureOf(state, shown), shown !== 'full', state.places)
-  const opened = withLinks({ ...state, view: shown, ...prepared, ...NOTHING_SHOWN, awaited: null })
+  const onPaths = idsOnPaths(data, prepared.homes)
+  const opened = withLinks({
+    ...state,
+    view: shown,
+    ...prepared,
+    ...NOTHING_SHOWN,
+    awaited: null,
+    onPaths,
+  })
   const searched = withMatches(opened, state.words)
   const home = anchor === null ? null : searched.homes.get(anchor)
   return withLinks({ ...searched, selected: home ? home.id : null })
@@ -228,6 +255,8 @@ function withOpening(state, opening) {
     ...state,
     serial: opening.serial,
     pinned: new Set(opening.pinned || []),
+    stripOpen: state.stripOpen || Boolean(opening.pinned?.length),
+    tab: opening.tab || state.tab,
     places: new Map((opening.places || []).map(([name, x, y]) => [name, { x, y }])),
   }
 }
@@ -238,7 +267,15 @@ function withOpening(state, opening) {
 const CHANGES = {
   theme: (state, { dark }) => ({ ...state, dark }),
   changes: (state, { changes }) => ({ ...state, changes }),
-  undoable: (state, { canUndo }) => (canUndo === state.canUndo ? state : { ...state, canUndo }),
+  told: (state, { told }) => {
+    const same = Object.entries(told).every(
+      ([name, value]) => state[/** @type {keyof typeof told} */ (name)] === value,
+    )
+    return same ? state : { ...state, ...told }
+  },
+  tab: (state, { tab }) => ({ ...state, tab }),
+  strip: (state, { open }) => ({ ...state, stripOpen: open }),
+  check: (state, { on }) => ({ ...state, checked: on }),
   receive: afterReceive,
   open: (state, { view }) => withView(state, view, state.selected),
   select: afterSelect,
@@ -297,11 +334,11 @@ function toggled(set, id) {
  */
 function afterReceive(state, { text, data, opening }) {
   const view = wantedView(state, opening)
-  const selected = wantedSelection(state, opening)
+  const selected = wantedSelection(state, opening, data)
   const labels = new Map(data.full.nodes.map((node) => [node.id, node.label]))
   const opened = isMeant(state, opening) ? withOpening(state, opening) : state
   const pinned = new Set([...opened.pinned].filter((id) => labels.has(id)))
-  return withView({ ...opened, text, data, labels, pinned }, view, selected)
+  return withView({ ...opened, text, data, labels, pinned, checked: false }, view, selected)
 }
 
 /**
@@ -318,7 +355,8 @@ function afterPin(state, { id }) {
   const wasPinned = isIdPinned(state, id)
   for (const name of [id, ...all]) pinned.delete(name)
   if (!wasPinned) for (const name of all) pinned.add(name)
-  const next = { ...state, pinned }
+  const stripOpen = state.stripOpen || (!wasPinned && pinned.size === all.length)
+  const next = { ...state, pinned, stripOpen }
   return state.view === 'pinned' ? withView(next, 'pinned', state.selected) : next
 }
 

@@ -3,7 +3,7 @@
 
 /** @import { GraphNode, Kind, Surface, Theme } from './types' */
 
-import { GLYPH_RADIUS, TILE } from './picture.js'
+import { GLYPH_RADIUS, isTile, TILE } from './picture.js'
 
 const SANS = 'system-ui, -apple-system, "Segoe UI", sans-serif'
 const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
@@ -89,7 +89,7 @@ function polygon(ctx, corners) {
 export function strokeRing(ctx, node, { gap, dashes, width, color }) {
   ctx.setLineDash(dashes)
   ctx.beginPath()
-  if (node.members.length) {
+  if (isTile(node)) {
     const left = node.x - TILE.width / 2 - gap
     const top = node.y - TILE.height / 2 - gap
     ctx.roundRect(left, top, TILE.width + 2 * gap, TILE.height + 2 * gap, 7)

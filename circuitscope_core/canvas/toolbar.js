@@ -3,7 +3,15 @@
 
 /** @import { Canvas, State, Toolbar, View } from './types' */
 
-import { chooseView, makeGroup, search, selectFirstMatch, toggleGrouping, undo } from './actions.js'
+import {
+  chooseView,
+  makeGroup,
+  redo,
+  search,
+  toggleGrouping,
+  undo,
+  walkMatches,
+} from './actions.js'
 import { button, el, setPressed } from './dom.js'
 import { buildFilterBox } from './filter_box.js'
 import { counted } from './format.js'
@@ -60,11 +68,12 @@ function buildViews(canvas, bar) {
 function buildSearch(canvas, bar) {
   const field = el('input', 'cs-search', null, bar)
   field.type = 'search'
-  field.placeholder = 'Find a label, token or number'
+  field.placeholder = 'Find a label or token'
+  field.title = 'Enter goes to the next node that is found, Shift-Enter to the one before'
   field.setAttribute('aria-label', 'Find nodes')
   field.addEventListener('input', () => search(canvas, field.value))
   field.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter') selectFirstMatch(canvas, field.value)
+    if (event.key === 'Enter') walkMatches(canvas, event.shiftKey ? -1 : 1)
   })
   const found = el('span', 'cs-found', '', bar)
   found.setAttribute('aria-live', 'polite')
@@ -81,8 +90,9 @@ function buildEditing(canvas, bar) {
     title: 'Make one supernode of the chosen nodes',
   }
   const make = button(bar, look, () => makeGroup(canvas))
-  const back = addButton(bar, 'Undo', 'Undo the last change of supernodes', () => undo(canvas))
-  return { group, make, undo: back }
+  const back = addButton(bar, '↶', 'Undo', () => undo(canvas))
+  const again = addButton(bar, '↷', 'Redo', () => redo(canvas))
+  return { group, make, undo: back, redo: again }
 }
 
 /** @param {Canvas} canvas @param {Element} bar */
@@ -123,13 +133,22 @@ function markViews({ state, toolbar }) {
 
 /** @param {Canvas} canvas */
 function markSearch({ state, toolbar }) {
-  toolbar.found.textContent = state.matches ? `${state.matches.size} found` : ''
+  toolbar.found.textContent = state.matches ? foundText(state) : ''
+}
+
+/** @param {State} state */
+function foundText({ matches, selected }) {
+  const found = [...(matches || [])]
+  const at = found.indexOf(selected || '')
+  return at < 0 ? `${found.length} found` : `${at + 1} of ${found.length}`
 }
 
 /** @param {Canvas} canvas */
 function markHidden({ state, toolbar }) {
   const text = hiddenText(state)
   toolbar.hidden.textContent = text
+  toolbar.errors.hidden = !state.picture.nodes.some((node) => node.kind === 'error')
+  toolbar.words.hidden = !state.data.n_words || !toolbar.editing
   toolbar.filter.toggleAttribute('data-on', Boolean(text))
 }
 
@@ -143,11 +162,12 @@ export function hiddenText(state) {
 /** @param {Canvas} canvas */
 function markGrouping({ state, toolbar }) {
   if (!toolbar.editing) return
-  const { group, make, undo: back } = toolbar.editing
+  const { group, make, undo: back, redo: again } = toolbar.editing
   const { chosen } = state
   setPressed(group, chosen !== null)
   group.textContent = chosen ? `Cancel (${chosen.size} chosen)` : 'Group'
   make.hidden = !chosen
   make.disabled = !chosen || chosen.size < 2
-  back.hidden = !state.canUndo
+  back.disabled = !state.canUndo
+  again.disabled = !state.canRedo
 }

@@ -3,14 +3,13 @@
 
 /** @import { Canvas, Kind } from './types' */
 
-import { hover, openView, select } from './actions.js'
+import { chooseTab, hover, openView, select } from './actions.js'
 import { button, el } from './dom.js'
-import { showCard } from './hover_card.js'
 import { firstOf } from './state.js'
 
 /**
  * @typedef {object} Step
- * @property {'main' | 'panel' | 'bar'} at The part of the frame that it points at.
+ * @property {'main' | 'side' | 'bar' | 'strip'} at The part of the frame that it points at.
  * @property {string} title
  * @property {string} text
  * @property {(canvas: Canvas) => void} [show] What it does to the graph.
@@ -35,24 +34,27 @@ const STEPS = [
   {
     at: 'main',
     title: 'What a feature is',
-    text: 'Point at a circle: its card shows text on which it fires, the strongest first, and the tokens that it makes more or less likely.',
+    text: 'Point at a circle: its card beside the graph shows text on which it fires, the strongest first, and the tokens that it makes more or less likely.',
     show: pointAtFeature,
   },
   {
-    at: 'panel',
+    at: 'side',
     title: 'What feeds it',
-    text: 'Click a node: its inputs and outputs stand here, with signed weights that add up. Green raises, purple lowers; the “heads” button tells which attention heads carried an input.',
-    show: (canvas) => selectFirst(canvas, 'logit'),
+    text: 'Click a node and open Connections: its inputs and outputs stand here, with signed weights that add up. Green raises, purple lowers. Heads tells which attention heads carried an input.',
+    show: (canvas) => {
+      selectFirst(canvas, 'logit')
+      chooseTab(canvas, 'links')
+    },
   },
   {
-    at: 'bar',
+    at: 'strip',
     title: 'Make it smaller',
-    text: 'Supernodes merge features that are alike; hold G and click to group by hand. Ctrl-click pins a node: Pinned shows the few that you need, with scores of their own.',
+    text: 'Supernodes merge features that are alike; hold G and click to group by hand. Ctrl-click pins a node: what is pinned stands in this strip as a small graph, with scores of its own.',
   },
   {
-    at: 'main',
+    at: 'side',
     title: 'Check it',
-    text: 'Select a feature and look below the graph: the model is run without it, and what changes stands beside what the graph predicted. A graph that was not checked is only a story.',
+    text: 'Press Check it above the graph, or select a feature and open Intervene: the model is run without it, and what changes stands beside what the graph predicted. A graph that was not checked is only a story.',
     show: (canvas) => selectFirst(canvas, 'feature'),
   },
 ]
@@ -71,8 +73,8 @@ function selectFirst(canvas, kind) {
 function pointAtFeature(canvas) {
   const node = firstOf(canvas.state, 'feature')
   if (!node) return
+  canvas.dispatch({ type: 'tab', tab: 'card' })
   hover(canvas, node.id)
-  showCard(canvas, node)
 }
 
 /**

@@ -1,57 +1,14 @@
-/** The values that the canvas works with. `view/model.py` writes the data. */
+/** The values that the canvas works with. */
 
-export type Kind = 'token' | 'feature' | 'error' | 'logit' | 'group'
+export * from './graph_data'
+
+import type { GraphData, GraphNode, Point, RawPicture } from './graph_data'
+
 export type View = 'full' | 'groups' | 'pinned'
+export type Tab = 'card' | 'links' | 'heads' | 'intervene' | 'table'
 export type LinkType = 'both' | 'input' | 'output'
 /** Measured and predicted change of a node, as shares of its activation. */
 export type Change = [measured: number, predicted: number]
-
-export interface Point {
-  x: number
-  y: number
-}
-
-export interface GraphNode extends Point {
-  id: string
-  kind: Kind
-  label: string
-  detail: string
-  layer: number
-  position: number
-  influence: number
-  activation: number | null
-  percentile: number | null
-  probability: number | null
-  dropped: number
-  error_share: number
-  card: string | null
-  members: string[]
-  side?: '' | 'a' | 'b' | 'both'
-  /** A neuron that is active above 0. */
-  filled?: boolean
-  side_facts?: [name: string, value: string][]
-  /** Bits by which the answer moves when this feature alone is switched off. */
-  ablation?: number | null
-}
-
-/** Numbers of the source and the target in the list of nodes, weight, share. */
-export type RawEdge = [source: number, target: number, weight: number, share: number]
-
-export interface Band {
-  start: number
-  end: number
-  label: string
-}
-
-export interface RawPicture {
-  nodes: GraphNode[]
-  edges: RawEdge[]
-  n_edges_left_out: number
-  /** Edges that are listed but not drawn, the strongest last. */
-  others: RawEdge[]
-  rows: Band[]
-  columns: Band[]
-}
 
 export interface Edge {
   from: GraphNode
@@ -68,64 +25,6 @@ export interface Picture extends RawPicture {
   listed: Edge[]
   /** Edges are curves and nodes are tiles. */
   bent: boolean
-}
-
-export interface Example {
-  kind: 'top' | 'middle' | 'low'
-  source: string
-  tokens: string[]
-  heat: [token: number, activation: number][]
-  peak: number
-  below?: boolean
-}
-
-export interface Partner {
-  card: string
-  layer: number
-  label: string
-  twera: number
-}
-
-export interface Card {
-  title: string
-  label: string
-  by_hand: boolean
-  frequency: number
-  max_activation: number
-  histogram: number[]
-  promoted: string[]
-  suppressed: string[]
-  examples: Example[]
-  inputs: Partner[]
-  outputs: Partner[]
-  label_below?: string
-  frequency_below?: number
-  min_activation?: number
-  histogram_below?: number[]
-}
-
-export interface Fact {
-  name: string
-  value: string
-  meaning: string
-}
-
-export interface GraphPath {
-  nodes: string[]
-  strength: number
-  text: string
-}
-
-export interface GraphData {
-  prompt: string
-  full: RawPicture
-  groups: RawPicture | null
-  cards: Record<string, Card>
-  paths: GraphPath[]
-  facts: Fact[]
-  compared?: boolean
-  /** Features are neurons of the model itself, and errors the other neurons. */
-  neurons?: boolean
 }
 
 export interface Filter {
@@ -150,9 +49,16 @@ export interface State {
   labels: Map<string, string>
   changes: Map<string, Change>
   canUndo: boolean
+  canRedo: boolean
+  /** Scores of what is pinned, as text; empty where the page gives none. */
+  pinnedScores: string
   dark: boolean
 
   view: View
+  tab: Tab
+  stripOpen: boolean
+  /** The story's outcomes are shown. */
+  checked: boolean
   selected: string | null
   hovered: string | null
   pinned: Set<string>
@@ -178,6 +84,8 @@ export interface State {
   links: Map<string, number>
   /** Nodes that the search found; null without a search. */
   matches: Set<string> | null
+  /** Ids of the nodes on the strongest paths. */
+  onPaths: Set<string>
 }
 
 /** What the page wants selected, pinned and shown. */
@@ -187,12 +95,19 @@ export interface Opening {
   pinned?: string[]
   places?: [name: string, x: number, y: number][]
   view?: View
+  tab?: Tab
 }
+
+/** What the page tells beside the graph. */
+export type Told = Pick<State, 'canUndo' | 'canRedo' | 'pinnedScores'>
 
 export type Action =
   | { type: 'theme'; dark: boolean }
   | { type: 'changes'; changes: Map<string, Change> }
-  | { type: 'undoable'; canUndo: boolean }
+  | { type: 'told'; told: Told }
+  | { type: 'tab'; tab: Tab }
+  | { type: 'strip'; open: boolean }
+  | { type: 'check'; on: boolean }
   | { type: 'receive'; text: string; data: GraphData; opening: Opening }
   | { type: 'open'; view: View }
   | { type: 'select'; id: string | null }
@@ -231,6 +146,10 @@ export interface Arguments {
   height?: number
   opening?: Opening
   canUndo?: boolean
+  canRedo?: boolean
+  pinnedScores?: string
+  /** Width of the column beside the graph, in pixels. */
+  side?: number
   changes?: Record<string, Change>
 }
 
@@ -243,31 +162,53 @@ export interface Viewport {
 export interface Ui {
   root: HTMLElement
   box: HTMLElement
+  /** The buttons and the story, over the drawing area. */
+  top: HTMLElement
   bar: HTMLElement
+  story: HTMLElement
   main: HTMLElement
   net: HTMLElement
   empty: HTMLElement
-  card: HTMLElement
+  status: HTMLElement
+  strip: HTMLElement
+  grip: HTMLElement
+  side: HTMLElement
+  tabs: HTMLElement
   panel: HTMLElement
   legend: HTMLElement
   live: HTMLElement
 }
 
-export interface Toolbar {
+/** The box of what is shown, and its lines that are not always there. */
+export interface FilterBox {
+  filter: HTMLDetailsElement
+  hidden: HTMLElement
+  errors: HTMLElement
+  words: HTMLElement
+}
+
+export interface Toolbar extends FilterBox {
   views: HTMLElement
   viewButtons: Record<View, HTMLButtonElement>
   found: HTMLElement
-  filter: HTMLDetailsElement
-  hidden: HTMLElement
   tour: HTMLButtonElement
   /** Absent where the page does not answer edits. */
-  editing: { group: HTMLButtonElement; make: HTMLButtonElement; undo: HTMLButtonElement } | null
+  editing: Record<'group' | 'make' | 'undo' | 'redo', HTMLButtonElement> | null
 }
 
 /** One mounted canvas: what its functions are passed. */
 export interface Canvas {
   ui: Ui
   toolbar: Toolbar
+  tabs: Map<Tab, HTMLButtonElement>
+  strip: {
+    toggle: HTMLElement
+    said: HTMLElement
+    stage: HTMLElement
+    surface: HTMLCanvasElement
+    shown: import('./strip.js').StripPicture | null
+  }
+  minimap: HTMLCanvasElement
   options: Options
   state: State
   /** Replaces the state by what an action makes of it, and draws what that changes. */
@@ -279,6 +220,8 @@ export interface Canvas {
   recent: CanvasEvent[]
   click: (parameters: import('./vis').ClickParameters) => void
   startTour: () => void
+  /** The width of the column that the page asked for last. */
+  side?: number
 }
 
 export interface Theme {

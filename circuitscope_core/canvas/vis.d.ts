@@ -15,7 +15,7 @@ export interface Animation {
 
 export interface Network {
   on(name: 'beforeDrawing' | 'afterDrawing', run: (ctx: CanvasRenderingContext2D) => void): void
-  on(name: 'click' | 'dragEnd', run: (parameters: ClickParameters) => void): void
+  on(name: 'click' | 'doubleClick' | 'dragEnd', run: (parameters: ClickParameters) => void): void
   on(name: 'dragStart' | 'zoom' | 'resize', run: () => void): void
   once(name: 'afterDrawing', run: () => void): void
   moveTo(view: Partial<Viewport> & { animation: false | Animation }): void

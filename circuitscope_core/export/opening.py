@@ -15,6 +15,8 @@ class Opening:
     """Nodes that were dragged, each with its x and y."""
     view: str = "full"
     """``full``, ``groups`` or ``pinned``."""
+    tab: str = ""
+    """The tab beside the graph; empty for that of the card."""
 
     def to_json(self, serial: int = 1) -> dict[str, Any]:
         """Return what the canvas reads; it follows an opening whose serial is new to it."""
@@ -24,4 +26,5 @@ class Opening:
             "pinned": list(self.pinned),
             "places": [list(place) for place in self.places],
             "view": self.view,
+            **({"tab": self.tab} if self.tab else {}),
         }

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from circuitscope_core.comparison import ComparedNode, Comparison, Side
 from circuitscope_core.graph import NodeKind
+from circuitscope_core.view.columns import Axes, edges_of
 from circuitscope_core.view.compared_names import ComparedNames, Naming
 from circuitscope_core.view.layout import (
-    Axes,
     cards_of_features,
     draw_picture,
-    edges_of,
     item_of,
     node_views,
 )

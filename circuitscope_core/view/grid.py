@@ -41,7 +41,7 @@ DEEP_ROW = 34.0
 EMPTY_ROW = 7.0
 """The height of a deep model's row that holds none: a stripe, which still shows the depth."""
 WIDEST = 8.0
-"""A deep model's columns are widened by this factor at most."""
+"""The columns of a picture that is higher than wide are widened by this factor at most."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def arrange(
         widest = max(sum(items[item].width for item in line) for line in cell_lines)
         widths[column] = max(widths[column], widest + spacing.padding)
         heights[row] = max(heights[row], (len(cell_lines) + 1) * spacing.line_height)
-    if len(row_labels) >= DEEP:
-        widths = widen(widths, sum(heights), spacing)
+    widths = widen(widths, sum(heights), spacing)
     columns = stack(widths, column_labels)
     rows = stack(stretch(heights, sum(widths), spacing), named_rows(heights, row_labels))
     positions: list[tuple[float, float]] = [(0.0, 0.0)] * len(items)

@@ -1,9 +1,7 @@
 """A pruned graph as positions, names and numbers to draw."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from torch import Tensor
 
@@ -16,62 +14,37 @@ from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernode, Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer, token_label
 from circuitscope_core.view.cards import Partners, card_key, card_view
+from circuitscope_core.view.columns import Axes, Edges, axes_of, edges_of, into_columns
 from circuitscope_core.view.facts import facts_of
 from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.model import (
     CardView,
-    EdgeView,
     GraphView,
     NodeView,
     PathView,
     Picture,
+    Story,
 )
 from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import group_label, strongest_row
+from circuitscope_core.view.words import FOLDED, Folding, Word, folded_words, tokens_of_words
 
-MAX_DRAWN_EDGES = 12_000
-"""More make a drawing slow and grey; the weakest shares are left out, and counted."""
 MANY_CARDS = 300
 """Drawings with more features carry fewer examples of each."""
 EXAMPLES, EXAMPLES_OF_MANY = {"top": 8, "middle": 3, "low": 3}, {"top": 4}
 N_PATHS = 5
 GLYPH_WIDTH, LOGIT_WIDTH, TILE_WIDTH = 15.0, 19.0, 104.0
-MAX_LISTED_EDGES = 300_000
-"""More cannot be sent to a browser; the weakest shares are then in no list either, and counted."""
-MOST_COLUMNS = 96
-"""Tokens up to which each has a column of its own; of a longer prompt, runs without a node or an
-edge are folded."""
-SHORTEST_RUN = 3
-"""Tokens of a run from which on it is folded."""
 GLYPHS = Spacing(longest_line=8 * GLYPH_WIDTH, line_height=17.0)
 TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0)
 
 
 @dataclass(frozen=True)
-class Axes:
-    """What a picture's rows and columns stand for."""
+class Extras:
+    """What a layout adds to a circuit's own nodes and edges."""
 
-    n_layers: int
-    columns: tuple[str, ...]
-    column_of: tuple[int, ...] | None = None
-    """The column of each position, where runs of tokens are folded into one; None where each token
-    has a column of its own."""
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """Names of the rows, from the top."""
-        return ("Output", *(f"L{layer}" for layer in reversed(range(self.n_layers))), "Token")
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Edges of a picture, each list by rising share."""
-
-    drawn: tuple[EdgeView, ...]
-    others: tuple[EdgeView, ...]
-    """The edges that are listed but not drawn."""
-    n_left_out: int
-    """Edges that are not drawn."""
+    story: Story | None = None
+    """From ``tell_story``; the canvas opens with it."""
+    folding: Folding = FOLDED
 
 
 @checked
@@ -81,6 +54,7 @@ def layout_graph(
     cards: FeatureCards | None = None,
     supernodes: Supernodes | None = None,
     weights: GlobalWeights | None = None,
+    extras: Extras = Extras(),  # a frozen value
 ) -> GraphView:
     """Lay a circuit out: x is the token, y the layer, outputs at the top.
 
@@ -90,6 +64,7 @@ def layout_graph(
         cards: Texts that the features respond to; without them features have numbers only.
         supernodes: Adds a second picture with these groups merged.
         weights: Adds to each card the features that it works with over the corpus.
+        extras: The graph's story, and how the tokens of words are folded.
 
     Raises:
         GraphError: If a group has a node that the pruned graph lacks.
@@ -97,12 +72,14 @@ def layout_graph(
     circuit, pruned = circuit_of(kept, cards), getattr(kept, "pruned", kept)
     return GraphView(
         prompt=circuit.prompt,
-        full=full_picture(circuit, cards),
-        groups=group_picture(circuit, cards, supernodes) if supernodes else None,
+        full=full_picture(circuit, cards, extras.folding),
+        groups=group_picture(circuit, cards, supernodes, extras.folding) if supernodes else None,
         cards=card_views(circuit, tokenizer, cards, weights) if cards else {},
         paths=path_views(circuit),
         facts=facts_of(pruned, supernodes) if isinstance(pruned, PrunedGraph) else (),
         neurons=circuit.neurons,
+        story=extras.story,
+        n_words=len(folded_words(circuit, Folding(by_words=True))),
     )
 
 
@@ -112,34 +89,82 @@ def path_views(circuit: Circuit) -> tuple[PathView, ...]:
     return tuple(PathView(path.node_ids, path.strength, path.text) for path in paths)
 
 
-def full_picture(circuit: Circuit, cards: FeatureCards | None = None) -> Picture:
-    """Draw every node as a glyph."""
-    nodes = node_views(circuit, cards)
-    strengths = circuit.strength.tolist()
-    items = [
-        item_of(node, circuit.n_layers, strength)
-        for node, strength in zip(nodes, strengths, strict=True)
-    ]
-    return draw_picture(axes_of(circuit), nodes, items, edges_of(circuit.edges), tiles=False)
+def full_picture(
+    circuit: Circuit, cards: FeatureCards | None = None, folding: Folding = FOLDED
+) -> Picture:
+    """Draw every node as a glyph, the tokens of a word that is folded as one."""
+    words = folded_words(circuit, folding)
+    none = Supernodes(())
+    return draw_parts(circuit, cards, none, words, tiles=False)
 
 
-def group_picture(circuit: Circuit, cards: FeatureCards | None, supernodes: Supernodes) -> Picture:
+def group_picture(
+    circuit: Circuit,
+    cards: FeatureCards | None,
+    supernodes: Supernodes,
+    folding: Folding = FOLDED,
+) -> Picture:
     """Draw groups and single features as named tiles, all else as glyphs."""
-    collapsed = collapse_graph(circuit, supernodes)
-    merged = supernodes.merged
+    words = folded_words(circuit, folding)
+    return draw_parts(circuit, cards, supernodes, words, tiles=True)
+
+
+def draw_parts(
+    circuit: Circuit,
+    cards: FeatureCards | None,
+    supernodes: Supernodes,
+    words: Sequence[Word],
+    *,
+    tiles: bool,
+) -> Picture:
+    """Draw a circuit with groups and the tokens of words merged, their edges summed exactly."""
+    groups = [*supernodes.merged, *tokens_of_words(circuit, words, supernodes)]
+    n_groups = len(supernodes.merged)
+    all_rows, edges = merged_parts(circuit, groups)
     single = node_views(circuit, cards)
     taken = set(circuit.ids)
     nodes, items = [], []
-    for number, rows in enumerate(collapsed.rows):
+    for number, rows in enumerate(all_rows):
         strongest = strongest_row(circuit, rows)
         node = single[strongest]
-        if number < len(merged):
-            node = _group(circuit, merged[number], rows, node, _free_id(f"group_{number}", taken))
-        elif node.kind == NodeKind.FEATURE:
+        if number < n_groups:
+            node = _group(circuit, groups[number], rows, node, _free_id(f"group_{number}", taken))
+        elif number < len(groups):
+            name = _free_id(f"word_{circuit.node(rows[0]).position}", taken)
+            node = _word(circuit, groups[number].label, rows, node, name)
+        elif tiles and node.kind == NodeKind.FEATURE:
             node = replace(node, members=(node.id,))
         nodes.append(node)
         items.append(item_of(node, circuit.n_layers, float(circuit.strength[strongest])))
-    return draw_picture(axes_of(circuit), nodes, items, edges_of(collapsed.edges), tiles=True)
+    axes = axes_of(circuit, words)
+    return draw_picture(axes, nodes, items, edges_of(edges), tiles=tiles)
+
+
+def merged_parts(
+    circuit: Circuit, groups: Sequence[Supernode]
+) -> tuple[Sequence[Sequence[int]], CircuitEdges]:
+    """Return the rows behind each node of a picture, those of groups first, and its edges."""
+    if not groups:
+        return [(row,) for row in range(len(circuit))], circuit.edges
+    collapsed = collapse_graph(circuit, Supernodes(tuple(groups)))
+    return collapsed.rows, collapsed.edges
+
+
+def _word(
+    circuit: Circuit, text: str, rows: Sequence[int], strongest: NodeView, name: str
+) -> NodeView:
+    """Turn the description of a word's strongest token into that of the word."""
+    positions = [circuit.node(row).position for row in rows]
+    return replace(
+        strongest,
+        id=name,
+        label=f"“{text}”",
+        detail=f"word of {len(rows)} tokens, {min(positions)} to {max(positions)}",
+        position=min(positions),
+        influence=float(circuit.influence[list(rows)].sum()),
+        members=tuple(circuit.ids[row] for row in rows),
+        folded=True,
+    )
 
 
 def _free_id(name: str, taken: Collection[str]) -> str:
@@ -147,30 +172,6 @@ def _free_id(name: str, taken: Collection[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def axes_of(circuit: Circuit) -> Axes:
-    """Return the layers and tokens of a circuit.
-
-    Of a long prompt, runs of tokens that nothing is drawn for are one column.
-    """
-    labels = tuple(map(token_label, circuit.token_texts))
-    if len(labels) <= MOST_COLUMNS:
-        return Axes(circuit.n_layers, labels)
-    is_token = circuit.are(NodeKind.TOKEN)
-    used = set(circuit.positions[~is_token].tolist())
-    used |= set(circuit.positions[circuit.edges.sources].tolist())
-    columns: list[str] = []
-    column_of: list[int] = []
-    for is_used, run in groupby(range(len(labels)), key=used.__contains__):
-        positions = list(run)
-        if is_used or len(positions) < SHORTEST_RUN:
-            column_of += range(len(columns), len(columns) + len(positions))
-            columns += [labels[position] for position in positions]
-        else:
-            column_of += [len(columns)] * len(positions)
-            columns.append(f"… {len(positions):,} tokens …")
-    return Axes(circuit.n_layers, tuple(columns), tuple(column_of))
 
 
 def draw_picture(
@@ -183,47 +184,12 @@ def draw_picture(
 ) -> Picture:
     """Put nodes into their places, which ``items`` asks for in the nodes' order."""
     place, spacing = (spread, TILES) if tiles else (arrange_compactly, GLYPHS)
-    if axes.column_of is not None:
-        nodes, items, edges = fold(axes, nodes, items, edges)
+    nodes, items, edges = into_columns(axes, nodes, items, edges)
     grid = place(items, axes.rows, axes.columns, spacing)
     placed = tuple(
         replace(node, x=x, y=y) for node, (x, y) in zip(nodes, grid.positions, strict=True)
     )
     return Picture(placed, edges.drawn, edges.n_left_out, edges.others, grid.rows, grid.columns)
-
-
-def fold(
-    axes: Axes, nodes: Sequence[NodeView], items: Sequence[Item], edges: Edges
-) -> tuple[Sequence[NodeView], Sequence[Item], Edges]:
-    """Return a picture's parts without the tokens in folded columns, which have no edge."""
-    assert axes.column_of is not None
-    sizes = Counter(axes.column_of)
-    rows = [
-        row
-        for row, node in enumerate(nodes)
-        if node.kind != NodeKind.TOKEN or sizes[axes.column_of[node.position]] == 1
-    ]
-    places = {row: place for place, row in enumerate(rows)}
-    kept_items = [
-        replace(items[row], cell=(items[row].cell[0], axes.column_of[nodes[row].position]))
-        for row in rows
-    ]
-    drawn, others = (
-        tuple(replace(e, source=places[e.source], target=places[e.target]) for e in part)
-        for part in (edges.drawn, edges.others)
-    )
-    return [nodes[row] for row in rows], kept_items, Edges(drawn, others, edges.n_left_out)
-
-
-def edges_of(edges: CircuitEdges) -> Edges:
-    """Return a circuit's edges by rising share: those to draw, and those to list beside them."""
-    n = len(edges)
-    order = edges.shares.abs().argsort(stable=True)[max(0, n - MAX_LISTED_EDGES) :]
-    every = (edges.sources, edges.targets, edges.weights, edges.shares)
-    columns = (column[order].tolist() for column in every)
-    ranked = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
-    first = max(0, len(ranked) - MAX_DRAWN_EDGES)
-    return Edges(ranked[first:], ranked[:first], n - (len(ranked) - first))
 
 
 def node_views(circuit: Circuit, cards: FeatureCards | None = None) -> list[NodeView]:
@@ -310,7 +276,7 @@ def _group(
 def item_of(node: NodeView, n_layers: int, strength: float) -> Item:
     """Return what the grid needs: the row counted from the top, the size, the order."""
     row = n_layers - node.layer
-    if node.members:
+    if node.members and not node.folded:
         return Item((row, node.position), TILE_WIDTH, strength)
     if node.kind == NodeKind.LOGIT:
         return Item((row, node.position), LOGIT_WIDTH, node.probability or 0.0)

@@ -11,7 +11,16 @@ SIGNIFICANT_DIGITS = 5
 """Of numbers in a drawing; more would only make it larger."""
 SELDOM = (
     *("side", "side_facts", "compared", "neurons", "filled", "ablation"),
-    *("below", "label_below", "frequency_below", "min_activation", "histogram_below"),
+    *(
+        "story",
+        "n_words",
+        "folded",
+        "below",
+        "label_below",
+        "frequency_below",
+        "min_activation",
+        "histogram_below",
+    ),
 )
 """Fields that say nothing in most drawings, and are left out of the data there."""
 
@@ -65,6 +74,8 @@ class NodeView:
     """Where two graphs are compared, names and values of what it is in each."""
     filled: bool = False
     """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
+    folded: bool = False
+    """Whether it stands for the tokens of a word, which are its members."""
     ablation: float | None = None
     """Bits by which the answer moves when this feature alone is switched off; None where that was
     not computed."""
@@ -178,6 +189,43 @@ class Fact:
     meaning: str
 
 
+@dataclass(frozen=True)
+class EdgeHeads:
+    """The attention heads that carried an edge, by the ids of its ends."""
+
+    source: str
+    target: str
+    text: str
+    """Heads as ``layer.head``, the strongest first."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The probability of a token, and what it becomes."""
+
+    token: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Story:
+    """One sentence on what made the likeliest output, and what shows it."""
+
+    text: str
+    output: str
+    """Id of the output."""
+    source: str
+    """Id of the node that raises it most; empty where none does."""
+    heads: tuple[EdgeHeads, ...]
+    """Heads on the edges of the strongest paths."""
+    switched_off: str = ""
+    """The source, as it stands in a sentence."""
+    outcomes: tuple[Outcome, ...] = ()
+    """Probabilities in the model with the source and without it, the output's first; none where the
+    graph explains no token."""
+
+
 @one_line
 @dataclass(frozen=True)
 class GraphView:
@@ -194,6 +242,9 @@ class GraphView:
     """Whether it shows two graphs on shared axes."""
     neurons: bool = False
     """Whether features are neurons of the model itself, and errors the other neurons."""
+    story: Story | None = None
+    n_words: int = 0
+    """Words of several tokens, which can be folded."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data, equal for equal inputs."""

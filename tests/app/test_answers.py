@@ -75,7 +75,9 @@ def test_the_graph_page_draws_each_output_over_its_own_token(shown):
 
 def test_the_graph_page_changes_nodes_under_an_answer(shown):
     node = next(node for node in shown.view.full.nodes if node.kind == NodeKind.FEATURE)
-    at = open_page("graph", prompt=PROMPT, target="answer", answer="DAG)", node=node.id)
+    at = open_page(
+        "graph", prompt=PROMPT, target="answer", answer="DAG)", node=node.id, tab="intervene"
+    )
     at.button(key="graph_apply").click().run()
     assert not at.exception
     assert not at.error

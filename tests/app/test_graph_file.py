@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pages.ui.graph.open_file import describe, read_upload
+from pages.ui.shared.state import DEMO_PROMPT
 from pages.ui.shared.text import one_line
 from tests.app.opening import open_page
 from tests.unit.graph_file_samples import change, small_graph
@@ -24,20 +25,17 @@ def upload(at, data, name="graph.json"):
 
 def test_a_file_takes_the_place_of_the_prompts_graph_and_gives_it_back():
     at = open_page("graph")
-    metrics = [metric.value for metric in at.metric]
     upload(at, small_graph())
     assert not at.exception
     assert not at.error
     assert at.text[0].value == "From a file: graph.json\n7 nodes, 6 links\nPrompt: ab"
-    assert not at.metric
     at.button(key=BACK).click().run()
     assert not at.exception
-    assert [metric.value for metric in at.metric] == metrics
+    assert at.text_input(key="graph_prompt").value == DEMO_PROMPT
 
 
 def test_a_file_that_is_refused_leaves_the_graph_and_says_why_line_by_line():
     at = open_page("graph")
-    metrics = [metric.value for metric in at.metric]
     data = small_graph()
     data["nodes"][2]["layer"] = "![x](http://evil/a.png)"
     data["links"][0]["weight"] = "<b>"
@@ -48,7 +46,7 @@ def test_a_file_that_is_refused_leaves_the_graph_and_says_why_line_by_line():
     assert "!\\[" in said
     assert "](" not in said
     assert len(said.split("\n- ")) == 3
-    assert [metric.value for metric in at.metric] == metrics
+    assert at.text_input(key="graph_prompt").value == DEMO_PROMPT
     assert BACK not in {button.key for button in at.button}
 
 
@@ -64,7 +62,7 @@ def test_asking_for_another_graph_closes_the_file():
     at.session_state["circuitscope"] = replace(at.session_state["circuitscope"], serial=5)
     at.run()
     assert BACK not in {button.key for button in at.button}
-    assert at.metric
+    assert at.text_input(key="graph_prompt")
 
 
 def test_a_file_opens_where_there_is_no_model(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.state import State, Step
 from tests.app.opening import open_page
-from tests.demo import kept_features, word_node
+from tests.demo import demo_trace, kept_features, word_node
 from tests.unit.test_state import pack
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +13,7 @@ FEATURE, OTHER = kept_features(2)
 
 
 def open_graph(**state):
-    return open_page("graph", **address_of(State(model="demo", **state)))
+    return open_page("graph", **address_of(State(model="demo", tab="intervene", **state)))
 
 
 def lines(at):
@@ -25,13 +25,22 @@ def frame(at, column):
 
 
 def outputs_of(at):
-    """The table of the bench, not the one of the selected node's own check."""
+    """The table of all changes, not the one of the selected node's own check."""
     tables = [item.value for item in at.dataframe if "probability_after" in item.value]
-    return tables[-1]
+    return tables[0]
 
 
-def test_nothing_selected_says_what_to_do():
-    assert any("Select a feature" in item.value for item in open_graph().caption)
+def test_where_nothing_is_selected_the_storys_node_can_be_changed():
+    assert any(line.startswith("Selected: ") for line in lines(open_graph()))
+
+
+def test_an_output_cannot_be_changed():
+    output = next(name for name in demo_trace().circuit.ids if name.startswith("4_"))
+    at = open_graph(selected=output)
+    assert (
+        f"Selected: {demo_trace().circuit.names[demo_trace().circuit.rows[output]]}"
+        not in lines(at)
+    )
 
 
 def test_a_feature_is_switched_off_and_brought_back():

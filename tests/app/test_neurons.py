@@ -45,9 +45,8 @@ def test_the_prompt_page_asks_for_a_second_prompt_and_builds_the_graph():
 
 
 def test_the_graph_page_patches_the_neurons_and_says_what_came_of_it():
-    at = open_page("graph", model="mine", prompt=PROMPT, against=SECOND)
+    at = open_page("graph", model="mine", prompt=PROMPT, against=SECOND, tab="intervene")
     assert not at.exception
-    assert [metric.label for metric in at.metric][:2] == ["Neurons", "Squared effects"]
     assert at.text_input(key="graph_against").value == SECOND
     at.button(key="graph_patch").click().run()
     assert not at.exception
@@ -58,7 +57,7 @@ def test_the_graph_page_patches_the_neurons_and_says_what_came_of_it():
 
 
 def test_patching_without_a_second_prompt_is_an_error_that_says_what_to_do():
-    at = open_page("graph", model="mine", prompt=PROMPT)
+    at = open_page("graph", model="mine", prompt=PROMPT, tab="intervene")
     at.button(key="graph_patch").click().run()
     assert "Patching needs a second prompt" in text_of(at.error)
 
@@ -67,9 +66,10 @@ def test_a_selected_neuron_shows_what_it_does_alone_and_on_a_text_of_ones_own():
     bundle = cs.load_bundle(cs_models() / "mine")
     trace = cs.trace(bundle, PROMPT, against=SECOND)
     node = next(name for name in trace.circuit.ids if name[0].isdigit() and "_" in name)
-    at = open_page("graph", model="mine", prompt=PROMPT, against=SECOND, node=node)
+    address = {"prompt": PROMPT, "against": SECOND, "node": node, "tab": "intervene"}
+    at = open_page("graph", model="mine", **address)
     assert not at.exception
-    assert any("Neuron" in element.value for element in at.subheader)
+    assert any("Without" in element.value for element in at.subheader)
     assert "If only this neuron were removed" in text_of(at.caption)
     at.text_input(key="graph_trial").set_value("the dogs").run()
     assert not at.exception

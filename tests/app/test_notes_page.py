@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from pages.ui.shared.notes import write_notes as write_note
 from tests.app.opening import ROOT, open_page
 from tests.demo import kept_features
 
@@ -27,14 +28,13 @@ def test_labels_of_an_older_model_are_not_shown_and_stay_in_a_file(tmp_path, mon
     shutil.copytree(ROOT / "models/demo", tmp_path / "demo")
     monkeypatch.setattr("pages.ui.shared.models.MODELS", tmp_path)
     write_notes(tmp_path, "")
-    assert "mine" in labels(open_page("graph"))
+    assert "mine" in labels(open_page("graph", tab="table"))
     write_notes(tmp_path, "a" * 64)
-    at = open_page("graph", node=kept_features(1)[0])
+    at = open_page("graph", node=kept_features(1)[0], tab="table")
     assert "mine" not in labels(at)
     assert "earlier model “demo” are not shown" in at.info[0].value.replace("\\", "")
-    label = next(item for item in at.text_input if item.label == "Label")
-    label.set_value("new")
-    next(button for button in at.button if button.label == "Keep").click().run()
+    write_note("demo", lambda notes: notes.label(*LABELLED, "new"))
+    at = open_page("graph", tab="table")
     assert "new" in labels(at)
     assert not at.info
     old = json.loads((tmp_path / ".notes" / f"demo.{'a' * 12}.json").read_text())

@@ -32,16 +32,31 @@ def test_a_page_is_reachable_from_the_app(name):
     assert at.title[0].value == TITLES[name]
 
 
-def test_the_first_visit_to_the_graph_shows_scores_and_features():
-    at = open_page("graph")
-    assert [metric.label for metric in at.metric] == [
-        "Replacement score",
-        "Completeness score",
-        "Nodes kept",
-        "Edges kept",
-    ]
+def test_the_table_of_a_first_visit_has_features_and_says_which():
+    at = open_page("graph", tab="table")
     assert len(at.dataframe[0].value) > 0
-    assert "→" in at.code[0].value
+    assert any("features that are active on the prompt" in item.value for item in at.caption)
+
+
+def test_the_prompt_is_edited_in_place_and_traced_again():
+    at = open_page("graph")
+    at.text_input(key="graph_prompt").set_value("one two").run()
+    assert not at.exception
+    assert at.query_params["prompt"] == "one two"
+    assert at.session_state["circuitscope"].prompt == "one two"
+
+
+def test_a_prompt_of_several_lines_keeps_them_when_it_is_edited():
+    at = open_page("graph", prompt="one\ntwo")
+    assert at.text_input(key="graph_prompt").value == "one↵two"
+    at.text_input(key="graph_prompt").set_value("one↵two three").run()
+    assert at.session_state["circuitscope"].prompt == "one\ntwo three"
+
+
+def test_heads_of_the_story_stand_in_their_tab_before_anything_is_selected():
+    at = open_page("graph", tab="heads")
+    assert any("Inside the edge" in item.value for item in at.subheader)
+    assert "weight" in at.dataframe[0].value
 
 
 def test_the_gallery_shows_every_skill_and_opens_its_graph():
@@ -80,10 +95,10 @@ def test_the_gallery_shows_a_skill_that_was_added(skill_table):
 
 
 def test_a_lower_threshold_keeps_fewer_nodes():
-    at = open_page("graph")
+    at = open_page("graph", tab="table")
 
     def n_kept():
-        return int(at.metric[2].value.split(" of ")[0].replace(",", ""))
+        return sum(len(item.value) for item in at.dataframe[:1])
 
     before = n_kept()
     at.slider(key="graph_node_threshold").set_value(0.4).run()
@@ -167,11 +182,8 @@ def test_settings_of_the_graph_decide_what_it_explains():
     assert any("50 active features" in text.value for text in at.markdown)
     state = at.session_state["circuitscope"]
     assert (state.max_logits, state.logit_probability, state.max_features) == (2, 1.0, 50)
-    graph = open_page("graph", budget="50", logits="2", probability="1")
-    assert graph.metric[2].label == "Nodes kept"
-    assert "the 50 most influential features of" in " ".join(
-        caption.value for caption in graph.caption
-    )
+    graph = open_page("graph", budget="50", logits="2", probability="1", tab="table")
+    assert "The graph has 50 of the" in " ".join(caption.value for caption in graph.caption)
 
 
 def test_a_difference_needs_two_tokens():
@@ -201,20 +213,20 @@ def test_a_feature_is_explained_and_the_next_token_again(feature):
     at = open_page("graph", target="feature", feature=f"{layer}.{position}.{number}")
     assert not at.exception
     assert not at.error
-    said = f"feature {number} of layer {layer} is active at token {position}"
-    assert said in at.info[0].value
+    assert at.session_state["circuitscope"].target == "feature"
     at.button(key="graph_explain_output").click().run()
     assert not at.exception
+    assert at.session_state["circuitscope"].target == "automatic"
     assert "graph_explain_output" not in {button.key for button in at.button}
 
 
 def test_the_selected_feature_can_be_explained(feature):
     layer, position, number = feature
-    at = open_page("graph", node=f"{layer}_{number}_{position}")
+    at = open_page("graph", node=f"{layer}_{number}_{position}", tab="intervene")
     at.button(key="graph_explain_feature").click().run()
     assert not at.exception
-    said = f"feature {number} of layer {layer} is active at token {position}"
-    assert said in at.info[0].value
+    state = at.session_state["circuitscope"]
+    assert (state.target, state.feature) == ("feature", f"{layer}.{position}.{number}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def text_of(elements):
 
 
 def test_the_graph_page_patches_the_features_it_keeps():
-    at = open_page("graph", prompt=PROMPT)
+    at = open_page("graph", prompt=PROMPT, tab="intervene")
     at.text_input(key="graph_against").set_value(SECOND).run()
     at.button(key="graph_patch").click().run()
     assert not at.exception
@@ -24,7 +24,7 @@ def test_the_graph_page_patches_the_features_it_keeps():
 
 
 def test_a_second_prompt_of_another_length_is_refused_with_both_counts():
-    at = open_page("graph", prompt=PROMPT)
+    at = open_page("graph", prompt=PROMPT, tab="intervene")
     at.text_input(key="graph_against").set_value("The National Group (N").run()
     at.button(key="graph_patch").click().run()
     assert not at.exception

@@ -15,7 +15,7 @@ def table(at):
 
 
 def test_the_table_begins_with_the_feature_that_the_answer_needs_most():
-    at = open_page("graph", prompt=PROMPT)
+    at = open_page("graph", prompt=PROMPT, tab="table")
     rows = table(at)
     assert next(iter(rows.columns)) == "ablation_bits"
     assert rows["ablation_bits"].is_monotonic_decreasing
@@ -30,7 +30,7 @@ def test_the_table_begins_with_the_feature_that_the_answer_needs_most():
 
 def test_a_slow_model_says_what_it_would_take_and_does_it_when_asked(monkeypatch):
     monkeypatch.setattr(ablation, "MOST_WORK", 1.0)
-    at = open_page("graph", prompt=PROMPT + "o")
+    at = open_page("graph", prompt=PROMPT + "o", tab="table")
     assert "runs of this model take about" in captions(at)
     assert "sorted by influence" in captions(at)
     assert all("ablation_bits" not in frame.value for frame in at.dataframe)

@@ -118,7 +118,7 @@ def test_pages_say_which_layers_have_features(models, saved, tmp_path):
         pass
     said = "Layers 1–2 of 3 get features."
     for page in ("home", "graph"):
-        at = open_page(page, model="own", prompt=" the cats")
+        at = open_page(page, model="own", prompt=" the cats", tab="table")
         assert any(said in item.value for item in at.caption), page
     (row,) = [model for model in cs.list_models(models) if model.name == "own"]
     assert row.features == "transcoder of layers 1–2"

@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.test_graph import open_graph
 from tests.demo import n_tokens
@@ -23,4 +24,7 @@ def test_outputs_stand_over_the_tokens_that_they_are_read_at(page, url):
     for name in outputs:
         nearest = min(tokens, key=lambda place: abs(tokens[place] - places[name]["x"]))
         assert nearest == int(name.split("_")[2])
-    assert "What caused this answer?" in frame.locator(".cs-panel").inner_text()
+    page.keyboard.press("Escape")
+    frame.get_by_role("button", name="Close").click()
+    page.mouse.move(0, 0)
+    expect(frame.locator(".cs-panel")).to_contain_text("What caused this answer?")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_graph import SVG, WAIT, download, graph_frame, point_of
+from tests.browser.test_graph import SVG, WAIT, download, graph_frame, open_tab, point_of
 from tests.browser.test_hostile import HOSTILE, assert_nothing_ran
 from tests.demo import bundle
 
@@ -26,22 +26,23 @@ def open_comparison(page, url, **address):
 def test_a_link_opens_both_graphs_on_shared_axes(fresh_url, page):
     frame = open_comparison(page, fresh_url, **{"with": "The Geze Pacific Umber (G"})
     expect(frame.locator(".cs-legend")).to_contain_text("kept only in A")
-    for name in ("Merge similar features", "Show the outputs and what you pinned"):
-        expect(frame.get_by_role("button", name=name)).to_be_hidden()
+    for name in ("Supernodes", "Pinned"):
+        expect(frame.get_by_role("button", name=name, exact=True)).to_be_hidden()
     # the outputs differ, so each is kept in one graph only
     outputs = [name for name in frame.evaluate("CircuitScope.view.ids()") if name[2:4] == "4_"]
     assert {name[0] for name in outputs} == {"a", "b"}
     page.mouse.move(*point_of(frame, outputs[0]))
-    expect(frame.locator(".cs-card.cs-on")).to_contain_text("only in A; in B: not an output")
+    expect(frame.locator(".cs-panel")).to_contain_text("only in A; in B: not an output")
     page.mouse.click(*point_of(frame, outputs[0]))
+    open_tab(frame, "Connections")
     panel = frame.locator(".cs-panel")
     expect(panel).to_contain_text("Inputs (")
     expect(panel).to_contain_text("change of weight, of share")
     expect(panel.locator(".cs-row").first).to_have_attribute(
-        "aria-label", re.compile("change of weight [+−]")
+        "title", re.compile("change of weight [+−]")
     )
     expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)
-    drawing = ET.fromstring(download(frame, "Save the whole picture as SVG", page).read_text())
+    drawing = ET.fromstring(download(frame, "SVG", page).read_text())
     assert len(list(drawing.iter(f"{SVG}path"))) > len(outputs)
 
 
@@ -53,6 +54,6 @@ def test_hostile_prompts_are_shown_as_text(url, page):
     names = frame.evaluate("CircuitScope.view.ids()")
     token = next(name for name in names if any(sign in name for sign in signs[1:]))
     page.mouse.move(*point_of(frame, token))
-    expect(frame.locator(".cs-card.cs-on")).to_contain_text("<")
+    expect(frame.locator(".cs-panel")).to_contain_text("<")
     expect(page.get_by_text("Largest differences of edges")).to_be_visible(timeout=WAIT)
     assert_nothing_ran(page)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages.ui.shared.address import address_of
-from pages.ui.shared.groups import Group, Grouping
+from pages.ui.shared.groups import Group
 from pages.ui.shared.state import State
 from tests.browser.test_graph import WAIT, download, open_graph, point_of
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 def test_files_hold_pins_selection_view_and_groups(url, page, tmp_path):
     names = kept_features(page, url)
     own = Group("mine", tuple(sorted(names[-2:])))
-    state = State(model="demo", pinned=(names[0],), grouping=Grouping((own,)))
+    state = State(model="demo", pinned=(names[0],), groups=(own,))
     frame = open_graph(page, url, f"?{urlencode(address_of(state))}")
     page.keyboard.down("Control")
     page.mouse.click(*point_of(frame, names[1]))

@@ -91,19 +91,22 @@ def text_top(element):
     }""")
 
 
+def open_tab(frame, name):
+    """Open a tab of the column beside the graph."""
+    frame.get_by_role("tab", name=name, exact=True).click()
+
+
 def check_hover_and_click(page, frame):
     """Point at a feature, click it, and find its card and its lists."""
     name = first_feature(frame)
     page.mouse.move(*point_of(frame, name))
-    card = frame.locator(".cs-card.cs-on")
-    expect(card).to_be_visible()
-    expect(card).to_contain_text("Activation")
-    room, box = frame.locator(".cs-main").bounding_box(), card.bounding_box()
-    assert box["y"] >= room["y"]
-    assert box["y"] + box["height"] <= room["y"] + room["height"]
+    panel = frame.locator(".cs-panel")
+    expect(panel).to_have_attribute("data-of", name)
+    expect(panel).to_contain_text("Activation")
+    expect(frame.locator(".cs-status")).to_contain_text("layer")
     scale = frame.evaluate("CircuitScope.view.scale()")
     page.mouse.click(*point_of(frame, name))
-    panel = frame.locator(".cs-panel")
+    open_tab(frame, "Connections")
     expect(panel).to_contain_text("Inputs (")
     expect(panel).to_contain_text("Outputs (")
     assert panel.locator(".cs-row").count() > 0
@@ -138,13 +141,13 @@ def test_both_kinds_of_component_answer_and_keep_their_view(serve, page, kind):
         page.wait_for_timeout(1000)  # newer versions follow the system at once, older ones do not
         theme = "dark" if page.evaluate(IS_DARK) else "light"
         expect(frame.locator(".cs").first).to_have_attribute("data-theme", theme)
-        assert frame.locator(".cs-panel").get_by_text("Inputs (").is_visible()
+        expect(frame.locator(".cs-panel").get_by_text("Inputs (")).to_be_visible()
 
 
 def test_an_address_with_a_node_opens_it_selected(url, page):
     frame = open_graph(page, url)
     name = first_feature(frame)
-    again = open_graph(page, url, f"?node={name}")
+    again = open_graph(page, url, f"?node={name}&tab=links")
     expect(again.locator(".cs-panel")).to_contain_text("Outputs (")
 
 
@@ -155,49 +158,52 @@ def test_supernodes_search_and_paths(url, page):
     frame.locator(".cs-search").fill("")
     frame.locator(".cs-path").first.click()
     expect(frame.locator(".cs-path").first).to_have_attribute("aria-pressed", "true")
-    frame.get_by_role("button", name="Merge similar features").click()
+    frame.get_by_role("button", name="Supernodes").click()
     frame.wait_for_function(f"({PAINTED})() > 8")
     expect(page).to_have_url(re.compile("view=groups"), timeout=WAIT)
 
 
-def select_with_inputs(page, frame):
-    """Select the output node and return its id and its strongest input's."""
+def select_with_inputs(frame):
+    """Return the id of the output node, which is selected from the start, with its lists open."""
     name = next(n for n in frame.evaluate("CircuitScope.view.ids()") if n.startswith("4_"))
-    page.mouse.click(*point_of(frame, name))
+    expect(frame.locator(".cs-panel")).to_have_attribute("data-of", name)
+    open_tab(frame, "Connections")
     expect(frame.locator(".cs-panel")).to_contain_text("Inputs (")
     return name
 
 
 def test_the_heads_of_an_edge_are_a_click_in_the_list_away(url, page):
     frame = open_graph(page, url)
-    select_with_inputs(page, frame)
+    select_with_inputs(frame)
     # an edge from another token: heads must have carried it
     item = frame.locator(".cs-item", has_text="←").first
-    button = item.get_by_role("button", name="Which attention heads carried this edge")
+    button = item.get_by_role("button", name="heads of the edge")
     button.click()
-    expect(button).to_have_attribute("aria-pressed", "true")
     heading = page.get_by_role("heading", name="Inside the edge")
     heading.wait_for(timeout=WAIT)
     chart = page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
     expect(chart.first).to_be_visible(timeout=WAIT)
-    frame.get_by_role("button", name="Back to the whole graph").click()
+    open_tab(frame, "Connections")
+    expect(button).to_have_attribute("aria-pressed", "true")
     expect(heading).to_have_count(0, timeout=WAIT)
 
 
 def test_a_click_on_an_edge_itself_opens_it(url, page):
     frame = open_graph(page, url)
-    name = select_with_inputs(page, frame)
+    name = select_with_inputs(frame)
     frame.locator(".cs-row").first.hover()  # names the strongest input
     other = frame.evaluate("CircuitScope.view.hovered()")
     (x, y), (to_x, to_y) = point_of(frame, name), point_of(frame, other)
     page.mouse.click((x + to_x) / 2, (y + to_y) / 2)
     page.get_by_role("heading", name="Inside the edge").wait_for(timeout=WAIT)
+    open_tab(frame, "Connections")
     expect(frame.locator(".cs-why[aria-pressed=true]")).to_have_count(1)
 
 
 def test_a_changed_threshold_draws_another_graph(url, page):
     frame = open_graph(page, url)
     before = len(frame.evaluate("CircuitScope.view.ids()"))
+    page.get_by_role("button", name="Thresholds").click()
     for _ in range(20):
         page.get_by_role("slider", name="Node score kept").press("ArrowLeft")
     expect(page.get_by_text("0.60", exact=True)).to_be_visible(timeout=WAIT)
@@ -231,10 +237,10 @@ def test_downloads_hold_the_graph_and_the_page_works_without_a_network(
 
 def test_the_picture_is_saved_as_it_is_seen(url, page, tmp_path):
     frame = open_graph(page, url)
-    name = select_with_inputs(page, frame)
-    png = download(frame, "Save what is seen as PNG", page).read_bytes()
+    name = select_with_inputs(frame)
+    png = download(frame, "PNG", page).read_bytes()
     assert png.startswith(b"\x89PNG")
-    text = download(frame, "Save the whole picture as SVG", page).read_text(encoding="utf-8")
+    text = download(frame, "SVG", page).read_text(encoding="utf-8")
     drawing = ET.fromstring(text)
     assert drawing.find(f"{SVG}title").text == "The National Digital Analytics Group (N"
     colors = [path.get("stroke") for path in drawing.iter(f"{SVG}path")]
@@ -268,9 +274,7 @@ def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
     page.keyboard.down("g")
     for name in names:
         page.mouse.click(*point_of(frame, name))
-    expect(frame.get_by_role("button", name="Choose nodes to make")).to_have_text(
-        "Cancel (3 chosen)"
-    )
+    expect(frame.get_by_role("button", name="Cancel (3 chosen)")).to_be_visible()
     page.keyboard.up("g")
     name = frame.get_by_label("Name of the supernode")
     expect(name).to_be_visible(timeout=WAIT)
@@ -284,37 +288,40 @@ def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
     address = page.url.split("/graph")[1]
     again = open_graph(page, url, address)
     expect(again.locator(".cs-panel .cs-title")).to_have_text("my <b>word</b>", timeout=WAIT)
-    again.get_by_role("button", name="Take the supernode apart").click()
+    again.get_by_role("button", name="Ungroup").click()
     again.wait_for_function("CircuitScope.view.ids().every(id => !id.startsWith('group'))")
-    again.get_by_role("button", name="Undo the last change of supernodes").click()
+    again.get_by_role("button", name="Undo").click()
     again.wait_for_function("CircuitScope.view.ids().some(id => id.startsWith('group'))")
 
 
 def test_what_is_pinned_has_a_view_and_scores_of_its_own(url, page):
     frame = open_graph(page, url, f"?{ALL_ALONE}")
-    show_pinned = frame.get_by_role("button", name="Show the outputs and what you pinned")
+    show_pinned = frame.get_by_role("button", name="Pinned", exact=True)
     show_pinned.click()
     empty = frame.locator(".cs-empty")
     expect(empty).to_contain_text("Nothing is pinned yet")
     for name in frame.evaluate("CircuitScope.view.ids()"):  # the outputs are there all the same
         assert point_of(frame, name)[1] + 40 < text_top(empty)
-    frame.get_by_role("button", name="Show every kept node").click()
+    frame.get_by_role("button", name="All nodes").click()
     name = first_feature(frame)
     page.keyboard.down("Control")
     page.mouse.click(*point_of(frame, name))
     page.keyboard.up("Control")
-    expect(page.get_by_text("Replacement score, pinned")).to_be_visible(timeout=WAIT)
+    said = frame.locator(".cs-strip-said")
+    expect(said).to_contain_text("1 node · Replacement score", timeout=WAIT)
+    expect(frame.get_by_role("img", name="Pinned subgraph of 2 nodes")).to_be_visible()
     show_pinned.click()
     frame.wait_for_function(f"CircuitScope.view.ids().includes('{name}')")
     assert len(frame.evaluate("CircuitScope.view.ids()")) == 2
     x, y = point_of(frame, name)
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x + 60, y + 10, steps=4)
+    page.mouse.move(x - 60, y + 10, steps=4)
     page.mouse.up()
     moved = point_of(frame, name)
-    assert moved[0] > x + 30
-    frame.get_by_role("button", name="Show every kept node").click()
+    assert moved[0] < x - 30
+    assert moved[1] == pytest.approx(y, abs=2)  # a tile stays on its layer
+    frame.get_by_role("button", name="All nodes").click()
     show_pinned.click()
     assert point_of(frame, name) == pytest.approx(moved, abs=2)
 
@@ -331,7 +338,8 @@ def test_errors_and_common_features_can_be_hidden(url, page):
 def test_the_strongest_way_through_a_node_leads_to_an_output(url, page):
     frame = open_graph(page, url)
     page.mouse.click(*point_of(frame, first_feature(frame)))
-    frame.get_by_role("button", name="From a token through this node").click()
+    open_tab(frame, "Connections")
+    frame.get_by_role("button", name="Strongest way through here").click()
     expect(frame.locator(".cs-live")).to_contain_text("Strongest way: ")
 
 
@@ -339,17 +347,19 @@ def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(noted_url
     frame = open_graph(page, noted_url)
     page.mouse.click(*point_of(frame, first_feature(frame)))
     expect(frame.locator(".cs-panel .cs-badge")).to_have_text("automatic")
-    frame.get_by_role("button", name="Name this feature").click()
+    frame.get_by_role("button", name="Edit label").click()
     frame.get_by_label("Label of the feature").fill("a <i>name</i>")
     frame.get_by_label("Label of the feature").press("Enter")
     frame = drawn_anew(page)
     expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
     expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
-    page.get_by_role("tab", name="Try on your text").click()
+    open_tab(frame, "Intervene")
+    page.get_by_text("Try it on your text").click()
     page.get_by_role("textbox", name="Your text").fill("Group (N")
     page.get_by_role("textbox", name="Your text").press("Enter")
     expect(page.get_by_text("It fires on")).to_be_visible(timeout=WAIT)
-    page.get_by_role("tab", name="Similar features").click()
+    open_tab(frame, "Table")
+    page.get_by_text("Similar to feature").click()
     expect(page.get_by_text("By the cosine of their decoder vectors")).to_be_visible()
 
 
@@ -373,13 +383,12 @@ def test_a_view_is_kept_under_a_name_and_opened_again(noted_url, page):
 
 def test_the_tour_leads_through_the_graph(url, page):
     frame = open_graph(page, url)
-    frame.get_by_role("button", name="A tour of the graph").first.click()
+    frame.get_by_role("button", name="Tour").first.click()
     tour = frame.get_by_role("dialog", name="Tour of the graph")
     for step in range(1, 7):
         expect(tour).to_contain_text(f"{step} of 6")
-        tour.get_by_role("button", name="The next step").click()
+        tour.get_by_role("button", name="Done" if step == 6 else "Next").click()
     expect(tour).to_be_hidden()
-    expect(page.get_by_role("tab", name="Switch it off")).to_be_visible(timeout=WAIT)
 
 
 def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):

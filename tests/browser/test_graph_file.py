@@ -71,7 +71,7 @@ def test_a_file_is_opened_explored_and_left_again(url, page, exported, tmp_path)
     group = exported["qParams"]["supernodes"][0]
     frame = frame_with(page, "group_0")
     expect(frame.locator(".cs-net")).to_have_count(1, timeout=WAIT)  # the one before it is gone
-    frame.get_by_role("button", name="Show every kept node").click()
+    frame.get_by_role("button", name="All nodes").click()
     frame = frame_with(page, feature["node_id"])
     assert len(frame.evaluate("CircuitScope.view.ids()")) == len(exported["nodes"])
     assert set(group[1:]) <= set(frame.evaluate("CircuitScope.view.pinned()"))
@@ -118,14 +118,14 @@ def test_nothing_in_a_strangers_file_runs(url, page, hostile, tmp_path):
     expect(frame.locator(".cs-card.cs-on")).to_contain_text("<script>")
     page.mouse.click(*point_of(frame, "group_0"))
     expect(frame.locator(".cs-panel")).to_contain_text("<script>")
-    frame.get_by_role("button", name="Show every kept node").click()
+    frame.get_by_role("button", name="All nodes").click()
     name = next(n["node_id"] for n in hostile["nodes"] if n["activation"])
     frame = frame_with(page, name)
     page.mouse.click(*point_of(frame, name))
     expect(frame.locator(".cs-panel")).to_contain_text("<script>")
     files = {
         "page.html": download(page, "Save as page"),
-        "picture.svg": download(frame, "Save the whole picture as SVG", page),
+        "picture.svg": download(frame, "SVG", page),
     }
     assert_nothing_ran(page)
     assert_files_run_nothing(page, tmp_path, files)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_graph import WAIT, download, first_feature, open_graph, point_of
+from tests.browser.test_graph import WAIT, download, first_feature, open_graph, open_tab, point_of
 
 pytestmark = pytest.mark.browser
 PLANTED = "<img src=x onerror='top.planted=1;planted=1'><script>top.planted=1;planted=1</script>"
@@ -54,17 +54,17 @@ def test_nothing_planted_runs_in_page_card_table_or_downloads(serve, labelled, p
         frame = open_graph(page, url, f"?prompt={quote(prompt)}&nodes=0.9&minus={quote(PLANTED)}")
         name = first_feature(frame)
         page.mouse.move(*point_of(frame, name))
-        expect(frame.locator(".cs-card")).to_contain_text("<script>")
         page.mouse.click(*point_of(frame, name))
         expect(frame.locator(".cs-panel")).to_contain_text("<script>")
-        expect(page.get_by_role("tab", name="Switch it off")).to_be_visible(timeout=WAIT)
+        open_tab(frame, "Table")
+        expect(page.get_by_text("Sorted by the bits")).to_be_visible(timeout=WAIT)
         page.get_by_role("button", name="Views").click()
         expect(page.get_by_role("button", name="<img src=x").first).to_be_visible(timeout=WAIT)
         page.keyboard.press("Escape")
         page.get_by_text("Download", exact=True).click()
         files = {"graph.html": download(page, "Standalone page")}
         page.keyboard.press("Escape")
-        files["graph.svg"] = download(frame, "Save the whole picture as SVG", page)
+        files["graph.svg"] = download(frame, "SVG", page)
         assert_nothing_ran(page)
         assert_files_run_nothing(page, tmp_path, files)
 
@@ -97,8 +97,10 @@ def test_the_app_works_where_no_script_may_be_made_of_text(url, page):
     page.route("**/*", lambda route: answer(route) if is_page(route) else route.continue_())
     frame = open_graph(page, url)
     page.mouse.click(*point_of(frame, first_feature(frame)))
+    open_tab(frame, "Connections")
     expect(frame.locator(".cs-panel")).to_contain_text("Inputs (")
-    expect(page.get_by_role("tab", name="Switch it off")).to_be_visible(timeout=WAIT)
+    open_tab(frame, "Intervene")
+    expect(page.get_by_role("button", name="Apply")).to_be_visible(timeout=WAIT)
 
 
 def is_page(route):

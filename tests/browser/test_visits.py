@@ -54,6 +54,7 @@ def test_back_takes_one_choice_back_at_a_time_and_then_leaves_the_page(url, page
 def test_back_brings_a_slider_back(url, page):
     page.goto(f"{url}/graph?model=demo&prompt=one%20two")
     graph_frame(page)
+    page.get_by_role("button", name="Thresholds").click()
     slider = page.get_by_role("slider", name="Node score kept")
     slider.focus()
     page.keyboard.press("ArrowLeft")

@@ -44,7 +44,10 @@ const idsOf = (state) => shownNodes(state).map((node) => node.id)
 const EVERY_ACTION = [
   { type: 'theme', dark: true },
   { type: 'changes', changes: new Map([['f0', [-1, -1]]]) },
-  { type: 'undoable', canUndo: true },
+  { type: 'told', told: { canUndo: true, canRedo: false, pinnedScores: '' } },
+  { type: 'tab', tab: 'links' },
+  { type: 'strip', open: true },
+  { type: 'check', on: true },
   received({ serial: 2, selected: 'f1' }),
   { type: 'open', view: 'groups' },
   { type: 'select', id: 'f2' },
@@ -74,7 +77,10 @@ for (const action of EVERY_ACTION) {
 test('an action that changes nothing gives the same state, so that nothing is drawn', () => {
   const state = opened({ type: 'hover', id: 'f0' })
   assert.equal(reduce(state, { type: 'hover', id: 'f0' }), state)
-  assert.equal(reduce(state, { type: 'undoable', canUndo: false }), state)
+  assert.equal(
+    reduce(state, { type: 'told', told: { canUndo: false, canRedo: false, pinnedScores: '' } }),
+    state,
+  )
 })
 
 test('a selected node is tied to its inputs and outputs, or to those asked for', () => {

@@ -13,7 +13,6 @@ import {
   signedPercent,
   unquoted,
 } from '../../circuitscope_core/canvas/format.js'
-import { cardLeft } from '../../circuitscope_core/canvas/hover_card.js'
 import { isDark } from '../../circuitscope_core/canvas/page_host.js'
 import { inputNote } from '../../circuitscope_core/canvas/panel_node.js'
 import { question } from '../../circuitscope_core/canvas/panel_overview.js'
@@ -122,13 +121,6 @@ test('an example is shown around its peak, as far as a line reaches', () => {
   assert.deepEqual(windowAround(tokens, 15), { first: 10, last: 20 })
   assert.deepEqual(windowAround(tokens, 1), { first: 0, last: 6 })
   assert.deepEqual(windowAround(['x'.repeat(99), 'peak', 'end'], 1), { first: 1, last: 2 })
-})
-
-test('a card stands to the right of its node, else to the left, always inside', () => {
-  assert.equal(cardLeft(100, 300, 800), 118)
-  assert.equal(cardLeft(700, 300, 800), 382)
-  assert.equal(cardLeft(300, 300, 400), 6)
-  assert.equal(cardLeft(100, 300, 400), 94)
 })
 
 test('a theme is dark by its background', () => {

@@ -133,8 +133,8 @@ def test_a_file_of_many_nodes_opens_and_its_lists_hold_every_link():
 
 
 def test_what_cannot_be_listed_is_counted(monkeypatch):
-    monkeypatch.setattr("circuitscope_core.view.layout.MAX_DRAWN_EDGES", 5)
-    monkeypatch.setattr("circuitscope_core.view.layout.MAX_LISTED_EDGES", 20)
+    monkeypatch.setattr("circuitscope_core.view.columns.MAX_DRAWN_EDGES", 5)
+    monkeypatch.setattr("circuitscope_core.view.columns.MAX_LISTED_EDGES", 20)
     circuit = circuit_of(cs.prune_graph(sample_graph()))
     picture = full_picture(circuit)
     assert (len(picture.edges), len(picture.others)) == (5, 15)

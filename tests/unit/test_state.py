@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -10,13 +11,11 @@ from circuitscope_core import FeatureTarget, GraphError
 from circuitscope_core.bundle import name_fault
 from pages.ui.graph.canvas_events import (
     apply_event,
-    keep_suggested,
     news,
-    suggest_again,
-    undo_grouping,
+    regroup,
 )
 from pages.ui.shared.address import LONGEST_SUBGRAPH, address_of, read_address
-from pages.ui.shared.groups import Group, Grouping, join, rename, split
+from pages.ui.shared.groups import Group, join, rename, split
 from pages.ui.shared.state import STATE_DEFAULTS, State, feature_target
 
 PAIR, OTHERS = Group("say D", ("0_1_2", "0_3_2")), Group("", ("1_1_5", "2_1_5"))
@@ -40,7 +39,7 @@ def test_a_state_survives_the_address():
         view="groups",
         selected="0_3_2",
         pinned=("0_3_2", "E_1_2"),
-        grouping=Grouping((PAIR, Group("<b>\u202e😀", ("1_1_5", "2_1_5")))),
+        groups=(PAIR, Group("<b>\u202e😀", ("1_1_5", "2_1_5"))),
         places=(("0_1_2", 10.5, -3.0),),
     )
     read, dropped = read_address(address_of(state))
@@ -118,31 +117,36 @@ def test_events_change_selection_pins_and_view():
     assert (state.selected, state.edge) == ("", ())
 
 
-def test_supernodes_are_edited_from_the_suggested_ones_and_undone():
+def test_supernodes_are_edited_from_the_suggested_ones():
     state = apply_event(
         STATE_DEFAULTS,
         {"event": "group", "members": ["0_3_2", "9_9_9"], "nonce": "1"},
         (PAIR, OTHERS),
     )
     # what is left of the first group is a single node, so no group any more
-    assert state.grouping.groups == (OTHERS, Group("", ("0_3_2", "9_9_9")))
+    assert state.groups == (OTHERS, Group("", ("0_3_2", "9_9_9")))
     members = ["9_9_9", "0_3_2"]
     state = apply_event(
         state, {"event": "rename", "members": members, "label": " a\nb ", "nonce": "2"}
     )
-    assert state.grouping.groups[1].label == "a b"
+    assert state.groups[1].label == "a b"
     state = apply_event(state, {"event": "split", "members": members, "nonce": "3"})
-    assert state.grouping.groups == (OTHERS,)
-    state = apply_event(state, {"event": "undo", "nonce": "4"})
-    assert state.grouping.groups[1].label == "a b"
-    assert undo_grouping(undo_grouping(state)) == State(seen="4")
-    assert undo_grouping(STATE_DEFAULTS) == STATE_DEFAULTS
-    assert undo_grouping(suggest_again(state)) == state
+    assert state.groups == (OTHERS,)
+
+
+def test_tabs_and_widths_are_taken_only_where_they_make_sense():
+    state = apply_event(STATE_DEFAULTS, {"event": "tab", "tab": "table", "nonce": "1"})
+    assert state.tab == "table"
+    for event in ({"event": "tab", "tab": "x"}, {"event": "width", "width": 9_999}):
+        assert replace(apply_event(state, event), seen="1") == state
+    assert apply_event(state, {"event": "width", "width": 480}).side == 480
+    assert apply_event(state, {"event": "edge", "source": "a", "target": "b"}).tab == "heads"
 
 
 def test_suggested_supernodes_can_be_kept_as_they_are():
-    state = keep_suggested(STATE_DEFAULTS, (PAIR,))
-    assert state.grouping.groups == (PAIR,)
+    state = regroup(STATE_DEFAULTS, (PAIR,))
+    assert state.groups == (PAIR,)
+    assert regroup(state, None) == STATE_DEFAULTS
 
 
 def test_a_change_of_supernodes_that_changes_nothing_is_none():

@@ -63,7 +63,7 @@ def draw_flip(key: ModelKey, found: Diagnosis, prompt: str, said: str, wanted: s
     left, right, _ = st.columns([1.2, 1.2, 2])
     if left.button("Switch them off in the graph", key="debug_try", type="primary"):
         steps = tuple(Step((name,), "ablate") for name in names)
-        leave_graph(prompt=prompt, target="automatic", steps=steps, pinned=names)
+        leave_graph(prompt=prompt, target="automatic", steps=steps, pinned=names, tab="intervene")
         go_to_graph()
     tokenizer = load_model(key).tokenizer
     named = all(encode_words(tokenizer, text) == [token] for text, token in tokens)

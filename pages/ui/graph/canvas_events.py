@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pages.ui.shared.groups import Grouping, Groups, join, rename, split
-from pages.ui.shared.state import VIEWS, State
+from pages.ui.shared.groups import Groups, join, rename, split
+from pages.ui.shared.state import TABS, VIEWS, WORDS, State
 
 Event = Mapping[str, Any]
+LEAST_SIDE, MOST_SIDE = 200, 2000
+"""Pixels that the column beside the graph may be wide."""
 
 
 def news(state: State, message: Any) -> tuple[Event, ...]:
@@ -37,11 +39,9 @@ def apply_event(state: State, event: Event, suggested: Groups = ()) -> State:
     if name in _CHANGES:
         return _CHANGES[name](state, event)
     if name in _EDITS:
-        groups = suggested if state.grouping.groups is None else state.grouping.groups
+        groups = suggested if state.groups is None else state.groups
         edited = _EDITS[name](groups, event)
-        if edited == groups:
-            return state
-        return _regroup(state, state.grouping.change(edited))
+        return state if edited == groups else regroup(state, edited)
     return state
 
 
@@ -55,23 +55,9 @@ def label_of_event(event: Event) -> tuple[int, int, str] | None:
     return layer, feature, str(event.get("label") or "")
 
 
-def undo_grouping(state: State) -> State:
-    """Return the state before the last change of supernodes."""
-    return _regroup(state, state.grouping.undo())
-
-
-def keep_suggested(state: State, suggested: Groups) -> State:
-    """Return the state with the suggested supernodes as the visitor's own."""
-    return _regroup(state, state.grouping.change(suggested))
-
-
-def suggest_again(state: State) -> State:
-    """Return the state with the suggested supernodes in the place of the visitor's own."""
-    return _regroup(state, state.grouping.change(None))
-
-
-def _regroup(state: State, grouping: Grouping) -> State:
-    return replace(state, grouping=grouping, edge=())
+def regroup(state: State, groups: Groups | None) -> State:
+    """Return the state with other supernodes; None brings the suggested ones back."""
+    return replace(state, groups=groups, edge=())
 
 
 def _select(state: State, event: Event) -> State:
@@ -79,7 +65,8 @@ def _select(state: State, event: Event) -> State:
 
 
 def _edge(state: State, event: Event) -> State:
-    return replace(state, edge=(str(event.get("source")), str(event.get("target"))))
+    ends = str(event.get("source")), str(event.get("target"))
+    return replace(state, edge=ends, tab="heads")
 
 
 def _pin(state: State, event: Event) -> State:
@@ -100,8 +87,28 @@ def _move(state: State, event: Event) -> State:
     return replace(state, places=(*rest, (name, float(x), float(y))))
 
 
-def _undo(state: State, _event: Event) -> State:
-    return undo_grouping(state)
+def _tab(state: State, event: Event) -> State:
+    return replace(state, tab=str(event["tab"])) if event.get("tab") in TABS else state
+
+
+def _unfold(state: State, event: Event) -> State:
+    position = event.get("position")
+    if not isinstance(position, int) or position < 0:
+        return state
+    return replace(state, unfolded=tuple(sorted({*state.unfolded, position})), selected="")
+
+
+def _words(state: State, event: Event) -> State:
+    if event.get("words") not in WORDS:
+        return state
+    return replace(state, words=str(event["words"]), unfolded=())
+
+
+def _width(state: State, event: Event) -> State:
+    width = event.get("width")
+    if not isinstance(width, int) or not LEAST_SIDE <= width <= MOST_SIDE:
+        return state
+    return replace(state, side=width)
 
 
 def _names(event: Event, field: str) -> tuple[str, ...]:
@@ -115,7 +122,10 @@ _CHANGES: dict[str, Callable[[State, Event], State]] = {
     "pin": _pin,
     "view": _view,
     "move": _move,
-    "undo": _undo,
+    "tab": _tab,
+    "width": _width,
+    "unfold": _unfold,
+    "words": _words,
 }
 _EDITS: dict[str, Callable[[Groups, Event], Groups]] = {
     "group": lambda groups, event: join(

@@ -38,7 +38,7 @@ def draw_downloads(shown: Shown) -> None:
     def contents(kind: Download) -> str:
         return kind.write(shown, cards, opening_of(now.state))
 
-    with st.popover("Download", icon=":material/download:", width="stretch"):
+    with st.popover("Download", icon=":material/download:"):
         for kind in DOWNLOADS:
             st.download_button(
                 kind.label,

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitscope_core.attribution import LinkPath
+from pages.ui.shared.state import State
 from pages.ui.shared.tables import Columns, draw_table, number
 from pages.ui.shared.tracing import Shown, look_at_head, look_inside
 
@@ -14,41 +15,59 @@ MOST_PATHS = 10
 """Bars drawn for an edge; the table beside them has all."""
 
 
-def draw_edge(shown: Shown, edge: tuple[str, ...]) -> None:
-    """Draw the attention heads that carried the edge that was clicked."""
+def draw_edge(shown: Shown, state: State) -> None:
+    """Draw the heads that carried the edge that was clicked, or the strongest of a node."""
+    edge = state.edge or strongest_edge(shown, state)
     found = look_inside(shown, edge)
     if found is None:
+        st.caption("Select a node that something feeds, or click an edge, to see its heads.")
         return
     pictures = (shown.view.full, shown.view.groups or shown.view.full)
     nodes = {node.id: node for picture in pictures for node in picture.nodes}
     source, target = (nodes[name] for name in edge)
-    with st.container(border=True):
-        st.subheader("Inside the edge: the heads that carried it")
-        st.caption(
-            "At every layer in between, the signal stayed at its token or went through one of the "
-            "attention heads, written layer.head. These ways add up to the edge, exactly."
-        )
-        st.text(
-            f"{source.label} ({source.detail})  →  {target.label} ({target.detail})\n"
-            f"weight {found.weight:+.4f}"
-            + (f", {found.rest:+.4f} of it along ways not listed" if abs(found.rest) > 1e-4 else "")
-        )
-        if not found.paths:
-            st.info("Nothing flows along this edge.")
-            return
-        right = st.container()
-        if len(found.paths) > 1:
-            left, right = st.columns([3, 2], gap="medium")
-            left.altair_chart(chart_of_paths(found.paths[:MOST_PATHS]), width="stretch")
-        columns: Columns = {
-            "text": "Way",
-            "weight": number("Weight", "%+.4f"),
-            "share": number("Share", "percent"),
-        }
-        with right:
-            draw_table(found.paths, columns, key="graph_edge_paths")
-        if found.single_heads:
-            draw_head(shown, edge, found.single_heads)
+    st.subheader("Inside the edge: the heads that carried it")
+    st.text(
+        f"{source.label} ({source.detail})  →  {target.label} ({target.detail})\n"
+        f"weight {found.weight:+.4f}"
+        + (f", {found.rest:+.4f} of it along ways not listed" if abs(found.rest) > 1e-4 else "")
+    )
+    st.caption(
+        "At every layer in between, the signal stayed at its token or went through one of the "
+        "attention heads, written layer.head. These ways add up to the edge, exactly."
+    )
+    if not found.paths:
+        st.info("Nothing flows along this edge.")
+        return
+    if len(found.paths) > 1:
+        st.altair_chart(chart_of_paths(found.paths[:MOST_PATHS]), width="stretch")
+    columns: Columns = {
+        "text": "Way",
+        "weight": number("Weight", "%+.4f"),
+        "share": number("Share", "percent"),
+    }
+    draw_table(found.paths, columns, key="graph_edge_paths")
+    if found.single_heads:
+        draw_head(shown, edge, found.single_heads)
+
+
+def strongest_edge(shown: Shown, state: State) -> tuple[str, ...]:
+    """Return the strongest edge from another token into the selected node, else of any token.
+
+    Where nothing is selected, the output of the graph's story is.
+    """
+    story = shown.view.story
+    selected = state.selected or (story.output if story else "")
+    for picture in (shown.view.full, shown.view.groups or shown.view.full):
+        names = [node.id for node in picture.nodes]
+        if selected not in names:
+            continue
+        target = names.index(selected)
+        into = [e for e in (*picture.others, *picture.edges) if e.target == target]
+        place = picture.nodes[target].position
+        crossing = [e for e in into if picture.nodes[e.source].position != place]
+        best = max(crossing or into, key=lambda edge: abs(edge.share), default=None)
+        return (names[best.source], selected) if best else ()
+    return ()
 
 
 def chart_of_paths(paths: Sequence[LinkPath]) -> alt.Chart:

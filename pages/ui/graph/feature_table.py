@@ -1,12 +1,15 @@
-"""The Graph page's table of features: everything the canvas does, without the canvas."""
+"""The tab Table: features as a table, which does everything that the canvas does."""
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 from circuitscope_core.interventions.ablation import questions_of
+from pages.ui.graph.scores import draw_reach
+from pages.ui.graph.selected_node import draw_similar
 from pages.ui.shared.groups import groups_of, join
 from pages.ui.shared.session import change_state, get_state
+from pages.ui.shared.state import State
 from pages.ui.shared.tables import Columns, number, words
 from pages.ui.shared.tracing import Shown, feature_table
 
@@ -24,14 +27,15 @@ SCALARS = {
 MOST_DOTS = 5_000
 
 
-def draw_features(shown: Shown) -> None:
+def draw_table_tab(shown: Shown, state: State) -> None:
     """Draw the table of features, what can be done with its rows, and the scatter plot."""
     st.subheader("Features")
+    draw_reach(shown)
     every = st.toggle(
         "Also those that pruning dropped", key="graph_every_feature", help="All active features."
     )
     draw_ranking(shown)
-    table = feature_table(shown, every=every, selected=get_state().selected)
+    table = feature_table(shown, every=every, selected=state.selected)
     if table.empty:
         st.info("No feature is kept. Raise the node threshold.")
         return
@@ -46,6 +50,7 @@ def draw_features(shown: Shown) -> None:
         column_config=columns(table),
     )
     offer_actions(shown, table.iloc[event.selection.rows])
+    draw_similar(shown, state.selected)
     with st.expander("Plot two of these against each other"):
         draw_scatter(table)
 
@@ -60,10 +65,9 @@ def draw_ranking(shown: Shown) -> None:
             f"{where}: all others react, attention stays as it was."
         )
         return
-    left, right = st.columns([4, 1.3], vertical_alignment="center")
-    left.caption(f"{reason} The table is sorted by influence.")
+    st.caption(f"{reason} The table is sorted by influence.")
     can_wait = shown.trace.config.ablation == "auto" and questions_of(shown.pruned.graph)
-    if can_wait and right.button("Switch them off", key="graph_ablate", width="stretch"):
+    if can_wait and st.button("Switch them off", key="graph_ablate"):
         change_state(ablation="always")
         st.rerun()
 
@@ -103,9 +107,9 @@ def offer_actions(shown: Shown, rows: pd.DataFrame) -> None:
         if st.button("Pin", key="graph_row_pin"):
             changes = {"pinned": tuple(sorted({*state.pinned, *names}))}
         if st.button("Make one supernode", key="graph_row_group", disabled=len(names) < 2):
-            own = state.grouping.groups
+            own = state.groups
             groups = groups_of(shown.pruned, shown.supernodes) if own is None else own
-            changes = {"grouping": state.grouping.change(join(groups, names)), "view": "groups"}
+            changes = {"groups": join(groups, names), "view": "groups"}
     if changes:
         change_state(**changes, serial=state.serial + 1)
         st.rerun()
@@ -114,19 +118,16 @@ def offer_actions(shown: Shown, rows: pd.DataFrame) -> None:
 def draw_scatter(table: pd.DataFrame) -> None:
     """Draw any two figures of the features against each other."""
     known = [name for name in SCALARS if name in table]
-    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
-    x = left.selectbox(
+    x = st.selectbox(
         "Across", known, known.index("activation"), SCALARS.__getitem__, key="graph_plot_x"
     )
-    y = middle.selectbox(
-        "Up", known, known.index("influence"), SCALARS.__getitem__, key="graph_plot_y"
-    )
+    y = st.selectbox("Up", known, known.index("influence"), SCALARS.__getitem__, key="graph_plot_y")
     if x is None or y is None:
         return
     positive = bool((table[[x, y]] > 0).all(axis=None))
-    log = right.toggle("Logarithmic", key="graph_plot_log", disabled=not positive) and positive
+    log = st.toggle("Logarithmic", key="graph_plot_log", disabled=not positive) and positive
     if len(table) > MOST_DOTS:
-        st.caption(f"The {MOST_DOTS:,} most influential of {len(table):,} are drawn.")
+        st.caption(f"The first {MOST_DOTS:,} of the table’s {len(table):,} rows are drawn.")
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
     chart = (
         alt.Chart(table.head(MOST_DOTS))
@@ -137,6 +138,6 @@ def draw_scatter(table: pd.DataFrame) -> None:
             color=alt.Color("layer:N", title="Layer"),
             tooltip=["label", "layer", "feature", "token", "position", x, y],
         )
-        .properties(height=360)
+        .properties(height=280)
     )
     st.altair_chart(chart, width="stretch")

@@ -1,4 +1,4 @@
-"""The Graph page's bench: change nodes in the model, and see what follows."""
+"""The tab Intervene: change nodes in the model, and see what follows."""
 
 import altair as alt
 import pandas as pd
@@ -7,11 +7,13 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.interventions import Experiment, Handle, How, Mode, Sweep
 from pages.ui.graph.experiments import Outcome, continuation_of, handles_of, outcome_of, sweep_of
+from pages.ui.graph.patching import draw_patching
+from pages.ui.graph.selected_node import draw_check, draw_trial, selected_of
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.session import change_state, get_state
 from pages.ui.shared.state import MODES, State, Step
 from pages.ui.shared.tables import Column, Columns, draw_table, number, share
-from pages.ui.shared.tracing import Shown, members_of
+from pages.ui.shared.tracing import Shown, label_of, members_of
 
 HOW_TEXT: dict[How, str] = {"ablate": "Switch off", "scale": "Scale", "set": "Set"}
 MODE_TEXT: dict[Mode, str] = {
@@ -48,51 +50,64 @@ def outcome_for(shown: Shown, state: State) -> Outcome | None:
     return outcome_of(shown, handles, state.mode) if handles else None
 
 
-def draw_intervening(shown: Shown, state: State) -> None:
+def draw_intervene_tab(shown: Shown, state: State) -> None:
     """Let the visitor change nodes, and draw what the model does then."""
-    with st.container(border=True):
-        st.subheader("Intervene")
+    draw_intervening(shown, state)
+    draw_check(shown, selected_of(shown, state))
+    draw_trial(shown, state.selected)
+    draw_patching(shown)
+
+
+def draw_intervening(shown: Shown, state: State) -> None:
+    """Ask for a change, and draw the changes that are made with all that follows from them."""
+    st.subheader("Change the model")
+    ask_for_step(shown, state)
+    handles = handles_of(shown, state.steps)
+    if not handles:
         st.caption(
-            "Change nodes in the model and compare what the graph predicts with what happens. "
-            "Each changed node's change stands beside it in the picture."
+            "A change is made in the model itself; what the graph predicts stands beside it, and "
+            "each changed node's change in the picture."
         )
-        ask_for_step(shown, state)
-        handles = handles_of(shown, state.steps)
-        if not handles:
-            return
-        draw_steps(shown, state)
-        try:
-            outcome = outcome_of(shown, handles, state.mode)
-        except cs.CircuitScopeError as error:
-            draw_error(error)
-            return
-        left, right = st.columns([3, 2], gap="large")
-        with left:
-            answered = shown.pruned.graph.answer is not None
-            draw_outputs(outcome.experiment, state.mode, "Answer" if answered else "Next token")
-            draw_continuations(shown, handles, state.mode)
-        with right:
-            draw_sweep(sweep_of(shown, handles, state.mode), handles[-1])
-        draw_changes(shown, outcome)
+        return
+    draw_steps(shown, state)
+    try:
+        outcome = outcome_of(shown, handles, state.mode)
+    except cs.CircuitScopeError as error:
+        draw_error(error)
+        return
+    answered = shown.pruned.graph.answer is not None
+    draw_outputs(outcome.experiment, state.mode, "Answer" if answered else "Next token")
+    draw_continuations(shown, handles, state.mode)
+    draw_sweep(sweep_of(shown, handles, state.mode), handles[-1])
+    draw_changes(shown, outcome)
+
+
+def can_change(shown: Shown, selected: str) -> bool:
+    """Tell whether a node can be changed: an output cannot, since nothing reads it."""
+    graph = shown.pruned.graph
+    members = members_of(shown, selected) if selected else ()
+    return bool(members) and max(members) < graph.logit_nodes.start
 
 
 def ask_for_step(shown: Shown, state: State) -> None:
-    """Ask for a change of the selected node."""
-    if not state.selected or not members_of(shown, state.selected):
+    """Ask for a change of the selected node, or of the one that the graph's story names."""
+    story = shown.view.story
+    names = (state.selected, story.source if story else "")
+    name = next((name for name in names if can_change(shown, name)), "")
+    if not name:
         st.caption(":material/touch_app: Select a feature, a token, an error or a supernode.")
         return
-    name, how, strength, apply = st.columns([2.2, 2, 2, 1], vertical_alignment="bottom")
-    name.text(f"Selected: {label_of(shown, state.selected)}")
-    chosen = how.segmented_control(
+    st.text(f"Selected: {label_of(shown, name)}")
+    chosen = st.segmented_control(
         "Do", list(HOW_TEXT), default="ablate", format_func=HOW_TEXT.__getitem__, key="graph_how"
     )
     value = 0.0
     if chosen == "scale":
-        value = strength.slider("Times its strength", -2.0, 4.0, 2.0, 0.25)
+        value = st.slider("Times its strength", -2.0, 4.0, 2.0, 0.25)
     elif chosen == "set":
-        value = strength.number_input("Activation", value=1.0, step=0.5, key="graph_set_to")
-    step = Step((state.selected,), chosen or "ablate", float(value))
-    apply.button("Apply", type="primary", key="graph_apply", on_click=add_step, args=(step,))
+        value = st.number_input("Activation", value=1.0, step=0.5, key="graph_set_to")
+    step = Step((name,), chosen or "ablate", float(value))
+    st.button("Apply", type="primary", key="graph_apply", on_click=add_step, args=(step,))
 
 
 def add_step(step: Step) -> None:
@@ -118,13 +133,12 @@ def choose_mode() -> None:
 
 def draw_steps(shown: Shown, state: State) -> None:
     """Draw the present changes with buttons to undo them, and ask for the mode."""
-    lines = [describe_step(shown, step) for step in state.steps]
-    text, undo, clear, mode = st.columns([3, 0.8, 0.8, 2.4], vertical_alignment="bottom")
-    text.text("\n".join(lines))
-    undo.button("Undo", key="graph_undo_step", on_click=undo_step)
-    clear.button("Clear", key="graph_clear_steps", on_click=clear_steps)
+    st.text("\n".join(describe_step(shown, step) for step in state.steps))
+    with st.container(horizontal=True, gap="small"):
+        st.button("Take back", key="graph_undo_step", on_click=undo_step)
+        st.button("Clear", key="graph_clear_steps", on_click=clear_steps)
     st.session_state.setdefault("graph_mode", state.mode)
-    mode.segmented_control(
+    st.segmented_control(
         "What reacts",
         MODES,
         format_func=MODE_TEXT.__getitem__,
@@ -141,13 +155,6 @@ def describe_step(shown: Shown, step: Step) -> str:
         return f"{names}: switched off"
     verb = "times" if step.how == "scale" else "set to"
     return f"{names}: {verb} {step.strength:g}"
-
-
-def label_of(shown: Shown, name: str) -> str:
-    """Return the label of a node or supernode in the picture."""
-    pictures = (shown.view.groups or shown.view.full, shown.view.full)
-    nodes = (node for picture in pictures for node in picture.nodes)
-    return next((node.label for node in nodes if node.id == name), name)
 
 
 def draw_outputs(experiment: Experiment, mode: Mode, title: str) -> None:
@@ -197,7 +204,7 @@ def draw_sweep(found: Sweep, last: Handle) -> None:
     )
     here = alt.Chart(pd.DataFrame({"strength": [now]})).mark_rule(strokeDash=[4, 3])
     st.caption("The last change at other strengths; the dashed line is where it stands.")
-    st.altair_chart((lines + here.encode(x="strength:Q")).properties(height=250), width="stretch")
+    st.altair_chart((lines + here.encode(x="strength:Q")).properties(height=210), width="stretch")
 
 
 def draw_changes(shown: Shown, outcome: Outcome) -> None:

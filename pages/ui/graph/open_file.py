@@ -140,7 +140,7 @@ def draw_opener(place: str) -> None:
         place: Tells one uploader of a page from another.
     """
     inbox = get_inbox()
-    with st.popover("Open a file", icon=":material/folder_open:", width="stretch"):
+    with st.popover("Open a file", icon=":material/folder_open:"):
         st.caption(
             "A graph as JSON: downloaded here, written by circuit-tracer, or from Neuronpedia. "
             "It is shown in the place of the prompt’s graph and stored nowhere."

@@ -23,7 +23,7 @@ node with attention, norms and the other nodes held changes every other node by 
 which neurons are nodes; the opening token, whose neurons are constants.
 
 **Not what the edges say:** the effect of removing something while attention and gates are free to
-move. The test here and “Intervene” below measure that in the model itself.
+move. The test here and the changes above measure that in the model itself.
 """
 
 
@@ -39,8 +39,7 @@ CAPTIONS = {
 def draw_patching(shown: Shown) -> None:
     """Draw what becomes of the answer as the graph's nodes are patched."""
     neurons = shown.pruned.graph.choice is not None
-    with st.container(border=True):
-        st.subheader(f"Do these {'neurons' if neurons else 'features'} make the answer?")
+    with st.expander(f"Do these {'neurons' if neurons else 'features'} make the answer?"):
         st.caption(CAPTIONS["neurons" if neurons else "features"])
         st.session_state.setdefault("graph_against", get_state().against)
         against = st.text_input("Second prompt", key="graph_against")
@@ -53,8 +52,7 @@ def draw_patching(shown: Shown) -> None:
             except cs.CircuitScopeError as error:
                 draw_error(error)
         if neurons:
-            with st.expander("Exact, chosen and approximate"):
-                st.markdown(EXACT)
+            st.markdown(EXACT)
 
 
 def curve_of(shown: Shown, against: str) -> cs.PatchingCurve:

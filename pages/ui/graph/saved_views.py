@@ -13,7 +13,7 @@ from pages.ui.shared.text import plain
 
 def draw_views(model: str) -> None:
     """Offer to keep this view under a name, and to open or drop those that are kept."""
-    with st.popover("Views", icon=":material/bookmark:", width="stretch"):
+    with st.popover("Views", icon=":material/bookmark:"):
         st.caption("A view keeps the prompt, the thresholds, pins, supernodes and places.")
         with st.form("graph_keep_view", border=False, clear_on_submit=True):
             name = st.text_input("Name", max_chars=80)

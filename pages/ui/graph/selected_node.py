@@ -1,4 +1,4 @@
-"""The selected node's own part of the Graph page: check it, compare it, try it, name it."""
+"""Questions about the selected node: the model without it, its likes, its activity on a text."""
 
 import streamlit as st
 
@@ -6,13 +6,15 @@ import circuitscope_core as cs
 from circuitscope_core.feature_cards import Trial
 from pages.ui.shared.component import draw_tokens
 from pages.ui.shared.errors import draw_error
-from pages.ui.shared.notes import cards_of, own_cards_of, write_notes
-from pages.ui.shared.session import get_state, leave_graph
+from pages.ui.shared.notes import cards_of
+from pages.ui.shared.session import leave_graph
+from pages.ui.shared.state import State
 from pages.ui.shared.tables import Columns, draw_table, number, words
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import one_line, plain
 from pages.ui.shared.tracing import (
     Shown,
     effects_alone,
+    label_of,
     members_of,
     name_feature,
     past_features,
@@ -21,53 +23,32 @@ from pages.ui.shared.tracing import (
     try_on,
 )
 
-PARTS = ("Switch it off", "Similar features", "Try on your text", "Label")
-NEURON_PARTS = ("Switch it off", "Try on your text", "Label")
+LONGEST_NAME = 60
+"""Characters of a node's name in a heading."""
 
 
-def draw_selected(shown: Shown, selected: str) -> None:
-    """Draw the tabs about the selected node."""
+def selected_of(shown: Shown, state: State) -> str:
+    """Return the selected node; where none is, the one that the graph's story names."""
+    story = shown.view.story
+    return state.selected or (story.source if story else "")
+
+
+def draw_check(shown: Shown, selected: str) -> None:
+    """Draw the effect of switching a node off, and offer to explain a feature."""
     name = name_feature(shown, selected)
+    neurons = shown.pruned.graph.choice is not None
+    if neurons and name:
+        draw_alone(shown, selected)
+    draw_ablation(shown, selected)
     if not name:
-        draw_ablation(shown, selected)
         return
-    layer, _, feature = map(int, name.split("."))
-    with st.container(border=True):
-        if shown.pruned.graph.choice is not None:
-            draw_neuron(shown, layer, feature)
-            return
-        st.subheader(f"Feature {feature} of layer {layer}")
-        st.text(cards_of(shown.tracing.model).label(layer, feature))
-        off, similar, trial, naming = st.tabs(PARTS)
-        with off:
-            draw_ablation(shown, selected)
-            draw_skipped(shown, selected)
-            offer_explanation(name)
-        with similar:
-            draw_similar(shown, layer, feature)
-        with trial:
-            draw_trial(shown, layer, feature)
-        with naming:
-            ask_for_label(shown, layer, feature)
+    draw_skipped(shown, selected)
+    offer_explanation(name, "neuron" if neurons else "feature")
 
 
-def draw_neuron(shown: Shown, layer: int, number: int) -> None:
-    """Draw the tabs about a neuron of the model itself."""
-    st.subheader(f"Neuron {number} of layer {layer}")
-    off, trial, naming = st.tabs(NEURON_PARTS)
-    with off:
-        draw_alone(shown)
-        draw_ablation(shown, get_state().selected)
-        offer_explanation(name_feature(shown, get_state().selected), "neuron")
-    with trial:
-        draw_trial(shown, layer, number)
-    with naming:
-        ask_for_label(shown, layer, number)
-
-
-def draw_alone(shown: Shown) -> None:
+def draw_alone(shown: Shown, selected: str) -> None:
     """Say how much the answer loses without the selected neuron alone."""
-    (node,) = members_of(shown, get_state().selected)
+    (node,) = members_of(shown, selected)
     try:
         effect = float(effects_alone(shown)[node])
     except cs.CircuitScopeError:
@@ -100,10 +81,10 @@ def draw_ablation(shown: Shown, selected: str) -> None:
         return
     if not rows:
         return
+    st.subheader(f"Without {one_line(label_of(shown, selected), LONGEST_NAME)}")
     st.caption(
-        "Check it: the selected node switched off. The graph predicts how each output's logit "
-        "changes. The model, run without the feature and all else frozen, must agree; the "
-        "probabilities let later layers react."
+        "The node switched off. The graph predicts how each output's logit changes. The model, run "
+        "without it and all else frozen, must agree; the probabilities let later layers react."
     )
     columns: Columns = {
         "token": "Output",
@@ -125,21 +106,36 @@ def draw_skipped(shown: Shown, selected: str) -> None:
         )
 
 
-def draw_similar(shown: Shown, layer: int, feature: int) -> None:
-    """Draw the features that write most like one."""
-    st.caption("By the cosine of their decoder vectors, over the layers that both write to.")
-    columns: Columns = {
-        "similarity": number("Similarity", "%.3f"),
-        "label": words("Label", "medium"),
-        "layer": "Layer",
-        "feature": "Feature",
-        "frequency": number("Fires on", "percent"),
-    }
-    draw_table(similar_to(shown, layer, feature), columns, key="graph_similar")
+def draw_similar(shown: Shown, selected: str) -> None:
+    """Draw the features that write most like the selected one; neurons have no such list."""
+    name = name_feature(shown, selected)
+    if not name or shown.pruned.graph.choice is not None:
+        return
+    layer, _, feature = map(int, name.split("."))
+    with st.expander(f"Similar to feature {feature} of layer {layer}"):
+        st.caption("By the cosine of their decoder vectors, over the layers that both write to.")
+        columns: Columns = {
+            "similarity": number("Similarity", "%.3f"),
+            "label": words("Label", "medium"),
+            "layer": "Layer",
+            "feature": "Feature",
+            "frequency": number("Fires on", "percent"),
+        }
+        draw_table(similar_to(shown, layer, feature), columns, key="graph_similar")
 
 
-def draw_trial(shown: Shown, layer: int, feature: int) -> None:
-    """Let the visitor type a text and draw where the feature fires on it."""
+def draw_trial(shown: Shown, selected: str) -> None:
+    """Let the visitor type a text and draw where the selected feature fires on it."""
+    name = name_feature(shown, selected)
+    if not name:
+        return
+    layer, _, feature = map(int, name.split("."))
+    with st.expander("Try it on your text"):
+        ask_for_trial(shown, layer, feature)
+
+
+def ask_for_trial(shown: Shown, layer: int, feature: int) -> None:
+    """Ask for a text and draw a feature's activations on it."""
     text = st.text_input("Your text", key="graph_trial", placeholder="Type, then press Enter")
     if not text:
         return
@@ -170,26 +166,3 @@ def draw_neuron_trial(trial: Trial) -> None:
     for name, heat in sides:
         st.caption(f"{name}: at most {max(heat):.2f}")
         draw_tokens(list(trial.tokens), heat, most, key=f"graph_trial_{name[:5]}")
-
-
-def ask_for_label(shown: Shown, layer: int, feature: int) -> None:
-    """Let the visitor name the feature, here and in every graph of this model."""
-    card = cards_of(shown.tracing.model).card(layer, feature)
-    rule = own_cards_of(shown.tracing.model).label(layer, feature)
-    with st.form(f"graph_label_{layer}_{feature}", border=False):
-        text = st.text_input("Label", card.label, max_chars=120)
-        st.caption(
-            "Yours; empty brings the automatic one back." if card.by_hand else "Made by rule."
-        )
-        if st.form_submit_button("Keep"):
-            write_label(shown, layer, feature, "" if text == rule else text)
-            st.rerun()
-
-
-def write_label(shown: Shown, layer: int, feature: int, text: str) -> None:
-    """Keep a feature's label; a failure is shown and nothing else is lost."""
-    try:
-        name = shown.tracing.model.name
-        write_notes(name, lambda notes: notes.label(layer, feature, text))
-    except cs.CircuitScopeError as error:
-        draw_error(error)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from circuitscope_core.config import Likeness
 from circuitscope_core.supernodes import LIKENESSES
-from pages.ui.graph.canvas_events import keep_suggested, suggest_again, undo_grouping
+from pages.ui.graph.canvas_events import regroup
 from pages.ui.shared.groups import Groups, groups_of
 from pages.ui.shared.session import change_state
 from pages.ui.shared.state import State
@@ -19,19 +19,16 @@ LIKENESS_TEXT = {
 
 
 def draw_grouping(shown: Shown, state: State) -> None:
-    """Say whose supernodes these are, and offer to keep, undo or suggest them."""
-    own, n = state.grouping.groups is not None, len(shown.supernodes.merged)
+    """Say whose supernodes these are, and offer to keep them or suggest others."""
+    own, n = state.groups is not None, len(shown.supernodes.merged)
     changed = state
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(whose_groups(n, own), width="content")
-        if not own:
-            changed = replace(state, likeness=ask_for_likeness(state))
-        if not own and n and st.button("Keep these", key="graph_keep_groups"):
-            changed = keep_suggested(state, groups_of_shown(shown))
-        if state.grouping.past and st.button("Undo", key="graph_undo_groups"):
-            changed = undo_grouping(state)
-        if own and st.button("Suggest again", key="graph_suggest_groups"):
-            changed = suggest_again(state)
+    st.caption(whose_groups(n, own))
+    if not own:
+        changed = replace(state, likeness=ask_for_likeness(state))
+    if not own and n and st.button("Keep these", key="graph_keep_groups"):
+        changed = regroup(state, groups_of_shown(shown))
+    if own and st.button("Suggest again", key="graph_suggest_groups"):
+        changed = regroup(state, None)
     if changed != state:
         change_state(**vars(changed))
         st.rerun()

@@ -1,24 +1,25 @@
 """The answer that a graph explains as a whole: given as a text, or the model's own."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.tokenizer import read_tokens
 from pages.ui.shared.component import draw_tokens
-from pages.ui.shared.session import change_state
 from pages.ui.shared.state import MOST_ANSWER_TOKENS, State
 from pages.ui.shared.text import plain
 from pages.ui.shared.tracing import answered_of
 
 
-def ask_for_answer(state: State) -> State:
+def ask_for_answer(state: State, page: str) -> State:
     """Let the visitor give an answer, or the number of tokens that the model goes on by."""
     given, own = st.columns([3, 2])
-    st.session_state.setdefault("prompt_answer", state.answer)
-    st.session_state.setdefault("prompt_answer_tokens", state.answer_tokens)
+    st.session_state.setdefault(f"{page}_answer", state.answer)
+    st.session_state.setdefault(f"{page}_answer_tokens", state.answer_tokens)
     text = given.text_input(
         "The whole answer",
-        key="prompt_answer",
+        key=f"{page}_answer",
         placeholder="Empty: what the model itself goes on with",
         help="Each of its tokens gets an output, over the token before it, in one graph.",
     )
@@ -26,11 +27,11 @@ def ask_for_answer(state: State) -> State:
         "or tokens of the model's own",
         1,
         MOST_ANSWER_TOKENS,
-        key="prompt_answer_tokens",
+        key=f"{page}_answer_tokens",
         disabled=bool(text),
         help="Where no answer is given: the likeliest tokens, one after another.",
     )
-    return change_state(answer=text, answer_tokens=int(n_tokens))
+    return replace(state, answer=text, answer_tokens=int(n_tokens))
 
 
 def draw_answer(state: State, bundle: cs.Bundle) -> None:

@@ -1,5 +1,7 @@
 """The Prompt page's form: the prompt, what to explain, and how much of it."""
 
+from dataclasses import replace
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -36,36 +38,42 @@ NEURON_TARGET_TEXT = {
 """The words of a model's own neurons, where they differ."""
 
 
-def ask_for_target(state: State, *, neurons: bool = False) -> State:
-    """Let the visitor choose what the graph explains."""
+def ask_for_target(state: State, *, neurons: bool = False, page: str = "prompt") -> State:
+    """Let the visitor choose what a graph explains; return the state with the choice.
+
+    Args:
+        state: What was chosen before.
+        neurons: Whether the model's own neurons are its features.
+        page: Tells the fields of one page from those of another.
+    """
     texts = TARGET_TEXT | NEURON_TARGET_TEXT if neurons else TARGET_TEXT
-    st.session_state.setdefault("prompt_target", state.target)
-    target = st.radio("Explain", TARGETS, format_func=texts.__getitem__, key="prompt_target")
-    state = change_state(target=target)
+    st.session_state.setdefault(f"{page}_target", state.target)
+    target = st.radio("Explain", TARGETS, format_func=texts.__getitem__, key=f"{page}_target")
+    state = replace(state, target=target)
     if target == "answer":
-        return ask_for_answer(state)
+        return ask_for_answer(state, page)
     if target == "tokens":
-        st.session_state.setdefault("prompt_tokens_wanted", state.tokens)
+        st.session_state.setdefault(f"{page}_tokens_wanted", state.tokens)
         text = st.text_input(
-            "Tokens", key="prompt_tokens_wanted", help="Each token of this text gets an output."
+            "Tokens", key=f"{page}_tokens_wanted", help="Each token of this text gets an output."
         )
-        return change_state(tokens=text)
+        return replace(state, tokens=text)
     if target == "difference":
         one, two = st.columns(2)
-        st.session_state.setdefault("prompt_token", state.tokens)
-        st.session_state.setdefault("prompt_minus", state.minus)
-        token = one.text_input("Why this token", key="prompt_token")
-        minus = two.text_input("and not this one", key="prompt_minus")
-        return change_state(tokens=token, minus=minus)
+        st.session_state.setdefault(f"{page}_token", state.tokens)
+        st.session_state.setdefault(f"{page}_minus", state.minus)
+        token = one.text_input("Why this token", key=f"{page}_token")
+        minus = two.text_input("and not this one", key=f"{page}_minus")
+        return replace(state, tokens=token, minus=minus)
     if target == "feature":
-        st.session_state.setdefault("prompt_feature", state.feature)
+        st.session_state.setdefault(f"{page}_feature", state.feature)
         text = st.text_input(
             f"Layer.token.{'neuron' if neurons else 'feature'}",
-            key="prompt_feature",
+            key=f"{page}_feature",
             placeholder="2.39.639",
             help="In a graph, select a feature and press “Explain this feature”; or type it.",
         )
-        return change_state(feature=text.strip())
+        return replace(state, feature=text.strip())
     return state
 
 

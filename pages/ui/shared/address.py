@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from circuitscope_core.supernodes import LIKENESSES
-from pages.ui.shared.groups import Group, Grouping, Groups, clean
+from pages.ui.shared.groups import Group, Groups, clean
 from pages.ui.shared.state import (
     ABLATIONS,
     FORMS,
@@ -18,8 +18,10 @@ from pages.ui.shared.state import (
     MODES,
     MOST_ANSWER_TOKENS,
     STATE_DEFAULTS,
+    TABS,
     TARGETS,
     VIEWS,
+    WORDS,
     State,
     Step,
 )
@@ -44,6 +46,8 @@ IN_ADDRESS = {
     "likeness": "likeness",
     "ablation": "ablation",
     "view": "view",
+    "tab": "tab",
+    "words": "words",
     "node": "selected",
     "with": "with_prompt",
     "with_model": "with_model",
@@ -54,6 +58,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "form": FORMS,
     "target": TARGETS,
     "view": VIEWS,
+    "tab": TABS,
+    "words": WORDS,
     "likeness": LIKENESSES,
     "ablation": ABLATIONS,
     "mode": MODES,
@@ -126,8 +132,10 @@ def write_subgraph(state: State) -> str:
     data: dict[str, Any] = {}
     if state.pinned:
         data["pinned"] = list(state.pinned)
-    if state.grouping.groups is not None:
-        data["groups"] = [[group.label, *group.members] for group in state.grouping.groups]
+    if state.groups is not None:
+        data["groups"] = [[group.label, *group.members] for group in state.groups]
+    if state.unfolded:
+        data["unfolded"] = list(state.unfolded)
     if state.places:
         data["places"] = [[name, round(x, 1), round(y, 1)] for name, x, y in state.places]
     if state.steps:
@@ -148,9 +156,12 @@ def read_subgraph(text: str, state: State) -> State | None:
         places = tuple(_place(item) for item in data.get("places", []))
         groups = _groups(data["groups"]) if "groups" in data else None
         steps = tuple(_step(row) for row in data.get("steps", []))
+        unfolded = tuple(_position(item) for item in data.get("unfolded", []))
     except (TypeError, ValueError):
         return None
-    return replace(state, pinned=pinned, places=places, grouping=Grouping(groups), steps=steps)
+    return replace(
+        state, pinned=pinned, places=places, groups=groups, steps=steps, unfolded=unfolded
+    )
 
 
 def _unpack(text: str) -> dict[str, Any] | None:
@@ -170,6 +181,12 @@ def _unpack(text: str) -> dict[str, Any] | None:
 def _name(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
+    return value
+
+
+def _position(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(value)
     return value
 
 

@@ -110,6 +110,7 @@ def draw_graph(
     key: str = "graph_canvas",
     answers: bool = True,
     changes: Mapping[str, tuple[float, float]] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Any:
     """Draw a graph and return the canvas's last few events, or None.
 
@@ -124,12 +125,15 @@ def draw_graph(
         answers: Whether the page answers questions about edges and edits of supernodes.
         changes: What became of nodes after an intervention, as shares of their activation: measured
             and predicted.
+        told: Other arguments of the canvas: ``height`` in pixels, 0 for all that the page gives,
+            ``canUndo``, ``canRedo``, ``pinnedScores``.
     """
     arguments = {
         "text": text,
         "height": HEIGHT,
+        "side": opening.side,
+        **(told or {}),
         "opening": opening_of(opening).to_json(opening.serial),
-        "canUndo": bool(opening.grouping.past),
         "answers": answers,
         "changes": dict(changes or {}),
     }
@@ -138,7 +142,7 @@ def draw_graph(
 
 def opening_of(state: State) -> Opening:
     """Return the choices that the canvas opens with."""
-    return Opening(state.selected, state.pinned, state.places, state.view)
+    return Opening(state.selected, state.pinned, state.places, state.view, state.tab)
 
 
 def draw_tokens(

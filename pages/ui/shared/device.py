@@ -1,4 +1,4 @@
-"""The device that the visitor's models run on: chosen in the sidebar where there are several."""
+"""The device that the visitor's models run on: chosen below the menu where there are several."""
 
 import streamlit as st
 
@@ -33,7 +33,8 @@ def choose_device() -> None:
         return
     if st.session_state.get(KEY) not in names:
         st.session_state[KEY] = chosen_device()
-    picked = st.sidebar.selectbox("Device", names, key=KEY, help="Graphs are the same on each.")
+    with st.popover("Device", help="The device that models run on"):
+        picked = st.selectbox("Device", names, key=KEY, help="Graphs are the same on each.")
     prefer_repeatable(picked)
 
 

@@ -8,7 +8,6 @@ from circuitscope_core.circuit import circuit_of, node_indices
 from circuitscope_core.view import group_name
 
 LONGEST_LABEL = 120
-LONGEST_HISTORY = 50
 
 
 @dataclass(frozen=True)
@@ -20,26 +19,6 @@ class Group:
 
 
 Groups = tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The visitor's own supernodes; None as long as the suggested ones are looked at."""
-
-    groups: Groups | None = None
-    past: tuple[Groups | None, ...] = ()
-    """The groups before each change, the oldest first."""
-
-    def change(self, groups: Groups | None) -> "Grouping":
-        """Return the grouping after a change that can be undone."""
-        return Grouping(groups, (*self.past, self.groups)[-LONGEST_HISTORY:])
-
-    def undo(self) -> "Grouping":
-        """Return the grouping before the last change."""
-        return Grouping(self.past[-1], self.past[:-1]) if self.past else self
-
-
-SUGGESTED = Grouping()
 
 
 def join(groups: Groups, members: Sequence[str], label: str = "") -> Groups:

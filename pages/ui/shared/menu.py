@@ -1,4 +1,4 @@
-"""Links between the pages."""
+"""Links between the pages, as a rail of icons at the left of every page."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ PAGES: dict[PageName, tuple[str, str]] = {
 
 
 def draw_menu() -> None:
-    """Draw the links to all pages in the sidebar.
+    """Draw the links to all pages in the rail.
 
     Streamlit's own menu names the files for a visitor who opens a page of a fresh server by its
     link: ``app.py``, which knows better names, has not run then.

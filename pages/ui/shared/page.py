@@ -13,48 +13,58 @@ from pages.ui.shared.menu import draw_menu, link_to
 from pages.ui.shared.models import list_models
 from pages.ui.shared.session import change_state, follow_history, get_state
 from pages.ui.shared.snowflake import draw_connection
+from pages.ui.shared.style import PAGE, RAIL
 from pages.ui.shared.text import plain
-
-STYLE = """
-.stMainBlockContainer { padding: 3.4rem 2.2rem 2rem; }
-.stMainBlockContainer h1 { font-size: 1.75rem; padding: 0.25rem 0; }
-.stMainBlockContainer h3 { font-size: 1.2rem; }
-"""
-"""Layout that the theme's settings cannot express: a graph needs the width of the page."""
 
 
 def begin_page(title: str) -> None:
     """Set a page up, so that it also works for a visitor who opens it before any other."""
+    prepare_page(title)
+    with st.container(horizontal=True, key="page_line"):
+        st.title(title, width="stretch")
+        choose_model()
+
+
+def prepare_page(title: str, style: str = "") -> None:
+    """Do all that comes before a page's own first line.
+
+    Args:
+        title: The page's name in the browser.
+        style: A style sheet of the page's own.
+    """
     st.set_page_config(page_title=f"{title} - CircuitScope", page_icon="🔬", layout="wide")
     follow_history()
-    state = get_state()
-    st.html(f"<style>{STYLE}</style>")
+    st.html(f"<style>{PAGE}{RAIL}{style}</style>")
+    draw_menu()
+    draw_settings()
     _, dropped = read_address(st.query_params.to_dict())
     if dropped:
-        names = ", ".join(dropped)
-        st.warning(f"The address has values that make no sense and were left out: {names}.")
-    draw_menu()
-    choose_model(state.model)
-    with page_errors():
-        choose_device()
-    draw_connection()
-    st.title(title)
+        left_out = ", ".join(dropped)
+        st.warning(f"The address has values that make no sense and were left out: {left_out}.")
+    names, chosen = list_models(), get_state().model
+    if chosen and names and chosen not in names:
+        st.warning(plain(f"There is no model “{chosen}” here; “{names[0]}” is shown instead."))
 
 
-def choose_model(chosen: str) -> None:
-    """Let the visitor choose among the trained models, in the sidebar."""
-    names = list_models()
+def choose_model() -> None:
+    """Let the visitor choose among the models."""
+    names, chosen = list_models(), get_state().model
     if not names:
-        st.sidebar.caption("No model yet.")
+        st.caption("No model yet.", width="content")
         return
-    if chosen not in names:
-        if chosen:
-            st.warning(plain(f"There is no model “{chosen}” here; “{names[0]}” is shown instead."))
-        chosen = names[0]
     if st.session_state.get("sidebar_model") not in names:
-        st.session_state["sidebar_model"] = chosen
-    picked = st.sidebar.selectbox("Model", names, key="sidebar_model")
+        st.session_state["sidebar_model"] = chosen if chosen in names else names[0]
+    picked = st.selectbox(
+        "Model", names, key="sidebar_model", width=170, label_visibility="collapsed"
+    )
     change_state(model=picked)
+
+
+def draw_settings() -> None:
+    """Draw the choice of a device and the connection to Snowflake below the menu, where any is."""
+    with st.sidebar, page_errors():
+        choose_device()
+        draw_connection()
 
 
 @contextmanager

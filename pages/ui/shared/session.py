@@ -10,9 +10,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from pages.ui.shared.address import address_of, read_address
 from pages.ui.shared.models import list_trained
 from pages.ui.shared.state import STATE_DEFAULTS, State
+from pages.ui.shared.trail import Relabel, Trail, settled, went_to
 
 KEY = "circuitscope"
 LATEST = "circuitscope_latest"
+TRAIL = "circuitscope_trail"
 WIDGETS = (
     "sidebar_model",
     "prompt_text",
@@ -33,6 +35,14 @@ WIDGETS = (
     "graph_similarity",
     "graph_mode",
     "graph_against",
+    "graph_prompt_of",
+    "graph_target",
+    "graph_tokens_wanted",
+    "graph_token",
+    "graph_minus",
+    "graph_feature",
+    "graph_answer",
+    "graph_answer_tokens",
     "compare_prompt",
     "compare_model",
 )
@@ -73,7 +83,16 @@ def leave_graph(**changes: Any) -> State:
     """Replace choices that lead to another graph: what was chosen in the old one goes."""
     emptied = {
         name: getattr(STATE_DEFAULTS, name)
-        for name in ("selected", "edge", "pinned", "grouping", "places", "steps", "ablation")
+        for name in (
+            "selected",
+            "edge",
+            "pinned",
+            "groups",
+            "places",
+            "steps",
+            "ablation",
+            "unfolded",
+        )
     }
     return change_state(**{**emptied, "serial": get_state().serial + 1, **changes})
 
@@ -85,7 +104,7 @@ def show_demo() -> State:
     """
     state, trained = get_state(), list_trained()
     model = state.model if state.model in trained else next(iter(trained), state.model)
-    fresh = State(model=model, serial=state.serial + 1, seen=state.seen)
+    fresh = State(model=model, serial=state.serial + 1, seen=state.seen, side=state.side)
     return change_state(**vars(fresh))
 
 
@@ -95,7 +114,8 @@ def open_address(address: Mapping[str, str]) -> State:
     now = get_state()
     for key in WIDGETS:
         st.session_state.pop(key, None)
-    return change_state(**{**vars(wanted), "serial": now.serial + 1, "seen": now.seen})
+    kept = {"serial": now.serial + 1, "seen": now.seen, "side": now.side}
+    return change_state(**{**vars(wanted), **kept})
 
 
 def follow_history() -> None:
@@ -110,11 +130,37 @@ def follow_history() -> None:
         open_address({"model": get_state().model, **address})
 
 
-def write_address(state: State) -> None:
-    """Put the state into the address, where it differs."""
+def write_address(state: State, relabel: Relabel | None = None) -> None:
+    """Put the state into the address, where it differs, and remember it as a step.
+
+    Args:
+        state: The present choices.
+        relabel: The label that was written with this step.
+    """
     wanted = address_of(state)
+    st.session_state[TRAIL] = went_to(get_trail(), wanted, relabel)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+
+
+def settle_step(state: State) -> None:
+    """Take over what follows from the last step: it is no step, and not in the address yet."""
+    st.session_state[TRAIL] = settled(get_trail(), address_of(state))
+
+
+def get_trail() -> Trail:
+    """Return the steps that the visitor took."""
+    trail: Trail = st.session_state.setdefault(TRAIL, Trail())
+    return trail
+
+
+def take_step(trail: Trail) -> State:
+    """Go to another place on the trail, with all choices of that place."""
+    st.session_state[TRAIL] = trail
+    state = get_state()
+    if trail.stop is None:
+        return state
+    return open_address({**dict(trail.stop.place), "tab": state.tab})
 
 
 def go_to_graph() -> None:

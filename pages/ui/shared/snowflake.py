@@ -68,11 +68,11 @@ def current_session() -> Any | None:
 
 
 def draw_connection() -> None:
-    """Say in the sidebar what the connection is, or why there is none."""
+    """Say what the connection is, or why there is none."""
     attempt = begin_attempt()
     if attempt is None:
         return
-    with st.sidebar:
+    with st.popover("Cloud", help="The connection to Snowflake"):
         if is_settled(attempt):
             draw_settled(attempt)
         else:

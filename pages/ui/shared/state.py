@@ -7,7 +7,8 @@ import circuitscope_core as cs
 from circuitscope_core.config import Ablation, Likeness
 from circuitscope_core.interventions import How, Mode
 from circuitscope_core.tokenizer import encode_words
-from pages.ui.shared.groups import SUGGESTED, Grouping
+from circuitscope_core.view import Folding
+from pages.ui.shared.groups import Groups
 
 DEFAULTS = cs.TraceConfig()
 DEMO_PROMPT = "The National Digital Analytics Group (N"
@@ -19,6 +20,10 @@ MOST_ANSWER_TOKENS = 64
 FORMS = ("text", "chat")
 ABLATIONS: tuple[Ablation, ...] = ("auto", "always")
 VIEWS = ("full", "groups", "pinned")
+WORDS = ("auto", "words", "tokens")
+TABS = ("card", "links", "heads", "intervene", "table")
+SIDE = 340
+"""Pixels of the column beside the graph, as long as nobody drags its edge."""
 MODES: tuple[Mode, ...] = ("direct", "constrained", "iterative")
 HOWS: tuple[How, ...] = ("ablate", "scale", "set")
 Places = tuple[tuple[str, float, float], ...]
@@ -74,11 +79,20 @@ class State:
     """The model of that prompt; empty for the same one."""
     view: str = "full"
     """One of ``VIEWS``."""
+    tab: str = "card"
+    """One of ``TABS``: the tab of the column beside the graph."""
+    side: int = SIDE
+    """Pixels of that column."""
+    words: str = "auto"
+    """One of ``WORDS``: whether the tokens of a word share a column."""
+    unfolded: tuple[int, ...] = ()
+    """First positions of the words that are shown as tokens all the same."""
     selected: str = ""
     edge: tuple[str, ...] = ()
     """Source and target of the edge that was clicked; nothing where none was."""
     pinned: tuple[str, ...] = ()
-    grouping: Grouping = SUGGESTED
+    groups: Groups | None = None
+    """The visitor's own supernodes; None as long as the suggested ones are looked at."""
     places: Places = ()
     steps: tuple[Step, ...] = ()
     """Changes in the model, the latest last."""
@@ -126,6 +140,12 @@ def trace_config_of(state: State) -> cs.TraceConfig:
         cs.GroupingConfig(state.similarity, state.likeness),
         state.ablation,
     )
+
+
+def folding_of(state: State) -> Folding:
+    """Return which words have their tokens in one column."""
+    by_words = {"auto": None, "words": True, "tokens": False}[state.words]
+    return Folding(by_words, frozenset(state.unfolded))
 
 
 def targets_of(

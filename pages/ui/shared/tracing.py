@@ -24,12 +24,19 @@ from circuitscope_core.circuit import node_indices
 from circuitscope_core.feature_cards import SimilarFeature, Trial, similar_features, try_feature
 from circuitscope_core.interventions import AblationRow, ablate
 from circuitscope_core.prompt_pass import NextToken, next_tokens
-from circuitscope_core.view import GraphView, feature_rows, layout_graph
+from circuitscope_core.view import Extras, GraphView, feature_rows, layout_graph, tell_story
 from pages.ui.shared.groups import to_supernodes
 from pages.ui.shared.models import ModelKey, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prompts import Prompt, answer_of, prompt_of
-from pages.ui.shared.state import ADDED_BUDGET, State, attribution_of, targets_of, trace_config_of
+from pages.ui.shared.state import (
+    ADDED_BUDGET,
+    State,
+    attribution_of,
+    folding_of,
+    targets_of,
+    trace_config_of,
+)
 
 Value = TypeVar("Value")
 OnStep = Callable[[cs.AttributionProgress | cs.AttributionPlan], None]
@@ -160,13 +167,17 @@ def pass_of(tracing: Tracing) -> cs.PromptPass:
     )
 
 
-def pass_of_graph(shown: "Shown") -> cs.PromptPass:
+def pass_with_nodes(tracing: Tracing, graph: cs.AttributionGraph) -> cs.PromptPass:
     """Return the pass of a graph's prompt, in which its neurons are the nodes."""
-    graph = shown.pruned.graph
     if graph.choice is None:
-        return pass_of(shown.tracing)
-    key = ("nodes", shown.tracing)
-    return recent_graphs().get(key, lambda: nodes_of_pass(pass_of(shown.tracing), graph)[0])
+        return pass_of(tracing)
+    key = ("nodes", tracing)
+    return recent_graphs().get(key, lambda: nodes_of_pass(pass_of(tracing), graph)[0])
+
+
+def pass_of_graph(shown: Shown) -> cs.PromptPass:
+    """Return the pass of a shown graph's prompt, in which its neurons are the nodes."""
+    return pass_with_nodes(shown.tracing, shown.pruned.graph)
 
 
 def trace(tracing: Tracing, on_step: OnStep | None = None) -> cs.AttributionGraph:
@@ -192,7 +203,7 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
             on_step(cs.AttributionProgress(step))
 
     graph = trace(tracing, on_step)
-    own = state.grouping.groups
+    own, folding = state.groups, folding_of(state)
     cards = cards_of(tracing.model)
     config = trace_config_of(state)
 
@@ -202,11 +213,14 @@ def show(tracing: Tracing, state: State, on_step: OnStep | None = None) -> Shown
         if own is not None:
             found = replace(found, supernodes=to_supernodes(found.pruned, own))
         bundle = load_model(tracing.model)
-        parts = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
+        tell("Tell where the output comes from")
+        story = tell_story(pass_with_nodes(tracing, graph), found)
+        extras = Extras(story, folding)
+        parts = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights, extras)
         view = layout_graph(found, *parts)
         return Shown(tracing, found, view, view.to_text())
 
-    return recent_views().get((tracing, config, own, cards.labels), build)
+    return recent_views().get((tracing, config, own, folding, cards.labels), build)
 
 
 def switch_off(shown: Shown, selected: str) -> tuple[AblationRow, ...]:
@@ -252,6 +266,13 @@ def name_feature(shown: Shown, selected: str) -> str:
     if len(nodes) != 1 or nodes[0] >= graph.n_features:
         return ""
     return ".".join(map(str, graph.features[nodes[0]].tolist()))
+
+
+def label_of(shown: Shown, name: str) -> str:
+    """Return the label of a node or supernode in the picture."""
+    pictures = (shown.view.groups or shown.view.full, shown.view.full)
+    nodes = (node for picture in pictures for node in picture.nodes)
+    return next((node.label for node in nodes if node.id == name), name)
 
 
 def members_of(shown: Shown, name: str) -> tuple[int, ...]:
