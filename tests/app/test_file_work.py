@@ -89,6 +89,17 @@ def test_what_a_person_made_is_in_the_json_and_the_page(opened, work):
     assert "pair" in page_of_file(named, show_file(opened, named))
 
 
+def test_supernodes_of_a_persons_own_can_be_undone(opened, work):
+    shown = show_file(opened, work)
+    pinned = replace(work, state=replace(work.state, pinned=tuple(features_of(shown)[:2])))
+    grouped = join_pinned(pinned, shown, "pair")
+    assert len(groups_shown(show_file(opened, grouped))) == 1
+    back = grouped.undo()
+    assert back.state.groups is None
+    assert groups_shown(show_file(opened, back)) == groups_shown(shown)
+    assert back.undo() == back
+
+
 def test_events_of_the_canvas_pin_select_group_and_name(opened, work):
     shown = show_file(opened, work)
     one, two = features_of(shown)[:2]

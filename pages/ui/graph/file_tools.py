@@ -1,7 +1,5 @@
 """Controls for an opened graph file: thresholds, supernodes, feature cards, labels."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 import circuitscope_core as cs
@@ -80,7 +78,7 @@ def ask_for_thresholds(opened: Opened, work: FileWork) -> FileWork:
 
 def ask_for_supernodes(opened: Opened, work: FileWork, last: ShownFile | None) -> FileWork:
     """Let the visitor have supernodes suggested, make them of what is pinned, and undo that."""
-    own = work.state.grouping.groups is not None
+    own = work.state.groups is not None
     count = len(opened.file.groups)
     st.caption("Yours." if own else f"The file names {count}." if count else "The file has none.")
     suggested = st.toggle(
@@ -108,8 +106,8 @@ def ask_for_supernodes(opened: Opened, work: FileWork, last: ShownFile | None) -
     asked = st.button("Make the pinned nodes a supernode", key="graph_file_join", width="stretch")
     if asked and last is not None:
         return join_pinned(work, last, name)
-    if work.state.grouping.past and st.button("Undo", key="graph_file_undo", width="stretch"):
-        return work.change(state=replace(work.state, grouping=work.state.grouping.undo()))
+    if work.past and st.button("Undo", key="graph_file_undo", width="stretch"):
+        return work.undo()
     return work
 
 
@@ -120,8 +118,7 @@ def join_pinned(work: FileWork, shown: ShownFile, name: str) -> FileWork:
     if joined == groups:
         st.caption("Pin at least two nodes first.")
         return work
-    state = replace(work.state, grouping=work.state.grouping.change(joined))
-    return replace(work, state=state).look_at("groups")
+    return work.regroup(joined).look_at("groups")
 
 
 def ask_for_cards(opened: Opened, work: FileWork) -> FileWork:

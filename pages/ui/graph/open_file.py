@@ -234,7 +234,7 @@ def last_shown(number: int) -> ShownFile | None:
 def shown_now(opened: Opened, work: FileWork) -> ShownFile:
     """Return the picture of a file; a click that does not change it computes nothing."""
     chosen = (work.node_threshold, work.edge_threshold, work.similarity, work.labels)
-    wanted = (work.number, work.state.grouping.groups, *chosen, id(work.cards))
+    wanted = (work.number, work.state.groups, *chosen, id(work.cards))
     kept = st.session_state.get(SHOWN)
     if kept is None or kept[0] != wanted:
         with st.spinner("Drawing the graph …"):

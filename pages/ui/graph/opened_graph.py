@@ -25,6 +25,8 @@ from pages.ui.shared.component import opening_of
 from pages.ui.shared.groups import Group, Groups
 from pages.ui.shared.state import State
 
+LONGEST_HISTORY = 50
+
 
 @dataclass(frozen=True)
 class Cards:
@@ -66,12 +68,26 @@ class FileWork:
     """Of suggested supernodes; None for the file's own."""
     labels: tuple[tuple[str, str], ...] = ()
     """The visitor's, by the ids of features."""
+    past: tuple[Groups | None, ...] = ()
+    """The visitor's supernodes before each change, the oldest first; None for no own ones."""
     cards: Cards | None = field(default=None, compare=False)
 
     def change(self, **changes: object) -> "FileWork":
         """Return the work after a change of the picture, in which the canvas keeps its state."""
         changed = replace(self, **changes)  # type: ignore[arg-type]
         return replace(changed, opening=changed.state)
+
+    def regroup(self, groups: Groups | None) -> "FileWork":
+        """Return the work with other supernodes; the change can be undone."""
+        past = (*self.past, self.state.groups)[-LONGEST_HISTORY:]
+        return replace(self, state=replace(self.state, groups=groups), past=past)
+
+    def undo(self) -> "FileWork":
+        """Return the work with the supernodes before the last change."""
+        if not self.past:
+            return self
+        state = replace(self.state, groups=self.past[-1])
+        return self.change(state=state, past=self.past[:-1])
 
     def look_at(self, view: str, **changes: object) -> "FileWork":
         """Return the work after a change with which the canvas goes to a view."""
@@ -118,7 +134,7 @@ def show_file(opened: Opened, work: FileWork) -> ShownFile:
 
 
 def _supernodes(opened: Opened, work: FileWork, circuit: Circuit) -> Supernodes:
-    own = work.state.grouping.groups
+    own = work.state.groups
     if own is not None:
         return group_by_hand(
             circuit, ((group.label, node_indices(circuit, group.members)) for group in own)
@@ -157,7 +173,9 @@ def apply_events(work: FileWork, shown: ShownFile, events: tuple[Event, ...]) ->
         if named is not None:
             labels |= dict.fromkeys(same_feature(shown.circuit, *named[:2]), named[2])
     changed = replace(work, state=state, labels=tuple(sorted(labels.items())))
-    same = (changed.labels, state.grouping) == (work.labels, work.state.grouping)
+    if state.groups != work.state.groups:
+        changed = replace(changed, past=(*work.past, work.state.groups)[-LONGEST_HISTORY:])
+    same = (changed.labels, state.groups) == (work.labels, work.state.groups)
     return changed if same else changed.change()
 
 
@@ -228,7 +246,7 @@ def describe_scores(opened: Opened, work: FileWork, shown: ShownFile) -> str:
 def describe_groups(work: FileWork, shown: ShownFile) -> str:
     """Return how many supernodes are shown and whose they are; empty where there are none."""
     n = len(shown.supernodes.merged)
-    if work.state.grouping.groups is not None:
+    if work.state.groups is not None:
         whose = "of your own"
     elif work.similarity is not None:
         whose = f"suggested at a similarity of {work.similarity:.2f}"
