@@ -137,7 +137,7 @@ def test_a_file_is_pruned_named_and_taken_away_with_what_was_made(url, page, exp
     expect(page.get_by_text("From a file: mine.json")).to_be_visible(timeout=WAIT)
     feature = next(n["node_id"] for n in exported["nodes"] if n["activation"])
     frame = frame_with(page, "group_0")
-    frame.get_by_role("button", name="Show every kept node").click()
+    frame.get_by_role("button", name="All nodes").click()
     frame = frame_with(page, feature)
     page.mouse.click(*point_of(frame, feature))
     label = page.get_by_label("Label of the selected feature")

@@ -114,7 +114,7 @@ def first_work(opened: Opened, number: int) -> FileWork:
     """Return the work on a file that was just opened: as the file says."""
     file, serial = opened.file, number * CHANGES_OF_A_FILE
     view = "groups" if file.groups else "full"
-    state = State(pinned=file.pinned, selected=file.selected, serial=serial, view=view)
+    state = State(pinned=file.pinned, serial=serial, view=view)
     return FileWork(state, state, number)
 
 
@@ -208,7 +208,7 @@ def chosen_feature(work: FileWork, shown: ShownFile) -> int | None:
 
 def json_of_file(opened: Opened, work: FileWork, shown: ShownFile) -> str:
     """Return the file as JSON with what the visitor made of it."""
-    selected = ids_behind(shown, (work.state.selected,))
+    selected = ids_behind(shown, (work.state.selected or opened.file.selected,))
     opening = Opening(
         selected=next(iter(selected), ""), pinned=ids_behind(shown, work.state.pinned)
     )
