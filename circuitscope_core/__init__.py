@@ -93,6 +93,8 @@ from circuitscope_core.export import (
     export_html,
     export_svg,
     strongest_paths,
+    viewer_zip,
+    write_viewer_folder,
 )
 from circuitscope_core.feature_cards import (
     CardProgress,
@@ -382,5 +384,7 @@ __all__ = [
     "train",
     "train_transcoder",
     "verify_by_patching",
+    "viewer_zip",
     "virtual_weights",
+    "write_viewer_folder",
 ]

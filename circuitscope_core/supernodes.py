@@ -209,7 +209,7 @@ def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float)
 @one_core()
 def cluster_features(
     kept: Kept,
-    transcoder: HasDecoders,
+    transcoder: HasDecoders | None = None,
     similarity_threshold: float = 0.7,
     *,
     likeness: str = "decoders",
@@ -221,7 +221,7 @@ def cluster_features(
 
     Args:
         kept: The pruned graph or its circuit.
-        transcoder: The transcoder that the graph was made with.
+        transcoder: The transcoder that the graph was made with; for ``role`` none is needed.
         similarity_threshold: Cosine similarity from which features join, -1 to 1.
         likeness: ``role``: features alike in their inputs and outputs in this graph, see
             ``role_similarity``; ``decoders``: features whose decoder vectors point the same way,
@@ -232,7 +232,8 @@ def cluster_features(
         A partition of the kept features.
 
     Raises:
-        ConfigError: If the threshold is outside -1 to 1, or the likeness is none of the two.
+        ConfigError: If the threshold is outside -1 to 1, the likeness is none of the two, or
+            decoders are to be compared and there is no transcoder.
     """
     if likeness not in LIKENESSES:
         raise ConfigError(f"likeness is {likeness!r}; it must be 'decoders' or 'role'.")
@@ -240,12 +241,14 @@ def cluster_features(
         raise ConfigError(
             f"similarity_threshold is {similarity_threshold}; it must be from -1 to 1."
         )
+    if transcoder is None and likeness != "role":
+        raise ConfigError("Decoder vectors are the transcoder's; give it, or likeness='role'.")
     circuit = circuit_of(kept)
     features = circuit.rows_of(NodeKind.FEATURE)
     pools = [features] if across_positions else _split_by_position(circuit, features)
     groups = []
     for pool in pools:
-        if likeness == "role":
+        if transcoder is None or likeness == "role":
             similarity = role_similarity(circuit, pool)
         else:
             vectors = _gather_decoders(circuit, transcoder, pool)

@@ -20,6 +20,7 @@ def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
             "Several prompts are traced with a bundle: add the model with models add, and give "
             "--bundle models/NAME in place of --model."
         )
+    refuse_single(options)
     config = cs.AttributionConfig(max_feature_nodes=options.max_feature_nodes)
     prune = cs.PruneConfig(options.node_threshold, options.edge_threshold)
     n_failed = 0
@@ -38,6 +39,20 @@ def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
         n_failed += bool(done.error)
         write(json.dumps(vars(done)) if options.json else describe_traced(done))
     return 1 if n_failed else 0
+
+
+def refuse_single(options: argparse.Namespace) -> None:
+    """Refuse files that are of one prompt's graph.
+
+    Raises:
+        ConfigError: If one was asked for.
+    """
+    for name in ("graph", "html", "svg", "save", "viewer"):
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"--{name} writes one prompt's graph, and several prompts were given. Give one "
+                "prompt, or leave it out: --out has a file of each graph."
+            )
 
 
 def read_prompts(path: Path) -> list[str]:

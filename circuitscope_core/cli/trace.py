@@ -20,6 +20,7 @@ from circuitscope_core.cli.output import (
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
 from circuitscope_core.config import Ablation, ReadPoint
 from circuitscope_core.errors import ConfigError
+from circuitscope_core.export import ViewerGraph
 from circuitscope_core.view import layout_graph
 
 N_FEATURES = 5
@@ -91,6 +92,12 @@ def add_trace(commands: Commands) -> None:
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
     parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
     parser.add_argument(
+        "--viewer",
+        type=Path,
+        metavar="FOLDER",
+        help="add the graph and its feature cards to a folder for circuit-tracer's own viewer",
+    )
+    parser.add_argument(
         "--save", type=Path, help="write the exact graph, unpruned, as a safetensors file"
     )
     parser.add_argument(
@@ -130,14 +137,34 @@ def run_trace(options: argparse.Namespace) -> int:
         cs.export_graph(found, options.graph, supernodes=found.supernodes)
     if options.save:
         found.graph.save(options.save)
+    viewed = write_for_viewer(bundle, found, options)
     summary = summarize(found, [path.text for path in paths])
     summary |= patching(bundle, found, options)
     summary |= {} if fit is None else {"read_point": fit}
+    summary |= {} if viewed is None else {"viewer": {"slug": viewed.slug, "at": viewed.address}}
     summary["seconds"] = round(time.perf_counter() - started, 3)
     write(json.dumps(summary) if options.json else describe_trace(summary))
     if options.graph and not options.json:
         write(f"Wrote {options.graph}")
+    if viewed is not None and not options.json:
+        write(f"Wrote {options.viewer / viewed.slug}.json; circuit-tracer's viewer opens it at")
+        write(f"  index.html{viewed.address}")
     return 0
+
+
+def write_for_viewer(
+    bundle: cs.Bundle, found: cs.Trace, options: argparse.Namespace
+) -> ViewerGraph | None:
+    """Add a trace to the folder for circuit-tracer's viewer; None where none was asked for."""
+    if options.viewer is None:
+        return None
+    return cs.write_viewer_folder(
+        options.viewer,
+        found,
+        cards=found.cards,
+        tokenizer=bundle.tokenizer,
+        supernodes=found.supernodes,
+    )
 
 
 def traced(bundle: cs.Bundle, options: argparse.Namespace) -> cs.Trace:

@@ -25,6 +25,12 @@ from circuitscope_core.export.html import (
 )
 from circuitscope_core.export.opening import Opening, WalkStep
 from circuitscope_core.export.svg import PictureName, export_svg, render_svg
+from circuitscope_core.export.viewer_folder import (
+    ViewerGraph,
+    viewer_graph,
+    viewer_zip,
+    write_viewer_folder,
+)
 from circuitscope_core.view import GraphPath, strongest_paths
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "GraphPath",
     "Opening",
     "PictureName",
+    "ViewerGraph",
     "WalkStep",
     "classic_script",
     "export_graph",
@@ -53,4 +60,7 @@ __all__ = [
     "render_walk",
     "slugify",
     "strongest_paths",
+    "viewer_graph",
+    "viewer_zip",
+    "write_viewer_folder",
 ]

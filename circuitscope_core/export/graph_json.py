@@ -1,6 +1,7 @@
 """Graphs and feature cards in the JSON that circuit-tracer and Neuronpedia read (version 1)."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ BANDS = {
     "middle": "Subsample Interval 1",
     "low": "Subsample Interval 2",
 }
+VISIBLE = str.maketrans({"\n": "⏎", "\t": "→", "\r": "↵", '"': "”"})
+"""Letters that would not be seen, as circuit-tracer shows them, and quotes, where viewers cut."""
 BELOW = "Bottom Activations"
 """The band of a neuron's examples below 0."""
 
@@ -100,8 +103,7 @@ def viewer_text(text: str) -> str:
 
     Viewers put labels into pages as HTML, and cut the token out of an output's label at quotes.
     """
-    visible = text.replace("\n", "⏎").replace('"', "”")
-    return re.sub(r"<(?=[A-Za-z/!?])", "‹", visible)
+    return re.sub(r"<(?=[A-Za-z/!?])", "‹", text.translate(VISIBLE))
 
 
 def _metadata(circuit: Circuit, slug: str) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _metadata(circuit: Circuit, slug: str) -> dict[str, Any]:
         "prompt_tokens": [viewer_text(text) for text in circuit.token_texts],
         "prompt": circuit.prompt,
         "title_prefix": "",
-        "node_threshold": settings.node_threshold if settings else None,
+        "node_threshold": _reached_by_all(circuit),
         "schema_version": SCHEMA_VERSION,
         "info": {"generator": GENERATOR},
         "generation_settings": {
@@ -124,6 +126,21 @@ def _metadata(circuit: Circuit, slug: str) -> dict[str, Any]:
         },
         "pruning_settings": settings.to_json() if settings else {},
     }
+
+
+def _reached_by_all(circuit: Circuit) -> float | None:
+    """Return a share of influence, in hundredths, that no feature or error of the circuit exceeds.
+
+    Viewers hide nodes whose ``influence`` is above it, and move it in hundredths. Nodes that were
+    kept for what they do to the answer may be far above the threshold of pruning.
+    """
+    inner = circuit.are(NodeKind.FEATURE) | circuit.are(NodeKind.ERROR)
+    reached = circuit.reached[inner].double()
+    known = reached[~reached.isnan()]
+    wanted = [circuit.config.node_threshold] if circuit.config else []
+    if len(known):
+        wanted.append(math.ceil(float(known.max()) * 100) / 100)
+    return max(wanted) if wanted else None
 
 
 def _start_view(circuit: Circuit, supernodes: Supernodes | None) -> dict[str, Any]:

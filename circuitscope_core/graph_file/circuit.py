@@ -1,6 +1,8 @@
 """A graph file as a circuit: the table that our own graphs have."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -93,6 +95,21 @@ def _named(item: FileNode, token_text: str) -> tuple[str, str]:
     written = OUTPUT_LABEL.fullmatch(item.label)
     text = shorten(written[1] if written else item.label or item.id, LONGEST_LABEL)
     return text, output_name(text, is_token=written is not None and node.feature >= 0)
+
+
+def with_labels(circuit: Circuit, given: Mapping[str, str]) -> Circuit:
+    """Return a file's circuit with a person's labels, by the ids of features."""
+    labels, names = list(circuit.labels), list(circuit.names)
+    for name, text in given.items():
+        row = circuit.rows.get(name)
+        if row is None or circuit.node(row).kind is not NodeKind.FEATURE:
+            continue
+        node = circuit.node(row)
+        labels[row] = shorten(text, LONGEST_LABEL)
+        unnamed = name if node.feature < 0 else ""
+        token_text = circuit.token_texts[node.position]
+        names[row] = node_name(node, token_text, labels[row] or unnamed)
+    return replace(circuit, labels=tuple(labels), names=tuple(names))
 
 
 def shorten(text: str, length: int) -> str:

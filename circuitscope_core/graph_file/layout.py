@@ -1,7 +1,10 @@
 """A graph file as positions, names and numbers to draw: the picture that our own graphs get."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from circuitscope_core.circuit import Circuit
+from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import NodeKind, answer_among
 from circuitscope_core.graph_file.circuit import (
     LONGEST_LABEL,
@@ -11,36 +14,69 @@ from circuitscope_core.graph_file.circuit import (
 )
 from circuitscope_core.graph_file.model import GraphFile
 from circuitscope_core.supernodes import Supernode, Supernodes, describe_members
+from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
 from circuitscope_core.view import Fact, GraphView, NodeView
 from circuitscope_core.view.facts import answer_fact
-from circuitscope_core.view.layout import full_picture, group_picture, path_views
+from circuitscope_core.view.layout import card_views, full_picture, group_picture, path_views
 
 
-def layout_graph_file(file: GraphFile) -> GraphView:
+def layout_graph_file(
+    file: GraphFile,
+    circuit: Circuit | None = None,
+    supernodes: Supernodes | None = None,
+    cards: FeatureCards | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> GraphView:
     """Lay a graph file out as ``layout_graph`` does: x is the token, y the layer, outputs on top.
 
-    There are no feature cards: they do not travel with a graph's JSON.
+    Args:
+        file: The file.
+        circuit: The part of it that is drawn, with a person's labels; None: all of it.
+        supernodes: Groups that are drawn as one; None: the file's own.
+        cards: Examples and statistics of its features, which do not travel with a graph's JSON. A
+            label of the file stays; where it has none, the card's is shown.
+        tokenizer: Turns the token ids of cards that have no texts into text.
     """
-    circuit = circuit_of_file(file)
-    groups = [
-        Supernode(
-            shorten(group.label, LONGEST_LABEL) or describe_members(circuit, group.members),
-            group.members,
-        )
-        for group in file.groups
-    ]
-    full = full_picture(circuit)
+    whole = circuit_of_file(file) if circuit is None else circuit
+    shown = whole if cards is None else _named_by_cards(whole, cards)
+    groups = groups_of_file(file, shown) if supernodes is None else supernodes
+    full = full_picture(shown, cards)
     return GraphView(
-        prompt=circuit.prompt,
+        prompt=shown.prompt,
         full=full,
-        groups=group_picture(circuit, None, Supernodes(tuple(groups))) if groups else None,
-        cards={},
-        paths=path_views(circuit),
-        facts=_facts(file, full.nodes),
+        groups=group_picture(shown, cards, groups) if groups.merged else None,
+        cards=card_views(shown, tokenizer or ByteTokenizer(), cards, None) if cards else {},
+        paths=path_views(shown),
+        facts=_facts(file, shown, full.nodes, groups),
     )
 
 
-def _facts(file: GraphFile, nodes: tuple[NodeView, ...]) -> tuple[Fact, ...]:
+def groups_of_file(file: GraphFile, circuit: Circuit) -> Supernodes:
+    """Return the file's own supernodes, of nodes that a circuit of it has."""
+    groups = []
+    for group in file.groups:
+        members = tuple(member for member in group.members if member in circuit.row_of)
+        if len(members) > 1:
+            label = shorten(group.label, LONGEST_LABEL) or describe_members(circuit, members)
+            groups.append(Supernode(label, members))
+    return Supernodes(tuple(groups))
+
+
+def _named_by_cards(circuit: Circuit, cards: FeatureCards) -> Circuit:
+    """Return a circuit whose unnamed features are called by their cards' labels."""
+    labels, names = list(circuit.labels), list(circuit.names)
+    for row in circuit.rows_of(NodeKind.FEATURE).tolist():
+        node = circuit.node(row)
+        if labels[row] or node.feature < 0:
+            continue
+        labels[row] = cards.label(node.layer, node.feature)
+        names[row] = labels[row] or names[row]
+    return replace(circuit, labels=tuple(labels), names=tuple(names))
+
+
+def _facts(
+    file: GraphFile, circuit: Circuit, nodes: tuple[NodeView, ...], groups: Supernodes
+) -> tuple[Fact, ...]:
     """Return what the file holds, and how far its numbers reach."""
     outputs = [node for node in nodes if node.kind == NodeKind.LOGIT]
     counts = [
@@ -54,24 +90,37 @@ def _facts(file: GraphFile, nodes: tuple[NodeView, ...]) -> tuple[Fact, ...]:
     ]
     facts = [
         _output_fact(outputs),
-        Fact("Nodes", f"{len(nodes):,}", f"The file holds {', '.join(counts)}."),
+        Fact("Nodes", _of(len(nodes), len(file.nodes)), f"The file holds {', '.join(counts)}."),
         Fact(
             "Links",
-            f"{len(file.links):,}",
+            _of(len(circuit.edges), len(file.links)),
             "Shares, influence and paths are computed from these alone: what was pruned before "
             "the file was written is not in it.",
         ),
         _influence_fact(file),
     ]
-    if file.groups:
-        n_grouped = sum(len(group.members) for group in file.groups)
+    if groups.merged:
+        n_grouped = sum(len(group.members) for group in groups.merged)
+        whose = "Named in the file." if groups == groups_of_file(file, circuit) else "Made here."
+        facts.append(Fact("Supernodes", f"{len(groups.merged)} of {n_grouped} nodes", whose))
+    if file.n_renamed:
         facts.append(
-            Fact("Supernodes", f"{len(file.groups)} of {n_grouped} nodes", "Named in the file.")
+            Fact(
+                "New ids",
+                f"{file.n_renamed} error{'' if file.n_renamed == 1 else 's'}",
+                "They had the id of a feature, as circuit-tracer’s first versions gave it; which "
+                "links are theirs was seen from the order of the links.",
+            )
         )
     if file.generator:
         made_by = shorten(file.generator, LONGEST_TOKEN)
         facts.append(Fact("Made by", made_by, "The program that wrote the file, by its own words."))
     return tuple(facts)
+
+
+def _of(part: int, whole: int) -> str:
+    """Return a count, and that of the file where it is another."""
+    return f"{part:,}" if part == whole else f"{part:,} of {whole:,}"
 
 
 def _output_fact(outputs: Sequence[NodeView]) -> Fact:

@@ -62,6 +62,12 @@ class GraphFile:
     """No node is in two of them."""
     pinned: tuple[str, ...]
     """Ids of nodes."""
+    n_renamed: int = 0
+    """Errors that had the id of a feature and were given one of their own."""
+    scan: str = ""
+    """Name of the transcoder, or the place of its cards, by the file's own words."""
+    selected: str = ""
+    """Id of the node that the file opens with; empty for none."""
 
     def count(self, kind: NodeKind) -> int:
         """Return how many nodes are of one kind."""

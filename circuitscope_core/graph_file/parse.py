@@ -1,15 +1,18 @@
 """Graph JSON of version 1, as circuit-tracer, Neuronpedia and we write it: checked and read."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.export.graph_json import SCHEMA_VERSION
 from circuitscope_core.graph_file.links import read_links
-from circuitscope_core.graph_file.model import FileGroup, GraphFile
+from circuitscope_core.graph_file.model import FileNode, GraphFile
 from circuitscope_core.graph_file.nodes import clean, raise_outputs, read_nodes
 from circuitscope_core.graph_file.problems import MISSING, Problems, shown
+from circuitscope_core.graph_file.shared_ids import split_shared_ids
+from circuitscope_core.graph_file.start_view import StartView, read_start_view
 
 MAX_BYTES = 200 * 1024**2
 """As much as the app takes in one upload."""
@@ -42,12 +45,13 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     Schema version 1 is read; a file without a version is one of circuit-tracer's first, which
     holds the same. Of types of nodes exactly the four of that version are known. Others, such as
     Neuronpedia's attention features, count their layers in another way and are refused rather than
-    drawn in the wrong row.
+    drawn in the wrong row. Pins, supernodes and labels that a person made in circuit-tracer's
+    viewer or Neuronpedia (``qParams``) are read as well.
 
     Raises:
         GraphFileError: If anything is wrong: the first ten reasons, and a count of the rest.
     """
-    data = _load(text)
+    data, n_renamed = load_graph_json(text)
     _refuse_other_versions(data)
     problems = Problems()
     metadata: dict[str, Any] = _part(problems, data, "metadata", {})
@@ -64,10 +68,10 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     problems.raise_if_any()
     found = read_nodes(problems, node_items, len(tokens))
     links = read_links(problems, link_items, found)
-    groups, pinned = _read_start_view(problems, data.get("qParams"), list(found))
+    start = read_start_view(problems, data.get("qParams"), node_items, found)
     problems.raise_if_any()
-    nodes = raise_outputs(node for node in found.values() if node is not None)
-    prompt = metadata.get("prompt")
+    nodes = _labelled(raise_outputs(node for node in found.values() if node is not None), start)
+    prompt, scan = metadata.get("prompt"), metadata.get("scan")
     return GraphFile(
         prompt=clean(prompt) if isinstance(prompt, str) else "".join(tokens),
         token_texts=tokens,
@@ -75,9 +79,20 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
         generator=_read_generator(metadata),
         nodes=nodes,
         links=links,
-        groups=groups,
-        pinned=pinned,
+        groups=start.groups,
+        pinned=start.pinned,
+        n_renamed=n_renamed,
+        scan=scan if isinstance(scan, str) else "",
+        selected=start.selected,
     )
+
+
+def _labelled(nodes: tuple[FileNode, ...], start: StartView) -> tuple[FileNode, ...]:
+    """Return nodes with the labels that a person gave them in a viewer."""
+    if not start.labels:
+        return nodes
+    given = start.labels
+    return tuple(replace(node, label=given.get(node.id, node.label)) for node in nodes)
 
 
 def _refuse_large(n_bytes: int) -> None:
@@ -88,8 +103,23 @@ def _refuse_large(n_bytes: int) -> None:
         )
 
 
-def _load(text: str | bytes) -> dict[str, Any]:
-    """Return the object that a file holds."""
+def load_graph_json(text: str | bytes) -> tuple[dict[str, Any], int]:
+    """Return the object that a graph's file holds, and how many errors got an id of their own.
+
+    circuit-tracer could give one id to two nodes; see ``split_shared_ids``.
+
+    Raises:
+        GraphFileError: If it is too large, or holds no JSON object.
+    """
+    return split_shared_ids(load_json(text))
+
+
+def load_json(text: str | bytes) -> dict[str, Any]:
+    """Return the object that a file holds.
+
+    Raises:
+        GraphFileError: If it is too large, or holds no JSON object.
+    """
     _refuse_large(len(text))
     try:
         read = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
@@ -165,41 +195,3 @@ def _read_generator(metadata: dict[str, Any]) -> str:
         return ""
     parts = (generator.get("name"), generator.get("version"))
     return " ".join(clean(part) for part in parts if isinstance(part, str) and part)
-
-
-def _read_start_view(
-    problems: Problems, value: Any, names: list[str]
-) -> tuple[tuple[FileGroup, ...], tuple[str, ...]]:
-    """Return supernodes and pinned ids; names of nodes that are not there are left out."""
-    if value is None:
-        return (), ()
-    if not isinstance(value, dict):
-        problems.must("The file", "qParams", value, "an object, or left out")
-        return (), ()
-    pinned = value.get("pinnedIds") or []
-    if not _is_texts(pinned):
-        problems.must("qParams", "pinnedIds", pinned, "a list of node_ids, or left out")
-        pinned = []
-    rows = value.get("supernodes") or []
-    if not isinstance(rows, list) or not all(_is_texts(row) and row for row in rows):
-        rule = "a list of lists, each a name and node_ids; or left out"
-        problems.must("qParams", "supernodes", rows, rule)
-        rows = []
-    known = set(names)
-    chosen = dict.fromkeys(name for name in map(clean, pinned) if name in known)
-    return _read_groups(rows, names), tuple(chosen)
-
-
-def _read_groups(rows: list[list[str]], names: list[str]) -> tuple[FileGroup, ...]:
-    """Return the groups of two or more; a node that is named twice belongs to the first."""
-    free = {name: place for place, name in enumerate(names)}
-    groups = []
-    for label, *ids in rows:
-        members = [free.pop(name) for name in map(clean, ids) if name in free]
-        if len(members) > 1:
-            groups.append(FileGroup(clean(label), tuple(sorted(members))))
-    return tuple(groups)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -2,6 +2,7 @@
 
 from circuitscope_core.graph import normalize_rows
 from circuitscope_core.pruning.answer import answer_score, outcomes_of, total_effects
+from circuitscope_core.pruning.edge_list import prune_edges
 from circuitscope_core.pruning.influence import (
     compute_node_influence,
     find_threshold,
@@ -25,6 +26,7 @@ __all__ = [
     "outcomes_of",
     "propagate",
     "propagate_edges",
+    "prune_edges",
     "prune_graph",
     "total_effects",
 ]

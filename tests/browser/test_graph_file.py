@@ -129,3 +129,35 @@ def test_nothing_in_a_strangers_file_runs(url, page, hostile, tmp_path):
     }
     assert_nothing_ran(page)
     assert_files_run_nothing(page, tmp_path, files)
+
+
+def test_a_file_is_pruned_named_and_taken_away_with_what_was_made(url, page, exported, tmp_path):
+    open_graph(page, url)
+    choose_file(page, tmp_path, "mine.json", exported)
+    expect(page.get_by_text("From a file: mine.json")).to_be_visible(timeout=WAIT)
+    feature = next(n["node_id"] for n in exported["nodes"] if n["activation"])
+    frame = frame_with(page, "group_0")
+    frame.get_by_role("button", name="All nodes").click()
+    frame = frame_with(page, feature)
+    page.mouse.click(*point_of(frame, feature))
+    label = page.get_by_label("Label of the selected feature")
+    label.fill("named by hand")
+    label.press("Enter")
+    expect(frame.locator(".cs-panel")).to_contain_text("named by hand", timeout=WAIT)
+    n_whole = len(frame.evaluate("CircuitScope.view.ids()"))
+    page.get_by_role("button", name="Thresholds").click()
+    slider = page.get_by_role("slider", name="Node influence kept")
+    for _ in range(30):
+        slider.press("ArrowLeft")
+    frame.wait_for_function(f"CircuitScope.view.ids().length < {n_whole}", timeout=WAIT)
+    slider.press("End")
+    frame.wait_for_function(f"CircuitScope.view.ids().length === {n_whole}", timeout=WAIT)
+    page.keyboard.press("Escape")
+    expect(slider).to_have_count(0)
+    page.locator("[data-test-script-state=notRunning]").first.wait_for(timeout=WAIT)
+    taken = json.loads(download(page, "Save as JSON").read_text())
+    labels = {node["node_id"]: node["clerp"] for node in taken["nodes"]}
+    assert labels[feature] == "named by hand"
+    assert taken["links"] == exported["links"]
+    assert taken["qParams"]["supernodes"] == exported["qParams"]["supernodes"]
+    assert taken["qParams"]["pinnedIds"] == exported["qParams"]["pinnedIds"]

@@ -200,3 +200,12 @@ def test_every_command_explains_itself(command, capsys):
         build_parser().parse_args([command, "--help"])
     assert stop.value.code == 0
     assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["graph", "html", "svg", "save", "viewer"])
+def test_files_of_one_graph_are_refused_for_several_prompts(bundle, tmp_path, capsys, name):
+    command = ["trace", "--bundle", str(bundle), "--prompt", "The (N", "--prompt", "A (B"]
+    out = tmp_path / "out"
+    assert main([*command, "--out", str(out), f"--{name}", str(tmp_path / "x")]) == 1
+    assert f"--{name} writes one prompt's graph" in capsys.readouterr().err
+    assert not out.exists()

@@ -290,7 +290,11 @@ def test_another_version_is_refused_and_nothing_else_said(version, shown):
         (["links", 1, "source"], "0_-1_1", "links[2]: links[1] joins the same nodes, '0_-1_1' and"),
         (["links", 1, "source"], "gone", "1 link leads to or from a node that is not in the file"),
         (["qParams"], [], "qParams is a list; it must be an object"),
-        (["qParams", "pinnedIds"], "a,b", "pinnedIds is 'a,b'; it must be a list of node_ids"),
+        (
+            ["qParams", "pinnedIds"],
+            {"a": 1},
+            "pinnedIds is an object; it must be a list of node_ids",
+        ),
         (["qParams", "supernodes"], [[]], "supernodes is a list; it must be a list of lists"),
         (["qParams", "supernodes"], [["a", 1]], "supernodes is a list; it must be a list of lists"),
     ],

@@ -1,6 +1,6 @@
 """A graph file's links as effects, and scores that follow from the file alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from circuitscope_core.circuit import Circuit
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.graph_file import GraphFile, circuit_of_file
-from circuitscope_core.pruning import GraphScores, edge_scores, propagate_edges
+from circuitscope_core.graph_file import GraphFile, circuit_of_file, circuit_scores
+from circuitscope_core.pruning import GraphScores, propagate_edges
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,9 @@ class FileFlow:
 
         The part that pruning left out is in no file: compare files that were pruned alike.
         """
-        errors, tokens = self.circuit.are(NodeKind.ERROR), self.circuit.are(NodeKind.TOKEN)
-        edges = self.circuit.edges
-        return edge_scores(
-            self.circuit.layers,
-            self.weights,
-            (edges.sources, edges.targets, edges.weights),
-            errors,
-            tokens,
-        )
+        scores = circuit_scores(replace(self.circuit, worth=self.weights))
+        assert scores is not None  # some output has a weight
+        return scores
 
 
 def file_flow(file: GraphFile, output: int | None = None) -> FileFlow:

@@ -1,34 +1,51 @@
 """A graph from a file, shown in the place of the prompt's and kept in the session alone."""
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
-from circuitscope_core.export import render_view, slugify
-from circuitscope_core.graph_file import layout_graph_file
-from circuitscope_core.view import GraphView
+from circuitscope_core.export import slugify
+from pages.ui.graph.canvas_events import news
+from pages.ui.graph.file_tools import draw_label, draw_tools
+from pages.ui.graph.opened_graph import (
+    FileWork,
+    Opened,
+    ShownFile,
+    apply_events,
+    describe_groups,
+    describe_scores,
+    first_work,
+    json_of_file,
+    page_of_file,
+    show_file,
+)
 from pages.ui.shared.component import draw_graph
+from pages.ui.shared.errors import draw_error
 from pages.ui.shared.session import get_state
-from pages.ui.shared.state import State
 from pages.ui.shared.text import one_line, plain
 
-KEY = "circuitscope_file"
+KEY, SHOWN = "circuitscope_file", "circuitscope_file_shown"
 LONGEST_PROMPT, LONGEST_NAME = 200, 60
 """Characters of a file's prompt and name on the page."""
+MOST_RECENT, MOST_RECENT_BYTES = 8, 64 * 1024**2
+"""Files that a session keeps, to go back to."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A graph file that was accepted, ready to be shown and taken away."""
+class Recent:
+    """A file that was opened in this session."""
 
     name: str
-    file: cs.GraphFile
-    view: GraphView
-    text: str
-    """The view's JSON."""
-    page: str
-    """The view as one HTML page."""
+    data: bytes
+
+    @property
+    def key(self) -> str:
+        """Tells it from others, also of the same name."""
+        return hashlib.sha256(self.data + self.name.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,8 @@ class Inbox:
     """The state of the file uploader."""
 
     opened: Opened | None = None
+    work: FileWork | None = None
+    """The visitor's, on the file that is open."""
     refused: str = ""
     """Why the last one was not opened; empty where it was."""
     seen: str = ""
@@ -43,12 +62,33 @@ class Inbox:
     n_accepted: int = 0
     beside: int = 0
     """The state's serial when the file was opened: what asks for another graph closes the file."""
+    recent: tuple[Recent, ...] = ()
+    """The last one first."""
+
+
+@dataclass
+class LatestWork:
+    """The present work on a file, for downloads, which are written outside of the page's script."""
+
+    opened: Opened
+    work: FileWork | None = None
+    shown: ShownFile | None = None
+
+    def now(self) -> tuple[FileWork, ShownFile]:
+        """Return the work and its picture; those that the file opens with before any were drawn."""
+        work = self.work or first_work(self.opened, 1)
+        return work, self.shown or show_file(self.opened, work)
 
 
 def get_inbox() -> Inbox:
     """Return the session's inbox."""
     inbox: Inbox = st.session_state.setdefault(KEY, Inbox())
     return inbox
+
+
+def change_inbox(**changes: object) -> None:
+    """Replace some of the inbox."""
+    st.session_state[KEY] = replace(get_inbox(), **changes)  # type: ignore[arg-type]
 
 
 def opened_file() -> Opened | None:
@@ -58,14 +98,12 @@ def opened_file() -> Opened | None:
 
 
 def read_upload(name: str, data: bytes) -> Opened:
-    """Check and lay out a file.
+    """Check a file.
 
     Raises:
         GraphFileError: If it cannot be opened; the message names the reasons.
     """
-    file = cs.parse_graph_json(data)
-    view = layout_graph_file(file)
-    return Opened(name, file, view, view.to_text(), render_view(view))
+    return Opened(name, data, cs.parse_graph_json(data))
 
 
 def receive(inbox: Inbox, upload: str, name: str, data: bytes) -> Inbox:
@@ -75,7 +113,24 @@ def receive(inbox: Inbox, upload: str, name: str, data: bytes) -> Inbox:
     except cs.CircuitScopeError as error:
         short = one_line(name, LONGEST_NAME)
         return replace(inbox, refused=f"{short}: {error}", seen=upload)
-    return Inbox(opened, n_accepted=inbox.n_accepted + 1, beside=get_state().serial)
+    n_accepted = inbox.n_accepted + 1
+    return Inbox(
+        opened,
+        first_work(opened, n_accepted),
+        n_accepted=n_accepted,
+        beside=get_state().serial,
+        recent=remember(inbox.recent, Recent(name, data)),
+    )
+
+
+def remember(recent: tuple[Recent, ...], newest: Recent) -> tuple[Recent, ...]:
+    """Return the files that are kept, the newest first; the oldest go where they are too many."""
+    kept: list[Recent] = []
+    for item in (newest, *(old for old in recent if old != newest)):
+        n_bytes = sum(len(other.data) for other in kept) + len(item.data)
+        if len(kept) < MOST_RECENT and n_bytes <= MOST_RECENT_BYTES:
+            kept.append(item)
+    return tuple(kept)
 
 
 def draw_opener(place: str) -> None:
@@ -93,8 +148,9 @@ def draw_opener(place: str) -> None:
         # a new key after each file that was accepted: an empty uploader, and memory given back
         key = f"graph_file_{place}_{inbox.n_accepted}"
         upload = st.file_uploader("Graph JSON", type=["json"], key=key)
+        draw_recent(inbox, place)
         if upload is None:
-            st.session_state[KEY] = replace(inbox, refused="", seen="")
+            change_inbox(refused="", seen="")
             return
         if upload.file_id == inbox.seen:
             st.error(plain(inbox.refused))  # one reason a line: its dashes make a list
@@ -105,9 +161,26 @@ def draw_opener(place: str) -> None:
         st.rerun()
 
 
-@st.fragment
+def draw_recent(inbox: Inbox, place: str) -> None:
+    """Offer the files that were opened before in this session."""
+    if not inbox.recent:
+        return
+    st.caption("Opened in this session, and kept until it ends:")
+    for item in inbox.recent:
+        label = f"{one_line(item.name, LONGEST_NAME)}, {size_of(len(item.data))}"
+        key = f"graph_file_recent_{place}_{item.key}"
+        if st.button(plain(label), key=key, width="stretch"):
+            st.session_state[KEY] = receive(inbox, "", item.name, item.data)
+            st.rerun()
+
+
+def size_of(n_bytes: int) -> str:
+    """Return a file's size in words."""
+    return f"{n_bytes / 1024**2:.1f} MB" if n_bytes >= 1024**2 else f"{n_bytes / 1024:.1f} kB"
+
+
 def draw_opened(opened: Opened) -> None:
-    """Draw the graph of a file; a click in it runs only this part of the page again."""
+    """Draw the graph of a file, and the ways back, on and out of it."""
     said, back, opener, saver = st.columns([4.2, 2.1, 1.3, 1.3], vertical_alignment="center")
     said.text(describe(opened))
     if back.button(
@@ -116,14 +189,71 @@ def draw_opened(opened: Opened) -> None:
         width="stretch",
         key="graph_file_close",
     ):
-        st.session_state[KEY] = replace(get_inbox(), opened=None)
+        change_inbox(opened=None, work=None)
         st.rerun()
     with opener:
         draw_opener("opened")
-    saver.download_button(
+    latest = LatestWork(opened)
+    draw_downloads(saver, latest)
+    draw_file(latest)
+
+
+@st.fragment
+def draw_file(latest: LatestWork) -> None:
+    """Draw the controls and the graph; a click in it runs only this part of the page again."""
+    opened = latest.opened
+    before = get_inbox().work or first_work(opened, get_inbox().n_accepted)
+    work = draw_tools(opened, before, last_shown(before.number))
+    try:
+        shown = shown_now(opened, work)
+    except cs.CircuitScopeError as error:
+        draw_error(error)
+        work = work.change(cards=None)  # cards are read when they are drawn, and may be damaged
+        shown = shown_now(opened, work)
+    message = draw_graph(shown.text, work.opening, key="graph_file_canvas", answers=False)
+    after = apply_events(work, shown, news(work.state, message))
+    after = draw_label(after, shown)
+    change_inbox(work=after)
+    latest.work, latest.shown = after, shown
+    if after.opening != work.opening:
+        st.rerun()
+    st.caption(f"{describe_groups(after, shown)} {describe_scores(opened, after, shown)}")
+    st.caption(
+        "Shares, influence and paths are computed from the links in the file; what was pruned "
+        "before it was written is not in it."
+        + ("" if work.cards else " Feature cards do not travel with a graph’s JSON.")
+    )
+
+
+def last_shown(number: int) -> ShownFile | None:
+    """Return the picture of a file that was drawn last; None where it was another file's."""
+    kept = st.session_state.get(SHOWN)
+    return kept[1] if kept is not None and kept[0][0] == number else None
+
+
+def shown_now(opened: Opened, work: FileWork) -> ShownFile:
+    """Return the picture of a file; a click that does not change it computes nothing."""
+    chosen = (work.node_threshold, work.edge_threshold, work.similarity, work.labels)
+    wanted = (work.number, work.state.groups, *chosen, id(work.cards))
+    kept = st.session_state.get(SHOWN)
+    if kept is None or kept[0] != wanted:
+        with st.spinner("Drawing the graph …"):
+            kept = (wanted, show_file(opened, work))
+        st.session_state[SHOWN] = kept
+    shown: ShownFile = kept[1]
+    return shown
+
+
+def draw_downloads(place: DeltaGenerator, latest: LatestWork) -> None:
+    """Offer the graph as a page and as JSON, each with what was made of it.
+
+    A file is written when it is asked for: the canvas changes the work after this part was drawn.
+    """
+    stem = slugify(latest.opened.name.removesuffix(".json"))
+    place.download_button(
         "Save as page",
-        opened.page,
-        file_name=f"{slugify(opened.name.removesuffix('.json'))}.html",
+        partial(write_page, latest),
+        file_name=f"{stem}.html",
         mime="text/html",
         icon=":material/download:",
         help="One file with this graph to explore; works without a network.",
@@ -131,16 +261,30 @@ def draw_opened(opened: Opened) -> None:
         on_click="ignore",
         key="graph_file_page",
     )
-    opening = State(
-        pinned=opened.file.pinned,
-        serial=get_inbox().n_accepted,
-        view="groups" if opened.view.groups else "full",
+    place.download_button(
+        "Save as JSON",
+        partial(write_json, latest),
+        file_name=f"{stem}.json",
+        mime="application/json",
+        icon=":material/download:",
+        help="The file with your labels, supernodes and pins, and with the nodes and links that "
+        "are shown. Everything else in it stays as it was.",
+        width="stretch",
+        on_click="ignore",
+        key="graph_file_json",
     )
-    draw_graph(opened.text, opening, key="graph_file_canvas", answers=False)
-    st.caption(
-        "Shares, influence and paths are computed from the links in the file; what was pruned "
-        "before it was written is not in it. Feature cards do not travel with a graph’s JSON."
-    )
+
+
+def write_page(latest: LatestWork) -> str:
+    """Return the picture as one HTML page."""
+    work, shown = latest.now()
+    return page_of_file(work, shown)
+
+
+def write_json(latest: LatestWork) -> str:
+    """Return the file with what was made of it."""
+    work, shown = latest.now()
+    return json_of_file(latest.opened, work, shown)
 
 
 def describe(opened: Opened) -> str:
