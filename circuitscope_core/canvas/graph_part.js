@@ -5,7 +5,7 @@
 
 import { mount } from './graph.js'
 
-/** @typedef {Arguments & {answers: boolean, height: number}} GraphArguments */
+/** @typedef {Arguments & {answers: boolean, edits: boolean, height: number}} GraphArguments */
 
 /**
  * @param {HTMLElement} root
@@ -13,9 +13,9 @@ import { mount } from './graph.js'
  * @param {(events: CanvasEvent[]) => void} emit
  * @returns {Part<GraphArguments>}
  */
-export function graphPart(root, { answers }, emit) {
+export function graphPart(root, { answers, edits }, emit) {
   performance.mark('cs-data')
-  const view = mount(root, { wheel: 'focus', explain: answers, edit: answers, emit })
+  const view = mount(root, { wheel: 'focus', explain: answers, edit: edits, emit })
   globalThis.CircuitScope = { view }
   return {
     update(next, dark) {

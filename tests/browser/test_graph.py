@@ -389,16 +389,3 @@ def test_the_tour_leads_through_the_graph(url, page):
         expect(tour).to_contain_text(f"{step} of 6")
         tour.get_by_role("button", name="Done" if step == 6 else "Next").click()
     expect(tour).to_be_hidden()
-
-
-def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):
-    page.goto(f"{fresh_url}/graph")
-    menu = page.get_by_test_id("stSidebar")
-    for name in ("Home", "Train", "Prompt", "Graph", "Compare", "Gallery"):
-        link = menu.get_by_role(
-            "link", name=re.compile(f"{name}$")
-        )  # older versions read the icon out
-        expect(link).to_be_visible(timeout=WAIT)
-    expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
-    menu.get_by_role("link", name=re.compile("Home$")).click()
-    expect(page.get_by_role("heading", name="CircuitScope")).to_be_visible(timeout=WAIT)

@@ -9,7 +9,7 @@ from playwright.sync_api import Error, expect
 from circuitscope_core.export import graph_to_json
 from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
-from tests.browser.test_graph import WAIT, download, open_graph, point_of
+from tests.browser.test_graph import WAIT, download, open_graph, open_tab, point_of
 from tests.browser.test_hostile import HOSTILE, assert_files_run_nothing, assert_nothing_ran
 from tests.unit.graph_samples import Decoders, sample_graph
 
@@ -76,12 +76,14 @@ def test_a_file_is_opened_explored_and_left_again(url, page, exported, tmp_path)
     assert len(frame.evaluate("CircuitScope.view.ids()")) == len(exported["nodes"])
     assert set(group[1:]) <= set(frame.evaluate("CircuitScope.view.pinned()"))
     page.mouse.move(*point_of(frame, feature["node_id"]))
-    expect(frame.locator(".cs-card.cs-on")).to_contain_text("Activation")
+    expect(frame.locator(".cs-panel")).to_contain_text("Activation")
     page.mouse.click(*point_of(frame, feature["node_id"]))
+    open_tab(frame, "Connections")
     expect(frame.locator(".cs-panel")).to_contain_text("Inputs (")
     expect(frame.locator(".cs-why")).to_have_count(0)  # nobody here knows the heads
     frame.locator(".cs").focus()
     page.keyboard.press("Escape")
+    open_tab(frame, "Card")
     expect(frame.locator(".cs-panel")).to_contain_text("Strongest paths")
     page.get_by_role("button", name="Back to the graph of the prompt").click()
     frame = frame_with(page, before[0])
@@ -115,7 +117,7 @@ def test_nothing_in_a_strangers_file_runs(url, page, hostile, tmp_path):
     )
     frame = frame_with(page, "group_0")
     page.mouse.move(*point_of(frame, "group_0"))
-    expect(frame.locator(".cs-card.cs-on")).to_contain_text("<script>")
+    expect(frame.locator(".cs-panel")).to_contain_text("<script>")
     page.mouse.click(*point_of(frame, "group_0"))
     expect(frame.locator(".cs-panel")).to_contain_text("<script>")
     frame.get_by_role("button", name="All nodes").click()

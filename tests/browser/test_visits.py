@@ -62,3 +62,16 @@ def test_back_brings_a_slider_back(url, page):
     page.go_back()
     expect(page).not_to_have_url(re.compile("nodes="))
     expect(slider).to_have_value("0.8", timeout=WAIT)
+
+
+def test_the_menu_has_names_for_who_comes_by_a_link(fresh_url, page):
+    page.goto(f"{fresh_url}/graph")
+    menu = page.get_by_test_id("stSidebar")
+    for name in ("Home", "Train", "Prompt", "Graph", "Compare", "Gallery"):
+        link = menu.get_by_role(
+            "link", name=re.compile(f"{name}$")
+        )  # older versions read the icon out
+        expect(link).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
+    menu.get_by_role("link", name=re.compile("Home$")).click()
+    expect(page.get_by_role("heading", name="CircuitScope")).to_be_visible(timeout=WAIT)

@@ -31,12 +31,11 @@ def draw_tools(opened: Opened, work: FileWork, last: ShownFile | None) -> FileWo
         work: The work so far.
         last: The picture that the visitor saw until now; None where there was none yet.
     """
-    places = st.columns(3)
-    with places[0], st.popover("Thresholds", icon=":material/tune:", width="stretch"):
+    with st.popover("Thresholds", icon=":material/tune:"):
         work = ask_for_thresholds(opened, work)
-    with places[1], st.popover("Supernodes", icon=":material/workspaces:", width="stretch"):
+    with st.popover("Supernodes", icon=":material/workspaces:"):
         work = ask_for_supernodes(opened, work, last)
-    with places[2], st.popover("Feature cards", icon=":material/style:", width="stretch"):
+    with st.popover("Feature cards", icon=":material/style:"):
         return ask_for_cards(opened, work)
 
 
@@ -181,6 +180,8 @@ def draw_label(work: FileWork, shown: ShownFile) -> FileWork:
         "Label of the selected feature",
         value=shown.circuit.labels[row],
         max_chars=LONGEST_LABEL,
+        label_visibility="collapsed",
+        placeholder="Label of the selected feature",
         key=f"graph_file_label_{work.number}_{shown.circuit.ids[row]}",
     )
     changed = label != shown.circuit.labels[row]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import circuitscope_core as cs
 from circuitscope_core.export import slugify
@@ -181,20 +180,18 @@ def size_of(n_bytes: int) -> str:
 
 def draw_opened(opened: Opened) -> None:
     """Draw the graph of a file, and the ways back, on and out of it."""
-    said, back, opener, saver = st.columns([4.2, 2.1, 1.3, 1.3], vertical_alignment="center")
-    said.text(describe(opened))
-    if back.button(
-        "Back to the graph of the prompt",
-        icon=":material/arrow_back:",
-        width="stretch",
-        key="graph_file_close",
-    ):
-        change_inbox(opened=None, work=None)
-        st.rerun()
-    with opener:
-        draw_opener("opened")
     latest = LatestWork(opened)
-    draw_downloads(saver, latest)
+    with st.container(horizontal=True, key="graph_top"):
+        st.text(describe(opened), width="stretch")
+        if st.button(
+            "Back to the graph of the prompt",
+            icon=":material/arrow_back:",
+            key="graph_file_close",
+        ):
+            change_inbox(opened=None, work=None)
+            st.rerun()
+        draw_opener("opened")
+        draw_downloads(latest)
     draw_file(latest)
 
 
@@ -203,22 +200,37 @@ def draw_file(latest: LatestWork) -> None:
     """Draw the controls and the graph; a click in it runs only this part of the page again."""
     opened = latest.opened
     before = get_inbox().work or first_work(opened, get_inbox().n_accepted)
-    work = draw_tools(opened, before, last_shown(before.number))
+    with st.container(horizontal=True, key="graph_tools"):
+        work = draw_tools(opened, before, last_shown(before.number))
+        about = st.popover("About", icon=":material/info:")
+        label = st.container(width="stretch")
     try:
         shown = shown_now(opened, work)
     except cs.CircuitScopeError as error:
         draw_error(error)
         work = work.change(cards=None)  # cards are read when they are drawn, and may be damaged
         shown = shown_now(opened, work)
-    message = draw_graph(shown.text, work.opening, key="graph_file_canvas", answers=False)
-    after = apply_events(work, shown, news(work.state, message))
-    after = draw_label(after, shown)
+    told = {"height": 0, "canUndo": bool(work.past), "edits": True}
+    with st.container(key="workbench"):
+        message = draw_graph(
+            shown.text,
+            work.opening,
+            key="graph_file_canvas",
+            answers=False,
+            told=told,
+        )
+    events = news(work.state, message)
+    after = apply_events(work, shown, events)
+    if any(event.get("event") == "undo" for event in events):
+        after = after.undo()
+    with label:
+        after = draw_label(after, shown)
     change_inbox(work=after)
     latest.work, latest.shown = after, shown
     if after.opening != work.opening:
         st.rerun()
-    st.caption(f"{describe_groups(after, shown)} {describe_scores(opened, after, shown)}")
-    st.caption(
+    about.caption(f"{describe_groups(after, shown)} {describe_scores(opened, after, shown)}")
+    about.caption(
         "Shares, influence and paths are computed from the links in the file; what was pruned "
         "before it was written is not in it."
         + ("" if work.cards else " Feature cards do not travel with a graph’s JSON.")
@@ -244,24 +256,23 @@ def shown_now(opened: Opened, work: FileWork) -> ShownFile:
     return shown
 
 
-def draw_downloads(place: DeltaGenerator, latest: LatestWork) -> None:
+def draw_downloads(latest: LatestWork) -> None:
     """Offer the graph as a page and as JSON, each with what was made of it.
 
     A file is written when it is asked for: the canvas changes the work after this part was drawn.
     """
     stem = slugify(latest.opened.name.removesuffix(".json"))
-    place.download_button(
+    st.download_button(
         "Save as page",
         partial(write_page, latest),
         file_name=f"{stem}.html",
         mime="text/html",
         icon=":material/download:",
         help="One file with this graph to explore; works without a network.",
-        width="stretch",
         on_click="ignore",
         key="graph_file_page",
     )
-    place.download_button(
+    st.download_button(
         "Save as JSON",
         partial(write_json, latest),
         file_name=f"{stem}.json",
@@ -269,7 +280,6 @@ def draw_downloads(place: DeltaGenerator, latest: LatestWork) -> None:
         icon=":material/download:",
         help="The file with your labels, supernodes and pins, and with the nodes and links that "
         "are shown. Everything else in it stays as it was.",
-        width="stretch",
         on_click="ignore",
         key="graph_file_json",
     )

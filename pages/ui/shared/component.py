@@ -122,19 +122,21 @@ def draw_graph(
         opening: What is selected, pinned and shown when the canvas first appears, or once its
             ``serial`` is another; later on the canvas keeps its own.
         key: Tells one canvas from another.
-        answers: Whether the page answers questions about edges and edits of supernodes.
+        answers: Whether the page answers questions about edges.
         changes: What became of nodes after an intervention, as shares of their activation: measured
             and predicted.
         told: Other arguments of the canvas: ``height`` in pixels, 0 for all that the page gives,
-            ``canUndo``, ``canRedo``, ``pinnedScores``.
+            ``canUndo``, ``canRedo``, ``pinnedScores``, and whether the page takes ``edits`` of
+            supernodes and labels where it does not answer.
     """
     arguments = {
         "text": text,
         "height": HEIGHT,
         "side": opening.side,
+        "answers": answers,
+        "edits": answers,
         **(told or {}),
         "opening": opening_of(opening).to_json(opening.serial),
-        "answers": answers,
         "changes": dict(changes or {}),
     }
     return draw_part(GRAPH, key, arguments)

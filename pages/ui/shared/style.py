@@ -60,6 +60,9 @@ WORKBENCH = """
 .st-key-graph_top [data-testid=stSelectbox] label { display: none; }
 .st-key-graph_top button, .st-key-graph_top input, .st-key-graph_top [data-baseweb=select] > div {
   min-height: 34px; height: 34px; }
+.st-key-graph_top [data-testid=stText] { max-height: 56px; overflow-y: auto; font-size: 12px;
+  line-height: 1.35; white-space: pre-wrap; }
+.st-key-graph_tools { align-items: center; gap: 0.45rem; padding: 0 0.6rem 4px; }
 .st-key-graph_title { position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); }
 .st-key-graph_notes { padding: 0 0.8rem; }
