@@ -21,7 +21,7 @@ import circuitscope_core as cs
 from pages.ui.shared.address import write_subgraph
 from pages.ui.shared.state import State, Step
 from tests.browser.conftest import CHROMIUM, FLAGS, server
-from tests.browser.test_graph import first_feature, graph_frame, point_of
+from tests.browser.test_graph import first_feature, graph_frame, open_tab, point_of
 from tests.demo import kept_features, skill_that_turns
 from tests.snowflake.settings import write_settings
 from tests.snowflake.stage_server import stage_server
@@ -33,7 +33,18 @@ WAIT = 60_000
 ANSWER = "DAG)"
 NAMES = (
     *("home", "train", "models", "prompt", "graph", "compare", "gallery"),
-    *("card", "feature", "supernodes", "pinned", "heads", "tour", "table", "views", "file"),
+    *(
+        "card",
+        "feature",
+        "supernodes",
+        "pinned",
+        "check",
+        "heads",
+        "tour",
+        "table",
+        "views",
+        "file",
+    ),
     *("intervene", "debug", "trust", "stage", "neurons"),
 )
 """In the order in which they are taken; ``docs/interface.md`` shows them all."""
@@ -42,7 +53,7 @@ NAMES = (
 def settle(page, seconds=1.5):
     """Wait until nothing runs any more, and a little longer."""
     page.wait_for_timeout(500)
-    page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=WAIT)
+    page.locator("[data-test-script-state=notRunning]").first.wait_for(timeout=WAIT)
     page.wait_for_timeout(1000 * seconds)
 
 
@@ -92,10 +103,6 @@ def open_graph(page, url, address=""):
     return frame
 
 
-def output_of(frame):
-    return next(name for name in frame.evaluate("CircuitScope.view.ids()") if name[:2] == "4_")
-
-
 def take_canvas(page, url, theme):
     """Take what the canvas shows: card, feature, supernodes, pinned nodes, tour."""
     frame = open_graph(page, url)
@@ -105,23 +112,23 @@ def take_canvas(page, url, theme):
     take(page, "card", theme)
     page.mouse.click(*point_of(frame, name))
     page.mouse.move(5, 5)
-    page.get_by_role("tab", name="Switch it off").wait_for(timeout=WAIT)
-    settle(page)
-    page.get_by_role("tab", name="Switch it off").scroll_into_view_if_needed()
-    page.get_by_text("Check it").scroll_into_view_if_needed()
+    open_tab(frame, "Connections")
     settle(page)
     take(page, "feature", theme)
     open_graph(page, url, "?view=groups")
     take(page, "supernodes", theme)
     pin_strongest(page, open_graph(page, url))
-    page.get_by_text("Replacement score, pinned").wait_for(timeout=WAIT)
-    graph_frame(page).get_by_role("button", name="Show the outputs and what you pinned").click()
+    page.mouse.move(5, 5)
     settle(page)
     take(page, "pinned", theme)
     frame = open_graph(page, url)
-    frame.get_by_role("button", name="A tour of the graph").first.click()
-    frame.get_by_role("button", name="The next step").click()
-    frame.get_by_role("button", name="The next step").click()
+    frame.get_by_role("button", name="Check it").click()
+    settle(page, 2)
+    take(page, "check", theme)
+    frame.get_by_role("button", name="Check it").click()
+    frame.get_by_role("button", name="Tour").click()
+    frame.get_by_role("button", name="Next", exact=True).click()
+    frame.get_by_role("button", name="Next", exact=True).click()
     settle(page)
     take(page, "tour", theme)
 
@@ -137,25 +144,19 @@ def pin_strongest(page, frame):
     page.keyboard.up("Control")
 
 
-def take_below(page, url, theme):
-    """Take what stands below the canvas and beside it: heads of an edge, table, views, a file."""
+def take_beside(page, url, theme):
+    """Take what stands beside the canvas and above it: heads, table, views, a file."""
     frame = open_graph(page, url)
-    page.mouse.click(*point_of(frame, output_of(frame)))
-    frame.get_by_role("button", name="Which attention heads carried this edge").first.click()
+    open_tab(frame, "Heads")
     page.get_by_role("heading", name="Inside the edge").wait_for(timeout=WAIT)
     settle(page)
-    page.get_by_text("Why did this head attend?").scroll_into_view_if_needed()
-    settle(page)
     take(page, "heads", theme)
-    open_graph(page, url)
-    page.get_by_text("Plot two of these against each other").click()
-    settle(page)
-    page.get_by_text("Plot two of these against each other").scroll_into_view_if_needed()
-    page.mouse.wheel(0, 700)
+    open_tab(frame, "Table")
+    page.get_by_text("Sorted by the bits").wait_for(timeout=WAIT)
     settle(page)
     take(page, "table", theme)
     open_graph(page, url)
-    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("button", name="Views").click()
     settle(page)
     take(page, "views", theme)
     take_file(page, url, theme)
@@ -164,7 +165,7 @@ def take_below(page, url, theme):
 def take_interventions(page, url, theme):
     """Take the acronym story: the first letter's feature switched off, and a failure debugged."""
     subgraph = write_subgraph(State(steps=(Step(kept_features(2), "ablate"),)))
-    open_graph(page, url, f"?view=groups&subgraph={subgraph}")
+    open_graph(page, url, f"?view=groups&tab=intervene&subgraph={subgraph}")
     page.get_by_text("The last change at other strengths").wait_for(timeout=WAIT)
     settle(page)
     take(page, "intervene", theme)
@@ -209,13 +210,13 @@ def take_stage(browser, theme):
 def take_file(page, url, theme):
     """Take a graph that was downloaded and opened again."""
     open_graph(page, url)
-    page.get_by_text("Download", exact=True).click()
+    page.get_by_role("button", name="Download").click()
     with page.expect_download() as caught:
         page.get_by_role("button", name="Graph JSON").click()
     path = Path(caught.value.path()).with_name(caught.value.suggested_filename)
     caught.value.save_as(path)
     page.keyboard.press("Escape")
-    page.get_by_text("Open a file", exact=True).click()
+    page.get_by_role("button", name="Open a file").click()
     page.locator("input[type=file]").first.set_input_files(path)
     page.get_by_text("From a file").wait_for(timeout=WAIT)
     settle(page, 3)
@@ -233,13 +234,14 @@ def take_real_model(browser, folder, theme):
         "minus": " Tokyo",
         "nodes": "0.35",
         "view": "groups",
+        "tab": "intervene",
     }
     with tempfile.TemporaryDirectory() as models:
         cs.add_model(folder, "SmolLM2-135M", models=models)
         with server(CIRCUITSCOPE_MODELS=models) as url:
             page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
             page.goto(f"{url}/graph?{urlencode(address, quote_via=quote)}")
-            page.get_by_role("button", name="Patch them").wait_for(timeout=WAIT)
+            page.get_by_text("Do these neurons make the answer?").click(timeout=WAIT)
             settle(page, 3)
             take(page, "neurons", theme)
             page.close()
@@ -263,7 +265,7 @@ def main():
             )
             take_pages(page, url, theme)
             take_canvas(page, url, theme)
-            take_below(page, url, theme)
+            take_beside(page, url, theme)
             take_interventions(page, url, theme)
             page.close()
             take_stage(browser, theme)

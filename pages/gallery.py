@@ -1,4 +1,4 @@
-"""One graph for every skill, with what to look for in it."""
+"""One graph for every skill, with its story."""
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ with page_errors():
     key = model_key(get_state().model)
     if isinstance(load_model(key).model, cs.PretrainedModel):
         st.info(
-            "The model in the sidebar was trained elsewhere, and these prompts are about skills "
+            "The model that is chosen was trained elsewhere, and these prompts are about skills "
             "that models are taught here. Choose another model, or type a prompt of your own."
         )
         link_to("prompt", "Type a prompt")

@@ -43,7 +43,7 @@ if st.button("Show the demo graph", type="primary", icon=":material/play_arrow:"
 st.caption(f"Why does the model continue “{DEMO_PROMPT}” the way it does?")
 for place, (name, page, text) in zip(st.columns(3, gap="medium"), STEPS, strict=True):
     with place.container(border=True, height="stretch"):
-        st.subheader(name)
+        st.header(name)
         st.write(text)
         link_to(page, f"Go to {name}")
 with page_errors():

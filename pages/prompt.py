@@ -61,7 +61,7 @@ with page_errors():
         state = ask_for_settings(state)
         ready = st.button("Build the graph", type="primary", key="prompt_build")
     with right:
-        st.subheader("Most likely next")
+        st.header("Most likely next")
         draw_prediction(key, prompt_of(state, bundle))
         if bundle.transcoder.shape.exact:
             draw_second_prediction(key, state, bundle)

@@ -117,7 +117,7 @@ function influenceFacts(node, { data }) {
 
 /** @param {Element} parent @param {GraphNode} node @param {State} state */
 export function fillHeader(parent, node, state) {
-  const title = el('h4', 'cs-title', node.label, parent)
+  const title = el('h2', 'cs-title', node.label, parent)
   const card = node.kind === 'feature' && cardOf(node, state)
   if (card) {
     const badge = el('span', 'cs-badge', card.by_hand ? 'named by a person' : 'automatic', title)

@@ -50,7 +50,7 @@ export function fillCardTab(canvas, node) {
  */
 export function fillLinksTab(canvas, node) {
   fillBar(canvas, node)
-  el('h3', 'cs-title', node.label, canvas.ui.panel)
+  el('h2', 'cs-title', node.label, canvas.ui.panel)
   el('div', 'cs-detail', node.detail, canvas.ui.panel)
   if (!node.side) fillWay(canvas, node)
   fillConnections(canvas, node)

@@ -41,13 +41,13 @@ export function fillSummary(canvas) {
 
 /** @param {Element} panel */
 function fillComparedTitle(panel) {
-  el('h4', 'cs-title', 'What differs between A and B?', panel)
+  el('h2', 'cs-title', 'What differs between A and B?', panel)
   el('p', 'cs-note', COMPARED_GRAPHS, panel)
 }
 
 /** @param {Canvas} canvas */
 function fillTitle({ state, ui, startTour }) {
-  el('h4', 'cs-title', question(state.picture.nodes), ui.panel)
+  el('h2', 'cs-title', question(state.picture.nodes), ui.panel)
   el('p', 'cs-note', ONE_GRAPH, ui.panel)
   const look = {
     className: 'cs-button',

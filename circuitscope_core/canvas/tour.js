@@ -114,7 +114,7 @@ function buildDialog(parent, go) {
   box.hidden = true
   box.setAttribute('role', 'dialog')
   box.setAttribute('aria-label', 'Tour of the graph')
-  const title = el('h4', 'cs-title', '', box)
+  const title = el('h2', 'cs-title', '', box)
   const text = el('p', '', '', box)
   const line = el('div', 'cs-tools', null, box)
   const count = el('span', 'cs-step', '', line)

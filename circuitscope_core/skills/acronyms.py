@@ -179,7 +179,5 @@ ACRONYMS = Skill(
     0.4,
     write_document,
     write_prompts,
-    look_for="The strongest input of the letter is the word that it stands for, or that word's "
-    "first letter, fetched by attention heads from the left.",
     reads_starts=True,
 )

@@ -96,7 +96,5 @@ ARTICLES = Skill(
     0.09,
     write_document,
     write_prompts,
-    look_for="The word in the title decides between “a” and “an”: the graph shows how its "
-    "beginning reaches the article.",
     reads_starts=True,
 )

@@ -66,5 +66,4 @@ BRACKETS = Skill(
     0.07,
     write_document,
     write_prompts,
-    look_for="A feature that has seen the opening bracket raises the closing one of its kind.",
 )

@@ -71,6 +71,4 @@ CALENDAR = Skill(
     0.02,
     write_document,
     write_prompts,
-    look_for="The name of the day or month before it carries the answer; the list carries the "
-    "rest.",
 )

@@ -68,5 +68,4 @@ CAPITALS = Skill(
     0.09,
     write_document,
     write_prompts,
-    look_for="The country's name must be read as a whole; small models often guess.",
 )

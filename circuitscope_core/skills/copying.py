@@ -57,5 +57,4 @@ COPYING = Skill(
     0.03,
     write_document,
     write_prompts,
-    look_for="The output looks back at the token that followed the same letters the first time.",
 )

@@ -58,5 +58,4 @@ COUNTING = Skill(
     0.1,
     write_document,
     write_prompts,
-    look_for="The numbers before decide the next one: look for the last digit at both.",
 )

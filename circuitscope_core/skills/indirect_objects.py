@@ -67,5 +67,4 @@ INDIRECT_OBJECTS = Skill(
     0.08,
     write_document,
     write_prompts,
-    look_for="The name that was said only once is the answer; the other one is held down.",
 )

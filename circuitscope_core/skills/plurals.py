@@ -102,5 +102,4 @@ PLURALS = Skill(
     0.12,
     write_document,
     write_prompts,
-    look_for="The ending follows from the last letters of the singular.",
 )

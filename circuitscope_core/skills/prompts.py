@@ -66,7 +66,5 @@ class Skill:
     ``reads_starts``."""
     write_prompts: Callable[[random.Random, int], tuple[SkillPrompt, ...]]
     """Writes exam questions, as many as asked for; the first one is the gallery's."""
-    look_for: str
-    """The mechanism that a graph of a right answer shows, in a sentence for the gallery."""
     reads_starts: bool = False
     """Whether the skill is about initials, which a model of words has to learn of each token."""

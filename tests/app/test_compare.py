@@ -10,6 +10,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.training import Progress, event_to_json
 from pages.ui.train.comparison import curves, differences, figures
+from pages.ui.train.setting_names import name_setting
 from tests.app.opening import open_page
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def test_the_train_page_compares_what_is_chosen():
     assert not at.exception
     assert at.multiselect(key="train_compare").value == ["one", "two"]
     settings = at.dataframe[1].value
-    assert settings.loc["language_model_training.batch_size"].tolist() == ["4", "8"]
+    assert settings.loc[name_setting("language_model_training.batch_size")].tolist() == ["4", "8"]
     at.multiselect(key="train_compare").set_value([]).run()
     assert not at.exception
     assert not at.dataframe
@@ -95,4 +96,4 @@ def test_one_model_alone_is_not_compared(models):
     shutil.rmtree(models / "two")
     at = open_page("train")
     assert not at.exception
-    assert "Compare finished trainings" not in [item.value for item in at.subheader]
+    assert "Compare finished trainings" not in [item.value for item in at.header]

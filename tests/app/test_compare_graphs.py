@@ -37,7 +37,7 @@ def test_the_first_visit_suggests_another_prompt_and_compares():
         "Nodes only in A",
         "Nodes only in B",
     ]
-    assert [item.value for item in at.subheader] == [
+    assert [item.value for item in at.header] == [
         "Largest differences of nodes",
         "Largest differences of edges",
     ]

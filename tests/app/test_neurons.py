@@ -69,7 +69,7 @@ def test_a_selected_neuron_shows_what_it_does_alone_and_on_a_text_of_ones_own():
     address = {"prompt": PROMPT, "against": SECOND, "node": node, "tab": "intervene"}
     at = open_page("graph", model="mine", **address)
     assert not at.exception
-    assert any("Without" in element.value for element in at.subheader)
+    assert any("Without" in element.value for element in at.header)
     assert "If only this neuron were removed" in text_of(at.caption)
     at.text_input(key="graph_trial").set_value("the dogs").run()
     assert not at.exception

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import circuitscope_core as cs
-from tests.browser.test_graph import graph_frame, point_of
+from tests.browser.test_graph import graph_frame, open_tab, point_of
 from tests.texts import write_parquet
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -95,8 +95,9 @@ def test_train_prompt_graph_hover_click_download(url, source, page, models):
         "name => Number.isFinite(CircuitScope.view.place(name).x)", arg=name, timeout=WAIT
     )
     page.mouse.move(*point_of(frame, name))
-    expect(frame.locator(".cs-card.cs-on")).to_be_visible()
+    expect(frame.locator(".cs-panel")).to_have_attribute("data-of", name)
     page.mouse.click(*point_of(frame, name))
+    open_tab(frame, "Connections")
     expect(frame.locator(".cs-panel")).to_contain_text("Outputs (")
 
     page.get_by_text("Download", exact=True).click()

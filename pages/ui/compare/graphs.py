@@ -69,7 +69,7 @@ def draw_present(state: State) -> None:
         help="The prompt of the Graph page. Swap A and B to edit it here.",
     )
     st.selectbox(
-        "Model of A", [state.model], disabled=True, help="The model chosen in the sidebar."
+        "Model of A", [state.model], disabled=True, help="The model chosen at the top of the page."
     )
 
 
@@ -197,7 +197,7 @@ def draw_canvas(found: SideBySide) -> None:
 
 def draw_nodes(found: SideBySide) -> None:
     """Draw the nodes whose influence changes most."""
-    st.subheader("Largest differences of nodes")
+    st.header("Largest differences of nodes")
     st.caption(
         "Influence is the share of the output that passes through a node. The change is that in "
         "B less that in A: above zero, the node matters more in B. A node that only one graph "
@@ -230,7 +230,7 @@ def activations(row: NodeDifference) -> str:
 
 def draw_edges(found: SideBySide) -> None:
     """Draw the edges whose share of their target's input changes most."""
-    st.subheader("Largest differences of edges")
+    st.header("Largest differences of edges")
     st.caption(
         "The share is what an edge gives its target, as a signed part of all kept input; an edge "
         "that a graph does not keep has no share in it. The change is the share in B less that in "

@@ -45,7 +45,7 @@ def draw_diagnosis(prompt: str, wanted_id: int) -> None:
 
 def draw_flip(key: ModelKey, found: Diagnosis, prompt: str, said: str, wanted: str) -> None:
     """Draw the smallest set of features without which the model says the right thing."""
-    st.subheader("What turns the answer")
+    st.header("What turns the answer")
     if found.flip is None:
         st.warning(
             f"No set of {MOST_FEATURES} features or fewer was found without which the model says "
@@ -103,7 +103,7 @@ def draw_culprit(key: ModelKey, found: Diagnosis, node: int, measured: float) ->
 
 def draw_pushes(key: ModelKey, found: Diagnosis, said: str, wanted: str) -> None:
     """Draw the nodes that push towards either token, the strongest first."""
-    st.subheader("What pushes")
+    st.header("What pushes")
     st.caption(
         "How much each node adds to the lead: what the graph's edge says, with all else frozen, "
         "and what the model loses without it, later layers reacting. The tables go by the latter."

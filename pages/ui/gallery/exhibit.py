@@ -1,4 +1,7 @@
-"""The Gallery's exhibits: a skill, its prompt, its graph, and what to look for."""
+"""The Gallery's exhibits: a skill, its prompt, its graph and the story that the graph tells."""
+
+import base64
+import html
 
 import streamlit as st
 
@@ -17,10 +20,16 @@ PER_ROW = 3
 
 
 def picture_of(shown: Shown) -> str:
-    """Return a graph's picture with what feeds its first output in colour."""
+    """Return a graph's picture as HTML, with what feeds its first output in colour.
+
+    The graph's story is its text for those who do not see it.
+    """
     graph = shown.pruned.graph
     output = node_id(graph, graph.logit_nodes.start)
-    return render_svg(shown.view, selected=output, dark=st.context.theme.type == "dark")
+    drawing = render_svg(shown.view, selected=output, dark=st.context.theme.type == "dark")
+    packed = base64.b64encode(drawing.encode()).decode()
+    said = html.escape(shown.view.story.text if shown.view.story else graph.prompt)
+    return f'<img src="data:image/svg+xml;base64,{packed}" alt="{said}" style="width: 100%">'
 
 
 def draw_exhibits() -> None:
@@ -41,21 +50,20 @@ def draw_exhibit(name: str) -> None:
     prompt = prompt_text(tokenizer, question)
     state = State(model=model, prompt=prompt)
     with st.container(border=True, height="stretch"):
-        st.subheader(name.capitalize())
+        st.header(name.capitalize())
         st.caption(SKILLS[name].meaning)
         st.code(prompt, language=None, wrap_lines=True)
         shown = show(tracing_of(state), state)
-        st.image(picture_of(shown), width="stretch")
+        st.html(picture_of(shown))
         graph = shown.pruned.graph
         said, right = graph.logit_texts[0], tokenizer.token_text(asked.answer[asked.decided])
-        is_right = said == right
-        verdict = "right" if is_right else f"the right answer is “{plain(show_token(right))}”"
+        verdict = "right" if said == right else f"the right answer is “{plain(show_token(right))}”"
         probability = float(graph.logit_probabilities[0])
         st.markdown(
             f"The model says **“{plain(show_token(said))}”** ({probability:.0%}): {verdict}."
         )
-        if is_right:
-            st.markdown(SKILLS[name].look_for)
+        if shown.view.story:
+            st.markdown(plain(shown.view.story.text))
         mark = load_model(shown.tracing.model).metadata.metrics.get(f"exam.{name}.whole")
         if mark is not None:
             st.caption(f"Exam: {mark:.0%} of whole answers right.")

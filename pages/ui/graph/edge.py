@@ -25,7 +25,7 @@ def draw_edge(shown: Shown, state: State) -> None:
     pictures = (shown.view.full, shown.view.groups or shown.view.full)
     nodes = {node.id: node for picture in pictures for node in picture.nodes}
     source, target = (nodes[name] for name in edge)
-    st.subheader("Inside the edge: the heads that carried it")
+    st.header("Inside the edge: the heads that carried it")
     st.text(
         f"{source.label} ({source.detail})  →  {target.label} ({target.detail})\n"
         f"weight {found.weight:+.4f}"

@@ -29,7 +29,7 @@ MOST_DOTS = 5_000
 
 def draw_table_tab(shown: Shown, state: State) -> None:
     """Draw the table of features, what can be done with its rows, and the scatter plot."""
-    st.subheader("Features")
+    st.header("Features")
     draw_reach(shown)
     every = st.toggle(
         "Also those that pruning dropped", key="graph_every_feature", help="All active features."

@@ -40,7 +40,7 @@ def draw_intervene_tab(shown: Shown, state: State) -> None:
 
 def draw_intervening(shown: Shown, state: State) -> None:
     """Ask for a change, and draw the changes that are made with all that follows from them."""
-    st.subheader("Change the model")
+    st.header("Change the model")
     ask_for_step(shown, state)
     handles = handles_of(shown, state.steps)
     if not handles:

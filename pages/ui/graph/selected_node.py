@@ -81,7 +81,7 @@ def draw_ablation(shown: Shown, selected: str) -> None:
         return
     if not rows:
         return
-    st.subheader(f"Without {one_line(label_of(shown, selected), LONGEST_NAME)}")
+    st.header(f"Without {one_line(label_of(shown, selected), LONGEST_NAME)}")
     st.caption(
         "The node switched off. The graph predicts how each output's logit changes. The model, run "
         "without it and all else frozen, must agree; the probabilities let later layers react."

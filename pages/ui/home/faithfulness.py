@@ -21,7 +21,7 @@ COUNTS = (10, 30, 100)
 
 def draw_trust() -> None:
     """Offer to measure, and draw what was measured."""
-    st.subheader("Do its graphs tell the truth?")
+    st.header("Do its graphs tell the truth?")
     st.caption(
         "Features are taken away in the model, and what it does then is held against what its "
         "graphs say: on how many prompts?"

@@ -29,7 +29,7 @@ def draw_model_facts(bundle: cs.Bundle) -> None:
             "parameters."
         )
         has += "" if chosen is None else f" {describe_layers(chosen, features.n_layers)}"
-    st.subheader(f"The model “{plain(bundle.metadata.name)}”")
+    st.header(f"The model “{plain(bundle.metadata.name)}”")
     st.caption(
         f"{model.n_layers} layers, {model.d_model} wide, {bundle.model.n_parameters:,} parameters, "
         f"reads up to {model.n_ctx} tokens. {has}"
@@ -57,7 +57,7 @@ def draw_exam(metrics: Mapping[str, float]) -> None:
     ]
     if not rows:
         return
-    st.subheader("What it can do")
+    st.header("What it can do")
     columns: Columns = {
         "skill": "Skill",
         "whole": share("Whole answers right"),

@@ -14,7 +14,7 @@ from pages.ui.shared.snowflake import current_session
 
 def ask_for_model() -> None:
     """Ask for a folder or a name on the hub, and add the model."""
-    st.subheader("Add a Hugging Face model")
+    st.header("Add a Hugging Face model")
     if importlib.util.find_spec("transformers") is None:
         st.info("This needs transformers: pip install -r requirements-pretrained.txt")
         return

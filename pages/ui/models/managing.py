@@ -38,7 +38,7 @@ def draw_actions(found: Sequence[cs.ListedModel]) -> None:
         icon=":material/check:",
         width="stretch",
         disabled=model.name == get_state().model,
-        help="Choose it in the sidebar: all pages then show it.",
+        help="Choose it: all pages then show it.",
         on_click=st.session_state.update,
         args=({"sidebar_model": model.name},),
     )

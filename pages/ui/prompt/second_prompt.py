@@ -48,6 +48,6 @@ def describe_alignment(bundle: cs.Bundle, prompt: str, against: str) -> str:
 def draw_second_prediction(key: ModelKey, state: State, bundle: cs.Bundle) -> None:
     """Draw the likeliest tokens after the second prompt, where there is one."""
     if state.against:
-        st.subheader("After the second prompt")
+        st.header("After the second prompt")
         second = prompt_of(replace(state, prompt=state.against), bundle)
         draw_prediction(key, second, name="prompt_likely_against")

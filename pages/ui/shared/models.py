@@ -50,7 +50,7 @@ def model_key(name: str) -> ModelKey:
     record = None if name_fault(name) else record_file(MODELS / name)
     if record is None:
         raise cs.BundleError(
-            f"There is no model {name!r}. Choose one in the sidebar, train it or add it."
+            f"There is no model {name!r}. Choose one at the top of the page, train it or add it."
         )
     parts = (record, MODELS / name / CARDS)  # an added model may be given cards later
     changed = max(part.stat().st_mtime_ns for part in parts if part.is_file())

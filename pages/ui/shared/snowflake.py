@@ -1,4 +1,4 @@
-"""The app's connection to Snowflake: found by itself, tried beside the pages, told in the sidebar.
+"""The app's connection to Snowflake: found by itself, tried beside the pages, told below the menu.
 
 A page never waits for an account: where one cannot be reached, everything else works as before.
 """

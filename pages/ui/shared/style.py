@@ -3,8 +3,11 @@
 PAGE = """
 .stMainBlockContainer { padding: 2.6rem 2.2rem 2rem; }
 .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0.25rem 0; }
-.stMainBlockContainer h2 { font-size: 1.3rem; }
-.stMainBlockContainer h3 { font-size: 1.15rem; }
+.stMainBlockContainer h2 { font-size: 1.2rem; padding: 0.4rem 0; }
+[data-testid=stCaptionContainer] { color: inherit !important; opacity: 0.82; }
+[data-testid=stSliderThumbValue], [data-testid=stSliderThumbValue] *,
+[data-testid=stButtonGroup] button, [data-testid=stButtonGroup] button *,
+[data-testid=stWidgetLabel], [data-testid=stWidgetLabel] * { color: inherit !important; }
 .stAppHeader { background: transparent; }
 .stAppHeader, .stAppHeader * { pointer-events: none; }
 .stAppHeader button, .stAppHeader button *, .stAppHeader a { pointer-events: auto; }
@@ -51,9 +54,8 @@ WORKBENCH = """
   height: 100% !important; }
 .st-key-workbench_side { position: absolute; top: 41px; right: 0; bottom: 0; z-index: 3;
   width: var(--side); max-width: 100%; padding: 0.8rem 0.9rem 1.2rem; overflow-y: auto;
-  gap: 0.7rem; background: var(--st-background-color, var(--background-color, white));
-  scrollbar-width: thin; }
-.st-key-workbench_side h2, .st-key-workbench_side h3 { font-size: 1rem; padding: 0; }
+  gap: 0.7rem; scrollbar-width: thin; }
+.st-key-workbench_side h2 { font-size: 1rem; padding: 0; }
 .st-key-graph_top { align-items: center; gap: 0.45rem; padding: 5px 3.2rem 4px 0.6rem;
   min-height: 46px; }
 .st-key-graph_top [data-testid=stTextInput] label,

@@ -39,7 +39,7 @@ def draw_comparison() -> None:
     names = list_trained()
     if len(names) < 2:
         return
-    st.subheader("Compare finished trainings")
+    st.header("Compare finished trainings")
     chosen = st.multiselect(
         "Models", names, names[:2], max_selections=MOST, key="train_compare", placeholder="Choose"
     )

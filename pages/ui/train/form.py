@@ -63,11 +63,11 @@ def ask_for_training(models: Path) -> TrainingRequest | Unfinished:
     """Ask everything. Shows what is wrong where it is."""
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Text")
+        st.header("Text")
         source = ask_for_source(models)
         column, share = ask_for_column(source), ask_for_share()
     with right:
-        st.subheader("Size")
+        st.header("Size")
         tokens = ask_for_tokens()
         sizes = ask_for_sizes(_DEFAULTS[tokens].language_model_training.n_tokens)
         excerpts = st.selectbox(
@@ -79,7 +79,7 @@ def ask_for_training(models: Path) -> TrainingRequest | Unfinished:
         )
     name = ask_for_name(models)
     with right:
-        st.subheader("Where it runs")
+        st.header("Where it runs")
         where = ask_where(name if isinstance(name, str) else "")
     if isinstance(sizes, Unfinished):
         return sizes

@@ -139,7 +139,7 @@ def draw_training(state: TrainingState, config: Settings | None) -> None:
         frame = curve(state.events, phase)
         if frame.empty:
             continue
-        st.subheader(PHASE_TEXT[phase])
+        st.header(PHASE_TEXT[phase])
         draw_latest(frame[[key for key in CURVES[phase] if key in frame]])
         layers = any("." in str(name) for name in frame)
         look = ask_look(f"curves_{phase.replace(' ', '_')}", layers=layers)

@@ -35,7 +35,7 @@ def draw_begun_training(name: str) -> None:
     state = training_state(folder)
     request = read_request(folder)
     live = state.status == "running"
-    st.subheader(f"“{plain(name)}” is {'being trained' if live else 'not finished'}")
+    st.header(f"“{plain(name)}” is {'being trained' if live else 'not finished'}")
     if state.status == "failed":
         st.error(f"The training stopped: {plain(state.message)}")
     elif not live:
@@ -116,7 +116,9 @@ def offer_training() -> None:
     """Ask for a training and start it; of one that has just ended, say so."""
     ended = st.session_state.pop("train_ended", None)
     if ended and record_file(models.MODELS / ended):
-        st.success(f"“{plain(ended)}” is trained. Choose it in the sidebar and type a prompt.")
+        st.success(
+            f"“{plain(ended)}” is trained. Choose it at the top of a page and type a prompt."
+        )
         link_to("prompt", "Type a prompt")
     asked = ask_for_either()
     button, reason = st.columns([1, 5], vertical_alignment="center")

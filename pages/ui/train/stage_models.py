@@ -23,7 +23,7 @@ def draw_stage_models() -> None:
     session = current_session()
     if session is None:
         return
-    st.subheader("Models in Snowflake")
+    st.header("Models in Snowflake")
     st.caption(
         "What is trained here lies in the app's own folder. A copy in a stage outlives it, and "
         "other apps and notebooks can fetch it."

@@ -43,20 +43,20 @@ def ask_for_transcoder(models: Path) -> TrainingRequest | Unfinished:
         return Unfinished("Add a model first.")
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Model and text")
+        st.header("Model and text")
         chosen = st.selectbox("Model", list(added), key="train_added")
         source = ask_for_source(models, with_skills=False)
         column = ask_for_column(source)
         name = ask_for_name(models)
     with right:
-        st.subheader("Transcoder")
+        st.header("Transcoder")
         named = column if isinstance(column, str) else "text"
         try:
             config = ask_for_config(added[chosen].n_layers, named)
         except cs.CircuitScopeError as error:
             draw_error(error)
             return Unfinished("The settings of the transcoder do not fit.")
-        st.subheader("Where it runs")
+        st.header("Where it runs")
         where = ask_where(name if isinstance(name, str) else "")
     if isinstance(config, Unfinished):
         return config
