@@ -34,7 +34,13 @@ from circuitscope_core.bundle import (
     save_bundle,
 )
 from circuitscope_core.circuit import Circuit
-from circuitscope_core.comparison import Comparison, compare_graphs, compared_circuit
+from circuitscope_core.comparison import (
+    Comparison,
+    FeatureMatrix,
+    compare_graphs,
+    compared_circuit,
+    feature_matrix,
+)
 from circuitscope_core.config import (
     AttributionConfig,
     CorpusConfig,
@@ -240,6 +246,7 @@ __all__ = [
     "FeatureCardConfig",
     "FeatureCards",
     "FeatureDictionary",
+    "FeatureMatrix",
     "FeatureTarget",
     "GlobalWeight",
     "GlobalWeights",
@@ -338,6 +345,7 @@ __all__ = [
     "export_graphml",
     "export_html",
     "export_svg",
+    "feature_matrix",
     "find_device",
     "find_failures",
     "graph_scores",

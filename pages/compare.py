@@ -1,4 +1,4 @@
-"""Two graphs on shared axes: what is in both, what in one alone, what changed."""
+"""Two graphs on shared axes, or many prompts and the features that work in them."""
 
 import streamlit as st
 
@@ -14,18 +14,21 @@ from pages.ui.compare.graphs import (
     other_of,
     swap,
 )
+from pages.ui.compare.matrix import draw_many
 from pages.ui.compare.patching import draw_change
 from pages.ui.shared.models import model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state, write_address
 
-begin_page("Compare")
-st.caption(
-    "A is the graph of the Graph page. Compare it with that of another prompt or another model: "
-    "which nodes and edges both keep, which only one of them, and how strongly they changed."
-)
-with page_errors():
-    model_key(get_state().model)
+WAYS = ("Two prompts", "Many prompts")
+
+
+def draw_two() -> None:
+    """Compare the present graph with another."""
+    st.caption(
+        "A is the graph of the Graph page. Compare it with that of another prompt or model: "
+        "which nodes and edges both keep, which only one of them, and how strongly they changed."
+    )
     left, middle, right = st.columns([7, 1.3, 7])
     with left:
         draw_present(get_state())
@@ -47,3 +50,15 @@ with page_errors():
         draw_change(found)
         draw_nodes(found)
         draw_edges(found)
+
+
+begin_page("Compare")
+with page_errors():
+    model_key(get_state().model)
+    known = WAYS[1] if get_state().many else WAYS[0]
+    way = st.segmented_control("Compare", WAYS, default=known, key="compare_way")
+    if way == WAYS[1]:
+        draw_many(get_state())
+        write_address(get_state())
+    else:
+        draw_two()

@@ -5,6 +5,9 @@
 
 import { ghostOpacity, linkColor } from './theme.js'
 
+const LEAST_COMPARED = 0.03 // weaker edges of compared graphs stay faint until a node is selected
+const MOST_COMPARED = 300
+
 /**
  * @param {Surface} ctx
  * @param {Point} from
@@ -57,6 +60,30 @@ export function drawEdge(ctx, edge, { bent, sideways, dark, alpha }) {
   ctx.lineWidth = Math.max(0.7, 5 * Math.sqrt(Math.abs(edge.share)))
   ctx.setLineDash(edge.share < 0 ? [5, 3] : [])
   ctx.stroke()
+  ctx.setLineDash([])
+  ctx.globalAlpha = 1
+}
+
+/**
+ * The strongest edges of two compared graphs: black where both keep one, in the colour of the one
+ * that keeps it alone.
+ *
+ * @param {Surface} ctx
+ * @param {Edge[]} links
+ * @param {Look} look
+ */
+export function drawCompared(ctx, links, { theme, dark }) {
+  const strong = links.filter((edge) => (edge.size ?? 0) >= LEAST_COMPARED)
+  strong.sort((a, b) => (a.size ?? 0) - (b.size ?? 0))
+  for (const { from, to, side, size = 0 } of strong.slice(-MOST_COMPARED)) {
+    ctx.beginPath()
+    route(ctx, from, to, false)
+    ctx.globalAlpha = 0.75
+    ctx.strokeStyle = side === 'both' ? theme.ink : linkColor(side === 'a' ? -1 : 1, dark)
+    ctx.lineWidth = Math.max(0.7, 4 * Math.sqrt(size))
+    ctx.setLineDash(side === 'a' ? [5, 3] : [])
+    ctx.stroke()
+  }
   ctx.setLineDash([])
   ctx.globalAlpha = 1
 }

@@ -31,8 +31,18 @@ export interface GraphNode extends Point {
   ablation?: number | null
 }
 
-/** Numbers of the source and the target in the list of nodes, weight, share. */
-export type RawEdge = [source: number, target: number, weight: number, share: number]
+/**
+ * Numbers of the source and the target in the list of nodes, weight, share; where two graphs are
+ * compared, also which of them keeps it, and the larger of its absolute shares.
+ */
+export type RawEdge = [
+  source: number,
+  target: number,
+  weight: number,
+  share: number,
+  side?: 'a' | 'b' | 'both',
+  size?: number,
+]
 
 export interface Band {
   start: number

@@ -30,6 +30,7 @@ export function fillLegend(legend, dark, { compared = false, neurons = false }) 
   if (compared) {
     fillGlyph(legend, 'kept only in A', SHAPES.circle, SHAPES.leftHalf)
     fillGlyph(legend, 'kept only in B', SHAPES.circle, SHAPES.rightHalf)
+    el('span', 'cs-legend-item', 'edges of both are black', legend)
   }
   fillRamp(legend, dark, compared)
   el('span', 'cs-legend-item cs-legend-hint', GESTURES, legend)

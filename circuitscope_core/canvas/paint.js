@@ -5,7 +5,7 @@
 
 import { contextOf, el, saveAs } from './dom.js'
 import { drawBackdrop, extentOf } from './draw_backdrop.js'
-import { drawEdge, drawGhosts, drawPath } from './draw_edges.js'
+import { drawCompared, drawEdge, drawGhosts, drawPath } from './draw_edges.js'
 import { drawNode } from './draw_nodes.js'
 import { drawNames } from './labels.js'
 import { edgesOfPaths, tellsStory } from './paths.js'
@@ -34,6 +34,7 @@ export function paintBelow(canvas, ctx) {
   const look = lookOf(canvas)
   drawBackdrop(ctx, picture, look)
   drawGhosts(ctx, state.visible, picture.bent, look)
+  if (state.data.compared && state.selected === null) drawCompared(ctx, state.visible, look)
   const { edges, alpha } = colouredEdges(state)
   for (const edge of edges) drawEdge(ctx, edge, { bent: picture.bent, dark: state.dark, alpha })
   if (state.edge) drawPath(ctx, [state.edge.from, state.edge.to], picture, look)

@@ -46,12 +46,15 @@ export function preparePicture(raw, bent, places) {
     ...node,
     ...(bent ? places.get(placeName(node)) : null),
   }))
-  const listed = [...raw.others, ...raw.edges].map(([source, target, weight, share]) => ({
-    from: nodes[source],
-    to: nodes[target],
-    weight,
-    share,
-  }))
+  const listed = [...raw.others, ...raw.edges].map(
+    ([source, target, weight, share, side, size]) => ({
+      from: nodes[source],
+      to: nodes[target],
+      weight,
+      share,
+      ...(side ? { side, size } : null),
+    }),
+  )
   const links = raw.others.length ? listed.slice(raw.others.length) : listed
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const homes = new Map(byId)

@@ -15,6 +15,8 @@ export interface Edge {
   to: GraphNode
   weight: number
   share: number
+  side?: 'a' | 'b' | 'both'
+  size?: number
 }
 
 /** A picture whose edges hold their nodes. Dragging moves the nodes of a bent one. */

@@ -2,7 +2,14 @@
 
 from circuitscope_core.comparison.align import Column, align
 from circuitscope_core.comparison.circuit import compared_circuit
-from circuitscope_core.comparison.compare import compare_graphs
+from circuitscope_core.comparison.compare import OutputsBy, compare_graphs
+from circuitscope_core.comparison.feature_matrix import (
+    FeatureMatrix,
+    MatrixRow,
+    RowsBy,
+    Value,
+    feature_matrix,
+)
 from circuitscope_core.comparison.model import (
     ComparedEdge,
     ComparedEdges,
@@ -20,9 +27,15 @@ __all__ = [
     "ComparedNode",
     "Comparison",
     "EdgeColumns",
+    "FeatureMatrix",
+    "MatrixRow",
+    "OutputsBy",
     "Presence",
+    "RowsBy",
     "Side",
+    "Value",
     "align",
     "compare_graphs",
     "compared_circuit",
+    "feature_matrix",
 ]

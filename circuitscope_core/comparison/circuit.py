@@ -5,7 +5,7 @@ import torch
 from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, label_of, node_name
 from circuitscope_core.comparison.model import ComparedNode, Comparison, Side
 from circuitscope_core.feature_cards import FeatureCards
-from circuitscope_core.graph import node_id
+from circuitscope_core.graph import NodeKind, node_id
 
 
 def compared_circuit(
@@ -47,7 +47,10 @@ def compared_circuit(
         positions=whole([node.column for node in nodes]),
         features=whole([node.feature for node in found]),
         labels=tuple(labels),
-        names=tuple(node_name(own, texts[node.column], label) for node, own, label in named),
+        names=tuple(
+            output_name_of(comparison, node) or node_name(own, texts[node.column], label)
+            for node, own, label in named
+        ),
         influence=number([max(half.influence for half in node.halves) for node in nodes]),
         reached=unknown,
         score=unknown,
@@ -59,6 +62,17 @@ def compared_circuit(
         edges=CircuitEdges(edges.sources, edges.targets, edges.weight_changes, edges.changes),
         one_dictionary=comparison.same_features,
     )
+
+
+def output_name_of(comparison: Comparison, node: ComparedNode) -> str:
+    """Return the names of an output that is another token in each graph; empty where it is not."""
+    if node.kind is not NodeKind.LOGIT or node.a is None or node.b is None:
+        return ""
+    in_a, in_b = (
+        node_name(graph.node(half.index), "", label_of(graph, half.index, None))
+        for graph, half in ((comparison.a.graph, node.a), (comparison.b.graph, node.b))
+    )
+    return "" if in_a == in_b else f"{in_a}|{in_b}"
 
 
 def _probability(node: ComparedNode) -> float:

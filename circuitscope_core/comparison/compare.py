@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from circuitscope_core.comparison.model import ComparedNode, Comparison, Presenc
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph
 
+OutputsBy = Literal["token", "rank"]
 Key = tuple[Any, ...]
 """What makes a node of A and a node of B the same one: its kind's number, layer, column, name."""
 KINDS = tuple(NodeKind)
@@ -24,7 +25,9 @@ FEATURE, ERROR, TOKEN, LOGIT = range(len(KINDS))
 
 
 @checked
-def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Comparison:
+def compare_graphs(
+    a: PrunedGraph, b: PrunedGraph, *, same_features: bool, outputs: OutputsBy = "token"
+) -> Comparison:
     """Compare two pruned graphs, of two prompts or of two models.
 
     A node of A and one of B are the same if they are features of one number, layer and column,
@@ -36,11 +39,15 @@ def compare_graphs(a: PrunedGraph, b: PrunedGraph, *, same_features: bool) -> Co
         b: The other.
         same_features: Whether both were made with the same transcoder and tokenizer. If not, no
             feature of A is one of B, and outputs are compared by their text.
+        outputs: What makes two outputs the same: their ``token``, or their ``rank`` among the
+            outputs of their place, the likeliest first. By rank, the token that each prompt wants
+            is one node, whatever it is.
     """
     columns = align(a.graph.token_texts, b.graph.token_texts)
     n_layers = max(a.graph.n_layers, b.graph.n_layers)
-    half_a = _Half(a, [column.a for column in columns], "" if same_features else "a", n_layers)
-    half_b = _Half(b, [column.b for column in columns], "" if same_features else "b", n_layers)
+    by = (n_layers, outputs)
+    half_a = _Half(a, [column.a for column in columns], "" if same_features else "a", *by)
+    half_b = _Half(b, [column.b for column in columns], "" if same_features else "b", *by)
     kept = sorted(half_a.kept_keys | half_b.kept_keys)
     nodes = tuple(_compared(key, half_a.presence(key), half_b.presence(key)) for key in kept)
     return Comparison(a, b, same_features, columns, nodes, compare_edges(a, b, nodes))
@@ -57,6 +64,7 @@ class _Half:
     """Tells features of two transcoders apart; empty where they are the same."""
     n_layers: int
     """Of the deeper model: the layer of all outputs."""
+    outputs_by: OutputsBy
 
     @cached_property
     def columns(self) -> list[int]:
@@ -77,10 +85,13 @@ class _Half:
         return [*features, *errors, *tokens, *self._outputs()]
 
     def _outputs(self) -> Iterator[Key]:
-        """Outputs are the same where the token is, and its place in the answer.
+        """Outputs are the same where the token is, or its rank, and its place in the answer.
 
         Those of one text at one place are counted.
         """
+        if self.outputs_by == "rank":
+            yield from self._ranked_outputs()
+            return
         graph = self.pruned.graph
         seen: Counter[Key] = Counter()
         places = torch.unique(graph.target_positions, return_inverse=True)[1].tolist()
@@ -89,6 +100,20 @@ class _Half:
             name = (place, text) if self.owner else (place, text, token)
             yield (LOGIT, self.n_layers, *name, seen[name])
             seen[name] += 1
+
+    def _ranked_outputs(self) -> Iterator[Key]:
+        """Outputs by their rank at each place: the likeliest first, of equals the first."""
+        graph = self.pruned.graph
+        places = torch.unique(graph.target_positions, return_inverse=True)[1].tolist()
+        chances = graph.logit_probabilities.nan_to_num(-1.0).tolist()
+        for number, place in enumerate(places):
+            better = (
+                other
+                for other, (their_place, chance) in enumerate(zip(places, chances, strict=True))
+                if their_place == place
+                and (chance > chances[number] or (chance == chances[number] and other < number))
+            )
+            yield (LOGIT, self.n_layers, place, sum(1 for _ in better))
 
     @cached_property
     def index(self) -> dict[Key, int]:

@@ -118,12 +118,19 @@ def into_columns(
     return [nodes[row] for row in rows], kept_items, Edges(drawn, others, edges.n_left_out)
 
 
-def edges_of(edges: CircuitEdges) -> Edges:
-    """Return a circuit's edges by rising share: those to draw, and those to list beside them."""
+def edges_of(edges: CircuitEdges, sides: Sequence[str] = (), sizes: Sequence[float] = ()) -> Edges:
+    """Return a circuit's edges by rising share: those to draw, and those to list beside them.
+
+    Args:
+        edges: The edges.
+        sides: Where two graphs are compared, which of them keeps each edge.
+        sizes: And the larger of its absolute shares.
+    """
     n = len(edges)
     order = edges.shares.abs().argsort(stable=True)[max(0, n - MAX_LISTED_EDGES) :]
     every = (edges.sources, edges.targets, edges.weights, edges.shares)
     columns = (column[order].tolist() for column in every)
-    ranked = tuple(EdgeView(*row) for row in zip(*columns, strict=True))
+    more = ([part[place] for place in order.tolist()] for part in (sides, sizes) if part)
+    ranked = tuple(EdgeView(*row) for row in zip(*columns, *more, strict=True))
     first = max(0, len(ranked) - MAX_DRAWN_EDGES)
     return Edges(ranked[first:], ranked[:first], n - (len(ranked) - first))

@@ -70,7 +70,11 @@ def layout_comparison(comparison: Comparison, a: Naming, b: Naming) -> GraphView
     columns = tuple(map(names.column_label, range(len(comparison.columns))))
     nodes = [_compared_view(names, row, view) for row, view in enumerate(node_views(circuit))]
     items = [item_of(node, circuit.n_layers, node.influence) for node in nodes]
-    axes, edges = Axes(circuit.n_layers, columns), edges_of(circuit.edges)
+    kept_a, kept_b = comparison.edges.a, comparison.edges.b
+    both = zip(kept_a.kept.tolist(), kept_b.kept.tolist(), strict=True)
+    sides = [str(Side.of(in_a=in_a, in_b=in_b)) for in_a, in_b in both]
+    sizes = kept_a.shares.abs().maximum(kept_b.shares.abs()).tolist()
+    axes, edges = Axes(circuit.n_layers, columns), edges_of(circuit.edges, sides, sizes)
     return GraphView(
         prompt=circuit.prompt,
         full=draw_picture(axes, nodes, items, edges, tiles=False),

@@ -30,7 +30,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
     if isinstance(value, EdgeView):
-        return [value.source, value.target, plain(value.weight), plain(value.share)]
+        row = [value.source, value.target, plain(value.weight), plain(value.share)]
+        return [*row, value.side, plain(value.size)] if value.side else row
     if hasattr(value, "__dataclass_fields__"):
         named = ((item.name, getattr(value, item.name)) for item in fields(value))
         return {name: plain(part) for name, part in named if part or name not in SELDOM}
@@ -92,6 +93,10 @@ class EdgeView:
     share: float
     """Signed share of the target's kept input, -1 to 1. Where two graphs are compared, this and
     the weight are changes."""
+    side: str = ""
+    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    size: float = 0.0
+    """Where two graphs are compared, the larger of its absolute shares."""
 
 
 @dataclass(frozen=True)

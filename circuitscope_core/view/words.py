@@ -12,6 +12,8 @@ Word = tuple[int, ...]
 """The positions of a word's tokens, side by side."""
 MANY_PIECES = 2.0
 """Tokens of a word, on average, from which on words are folded unasked: those of bytes are."""
+MOST_PIECES = 32
+"""Tokens of a word that is folded, at most: a longer run of letters is no word to be read."""
 FEW_TOKENS = 16
 """Tokens up to which nothing is folded unasked."""
 
@@ -72,7 +74,8 @@ def folded_words(circuit: Circuit, folding: Folding) -> tuple[Word, ...]:
         by_words = n > FEW_TOKENS and n >= MANY_PIECES * len(words)
     if not by_words:
         return ()
-    return tuple(word for word in words if len(word) > 1 and word[0] not in folding.unfolded)
+    several = (word for word in words if 1 < len(word) <= MOST_PIECES)
+    return tuple(word for word in several if word[0] not in folding.unfolded)
 
 
 def text_of_word(texts: Sequence[str], word: Word) -> str:

@@ -90,9 +90,12 @@ def test_a_column_is_as_wide_as_its_fullest_cell():
     items = [Item((1, 0), 10.0, 1.0), Item((1, 0), 10.0, 2.0), Item((1, 1), 10.0, 1.0)]
     spacing = Spacing(longest_line=100.0, line_height=10.0, least_column=12.0, padding=4.0)
     grid = arrange(items, ["Output", "L0", "Token"], ["a", "b"], spacing)
-    assert [band.end - band.start for band in grid.columns] == [24, 14]
-    assert grid.positions[1][0] == 17  # the highest rank stands at the right
-    assert grid.positions[0][0] == 7
+    wide, narrow = (band.end - band.start for band in grid.columns)
+    assert wide / narrow == pytest.approx(24 / 14)
+    height, width = grid.rows[-1].end, grid.columns[-1].end
+    assert height / width == pytest.approx(spacing.proportion)  # as wide as a screen can show
+    assert grid.positions[1][0] == grid.columns[0].end - 7  # the highest rank stands at the right
+    assert grid.positions[0][0] == grid.columns[0].end - 17
 
 
 def test_a_full_cell_goes_on_in_a_second_line():

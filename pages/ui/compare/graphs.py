@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 import circuitscope_core as cs
-from circuitscope_core.comparison import Side
+from circuitscope_core.comparison import OutputsBy, Side
 from circuitscope_core.skills import exam
 from circuitscope_core.view import (
     EdgeDifference,
@@ -38,6 +38,8 @@ OTHER_SEED = 2
 """Seed of the suggested prompt to compare with."""
 SHARES = ("change", "influence_a", "influence_b", "share_a", "share_b")
 """Columns of the tables that are shown in per cent."""
+BY_TOKEN = "compare_by_token"
+"""Key of the toggle that tells outputs apart by their token, and not by their rank."""
 SIDES = {Side.BOTH: "in both", Side.A: "only in A", Side.B: "only in B"}
 
 
@@ -145,11 +147,12 @@ def compare(state: State) -> SideBySide:
             trace(tracings[-1])
     cards = [cards_of(tracing.model) for tracing in tracings]
     thresholds = (state.node_threshold, state.edge_threshold)
+    outputs: OutputsBy = "token" if st.session_state.get(BY_TOKEN) else "rank"
 
     def build() -> SideBySide:
         one, other = (cs.prune_graph(trace(tracing), *thresholds) for tracing in tracings)
         same_features = tracings[0].model == tracings[1].model
-        found = cs.compare_graphs(one, other, same_features=same_features)
+        found = cs.compare_graphs(one, other, same_features=same_features, outputs=outputs)
         a, b = (
             Naming(load_model(tracing.model).tokenizer, own)
             for tracing, own in zip(tracings, cards, strict=True)
@@ -167,7 +170,7 @@ def compare(state: State) -> SideBySide:
         )
 
     labels = tuple(own.labels for own in cards)
-    return recent_views().get(("compare", *tracings, thresholds, labels), build)
+    return recent_views().get(("compare", *tracings, thresholds, outputs, labels), build)
 
 
 def draw_counts(found: SideBySide, state: State) -> None:
@@ -179,6 +182,12 @@ def draw_counts(found: SideBySide, state: State) -> None:
         f"Both graphs keep {state.node_threshold:.0%} of the nodes’ score and "
         f"{state.edge_threshold:.0%} of the influence on edges, as on the Graph page. A node or "
         "edge is “only in A” if pruning keeps it in A and not in B."
+    )
+    st.toggle(
+        "Tell outputs apart by their token",
+        key=BY_TOKEN,
+        help="Off: the likeliest output of A and that of B are one node, whatever their tokens "
+        "are, so that the circuit behind “the letter that is wanted” can be the same one.",
     )
     if not found.same_features:
         st.info(

@@ -43,6 +43,7 @@ IN_ADDRESS = {
     "similarity": "similarity",
     "likeness": "likeness",
     "ablation": "ablation",
+    "many": "many",
     "view": "view",
     "tab": "tab",
     "words": "words",

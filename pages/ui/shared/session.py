@@ -46,6 +46,7 @@ WIDGETS = (
     "graph_answer_tokens",
     "compare_prompt",
     "compare_model",
+    "compare_many",
 )
 """Keys of the widgets that take their first value from the state and then keep their own."""
 

@@ -77,6 +77,8 @@ class State:
     """The prompt to compare with; empty for a suggestion."""
     with_model: str = ""
     """The model of that prompt; empty for the same one."""
+    many: str = ""
+    """Prompts to compare features of, one a line; empty for suggested ones."""
     view: str = "full"
     """One of ``VIEWS``."""
     tab: str = "card"
