@@ -3,7 +3,7 @@
 
 /** @import { Canvas, Edge, GraphNode, Look, State, Surface } from './types' */
 
-import { contextOf, el, saveAs } from './dom.js'
+import { saveAs } from './dom.js'
 import { drawBackdrop, extentOf } from './draw_backdrop.js'
 import { drawCompared, drawEdge, drawGhosts, drawPath } from './draw_edges.js'
 import { drawNode } from './draw_nodes.js'
@@ -70,23 +70,6 @@ export function paintAbove(canvas, ctx) {
 }
 
 // --- files ---------------------------------------------------------------------------------------
-
-/**
- * Save what is seen.
- *
- * @param {Canvas} canvas
- * @param {HTMLCanvasElement} source
- */
-export function savePng({ state }, source) {
-  const shot = el('canvas')
-  shot.width = source.width
-  shot.height = source.height
-  const ctx = contextOf(shot)
-  ctx.fillStyle = themeOf(state.dark).paper // the canvas itself is see-through
-  ctx.fillRect(0, 0, shot.width, shot.height)
-  ctx.drawImage(source, 0, 0)
-  saveAs('circuitscope.png', shot.toDataURL('image/png'))
-}
 
 /**
  * Save the whole picture, sharp at every size.

@@ -15,8 +15,9 @@ import {
 import { button, el, setPressed } from './dom.js'
 import { buildFilterBox } from './filter_box.js'
 import { counted } from './format.js'
-import { fit, surfaceOf, zoom } from './network.js'
-import { savePng, saveSvg } from './paint.js'
+import { fit, zoom } from './network.js'
+import { saveSvg } from './paint.js'
+import { savePng } from './save_picture.js'
 import { isShown } from './state.js'
 
 const ZOOM_STEP = 1.35
@@ -100,10 +101,8 @@ function buildPictureButtons(canvas, bar) {
   addButton(bar, '−', 'Zoom out', () => zoom(canvas, 1 / ZOOM_STEP))
   addButton(bar, '+', 'Zoom in', () => zoom(canvas, ZOOM_STEP))
   addButton(bar, 'Fit', 'Show the whole graph', () => fit(canvas))
-  addButton(bar, 'PNG', 'Save what is seen as PNG', () => {
-    const surface = surfaceOf(canvas)
-    if (surface) savePng(canvas, surface)
-  })
+  const titled = 'Save what is seen as PNG, twice as large, with prompt, story and legend'
+  addButton(bar, 'PNG', titled, () => savePng(canvas))
   const sharp = 'Save the whole picture as SVG, sharp at every size'
   addButton(bar, 'SVG', sharp, () => saveSvg(canvas))
   if (!document.fullscreenEnabled) return

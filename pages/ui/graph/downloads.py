@@ -8,10 +8,18 @@ from functools import partial
 import streamlit as st
 
 import circuitscope_core as cs
-from circuitscope_core.export import Opening, graph_to_json, graphml_text, render_view, slugify
+from circuitscope_core.export import (
+    Opening,
+    graph_to_json,
+    graphml_text,
+    render_view,
+    slugify,
+    viewer_zip,
+)
 from circuitscope_core.graph import node_id
 from pages.ui.graph.walks import walk_page
 from pages.ui.shared.component import opening_of
+from pages.ui.shared.models import load_model
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.session import latest
 from pages.ui.shared.tracing import Shown, members_of
@@ -25,7 +33,7 @@ class Download:
     meaning: str
     ending: str
     media_type: str
-    write: Callable[[Shown, cs.FeatureCards, Opening], str]
+    write: Callable[[Shown, cs.FeatureCards, Opening], str | bytes]
 
 
 def draw_downloads(shown: Shown) -> None:
@@ -36,7 +44,7 @@ def draw_downloads(shown: Shown) -> None:
     """
     slug, cards, now = slugify(shown.pruned.graph.prompt), cards_of(shown.tracing.model), latest()
 
-    def contents(kind: Download) -> str:
+    def contents(kind: Download) -> str | bytes:
         return kind.write(shown, cards, opening_of(now.state))
 
     with st.popover("Download", icon=":material/download:"):
@@ -54,7 +62,7 @@ def draw_downloads(shown: Shown) -> None:
         if now.state.walk:
             st.download_button(
                 "Walk-through",
-                lambda: walk_page(now.state.walk),
+                walk_page(now.state.walk),
                 file_name=f"{slug}-walk.html",
                 mime="text/html",
                 help="One file that leads through the steps; works without a network.",
@@ -71,14 +79,28 @@ def page_of(shown: Shown, _cards: cs.FeatureCards, opening: Opening) -> str:
 
 def json_of(shown: Shown, cards: cs.FeatureCards, opening: Opening) -> str:
     """Return the graph as JSON; of a supernode that is pinned or selected, its features are."""
-    opening = replace(
-        opening,
-        pinned=tuple(dict.fromkeys(n for name in opening.pinned for n in nodes_of(shown, name))),
-        selected=next(iter(nodes_of(shown, opening.selected)), ""),
-    )
+    opening = of_nodes(shown, opening)
     pruned, groups = shown.pruned, shown.supernodes
     data = graph_to_json(pruned, supernodes=groups, cards=cards, opening=opening)
     return json.dumps(data)
+
+
+def viewer_of(shown: Shown, cards: cs.FeatureCards, opening: Opening) -> bytes:
+    """Return the folder that circuit-tracer's own viewer opens, with cards, as a zip file."""
+    return viewer_zip(
+        shown.trace,
+        cards=cards,
+        tokenizer=load_model(shown.tracing.model).tokenizer,
+        supernodes=shown.supernodes,
+        opening=of_nodes(shown, opening),
+    )
+
+
+def of_nodes(shown: Shown, opening: Opening) -> Opening:
+    """Return choices of nodes: in the place of a supernode that is pinned or selected, its own."""
+    pinned = dict.fromkeys(node for name in opening.pinned for node in nodes_of(shown, name))
+    selected = next(iter(nodes_of(shown, opening.selected)), "")
+    return replace(opening, pinned=tuple(pinned), selected=selected)
 
 
 def graphml_of(shown: Shown, cards: cs.FeatureCards, _opening: Opening) -> str:
@@ -105,6 +127,13 @@ DOWNLOADS = (
         "json",
         "application/json",
         json_of,
+    ),
+    Download(
+        "Folder for circuit-tracer’s viewer",
+        "Graph, feature cards and list, for circuit-tracer’s own viewer on your machine.",
+        "zip",
+        "application/zip",
+        viewer_of,
     ),
     Download("GraphML", "For Gephi, yEd and networkx.", "graphml", "application/xml", graphml_of),
 )

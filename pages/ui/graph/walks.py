@@ -14,17 +14,17 @@ from pages.ui.shared.address import read_address
 from pages.ui.shared.component import opening_of
 from pages.ui.shared.session import get_state, get_trail, go_to_stage
 from pages.ui.shared.state import State
-from pages.ui.shared.tracing import Shown, label_of, show, tracing_of
+from pages.ui.shared.tracing import Shown, label_of, recent_views, show, tracing_of
 from pages.ui.shared.walk import MOST_STEPS, Stage, read_walk, write_walk
 
 
 def offer_walk() -> None:
     """Offer to make a walk-through of the steps that were taken."""
+    if not st.toggle("Make a walk-through of my steps", key="graph_walk_make"):
+        return  # the steps are read now: a click in the graph does not run this part again
     stops = get_trail().stops[-MOST_STEPS:]
     if len(stops) < 2:
         st.caption("Take some steps in the graph first: each click, pin and change is one.")
-        return
-    if not st.toggle("Make a walk-through of my steps", key="graph_walk_make"):
         return
     places = [dict(stop.place) for stop in stops]
     table = pd.DataFrame({"keep": [True] * len(places), "caption": captions_of(places)})
@@ -95,8 +95,13 @@ CHANGES = {
 
 
 def walk_page(walk: str) -> str:
-    """Return a walk-through as one page that needs no server."""
-    return render_walk([walk_step(stage) for stage in read_walk(walk) or ()])
+    """Return a walk-through as one page that needs no server.
+
+    It is written while the page is drawn: its graphs are asked for in the visitor's session.
+    """
+    key = ("walk", get_state().model, walk)
+    stages = read_walk(walk) or ()
+    return recent_views().get(key, lambda: render_walk([walk_step(stage) for stage in stages]))
 
 
 def walk_step(stage: Stage) -> WalkStep:
