@@ -1,11 +1,13 @@
-"""How long the graph takes in a browser: first paint, card, lists, an intervention, and what a
-click sends.
+"""How long the app takes in a browser: its start, first paint, card, lists, an intervention, other
+pages, a large file, and what a click sends.
 
 Usage: python bench/browser.py
 """
 
+import re
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -14,8 +16,9 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.graph_files import sample_file
 from tests.browser.conftest import CHROMIUM, FLAGS, server
-from tests.browser.test_graph import open_graph, point_of
+from tests.browser.test_graph import graph_frame, open_graph, open_tab, point_of
 
 LONG = (
     "The National Digital Analytics Group (NDAG) and the Royal Kettle Museum (RKM) met in Paris on "
@@ -28,6 +31,7 @@ CASES = {
     "all nodes of 240 bytes": f"?prompt={quote(LONG)}&nodes=1&edges=0.99",
 }
 REPEATS = 5
+SETTLED = "[data-test-script-state=notRunning]"
 CARD = """point => {
   const net = CircuitScope.view.canvas(), frame = net.getBoundingClientRect()
   const start = performance.now()
@@ -48,7 +52,9 @@ def first_paint(frame):
 
 def measure_intervention(page, frame, name):
     """Return seconds from the click on Apply to the graph redrawn with what changed."""
-    page.mouse.click(*point_of(frame, name))
+    if frame.evaluate("CircuitScope.view.selected()") != name:
+        page.mouse.click(*point_of(frame, name))
+    open_tab(frame, "Intervene")
     page.get_by_role("button", name="Apply").wait_for()
     page.wait_for_timeout(2000)
     seen = "() => performance.getEntriesByName('cs-changed').length"
@@ -62,6 +68,68 @@ def measure_intervention(page, frame, name):
     page.get_by_role("button", name="Clear").wait_for(state="detached")
     page.mouse.click(*point_of(frame, name))  # selected no more
     return seconds
+
+
+def measure_settled(page, frame, name):
+    """Return seconds from a click to the end of the page's own answer, the node's heads."""
+    page.wait_for_timeout(1500)
+    started = time.perf_counter()
+    page.mouse.click(*point_of(frame, name))
+    page.wait_for_url(lambda address: f"node={name}" in address, wait_until="commit")
+    page.locator(SETTLED).first.wait_for(state="attached")
+    return time.perf_counter() - started
+
+
+def measure_pages(page):
+    """Return seconds from the click on a link of the menu to the other page, drawn and at rest."""
+    times = []
+    for title in ("Prompt", "Compare", "Prompt", "Models", "Prompt"):
+        page.wait_for_timeout(1500)
+        started = time.perf_counter()
+        link = page.get_by_test_id("stSidebar").get_by_role("link", name=re.compile(f"{title}$"))
+        link.click()
+        page.get_by_role("heading", level=1, name=title).wait_for()
+        page.locator(SETTLED).first.wait_for(state="attached")
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def measure_start(browser):
+    """Return seconds from the start of a server to the first graph drawn in a browser."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        with server() as url:
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            open_graph(page, url)
+            times.append(time.perf_counter() - started)
+            page.close()
+    return statistics.median(times)
+
+
+def measure_file(browser, url):
+    """Return seconds from a click to new lists in a file of 3,000 nodes and 150,000 links."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.json"
+        path.write_text(sample_file(3_000, 150_000))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        open_graph(page, url)
+        page.get_by_role("button", name="Open a file").click()
+        page.locator("input[type=file]").first.set_input_files(path)
+        page.get_by_text("From a file").wait_for(timeout=120_000)
+        page.wait_for_timeout(12_000)
+        frame = graph_frame(page)
+        open_tab(frame, "Connections")
+        times = []
+        names = [n for n in frame.evaluate("CircuitScope.view.ids()") if n[0].isdigit()]
+        for name in names[:: len(names) // REPEATS][:REPEATS]:
+            page.wait_for_timeout(1500)
+            started = time.perf_counter()
+            page.mouse.click(*point_of(frame, name))
+            frame.locator(f".cs-panel[data-of='{name}'] .cs-list").first.wait_for()
+            times.append(time.perf_counter() - started)
+        page.close()
+    return statistics.median(times)
 
 
 def measure(browser, url, address):
@@ -90,15 +158,19 @@ def measure(browser, url, address):
     place = "name => CircuitScope.view.place(name)"
     cards = [frame.evaluate(CARD, frame.evaluate(place, name)) for name in features]
     clicks, sent, received = [], [], []
+    open_tab(frame, "Connections")
+    page.wait_for_timeout(1000)
     for name in features:
         traffic["sent"] = traffic["received"] = 0
         started = time.perf_counter()
         page.mouse.click(*point_of(frame, name))
-        frame.locator(".cs-panel .cs-list").first.wait_for()
+        frame.locator(f".cs-panel[data-of='{name}'] .cs-list").first.wait_for()
         clicks.append(time.perf_counter() - started)
-        page.wait_for_timeout(3000)  # the page's own answer below the canvas
+        page.wait_for_timeout(3000)  # the page's own answer
         sent.append(traffic["sent"])
         received.append(traffic["received"])
+    open_tab(frame, "Heads")
+    settled = [measure_settled(page, frame, name) for name in features]
     interventions = [measure_intervention(page, frame, name) for name in features]
     edges = frame.evaluate("CircuitScope.view.counts().edges")
     left_out = frame.evaluate("CircuitScope.view.counts().leftOut")
@@ -111,6 +183,7 @@ def measure(browser, url, address):
         f"{paint:.2f} s",
         f"{statistics.median(cards):.0f} ms",
         f"{1000 * statistics.median(clicks):.0f} ms",
+        f"{1000 * statistics.median(settled):.0f} ms",
         f"{statistics.median(sent) / 1000:.1f} kB",
         f"{statistics.median(received) / 1000:.1f} kB",
         f"{statistics.median(interventions):.2f} s",
@@ -119,10 +192,10 @@ def measure(browser, url, address):
 
 def main():
     print(
-        "| graph | nodes | edges | link to graph | data to paint | card | lists | sent | received "
-        "| intervention |"
+        "| graph | nodes | edges | link to graph | data to paint | card | lists | settled | sent "
+        "| received | intervention |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     with server() as url, sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -131,6 +204,14 @@ def main():
             print(
                 "|", " | ".join(map(str, [name, *measure(browser, url, address)])), "|", flush=True
             )
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        open_graph(page, url)
+        print(f"page to page: {measure_pages(page):.2f} s", flush=True)
+        page.close()
+        seconds = measure_file(browser, url)
+        seconds = measure_file(browser, url)
+        print(f"file of 150,000 links, click to lists: {seconds:.2f} s", flush=True)
+        print(f"start of a server to its first graph: {measure_start(browser):.1f} s")
         browser.close()
 
 

@@ -132,6 +132,7 @@ function windowInto(canvas) {
       return node && canvas.network?.canvasToDOM({ x: node.x, y: node.y })
     },
     hovered: () => canvas.state.hovered,
+    selected: () => canvas.state.selected,
     pinned: () => [...canvas.state.pinned],
     canvas: () => surfaceOf(canvas),
     hasCard: () => canvas.ui.panel.dataset.of === String(canvas.state.hovered),
