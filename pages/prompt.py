@@ -29,8 +29,11 @@ def build(state: State) -> None:
     """Build the graph, naming each step as it begins."""
     started = time.perf_counter()
     with st.status("Building the graph …", expanded=True) as status:
+        stop = st.empty()
+        stop.button("Cancel", key="prompt_cancel")  # a click ends this run at its next step
         shown = show(tracing_of(state), state, on_step=StepReport())
         seconds = time.perf_counter() - started
+        stop.empty()
         graph = shown.pruned.graph
         nodes = "active features" if graph.choice is None else "neurons"
         st.write(

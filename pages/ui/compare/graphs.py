@@ -20,6 +20,7 @@ from circuitscope_core.view import (
     node_differences,
 )
 from pages.ui.shared.component import draw_graph
+from pages.ui.shared.long_work import Cancelled, trace_with_steps
 from pages.ui.shared.models import list_models, load_model, model_key
 from pages.ui.shared.notes import cards_of
 from pages.ui.shared.prediction import draw_prediction
@@ -128,6 +129,8 @@ def speaking_of(letter: str) -> Iterator[None]:
     """Say in an error's message which of the two graphs it is about."""
     try:
         yield
+    except Cancelled:
+        raise  # the visitor knows which graph that was
     except cs.CircuitScopeError as error:
         raise cs.GraphError(f"Graph {letter} cannot be made. {error}") from error
 
@@ -144,7 +147,7 @@ def compare(state: State) -> SideBySide:
     for letter, half in (("A", state), ("B", other_of(state))):
         with speaking_of(letter):
             tracings.append(tracing_of(half))
-            trace(tracings[-1])
+            trace_with_steps(tracings[-1])
     cards = [cards_of(tracing.model) for tracing in tracings]
     thresholds = (state.node_threshold, state.edge_threshold)
     outputs: OutputsBy = "token" if st.session_state.get(BY_TOKEN) else "rank"

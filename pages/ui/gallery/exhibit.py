@@ -10,11 +10,12 @@ from circuitscope_core.export import render_svg
 from circuitscope_core.graph import node_id
 from circuitscope_core.skills import SKILLS, exam
 from circuitscope_core.tokenizer import show as show_token
+from pages.ui.shared.long_work import show_with_steps
 from pages.ui.shared.models import load_model, model_key
 from pages.ui.shared.session import get_state, go_to_graph, leave_graph
 from pages.ui.shared.state import State
 from pages.ui.shared.text import plain
-from pages.ui.shared.tracing import Shown, show, tracing_of
+from pages.ui.shared.tracing import Shown, tracing_of
 
 PER_ROW = 3
 
@@ -53,7 +54,7 @@ def draw_exhibit(name: str) -> None:
         st.header(name.capitalize())
         st.caption(SKILLS[name].meaning)
         st.code(prompt, language=None, wrap_lines=True)
-        shown = show(tracing_of(state), state)
+        shown = show_with_steps(tracing_of(state), state)
         st.html(picture_of(shown))
         graph = shown.pruned.graph
         said, right = graph.logit_texts[0], tokenizer.token_text(asked.answer[asked.decided])

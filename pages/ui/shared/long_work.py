@@ -6,7 +6,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.shared.state import State
-from pages.ui.shared.tracing import Shown, Tracing, show
+from pages.ui.shared.tracing import Shown, Tracing, show, trace
 
 CANCELLED = "circuitscope_cancelled"
 QUIET_SECONDS = 0.8
@@ -23,14 +23,37 @@ def show_with_steps(tracing: Tracing, state: State) -> Shown:
     Raises:
         Cancelled: If the visitor cancelled this graph and did not ask for it again.
     """
-    if st.session_state.get(CANCELLED) == tracing:
-        if not st.button("Build it after all", key="trace_again", type="primary"):
-            raise Cancelled("You cancelled this graph.")
-        st.session_state.pop(CANCELLED)
+    ask_again(tracing)
     place = st.empty()
     shown = show(tracing, state, on_step=StepsInPlace(place, tracing))
     place.empty()
     return shown
+
+
+def trace_with_steps(tracing: Tracing) -> cs.AttributionGraph:
+    """Return a prompt's graph as it is before pruning; see ``show_with_steps``.
+
+    Raises:
+        Cancelled: If the visitor cancelled this graph and did not ask for it again.
+    """
+    ask_again(tracing)
+    place = st.empty()
+    graph = trace(tracing, on_step=StepsInPlace(place, tracing))
+    place.empty()
+    return graph
+
+
+def ask_again(tracing: Tracing) -> None:
+    """Ask whether a graph that was cancelled is wanted after all.
+
+    Raises:
+        Cancelled: If it is not.
+    """
+    if st.session_state.get(CANCELLED) != tracing:
+        return
+    if not st.button("Build it after all", key="trace_again", type="primary"):
+        raise Cancelled("You cancelled this graph.")
+    st.session_state.pop(CANCELLED)
 
 
 def cancel(tracing: Tracing) -> None:
@@ -68,10 +91,11 @@ class StepsInPlace:
             st.progress(part, text=f"{self._lines[-1]} … {seconds:.0f} s{left}")
 
     def _open(self) -> "st.delta_generator.DeltaGenerator":
-        with self._place.container(key="trace_steps"):
+        key = f"trace_cancel_{hash(self._tracing)}"  # a page may build several graphs
+        with self._place.container():
             st.markdown("**Building the graph …**")
             box = st.empty()
-            st.button("Cancel", key="trace_cancel", on_click=cancel, args=(self._tracing,))
+            st.button("Cancel", key=key, on_click=cancel, args=(self._tracing,))
         return box
 
     @staticmethod
