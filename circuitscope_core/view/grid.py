@@ -171,7 +171,11 @@ def spread(
     A row with more than one line holds goes on in further lines, taking turns, so that each line
     is spread over the whole width.
     """
-    width = max(spacing.longest_line, spacing.least_column * len(column_labels))
+    rows_needed = (
+        sum(item.width for item in items if item.cell[0] == row) for row in range(len(row_labels))
+    )
+    needed = max(spacing.longest_line / 2, *rows_needed)
+    width = max(min(spacing.longest_line, needed), spacing.least_column * len(column_labels))
     columns = stack([width / len(column_labels)] * len(column_labels), column_labels)
     lines_of_row = [take_turns(items, row, width) for row in range(len(row_labels))]
     least = least_heights(
