@@ -11,17 +11,34 @@ from tests.browser.test_graph import WAIT, graph_frame, open_tab
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parents[1] / "canvas" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async () => {
+  let disturbed = false
+  const observer = new MutationObserver(() => { disturbed = true })
+  observer.observe(document.body, { subtree: true, attributeFilter: ['data-test-script-state'] })
   const found = await axe.run(document, { resultTypes: ['violations'] })
-  return found.violations.flatMap(rule => rule.nodes.map(node =>
+  observer.disconnect()
+  return disturbed ? null : found.violations.flatMap(rule => rule.nodes.map(node =>
     `${rule.id} (${rule.impact}): ${node.target.flat().join(' ')} ${node.html.slice(0, 160)}`))
 }"""
+"""What axe-core objects to, or null if the page began a new run meanwhile."""
+SETTLED = """() => {
+  const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
+    document.querySelector('[data-stale=true]')
+  if (busy) globalThis.restSince = 0
+  else globalThis.restSince ||= performance.now()
+  return !busy && performance.now() - globalThis.restSince > 1000
+}"""
+"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
 
 
 def violations(page):
-    """Return what axe-core objects to on a page, a line for each element."""
-    page.wait_for_timeout(500)
+    """Return what axe-core objects to on a page at rest, a line for each element."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    return page.evaluate(RUN)
+    for _ in range(5):
+        page.wait_for_function(SETTLED, timeout=WAIT)
+        found = page.evaluate(RUN)
+        if found is not None:
+            return found
+    raise AssertionError("the page does not come to rest")
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -38,7 +55,6 @@ def themed(request, browser):
 def test_a_page_has_no_violation(url, themed, name):
     themed.goto(url if name == "home" else f"{url}/{name}")
     expect(themed.get_by_role("heading", level=1)).to_be_attached(timeout=WAIT)
-    themed.locator("[data-test-script-state=notRunning]").first.wait_for(timeout=WAIT)
     assert violations(themed) == []
 
 
@@ -46,5 +62,4 @@ def test_a_page_has_no_violation(url, themed, name):
 def test_a_tab_beside_the_graph_has_no_violation(url, themed, tab):
     themed.goto(f"{url}/graph")
     open_tab(graph_frame(themed), tab)
-    themed.wait_for_timeout(1500)
     assert violations(themed) == []
