@@ -291,8 +291,15 @@ def load_bundle(
         raise
     except CircuitScopeError as error:
         raise BundleError(f"The bundle {folder} does not fit together: {error}") from error
-    log = (folder / "training_log.jsonl").read_text(encoding="utf-8")
+    log = _read_log(folder / "training_log.jsonl")
     return Bundle(model, transcoder, tokenizer, cards, _metadata(record), log, weights)
+
+
+def _read_log(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}. Copy the bundle again.") from error
 
 
 def open_entry(entry: ModelEntry, device: Device | None = None, dtype: str | None = None) -> Bundle:
@@ -348,7 +355,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder} is no bundle: it has no {RECORD}. Train a model first.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise BundleError(f"{path} holds no JSON object.")

@@ -86,7 +86,7 @@ def _names(record: Path) -> list[str]:
     """
     try:
         names = list(json.loads(record.read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise BundleError(f"{RECORD} holds no list of files; save the bundle again.") from error
     for name in names:
         if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")):

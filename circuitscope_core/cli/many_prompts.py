@@ -64,7 +64,7 @@ def read_prompts(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         prompts = [json.loads(line) for line in lines] if path.suffix == ".jsonl" else lines
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PromptError(f"The prompts in {path} cannot be read: {error}") from error
     wrong = next((prompt for prompt in prompts if not isinstance(prompt, str)), None)
     if wrong is not None or not prompts:

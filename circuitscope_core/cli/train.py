@@ -167,7 +167,7 @@ def changed_settings(
         try:
             text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
             given = json.loads(text)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"The settings file {path} cannot be read: {error}") from error
         if not isinstance(given, dict):
             raise ConfigError(f"The settings file {path} holds no JSON object.")
@@ -190,7 +190,7 @@ def _change(data: dict[str, Any], item: str) -> None:
         raise ConfigError(f"There is no setting {item!r}; use for example {_an_example(data)}=512.")
     try:
         place[last] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         place[last] = text
 
 

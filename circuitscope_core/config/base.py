@@ -1,5 +1,6 @@
 """The base of all settings: they check themselves, and go to JSON and back."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -49,6 +50,9 @@ def require_type(name: str, value: object, hint: Any) -> None:
         return  # literals check themselves
     right = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
     require(right, f"{name} is {value!r}; it must be of type {hint.__name__}.")
+    if hint is float and isinstance(value, int | float):
+        most = sys.float_info.max
+        require(not abs(value) > most, f"{name} is {value!r}; it must be from {-most} to {most}.")
 
 
 class JsonConfig(CheckedFields):
@@ -66,7 +70,8 @@ class JsonConfig(CheckedFields):
             ConfigError: If a field is unknown or missing, or a value is outside its range.
         """
         known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(set(data) - set(known)):
+        require(isinstance(data, Mapping), f"{cls.__name__} is {data!r}; it must be an object.")
+        if unknown := [name for name in data if name not in known]:
             raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; remove it.")
         hints = get_type_hints(cls)
         values = {}

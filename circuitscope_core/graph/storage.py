@@ -170,7 +170,7 @@ def _texts(path: str | Path, header: str | None) -> dict[str, Any]:
     try:
         texts = json.loads(header or "")
         version = texts["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise GraphFileError(
             f"{path} is no graph of CircuitScope's; give a file that graph.save() wrote."
         ) from error

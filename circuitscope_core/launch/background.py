@@ -110,7 +110,7 @@ class TrainingRequest:
                 data.get("device"),
                 model,
             )
-        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, ConfigError) as error:
             raise TrainingError(
                 f"What was begun in {folder.path} cannot be read ({error}). Discard it, or start "
                 "it again on the command line."
@@ -353,6 +353,6 @@ def _process_of(folder: RunFolder) -> psutil.Process | None:
         process = psutil.Process(int(record["pid"]))
         same = abs(process.create_time() - float(record["started"])) < 1.0
         alive = process.status() != psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, KeyError, psutil.Error):
+    except (OSError, ValueError, RecursionError, KeyError, psutil.Error):
         return None
     return process if same and alive else None

@@ -84,7 +84,7 @@ def describe_model(folder: Path) -> ListedModel:
     added = is_entry(folder)
     try:
         return _describe_entry(folder) if added else _describe_bundle(folder)
-    except (CircuitScopeError, KeyError, TypeError, ValueError) as error:
+    except (CircuitScopeError, KeyError, TypeError, ValueError, RecursionError) as error:
         return ListedModel(folder.name, "added" if added else "trained", problem=str(error))
 
 

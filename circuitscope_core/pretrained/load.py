@@ -79,7 +79,7 @@ def read_model_files(folder: str | Path) -> ModelFiles:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no JSON object.")

@@ -1,7 +1,8 @@
 """Tokenizers of Hugging Face models, from their ``tokenizer.json``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -31,6 +32,18 @@ REASONS = {
 """Why a token opens prompts."""
 NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 """Entries of a configuration that name special tokens, which a chat template may write."""
+
+
+@contextmanager
+def _in_library(problem: str) -> Iterator[None]:
+    """Turn what the library raises, bare exceptions and panics of Rust, into a BundleError."""
+    try:
+        yield
+    except BaseException as error:
+        is_panic = type(error).__module__ == "pyo3_runtime"  # one is no Exception
+        if not isinstance(error, Exception) and not is_panic:
+            raise
+        raise BundleError(f"{problem}: {error}") from error
 
 
 class HuggingFaceTokenizer:
@@ -70,13 +83,9 @@ class HuggingFaceTokenizer:
 
         self._file = file
         self._known_bytes: dict[int, bytes] = {}
-        try:
+        with _in_library(f"{self.path} is not a Hugging Face tokenizer.json"):
             self._fast = FastTokenizer.from_buffer(self._file)
             self._kind = kind_of(json.loads(self._file))
-        except Exception as error:  # the library raises bare Exception
-            raise BundleError(
-                f"{self.path} is not a Hugging Face tokenizer.json: {error}"
-            ) from error
         self._fast.no_truncation()  # a file may ask for it, and text would be lost
         self._fast.no_padding()
         self.chat_template = self._read_template()
@@ -87,7 +96,7 @@ class HuggingFaceTokenizer:
         self.opener, reason = (opener, "chosen") if opener else self._find_opener()
         self.opener_reason = REASONS[reason]
         """Why prompts are opened with that token, in words."""
-        found = self._fast.token_to_id(self.opener)
+        found = self._id_of(self.opener)
         if found is None:
             raise BundleError(f"{self.path} has no token {self.opener!r}; name one that it has.")
         self.separator_id: int = found
@@ -99,7 +108,7 @@ class HuggingFaceTokenizer:
         named = [names.get(entry, "") for entry in ("eos_token", "cls_token")]
         special = [str(token.content) for token in self._special.values()]
         known = (names.get("bos_token", ""), *USUAL, *named, *special)
-        there = [name for name in known if name and self._fast.token_to_id(name) is not None]
+        there = [name for name in known if name and self._id_of(name) is not None]
         if not there:
             raise BundleError(
                 f"{self.path} has no special token to open prompts with; name one as opener."
@@ -107,6 +116,13 @@ class HuggingFaceTokenizer:
         if there[0] == names.get("bos_token"):
             return there[0], "named"
         return there[0], "separator" if there[0] == SEPARATOR else "special"
+
+    def _id_of(self, name: str) -> int | None:
+        """Return the id of a token by its name; None for one that no token can have."""
+        try:
+            return self._fast.token_to_id(name)
+        except UnicodeEncodeError:  # half a character, which JSON can hold
+            return None
 
     @cached_property
     def special_names(self) -> tuple[tuple[str, str], ...]:
@@ -133,7 +149,7 @@ class HuggingFaceTokenizer:
             return {}
         try:
             found = json.loads(self._config)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{self.path.with_name(CONFIG)} cannot be read: {error}") from error
         return found if isinstance(found, dict) else {}
 
@@ -172,16 +188,19 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""
-        return list(self._fast.encode(text, add_special_tokens=False).ids)
+        with _in_library(f"The tokenizer {self.path} cannot read a text"):
+            return list(self._fast.encode(text, add_special_tokens=False).ids)
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """Return the ids of several texts, which the processors share."""
-        found = self._fast.encode_batch_fast(texts, add_special_tokens=False)
+        with _in_library(f"The tokenizer {self.path} cannot read a text"):
+            found = self._fast.encode_batch_fast(texts, add_special_tokens=False)
         return [list(encoded.ids) for encoded in found]
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of ``text`` and where in it each begins and ends, in characters."""
-        encoded = self._fast.encode(text, add_special_tokens=False)
+        with _in_library(f"The tokenizer {self.path} cannot read a text"):
+            encoded = self._fast.encode(text, add_special_tokens=False)
         return list(encoded.ids), list(encoded.offsets)
 
     def decode(self, token_ids: list[int]) -> str:
@@ -191,7 +210,8 @@ class HuggingFaceTokenizer:
         """
         if self._kind in (PieceKind.BYTES, PieceKind.SENTENCE):
             return b"".join(map(self.token_bytes, token_ids)).decode(errors="replace")
-        return str(self._fast.decode(token_ids, skip_special_tokens=False))
+        with _in_library(f"The tokenizer {self.path} cannot write tokens {token_ids[:5]} as text"):
+            return str(self._fast.decode(token_ids, skip_special_tokens=False))
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes of text that a token stands for; a special one's are its name."""

@@ -98,7 +98,7 @@ class CheckpointFile:
         try:
             with safe_open(self.path, framework="pt") as file:
                 yield file
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise TrainingError(
                 f"The checkpoint {self.path} cannot be read ({error}); restart the {self.work}."
             ) from error

@@ -18,7 +18,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
 
@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
 

@@ -54,7 +54,7 @@ def read_answers(file: Path) -> dict[str, Answer]:
     """Return the answers in a file; none where there is none, or something else."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
