@@ -15,6 +15,7 @@ from pages.ui.graph.opened_graph import (
     ids_behind,
     label_selected,
 )
+from pages.ui.shared.allowed import check_place
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.groups import LONGEST_LABEL, join
 from pages.ui.shared.models import list_models, load_model, model_key
@@ -159,6 +160,7 @@ def find_cards(opened: Opened, folder: str, model: str) -> Cards:
         CircuitScopeError: If there are none of this graph's features.
     """
     if folder:
+        check_place(folder)
         found = open_cards_of_file(opened.file, folder)
         n = try_cards(opened.circuit, found)
         return cards_without_tokens(found, f"cards of {n:,} features from a folder")

@@ -5,6 +5,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.model_library import add_model_steps
 from pages.ui.shared import models
+from pages.ui.shared.allowed import check_place
 from pages.ui.shared.device import chosen_device
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.snowflake import current_session
@@ -25,6 +26,8 @@ def add(source: str, name: str | None, transcoder: str | None) -> None:
     failed = None
     with st.status("Adding the model …", expanded=True) as status:
         try:
+            for named in filter(None, (source, transcoder)):
+                check_place(named)
             place, session = models.MODELS, current_session()
             for event in add_model_steps(
                 source,

@@ -8,6 +8,7 @@ import streamlit as st
 import circuitscope_core as cs
 from circuitscope_core.corpus import ParquetReader, check_location, find_parquet_files
 from circuitscope_core.corpus.locations import HUB_PREFIX
+from pages.ui.shared.allowed import check_paths, check_place, check_room
 from pages.ui.shared.errors import draw_error
 from pages.ui.train.numbers import Unfinished
 from pages.ui.train.stage_text import ask_for_stage
@@ -50,9 +51,14 @@ def ask_for_path() -> str | Unfinished:
     ).strip()
     if not location:
         return Unfinished("Name the file or folder of the text.")
-    if not _holds(lambda: check_location(location)):
-        return Unfinished("The place of the text is wrong.")
-    return location
+
+    def check() -> None:
+        check_place(location)
+        check_location(location)
+        if not location.startswith(HUB_PREFIX):
+            check_paths(find_parquet_files(location), location)
+
+    return location if _holds(check) else Unfinished("The place of the text is wrong.")
 
 
 def ask_for_column(source: str | Unfinished) -> str | Unfinished:
@@ -86,9 +92,11 @@ def keep_upload(models: Path) -> str | None:
     if upload is None:
         return None
     folder = models / ".uploads"
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{upload.file_id}.parquet"
     if not target.is_file():
+        if not _holds(lambda: check_room(folder, upload.size)):
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         partial.write_bytes(upload.getbuffer())
         partial.replace(target)
