@@ -82,6 +82,6 @@ def check_room(folder: Path, n_bytes: int) -> None:
     if held + n_bytes > int(text) * 10**6:
         raise cs.ConfigError(
             f"The upload has {n_bytes / 1e6:,.0f} MB, and uploads already take {held / 1e6:,.0f} "
-            f"of the {int(text):,} MB that they may take. Whoever runs the app can delete old ones in "
-            f"the folder {folder.name} beside the models, or raise {UPLOADS}."
+            f"of the {int(text):,} MB that they may take. Whoever runs the app can delete old ones "
+            f"in the folder {folder.name} beside the models, or raise {UPLOADS}."
         )
