@@ -8,8 +8,10 @@ import { mono, sans } from './strokes.js'
 
 const LINE = 18 // from one line of column labels to the next
 const FIRST_LINE = 15
+const LARGEST_TEXT = 1.7
 const MARGIN = { left: 86, top: 34, right: 30 }
-const ROOM = { upright: 46, slanted: 90 } // under the graph, for its column labels
+const ROOM = 46 // under the graph, for column labels that stand upright
+const LETTER = 6.6 // the way down, and to the left, that a letter of a slanted label takes
 const MORE_ROOM = 30 // for a second line of them
 const LONGEST_COLUMN = 18
 
@@ -42,17 +44,33 @@ function endOf(bands) {
 }
 
 /**
+ * How many times as large as usual text is drawn, so that it can be read on a small picture.
+ *
+ * @param {number} scale Pixels of the screen that a unit of the picture takes.
+ */
+export function textSize(scale) {
+  return Math.min(LARGEST_TEXT, Math.max(1, 1 / scale))
+}
+
+/**
  * The room that a picture takes with its labels.
  *
  * @param {Picture} picture
+ * @param {number} [big] How many times as large as usual text is drawn.
  */
-export function extentOf({ rows, columns }) {
+export function extentOf({ rows, columns }, big = 1) {
   const more = MORE_ROOM * (lineNames(columns).length - 1)
-  const below = isUpright(columns) ? ROOM.upright + more : ROOM.slanted
+  const slanted = columns.filter((column) => !isUpright(columns) || !isShort(column))
+  const reach = slanted.map(
+    (column) => LETTER * big * Math.min(column.label.length, LONGEST_COLUMN),
+  )
+  const below = Math.max(ROOM + more, ...reach.map((way) => 20 + way))
+  const before = slanted.map((column, i) => reach[i] - (column.start + column.end) / 2)
+  const left = Math.max(MARGIN.left, ...before)
   return {
-    left: -MARGIN.left,
+    left: -left,
     top: -MARGIN.top,
-    width: MARGIN.left + endOf(columns) + MARGIN.right,
+    width: left + endOf(columns) + MARGIN.right,
     height: MARGIN.top + endOf(rows) + below,
   }
 }

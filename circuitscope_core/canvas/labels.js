@@ -28,12 +28,20 @@ const HEADS_SIZE = 9.5
  */
 export function namedNodes(state) {
   const nodes = shownNodes(state).filter((node) => !isTile(node)) // tiles bear their names
-  const first = nodes.filter(
-    (node) => node.kind === 'logit' || node.id === state.selected || state.pinned.has(node.id),
+  const first = nodes.filter((node) => node.kind === 'logit' || isMarked(state, node))
+  first.sort(
+    (a, b) =>
+      Number(isMarked(state, b)) - Number(isMarked(state, a)) ||
+      (b.probability ?? 0) - (a.probability ?? 0),
   )
   const rest = nodes.filter((node) => node.kind === 'feature' && !first.includes(node))
   rest.sort((a, b) => weightOf(state, b) - weightOf(state, a))
   return [...first, ...rest.filter((node) => weightOf(state, node) > 0).slice(0, MOST_NAMES)]
+}
+
+/** @param {State} state @param {GraphNode} node */
+function isMarked(state, node) {
+  return node.id === state.selected || state.pinned.has(node.id)
 }
 
 /** @param {State} state @param {GraphNode} node */
@@ -51,16 +59,43 @@ function weightOf(state, node) {
  */
 export function drawNames(ctx, state, look) {
   const glyphs = shownNodes(state).map((node) => around(node))
-  /** @type {Box[]} */
-  const taken = []
-  for (const node of namedNodes(state)) {
-    const isToken = node.kind === 'logit' && node.probability !== null
-    const place = isToken
-      ? drawOutput(ctx, node, look)
-      : drawName(ctx, node, look, { state, taken, glyphs })
+  const named = namedNodes(state)
+  const outputs = named.filter((node) => node.kind === 'logit' && node.probability !== null)
+  const taken = apart(state, outputs, look).map((node) => drawOutput(ctx, node, look))
+  for (const node of named.filter((one) => !outputs.includes(one))) {
+    const place = drawName(ctx, node, look, { state, taken, glyphs })
     if (place) taken.push(place)
   }
   drawHeads(ctx, state, look, taken)
+}
+
+/**
+ * The outputs whose tokens are written: of those that would cover each other, the most important. A
+ * pointer on another one tells its name.
+ *
+ * @param {State} state
+ * @param {GraphNode[]} outputs The most important first.
+ * @param {Pick<Look, 'big'>} look
+ */
+export function apart(state, outputs, look) {
+  /** @type {GraphNode[]} */
+  const kept = []
+  for (const node of outputs)
+    if (isMarked(state, node) || !kept.some((other) => meet(node, other, look))) kept.push(node)
+  return kept
+}
+
+/**
+ * Whether the tokens of two outputs would cover each other: upright, or slanted one beside the other.
+ *
+ * @param {GraphNode} one
+ * @param {GraphNode} other
+ * @param {Pick<Look, 'big'>} look
+ */
+function meet(one, other, { big }) {
+  const upright = [one, other].every((node) => unquoted(node.label).length <= 2)
+  const room = (upright ? 16 : 19) * big
+  return Math.abs(one.x - other.x) < room && Math.abs(one.y - other.y) < 2 * room
 }
 
 /** @param {Surface} ctx @param {GraphNode} node @param {Look} look @returns {Box} */

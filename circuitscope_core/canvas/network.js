@@ -5,7 +5,7 @@
 /** @import { ClickParameters, Renderer } from './vis' */
 
 import { move, unfold } from './actions.js'
-import { extentOf } from './draw_backdrop.js'
+import { extentOf, textSize } from './draw_backdrop.js'
 import { nodeAt } from './hits.js'
 import { paintMinimap } from './minimap.js'
 import { paintAbove, paintBelow, paintNode } from './paint.js'
@@ -130,12 +130,16 @@ function onDragEnd(canvas, { nodes: [id] }) {
 export function fit(canvas) {
   const { network, ui, state } = canvas
   if (!network) return
-  const { left, top, width, height } = extentOf(state.picture)
   const over = ui.top.offsetHeight // the buttons and the story float over the drawing area
-  const room = Math.min(ui.net.clientWidth / width, (ui.net.clientHeight - over) / height)
-  if (!(room > 0)) return // out of sight, as on its way out of the page; a resize comes again
+  /** @param {{width: number, height: number}} extent */
+  const scaleFor = ({ width, height }) =>
+    Math.min(ui.net.clientWidth / width, (ui.net.clientHeight - over) / height, LARGEST_SCALE)
+  const plain = scaleFor(extentOf(state.picture))
+  if (!(plain > 0)) return // out of sight, as on its way out of the page; a resize comes again
   canvas.touched = false
-  const scale = Math.min(room, LARGEST_SCALE)
+  const extent = extentOf(state.picture, textSize(plain)) // smaller pictures have larger text
+  const { left, top, width, height } = extent
+  const scale = scaleFor(extent)
   const position = { x: left + width / 2, y: top + height / 2 - over / 2 / scale }
   network.moveTo({ position, scale, animation: false })
 }

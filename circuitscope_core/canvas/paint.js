@@ -4,7 +4,7 @@
 /** @import { Canvas, Edge, GraphNode, Look, State, Surface } from './types' */
 
 import { saveAs } from './dom.js'
-import { drawBackdrop, extentOf } from './draw_backdrop.js'
+import { drawBackdrop, extentOf, textSize } from './draw_backdrop.js'
 import { drawCompared, drawEdge, drawGhosts, drawPath } from './draw_edges.js'
 import { drawNode } from './draw_nodes.js'
 import { drawNames } from './labels.js'
@@ -13,7 +13,6 @@ import { focusedEdges, isShown, marksOf } from './state.js'
 import { pictureAsSvg } from './svg.js'
 import { themeOf } from './theme.js'
 
-const LARGEST_TEXT = 1.7
 const KEEP_ADDRESS = 60_000 // milliseconds until a saved file's address is given back
 
 /**
@@ -23,7 +22,7 @@ const KEEP_ADDRESS = 60_000 // milliseconds until a saved file's address is give
  * @returns {Look}
  */
 export function lookOf({ state, network }) {
-  const big = network ? Math.min(LARGEST_TEXT, Math.max(1, 1 / network.getScale())) : 1
+  const big = network ? textSize(network.getScale()) : 1
   return { theme: themeOf(state.dark), dark: state.dark, big }
 }
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { isFree, namedNodes, placesOf } from '../../circuitscope_core/canvas/labels.js'
+import { apart, isFree, namedNodes, placesOf } from '../../circuitscope_core/canvas/labels.js'
 import { edgesOfPaths, tellsStory } from '../../circuitscope_core/canvas/paths.js'
 import { isTile } from '../../circuitscope_core/canvas/picture.js'
 import { brokenLines } from '../../circuitscope_core/canvas/save_picture.js'
@@ -57,6 +57,18 @@ test('names are of outputs, of what is selected or pinned, and of the strongest 
   const names = namedNodes(state).map(({ id }) => id)
   assert.ok(names.includes('out') && names.includes('tok0') && names.includes('f2'))
   assert.ok(!names.includes('tok1')) // its column bears its name
+})
+
+test('of outputs that would cover each other only the likeliest, or the selected one, is named', () => {
+  const row = [0, 9, 18, 60].map((x, i) =>
+    node({ id: `o${i}`, x, y: 0, kind: 'logit', label: '“ Cairo”', probability: 0.5 - i / 10 }),
+  )
+  /** @param {string | null} selected */
+  const named = (selected, big = 1) =>
+    apart({ ...opened({}), selected }, row, { big }).map(({ id }) => id)
+  assert.deepEqual(named(null), ['o0', 'o3'])
+  assert.deepEqual(named('o1'), ['o0', 'o1', 'o3'])
+  assert.deepEqual(named(null, 0.5), ['o0', 'o2', 'o3'])
 })
 
 test('places of a name do not leave the picture, and one that is taken is not free', () => {
