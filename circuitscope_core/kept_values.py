@@ -34,7 +34,7 @@ def parts_of(value: object, apart: tuple[type, ...] = ()) -> dict[Hashable, int]
     Example:
         >>> import torch
         >>> row = torch.zeros(1000, 250)[0]
-        >>> sum(parts_of((row, row))) > 1_000_000, max(parts_of(row).values())
+        >>> sum(parts_of((row, row)).values()) > 1_000_000, max(parts_of(row).values())
         (True, 1000000)
     """
     parts: dict[Hashable, int] = {}

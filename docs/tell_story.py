@@ -1,8 +1,8 @@
-"""The README's story of the demo's example, computed from the demo: prints its two tables.
+"""The story of the demo's example in docs/concepts.md, computed: prints its two tables.
 
 Usage: python docs/tell_story.py
 
-`tests/unit/test_demo.py` compares the README with them.
+`tests/unit/test_demo.py` compares the page with them.
 """
 
 import sys

@@ -57,6 +57,7 @@ class Direction:
 
 
 Target: TypeAlias = int | str | TokenAt | TokenDifference | FeatureTarget | Direction
+"""A token by its id or text, a token at a position, a difference, a feature or a direction."""
 
 
 @one_line

@@ -106,7 +106,7 @@ def feature_matrix(graphs: Sequence[Kept], rows_by: RowsBy = "feature") -> Featu
     Example:
         >>> import circuitscope_core as cs
         >>> bundle = cs.load_bundle("models/demo")
-        >>> prompts = ["The National Digital Group (N", "The Royal Kettle Museum (R"]
+        >>> prompts = ["The National Digital Group (N", "The National Health Group (N"]
         >>> matrix = cs.feature_matrix([cs.trace(bundle, prompt) for prompt in prompts])
         >>> matrix.rows[0].n_prompts
         2

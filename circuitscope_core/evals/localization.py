@@ -1,7 +1,7 @@
 """Does a graph point at the tokens that decide the answer? A score with a known truth.
 
 Each exam question names its evidence: the characters that would have to be others for the answer
-to be another. ``docs/benchmark.md`` defines the score for graphs of any tool.
+to be another. ``docs/benchmarks.md`` defines the score for graphs of any tool.
 """
 
 from collections.abc import Sequence

@@ -90,7 +90,7 @@ def verify_by_patching(
         >>> import circuitscope_core as cs
         >>> bundle = cs.load_bundle("models/demo")
         >>> trace = cs.trace(bundle, "The cats")
-        >>> curve = cs.verify_by_patching(bundle, trace, "The dogs", sizes=[10])
+        >>> curve = cs.verify_by_patching(bundle, trace, "The men", sizes=[10])
         >>> len(curve.carried) == len(curve.sizes), curve.rest is not None
         (True, True)
     """

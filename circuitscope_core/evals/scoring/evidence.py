@@ -20,7 +20,7 @@ OUTPUT_LABEL = re.compile(r'"(.*)"', re.DOTALL)
 
 @dataclass(frozen=True)
 class FileLocalization:
-    """One file's localization, as ``docs/benchmark.md`` defines it."""
+    """One file's localization, as ``docs/benchmarks.md`` defines it."""
 
     skill: str
     localization: float
