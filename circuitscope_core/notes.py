@@ -1,4 +1,4 @@
-"""What a person wrote down about a model: labels of features, and named views of graphs."""
+"""A person's notes about a model: labels of features, and named views of graphs."""
 
 import hashlib
 import json

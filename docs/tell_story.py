@@ -23,7 +23,7 @@ DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
 
 @dataclass(frozen=True)
 class Chapter:
-    """What the graph and the model say of one letter of the acronym."""
+    """The graph's and the model's account of one letter of the acronym."""
 
     ending: str
     word: str

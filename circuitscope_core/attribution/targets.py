@@ -1,4 +1,4 @@
-"""What a graph explains, as its logit nodes: tokens, differences, features, directions."""
+"""The targets of a graph, as its logit nodes: tokens, differences, features, directions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

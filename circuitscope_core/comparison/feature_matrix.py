@@ -20,7 +20,7 @@ Name = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a row's features do in one prompt."""
+    """The part that a row's features play in one prompt."""
 
     bits: float | None
     """Bits by which the answer moves when one of them alone is switched off, the largest; None

@@ -1,4 +1,4 @@
-"""What a comparison of two graphs is made of."""
+"""The values of a comparison of two graphs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -44,9 +44,9 @@ class Presence:
     influence: float
     """Share of the output that passes through it, 0 to 1, kept or not."""
     activation: float | None
-    """Of features."""
+    """The activation of a feature; None for other nodes."""
     probability: float | None
-    """Of outputs."""
+    """The probability of an output; None for other nodes."""
     worth: float
     """Weight of an output in all that is explained; 0 of other nodes."""
 
@@ -126,7 +126,7 @@ class ComparedEdge:
 
 @dataclass(frozen=True)
 class EdgeColumns:
-    """What one of the graphs makes of the compared edges; see ``ComparedEdge``."""
+    """The compared edges in one of the graphs; see ``ComparedEdge``."""
 
     kept: Bool[Tensor, " n_edges"]
     weights: Float[Tensor, " n_edges"]

@@ -36,14 +36,14 @@ BEAM = 24
 
 @dataclass(frozen=True)
 class Push:
-    """What one node does for the token that was said, against the one that was wanted."""
+    """The effect of one node on the token that was said, against the one that was wanted."""
 
     node: int
     """In the contrast graph."""
     predicted: float
     """Its edge to the difference of the two logits: what it adds with all else frozen."""
     measured: float
-    """What the difference loses in the model without it, later layers reacting."""
+    """The loss of the difference in the model without the node, later layers reacting."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Failure:
 
     question: SkillPrompt
     prompt: str
-    """What stands before the wrong token: the question and what was right of the answer."""
+    """The text before the wrong token: the question and the right beginning of the answer."""
     token_ids: tuple[int, ...]
     """The same as tokens, opened with the separator."""
     said: int

@@ -183,7 +183,7 @@ def describe_previous(sights: Sequence[Sight]) -> str:
 def shared_alternatives(examples: Sequence[Example]) -> tuple[tuple[int, ...], ...]:
     """Return the few longest runs of tokens ending at the peak that cover enough examples.
 
-    Of two tokens at least, and each seen twice: one example alone is no pattern.
+    A run has at least two tokens and is seen at least twice: one example alone is no pattern.
     """
     for length in range(CONTEXT, 1, -1):
         runs = runs_of(examples, length).most_common(ALTERNATIVES)
@@ -194,7 +194,7 @@ def shared_alternatives(examples: Sequence[Example]) -> tuple[tuple[int, ...], .
 
 
 def runs_of(examples: Sequence[Example], length: int) -> Counter[tuple[int, ...]]:
-    """Count the runs of so many tokens that end at the peaks."""
+    """Count the runs of ``length`` tokens that end at the peaks."""
     return Counter(
         example.token_ids[example.peak - length + 1 : example.peak + 1]
         for example in examples

@@ -42,7 +42,7 @@ class ExplainedAnswer:
     text: str
     """Its tokens in their order, the likeliest of each position."""
     probability: float
-    """Of all of them one after another."""
+    """The probability of all of them, one after another."""
 
 
 def answer_among(

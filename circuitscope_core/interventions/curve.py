@@ -1,4 +1,4 @@
-"""What becomes of an answer while nodes are given the activations of another prompt."""
+"""The value of an answer while nodes are given the activations of another prompt."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class PatchedNode:
     other: float
     """In the second prompt."""
     effect: float
-    """What the graph says its change does to the change of the answer, over all paths: above 0 it
+    """The graph's effect of its change on the change of the answer, over all paths: above 0 it
     favours this prompt's answer."""
 
 
@@ -42,7 +42,7 @@ class PatchedRest:
 @one_line
 @dataclass(frozen=True)
 class PatchingCurve:
-    """What becomes of an answer while more and more of a graph's nodes are patched.
+    """The value of an answer while more and more of a graph's nodes are patched.
 
     An answer's value is its logit less that of the token it is compared with, or less the mean of
     all logits where there is none; of an answer of several tokens the mean over them.
@@ -57,13 +57,13 @@ class PatchingCurve:
     sizes: tuple[int, ...]
     """Nodes patched together: the strongest of the graph."""
     patched: tuple[float, ...]
-    """The value with so many of them patched."""
+    """The value with each of ``sizes`` nodes patched."""
     random: tuple[float, ...]
     """The value with as many patched that were drawn by chance; empty if not asked for."""
     nodes: tuple[PatchedNode, ...] = ()
     """The nodes patched, strongest first."""
     rest: PatchedRest | None = None
-    """Of a transcoder's features; None for a model's own neurons, which leave nothing."""
+    """The rest of a transcoder's features; None for a model's own neurons, which leave nothing."""
 
     @property
     def left(self) -> tuple[float, ...]:

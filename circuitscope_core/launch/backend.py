@@ -60,7 +60,7 @@ class BackendChoice:
     """A text that ``parse_backend`` takes, to begin with."""
     title: str
     needs: str
-    """What is missing, as a sentence; empty where it can be used now."""
+    """The missing requirement, as a sentence; empty where the place can be used now."""
 
 
 def parse_backend(text: str) -> Backend:

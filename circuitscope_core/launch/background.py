@@ -46,7 +46,7 @@ Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What to train and where to put it."""
+    """A training that was asked for, and the folder of its result."""
 
     config: TrainConfig | TranscoderTrainConfig
     sources: tuple[str, ...]
@@ -135,7 +135,7 @@ def _older_request(folder: RunFolder, config: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What is known of a training from its run folder."""
+    """The state of a training, as its run folder tells it."""
 
     status: Status
     events: tuple[Event, ...]

@@ -39,7 +39,7 @@ ENDED = ("DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED")
 
 @runtime_checkable
 class Job(Protocol):
-    """What is needed of ``snowflake.ml.jobs.MLJob``."""
+    """The part of ``snowflake.ml.jobs.MLJob`` that is used."""
 
     @property
     def id(self) -> str:
@@ -58,7 +58,7 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Payload:
-    """What is handed to a compute pool."""
+    """The files and settings that are handed to a compute pool."""
 
     folder: Path
     """The package, ``entry.py``, ``settings.json``."""
@@ -174,7 +174,7 @@ class JobCrew:
         return said[-1] if said else ""
 
     def end(self, asked: bool) -> None:
-        """Cancel the job if that was asked for; else it goes on without this process."""
+        """Cancel the job if that was asked for; else it continues without this process."""
         if asked and self.status() not in ENDED:
             self.job.cancel()
 

@@ -1,7 +1,7 @@
 """Workers in a Ray cluster, through Ray Train. They need no files in common with this machine.
 
-What the workers have to tell goes through a small actor, a mailbox with the methods of a store. If
-the machine it is on is lost, this process still has every checkpoint that it fetched.
+The workers report through a small actor, a mailbox with the methods of a store. If the
+machine it is on is lost, this process still has every checkpoint that it fetched.
 """
 
 import logging

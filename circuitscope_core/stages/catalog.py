@@ -1,4 +1,4 @@
-"""What there is in an account: names to choose from, the first rows of a file, what to create."""
+"""The contents of an account: names to choose from, the first rows of a file, objects to create."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from circuitscope_core.stages.store import FileStore
 MOST_NAMES = 1000
 """Names that one list holds at most."""
 SHOWN_CHARACTERS = 400
-"""Of a row's text in a preview."""
+"""The characters of a row's text that a preview shows."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class StageLocation:
 
     @property
     def stage_name(self) -> str:
-        """What a listing puts before each path; nothing for a user's or a table's own stage."""
+        """The name that a listing puts before each path; empty for a stage of a user or a table."""
         return self.names[-1] if self.names and not self.table else ""
 
     def below(self, name: str) -> "StageLocation":

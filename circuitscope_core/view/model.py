@@ -1,4 +1,4 @@
-"""What a drawing of a graph is made of: frozen values that turn into plain data."""
+"""The parts of a graph's drawing: frozen values that turn into plain data."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from circuitscope_core.values import one_line
 
 SIGNIFICANT_DIGITS = 5
-"""Of numbers in a drawing; more would only make it larger."""
+"""The digits of numbers in a drawing; more would only make it larger."""
 SELDOM = (
     *("side", "side_facts", "compared", "neurons", "filled", "ablation"),
     *(
@@ -154,7 +154,7 @@ class PartnerView:
 
 @dataclass(frozen=True)
 class CardView:
-    """What a feature responds to, as text."""
+    """The card of a feature, as text."""
 
     title: str
     label: str
@@ -170,7 +170,7 @@ class CardView:
     """The features that act on it most strongly over the corpus."""
     outputs: tuple[PartnerView, ...] = ()
     label_below: str = ""
-    """Of a neuron, which can be active below 0: its label where it is."""
+    """The label of a neuron where it is active below 0."""
     frequency_below: float = 0.0
     min_activation: float = 0.0
     histogram_below: tuple[int, ...] = ()
@@ -225,7 +225,7 @@ class Story:
     heads: tuple[EdgeHeads, ...]
     """Heads on the edges of the strongest paths."""
     switched_off: str = ""
-    """The source, as it stands in a sentence."""
+    """The name of the source, as part of a sentence."""
     outcomes: tuple[Outcome, ...] = ()
     """Probabilities in the model with the source and without it, the output's first; none where the
     graph explains no token."""

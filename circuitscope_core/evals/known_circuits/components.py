@@ -39,7 +39,7 @@ AGREEMENT = 1e-4
 
 @dataclass
 class _Walk:
-    """What has been found so far, from the output down."""
+    """The flows and edges that were found so far, from the output down."""
 
     graph: AttributionGraph
     clean: PromptPass
@@ -59,13 +59,13 @@ def component_flows(
 ) -> dict[ComponentEdge, float]:
     """Return every component edge behind a graph's outputs, with the flow that it carries.
 
-    A flow starts at the outputs with their probabilities, scaled to a sum of 1. What reaches a node
-    is handed on along its incoming effects, as shares of the sum of their absolute values, by
-    route: the influence of ``pruning`` with heads as stations, and with position embeddings among
-    the sources. What a head carries is handed on once to its values, once to what made its queries
-    and once to what made its keys, as shares of the absolute contributions to the scores of all
-    keys that the query sees. What a token's embedding has in common with all others is a source of
-    its own. Effects below ``NOISE`` are rounding, and no edges.
+    A flow starts at the outputs with their probabilities, scaled to a sum of 1. The flow that
+    reaches a node is handed on along its incoming effects, as shares of the sum of their absolute
+    values, by route: the influence of ``pruning`` with heads as stations, and with position
+    embeddings among the sources. The flow through a head is handed on once to its values, once to
+    the sources of its queries and once to those of its keys, as shares of the absolute
+    contributions to the scores of all keys that the query sees. The part of an embedding that all
+    tokens have alike is a source of its own. Effects below ``NOISE`` are rounding, and no edges.
 
     Raises:
         CircuitError: If the graph was not made by ``attribute``, is cut by a budget, or its edges

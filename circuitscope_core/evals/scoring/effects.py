@@ -1,4 +1,4 @@
-"""What a file's nodes and links do in the model itself, where the model is at hand."""
+"""The effects of a file's nodes and links in the model itself, where the model is given."""
 
 import math
 from dataclasses import dataclass
