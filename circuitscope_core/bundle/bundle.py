@@ -213,7 +213,7 @@ def room_for_bundle(folder: Path) -> Path:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Give a bundle that is whole its name; an older one is in the bin from then on.
+    """Give a complete bundle its name, and move an older one of that name into the bin.
 
     Raises:
         BundleError: If the older one cannot be moved, or comes with CircuitScope.

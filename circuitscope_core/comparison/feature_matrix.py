@@ -63,7 +63,7 @@ class FeatureMatrix:
     answers: tuple[str, ...]
     """The likeliest output of each."""
     rows: tuple[MatrixRow, ...]
-    """Those in most prompts first; of equals, those that do most."""
+    """Rows of features, those in most prompts first; of equals, those that do most."""
 
     def to_pandas(self, value: Value = "bits") -> "pd.DataFrame":
         """Return a table with a row for each feature and a column for each prompt.

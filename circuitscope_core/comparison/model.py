@@ -38,7 +38,7 @@ class Presence:
     """A node as one of the two graphs has it."""
 
     index: int
-    """Its number in that graph."""
+    """The node's number in that graph."""
     column: int
     kept: bool
     influence: float
@@ -181,7 +181,7 @@ class Comparison:
     same_features: bool
     columns: tuple[Column, ...]
     nodes: tuple[ComparedNode, ...]
-    """By kind, layer and column: features, errors, tokens, outputs."""
+    """Nodes by kind, layer and column: features, errors, tokens, outputs."""
     edges: ComparedEdges
 
     @property

@@ -145,7 +145,7 @@ class TranscoderTraining(JsonConfig):
     """How often each activation is used, in another order each time: harvesting takes a third of
     the time of a step."""
     learning_rate: float = 0.008
-    """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
+    """The rate at 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
     threshold_rate_factor: float = 0.05
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
@@ -221,7 +221,7 @@ class TrainConfig(JsonConfig):
     """
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(n_ctx=128, d_vocab=4096))
-    """With 257 tokens it reads single bytes; with more, words that are learned from the text."""
+    """The model: with 257 tokens it reads bytes, with more, words learned from the text."""
     transcoder: TranscoderConfig = field(
         default_factory=lambda: TranscoderConfig(skip_connection=True)
     )

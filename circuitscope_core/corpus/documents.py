@@ -62,7 +62,7 @@ class ReadReport:
     n_empty: int = 0
     """Empty, or nothing but white space."""
     n_not_text: int = 0
-    """Not valid UTF-8."""
+    """Documents that are not valid UTF-8."""
     n_truncated: int = 0
     """Kept, but cut at ``max_document_bytes``."""
     n_files: int = 0

@@ -1,4 +1,4 @@
-"""Why the model said one token and not another, and what would have to be off for it to turn.
+"""Explains why the model said one token and not another, and which features turn it if ablated.
 
 Every claim is measured: a feature or token counts by what the model does without it, not by what
 the graph predicts.
@@ -39,9 +39,9 @@ class Push:
     """The effect of one node on the token that was said, against the one that was wanted."""
 
     node: int
-    """In the contrast graph."""
+    """The node's number in the contrast graph."""
     predicted: float
-    """Its edge to the difference of the two logits: what it adds with all else frozen."""
+    """The node's edge to the difference of the two logits: its effect with all else frozen."""
     measured: float
     """The loss of the difference in the model without the node, later layers reacting."""
 
@@ -61,7 +61,7 @@ class Diagnosis:
     """One wrong answer, taken apart."""
 
     graph: AttributionGraph
-    """Its output is the difference between the two tokens' logits."""
+    """The graph whose output is the difference between the two tokens' logits."""
     said: int
     wanted: int
     margin: float

@@ -1,4 +1,4 @@
-"""Which skills a model has: it continues held-out prompts, and its answers are marked."""
+"""Tests the skills of a model: it continues held-out prompts, and its answers are marked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -28,9 +28,9 @@ class Localization:
 
     n: int
     graph: float
-    """By the influence of the graph's token nodes."""
+    """The share by the influence of the graph's token nodes."""
     gradient: float
-    """By the absolute value of gradient times input at the embeddings."""
+    """The share by the absolute value of gradient times input at the embeddings."""
     chance: float
     """If every position had the same part."""
     replacement: float

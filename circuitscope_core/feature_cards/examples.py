@@ -69,7 +69,7 @@ class Choice:
 
 
 Examples = dict[tuple[int, int], list[Example]]
-"""By layer and number of the feature."""
+"""Examples by layer and number of the feature."""
 
 
 class Candidates:

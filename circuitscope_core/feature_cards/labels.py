@@ -62,7 +62,7 @@ LETTERS: tuple[Rule, ...] = (
     ("last digit of a number", lambda s: s.peak.isdigit() and not s.following.isdigit()),
     ("indentation", lambda s: s.peak == " " and s.before.lstrip("\n").strip(" ") == ""),
 )
-"""For tokens of one character; of the first rule that holds, in this order, comes the label."""
+"""Rules for tokens of one character; the first that holds, in this order, gives the label."""
 VAGUE = ("letter inside a word",)
 """Rules that say less than an ending would."""
 CLASSES: tuple[Rule, ...] = (
@@ -77,7 +77,7 @@ CLASSES: tuple[Rule, ...] = (
     ("part of a character beyond ASCII", lambda s: s.peak.startswith("\\x")),
     ("a sign", lambda s: not any(c.isalnum() or c.isspace() for c in s.peak)),
 )
-"""For any token, where no rule on letters holds."""
+"""Rules for any token, where no rule on letters holds."""
 
 
 def label_feature(

@@ -40,7 +40,7 @@ class ExplainedAnswer:
     """An answer of several tokens that a graph explains."""
 
     text: str
-    """Its tokens in their order, the likeliest of each position."""
+    """The answer's tokens in their order, the likeliest of each position."""
     probability: float
     """The probability of all of them, one after another."""
 

@@ -14,7 +14,7 @@ class FileNode:
 
     id: str
     node: Node
-    """Its ``feature`` is -1 where the file names none."""
+    """The node, whose ``feature`` is -1 where the file names none."""
     label: str
     """The file's ``clerp``, as it is; empty where there is none."""
     reached: float | None

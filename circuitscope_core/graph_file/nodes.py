@@ -22,7 +22,7 @@ HALVES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which JSON can hold and nothing can show."""
 
 NodesById = dict[str, FileNode | None]
-"""In the file's order; None stands for a node that has an id, and something wrong with it."""
+"""Nodes in the file's order; None stands for a node that has an id, and something wrong with it."""
 
 
 def read_nodes(problems: Problems, items: list[Any], n_tokens: int) -> NodesById:

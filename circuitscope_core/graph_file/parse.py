@@ -15,7 +15,7 @@ from circuitscope_core.graph_file.shared_ids import split_shared_ids
 from circuitscope_core.graph_file.start_view import StartView, read_start_view
 
 MAX_BYTES = 200 * 1024**2
-"""As much as the app takes in one upload."""
+"""The size of a file that the app takes in one upload."""
 MAX_NODES, MAX_LINKS, MAX_TOKENS = 100_000, 1_000_000, 4_096
 """Limits on untrusted input: they bound the memory and time that a file can take."""
 

@@ -28,7 +28,7 @@ class StartView:
     selected: str = ""
     """Empty for none."""
     labels: Mapping[str, str] | None = None
-    """By the ids of features: names that a person gave in the viewer; None for none."""
+    """Names that a person gave in the viewer, by the ids of features; None for none."""
 
 
 def read_start_view(

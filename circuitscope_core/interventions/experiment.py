@@ -307,7 +307,7 @@ class AblationRow:
     """The same, measured in the model with attention, norms and MLPs frozen."""
     probability_before: float
     probability_after: float
-    """With later layers free to react."""
+    """The probability with later layers free to react."""
 
 
 def ablate(

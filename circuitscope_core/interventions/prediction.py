@@ -36,7 +36,7 @@ def predict_total(
     losses: Float[Tensor, " n_nodes"],
     thresholds: Float[Tensor, " n_features"] | None = None,
 ) -> PredictedChanges:
-    """Let a loss go on: a feature that gets less gives less to all that it feeds.
+    """Carry a loss along all paths: a feature that gets less gives less to all that it feeds.
 
     Attention and norms stay frozen. A feature whose pre-activation falls to its threshold gives
     nothing; one that stays above is linear. Features in ``losses`` that are not 0 are held where

@@ -1,4 +1,4 @@
-"""Where tensors lie, in which precision, and how much is computed at once."""
+"""The device and precision of tensors, and the amount that is computed at once."""
 
 from dataclasses import dataclass
 

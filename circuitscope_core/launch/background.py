@@ -53,11 +53,11 @@ class TrainingRequest:
     models: Path
     name: str
     backend: str = "local"
-    """Where, as ``parse_backend`` reads it."""
+    """The place to train, as ``parse_backend`` reads it."""
     store: str | None = None
     """A folder or stage that mirrors the run folder."""
     device: str | None = None
-    """As ``find_device`` takes it."""
+    """The device, as ``find_device`` takes it."""
     model: str | None = None
     """The model that transcoders are trained for, by its place; None where one is trained."""
 

@@ -43,7 +43,7 @@ class Job(Protocol):
 
     @property
     def id(self) -> str:
-        """Its name in the account."""
+        """The job's name in the account."""
 
     @property
     def status(self) -> str:
@@ -67,12 +67,12 @@ class Payload:
     stage: str
     """Into which the payload is put."""
     arguments: tuple[str, ...]
-    """For ``entry.py``."""
+    """The arguments of ``entry.py``."""
 
 
 @runtime_checkable
 class JobService(Protocol):
-    """Where jobs are handed in."""
+    """The service to which jobs are handed in."""
 
     def submit(self, payload: Payload) -> Job:
         """Hand in a job."""

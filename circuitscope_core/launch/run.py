@@ -60,7 +60,7 @@ class Site(Protocol):
 
     @property
     def store(self) -> FileStore:
-        """Where the workers put what they have to tell."""
+        """The store to which the workers report."""
 
     @property
     def most_restarts(self) -> int:

@@ -47,7 +47,7 @@ class TrainingPlan:
     model: PlannedModel | None = None
     """The model that transcoders are trained for; None where the model is trained as well."""
     device: str | None = None
-    """As ``find_device`` takes it."""
+    """The device, as ``find_device`` takes it."""
 
 
 def train(  # noqa: PLR0913  # each a name of the public interface

@@ -1,4 +1,4 @@
-"""Who receives something: of two names, the one that does not act."""
+"""The receiver in a sentence with two names: the one that does not act."""
 
 import random
 import zlib

@@ -21,7 +21,7 @@ SHOWN_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """Who is logged in, and what is in use; empty where nothing is."""
+    """The user who is logged in, and the role and warehouse in use; empty where there is none."""
 
     account: str
     user: str
@@ -38,7 +38,7 @@ class StagedPreview:
     columns: tuple[str, ...]
     """All of them, in the file's order."""
     n_rows: int
-    """In the whole file."""
+    """Rows in the whole file."""
     rows: tuple[str, ...]
     """The first texts of the asked column, each cut to ``SHOWN_CHARACTERS``."""
 

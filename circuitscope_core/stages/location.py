@@ -28,7 +28,7 @@ class StageLocation:
     """Database, schema and stage as Snowflake stores them; fewer where the session's are meant;
     none for the user's own stage ``@~``."""
     path: str = ""
-    """With slashes, without one at either end."""
+    """The path with slashes, without one at either end."""
     table: bool = False
     """Whether the last name is a table whose own stage is meant: ``@%table``."""
 

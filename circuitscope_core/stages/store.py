@@ -19,7 +19,7 @@ class StoredFile:
     size: int
     """Bytes."""
     md5: str
-    """As the place reports it, to tell whether a file was changed; empty where it does not."""
+    """The hash as the place reports it, which tells whether a file was changed; may be empty."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 Phase = Literal["corpus", "language model", "transcoder", "metrics", "exam", "feature cards"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
-"""In the order in which they run."""
+"""The phases in the order in which they run."""
 
 
 @dataclass(frozen=True)

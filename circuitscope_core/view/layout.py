@@ -43,7 +43,7 @@ class Extras:
     """Additions of a layout to a circuit's own nodes and edges."""
 
     story: Story | None = None
-    """From ``tell_story``; the canvas opens with it."""
+    """The story from ``tell_story``; the canvas opens with it."""
     folding: Folding = FOLDED
 
 

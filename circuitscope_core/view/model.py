@@ -70,9 +70,9 @@ class NodeView:
     members: tuple[str, ...] = ()
     """Ids of the nodes behind a supernode or tile."""
     side: str = ""
-    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    """The graph that keeps it, where two are compared: ``a``, ``b`` or ``both``."""
     side_facts: tuple[tuple[str, str], ...] = ()
-    """Where two graphs are compared, names and values of what it is in each."""
+    """Names and values of the node in each graph, where two are compared."""
     filled: bool = False
     """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
     folded: bool = False
@@ -94,9 +94,9 @@ class EdgeView:
     """Signed share of the target's kept input, -1 to 1. Where two graphs are compared, this and
     the weight are changes."""
     side: str = ""
-    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    """The graph that keeps it, where two are compared: ``a``, ``b`` or ``both``."""
     size: float = 0.0
-    """Where two graphs are compared, the larger of its absolute shares."""
+    """The larger of its absolute shares, where two graphs are compared."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Picture:
     others: tuple[EdgeView, ...]
     """The edges that are not drawn, strongest share last: lists of inputs and outputs have them."""
     rows: tuple[Band, ...]
-    """From the outputs at the top to the tokens."""
+    """The rows from the outputs at the top to the tokens."""
     columns: tuple[Band, ...]
 
 

@@ -6,11 +6,13 @@ import re
 import pytest
 
 from tests.docs.pages import PAGES, name_of, prose_of
-from tests.test_architecture import ROOT, python_files
+from tests.test_architecture import CORE, ROOT, python_files
 
 SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))(?:What|Of) (?:[^.?!]|[.](?!\s|$))*(?:[.!?](?=\s|$)|$)")
 PHRASES = re.compile(r"\b(so many|at hand|as it stands|goes on)\b")
 OWN = ROOT / "tests" / "docs" / "test_plain_words.py"  # names the words that it bans
+FRAGMENT = re.compile(r"(?:By|In|On|At|As|From|With|Its|They) ")
+CORE_FILES = sorted(CORE.rglob("*.py"))
 SOURCES = sorted({*python_files(), *(ROOT / "docs").glob("*.py")} - {OWN})
 
 
@@ -43,6 +45,20 @@ def test_the_rule_finds_what_it_bans():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_texts_of_a_file_are_plain(path):
     found = {line: poor for line, text in texts_of(path) if (poor := poor_sentences(text))}
+    assert found == {}
+
+
+def docstrings_of(path):
+    """Yield the line of every docstring in a file, those of attributes included, with its text."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield node.lineno, value.value
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.relative_to(CORE).as_posix())
+def test_a_docstring_is_no_fragment_that_needs_the_name_above_it(path):
+    found = {line: text for line, text in docstrings_of(path) if FRAGMENT.match(text)}
     assert found == {}
 
 

@@ -67,7 +67,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "nodes.logits.all": Measure("Rank and change of logits, all active features: rank correlation"),
 }
-"""In the order in which they are shown: what is hardest comes first."""
+"""The measures in the order in which they are shown, the hardest first."""
 
 METHODS: Mapping[str, str] = {
     "graph": "graph",
@@ -110,8 +110,8 @@ class FaithfulnessReport:
     n_prompts: int
     seed: int
     figures: Mapping[str, Mapping[str, Figure]]
-    """By measure (a key of ``MEASURES``; ``jacobians.layer 0`` and so on) and method (a key of
-    ``METHODS``), in the order of ``MEASURES``."""
+    """Figures by measure (a key of ``MEASURES``; ``jacobians.layer 0`` and so on) and method (a key
+    of ``METHODS``), in the order of ``MEASURES``."""
     direct: DirectEffects | None
     """None where no graph was asked for."""
 

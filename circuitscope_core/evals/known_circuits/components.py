@@ -1,4 +1,4 @@
-"""From an attribution graph to edges between components.
+"""Turns an attribution graph into edges between components.
 
 A component is the embedding, the position embedding, a head, an MLP or the output. The graph's
 nodes stand for what components write (a token: the embedding; a feature or an error: its layer's
@@ -34,7 +34,7 @@ NOISE = 1e-6
 """Share below which an effect is rounding: of the graph's largest, and of what a target could get
 at most, which is the product of the lengths of its vector and of what it reads."""
 AGREEMENT = 1e-4
-"""As far as a row's routes may be from the graph's own row, as a share of its largest effect."""
+"""The largest error of a row's routes against the graph's row, as a share of its largest effect."""
 
 
 @dataclass

@@ -41,7 +41,7 @@ class ProgramExample:
 
     token_ids: tuple[int, ...]
     output: tuple[str, ...]
-    """At each position, as text; the first one is that of the opening token."""
+    """The output at each position, as text; the first one is that of the opening token."""
 
 
 @one_line

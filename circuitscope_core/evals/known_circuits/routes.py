@@ -31,7 +31,7 @@ class Hop:
 
 
 Route = tuple[Hop, ...]
-"""From the source on; empty: it stayed in place."""
+"""The hops from the source on; empty: it stayed in place."""
 
 
 @dataclass(frozen=True)

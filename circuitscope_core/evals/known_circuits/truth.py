@@ -1,4 +1,4 @@
-"""Which of a program's edges carry something on an input: from weights and activations alone.
+"""The edges of a program that carry something on an input, by weights and activations alone.
 
 Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, followed back
 from the output by the compiler's own list of edges.
@@ -35,7 +35,7 @@ class _Part:
     component: str
     position: int
     neuron: int = -1
-    """Its number in its MLP; -1 for embeddings."""
+    """The neuron's number in its MLP; -1 for embeddings."""
 
 
 @dataclass(frozen=True)
