@@ -46,6 +46,11 @@ def blocks_of(page: Path, language: str) -> list[Block]:
     return blocks
 
 
+def fenced(page: Path) -> list[tuple[str, str]]:
+    """Return the language and the text of every fenced block of a page."""
+    return FENCED.findall(page.read_text(encoding="utf-8"))
+
+
 def prose_of(page: Path) -> str:
     """Return a page's text without its code blocks."""
     return FENCED.sub("", page.read_text(encoding="utf-8"))

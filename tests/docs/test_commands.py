@@ -1,13 +1,14 @@
 """Every command on the pages is one that the program, make or the repository has."""
 
 import argparse
+import json
 import re
 import shlex
 
 import pytest
 
 from circuitscope_core.cli import build_parser
-from tests.docs.pages import PAGES, commands_of, name_of
+from tests.docs.pages import PAGES, commands_of, fenced, name_of
 from tests.test_architecture import ROOT
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
@@ -80,3 +81,28 @@ def test_the_pages_have_commands_of_every_kind():
     assert sum(PROGRAM in command for command in every) > 30
     assert sum(command.startswith("make ") for command in every) > 20
     assert sum("python bench/" in command for command in every) > 10
+
+
+def test_every_block_is_of_a_language_that_a_test_reads():
+    found = {(name_of(page), language) for page in PAGES for language, _ in fenced(page)}
+    assert {language for _, language in found} == {"python", "sh", "sql", "text"}
+    assert {page for page, language in found if language == "sql"} == {"docs/snowflake.md"}
+
+
+def test_scripts_of_npm_and_marks_of_pytest_are_there():
+    every = [command for page in PAGES for command in commands_of(page)]
+    scripts = json.loads((ROOT / "tests" / "canvas" / "package.json").read_text())["scripts"]
+    named = {name for command in every for name in re.findall(r"npm .* run ([a-z]+)", command)}
+    assert named
+    assert named <= set(scripts)
+    markers = re.findall(r"^    (\w+): ", (ROOT / ".pytest.ini").read_text(), flags=re.MULTILINE)
+    marked = {mark for command in every for mark in re.findall(r"pytest -m (\w+)", command)}
+    assert marked
+    assert marked <= set(markers)
+
+
+def test_the_names_by_which_tests_are_chosen_choose_some():
+    chosen = re.findall(r"pytest (\S+\.py) -k (\w+)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert chosen
+    for path, word in chosen:
+        assert re.search(rf"def test\w*{word}", (ROOT / path).read_text(encoding="utf-8"))
