@@ -12,7 +12,6 @@ SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))(?:What|Of) (?:[^.?!]|[.](?!\s|$))*(?:[
 PHRASES = re.compile(r"\b(so many|at hand|as it stands|goes on)\b")
 OWN = ROOT / "tests" / "docs" / "test_plain_words.py"  # names the words that it bans
 FRAGMENT = re.compile(r"(?:By|In|On|At|As|From|With|Its|They) ")
-CORE_FILES = sorted(CORE.rglob("*.py"))
 SOURCES = sorted({*python_files(), *(ROOT / "docs").glob("*.py")} - {OWN})
 
 
@@ -42,9 +41,13 @@ def test_the_rule_finds_what_it_bans():
     assert poor_sentences("What is a graph? The effects of 3.5 nodes. What pushes") == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_texts_of_a_file_are_plain(path):
-    found = {line: poor for line, text in texts_of(path) if (poor := poor_sentences(text))}
+def test_the_texts_of_every_file_are_plain():
+    found = {
+        f"{path.relative_to(ROOT)}:{line}": poor
+        for path in SOURCES
+        for line, text in texts_of(path)
+        if (poor := poor_sentences(text))
+    }
     assert found == {}
 
 
@@ -56,9 +59,13 @@ def docstrings_of(path):
             yield node.lineno, value.value
 
 
-@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.relative_to(CORE).as_posix())
-def test_a_docstring_is_no_fragment_that_needs_the_name_above_it(path):
-    found = {line: text for line, text in docstrings_of(path) if FRAGMENT.match(text)}
+def test_no_docstring_is_a_fragment_that_needs_the_name_above_it():
+    found = {
+        f"{path.relative_to(ROOT)}:{line}": text
+        for path in CORE.rglob("*.py")
+        for line, text in docstrings_of(path)
+        if FRAGMENT.match(text)
+    }
     assert found == {}
 
 
