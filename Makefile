@@ -4,9 +4,12 @@ OLDEST := .venv-oldest
 RIVAL := .venv-circuit-tracer
 RUN := $(VENV)/bin/python
 CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
+# make test-fast leaves out these files of tests/unit, each of which takes ten seconds or more
+LONG := ablation another_device cards_from_text chat circuit cli core_shares corpus debugging device faithfulness \
+	faithfulness_report interventions known_circuits scoring shared_memory skills
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app dev test test-oldest check bench circuit-tracer demo pictures rooms train-demo clean
+.PHONY: app dev test test-fast test-oldest check format bench circuit-tracer demo reference pictures rooms train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -25,6 +28,16 @@ check:  ## every check, with what is installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 	$(RUN) -m pytest tests/cluster
 
+test-fast: $(VENV)/test.installed  ## the shorter tests, which need no browser, account, cluster or training
+	$(CANVAS) --silent run units
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow" tests/test_architecture.py tests/docs \
+		tests/properties tests/unit $(LONG:%=--ignore=tests/unit/test_%.py)
+
+format: $(VENV)/test.installed  ## format Python and JavaScript
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+	$(CANVAS) run format
+
 test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
 	$(OLDEST)/bin/python -m pytest tests/browser
 
@@ -35,6 +48,9 @@ circuit-tracer: $(RIVAL)/installed  ## the environment that bench/against_circui
 
 demo: $(VENV)/app.installed  ## trace the example: strongest paths as text, the graph as a page
 	$(RUN) -m circuitscope_core trace --bundle models/demo --prompt "$(EXAMPLE)" --html out/demo.html
+
+reference: $(VENV)/test.installed  ## write the API reference from the docstrings into out/reference
+	$(RUN) docs/make_reference.py
 
 pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 	$(RUN) docs/take_pictures.py

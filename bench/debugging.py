@@ -1,4 +1,4 @@
-"""Of the exam's wrong answers, how many turn when a few features are ablated.
+"""The share of the exam's wrong answers that turn when a few features are ablated.
 
 Usage: python bench/debugging.py [QUESTIONS]   (of each skill; default: 100)
 """

@@ -18,12 +18,12 @@ import circuitscope_core as cs
 SPAWN = multiprocessing.get_context("spawn")
 L0 = 10
 BATCH_SIZE = 16
-"""Of circuit-tracer: its fastest on a CPU."""
+"""The batch size at which circuit-tracer is fastest on a CPU."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a model, its transcoder and its prompt measure."""
+    """The sizes of a model, its transcoder and its prompt."""
 
     n_layers: int
     d_model: int

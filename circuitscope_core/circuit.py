@@ -85,7 +85,7 @@ class Circuit:
     reached: Float[Tensor, " n_nodes"]
     """Share of all influence held by a node and all stronger ones; NaN where not known."""
     score: Float[Tensor, " n_nodes"]
-    """What pruning ranked nodes by (see ``prune_graph``); NaN where not known."""
+    """The number by which pruning ranked nodes (see ``prune_graph``); NaN where not known."""
     ablation_bits: Float[Tensor, " n_nodes"]
     """How far the answer moves when a feature alone is switched off in the replacement model (see
     ``ablate_in_replacement``); NaN for other nodes, and where it was not computed."""
@@ -161,7 +161,7 @@ class Circuit:
 
     @cached_property
     def strength(self) -> Float[Tensor, " n_nodes"]:
-        """What ranks nodes of one kind: bits of ablation where they are known, else influence."""
+        """The rank of nodes of one kind: bits of ablation where they are known, else influence."""
         return torch.where(self.ablation_bits.isnan(), self.influence, self.ablation_bits)
 
     def labelled(self, cards: FeatureCards | None) -> "Circuit":

@@ -284,7 +284,7 @@ class MachineLoad:
         return self.wanting > BUSY_SHARE * self.cores
 
     def when_idle(self, seconds: float) -> float:
-        """Return how long work of so many seconds on all processors would take on an idle machine.
+        """Return how long work of these seconds on all processors would take on an idle machine.
 
         Threads that all want a processor get equal shares. Waiting for each other costs more than
         that, so that an idle machine may be quicker still.

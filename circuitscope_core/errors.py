@@ -9,7 +9,7 @@
   - PromptError       a prompt is empty, too long, or has tokens the model lacks
   - BundleError       a saved model is missing, incomplete or was changed
   - TrainingError     a training cannot start, go on or be resumed
-  - GraphError        a graph, or what was asked of it, does not hold together
+  - GraphError        a graph is invalid, or a request does not fit it
   - GraphFileError    a graph file cannot be opened: every reason, up to the first ten
   - ScoreError        a graph file lacks what a score needs, or belongs to something else
   - CircuitError      a compiled program cannot be read, or its circuit not be found
@@ -56,7 +56,7 @@ class TrainingError(CircuitScopeError):
 
 
 class GraphError(CircuitScopeError):
-    """A graph, or what was asked of it, does not hold together."""
+    """A graph is invalid, or a request does not fit it."""
 
 
 class GraphFileError(CircuitScopeError):

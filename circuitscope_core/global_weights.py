@@ -135,7 +135,7 @@ def _key(layer: Any, feature: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is active on a sample of the corpus."""
+    """The features that are active on a sample of the corpus."""
 
     layers: tuple[csr_array, ...]
     """Each layer's activations ``[n_tokens, d_transcoder]``, without the zeros."""

@@ -95,4 +95,4 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         },
     }
 )
-"""By the names that training events, bundles and scores use."""
+"""The figures by the names that training events, bundles and scores use."""

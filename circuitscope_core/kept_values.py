@@ -1,6 +1,6 @@
 """Values that took long to compute, kept for their next use: bounded in bytes.
 
-What is kept belongs to those who used it. When the last of them leaves, it goes.
+A kept value belongs to those who used it. When the last of them leaves, it is given back.
 """
 
 import sys
@@ -25,7 +25,8 @@ def parts_of(value: object, apart: tuple[type, ...] = ()) -> dict[Hashable, int]
     """Return the bytes of each object that a value holds.
 
     A tensor counts as its whole storage, which is what lazily committed memory may come to, and an
-    array as the one that it is a view of. What a value computes and keeps later is not known yet.
+    array as the one that it is a view of. Parts that a value computes and keeps
+    later are not counted yet.
 
     Args:
         value: Dataclasses, containers, tensors, arrays, tables, texts and numbers in any depth.
@@ -34,7 +35,7 @@ def parts_of(value: object, apart: tuple[type, ...] = ()) -> dict[Hashable, int]
     Example:
         >>> import torch
         >>> row = torch.zeros(1000, 250)[0]
-        >>> sum(parts_of((row, row))) > 1_000_000, max(parts_of(row).values())
+        >>> sum(parts_of((row, row)).values()) > 1_000_000, max(parts_of(row).values())
         (True, 1000000)
     """
     parts: dict[Hashable, int] = {}
@@ -122,7 +123,7 @@ class KeptValues:
 
         Args:
             key: Everything that the value is a function of.
-            compute: Makes it. What it raises is passed on, and nothing is kept.
+            compute: Makes it. An error is passed on, and nothing is kept.
             user: Who uses it, with ``enter`` before; nothing is kept for one who has left. Values
                 that nobody is named for stay as long as there is room.
         """

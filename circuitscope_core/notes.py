@@ -1,4 +1,4 @@
-"""What a person wrote down about a model: labels of features, and named views of graphs."""
+"""A person's notes about a model: labels of features, and named views of graphs."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ class Notes:
     """Labels and views; every change returns new notes."""
 
     labels: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    """By layer and feature."""
+    """Labels by layer and feature."""
     views: Mapping[str, Address] = field(default_factory=dict)
-    """By name, the oldest first."""
+    """Views by name, the oldest first."""
     bundle: str = ""
     """Hash of the model that they are about, as ``bundle_hash`` gives it; empty if unknown, as in
     files of before it was written down."""

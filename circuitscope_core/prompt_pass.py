@@ -33,7 +33,7 @@ class PromptPass:
     prompt: str
     token_ids: tuple[int, ...]
     record: Record
-    """Of a batch of one."""
+    """The record of the pass, a batch of one."""
     features: Int[Tensor, "n_features 3"]
     """Layer, position and number of the active features, in lexicographic order; none at the
     opening positions."""

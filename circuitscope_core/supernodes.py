@@ -24,7 +24,7 @@ LIKENESSES: tuple[Likeness, ...] = get_args(Likeness)
 
 @runtime_checkable
 class HasDecoders(Protocol):
-    """What grouping asks of a transcoder."""
+    """The part of a transcoder that grouping needs."""
 
     def decoder_vectors(self, layer: int, features: Tensor) -> Tensor:
         """Return ``[n, n_layers, d_model]``: what each feature writes per activation, by layer."""

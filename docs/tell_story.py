@@ -1,8 +1,8 @@
-"""The README's story of the demo's example, computed from the demo: prints its two tables.
+"""The story of the demo's example in docs/concepts.md, computed: prints its two tables.
 
 Usage: python docs/tell_story.py
 
-`tests/unit/test_demo.py` compares the README with them.
+`tests/unit/test_demo.py` compares the page with them.
 """
 
 import sys
@@ -23,7 +23,7 @@ DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
 
 @dataclass(frozen=True)
 class Chapter:
-    """What the graph and the model say of one letter of the acronym."""
+    """The graph's and the model's account of one letter of the acronym."""
 
     ending: str
     word: str

@@ -1,4 +1,4 @@
-"""Why did the model say that, and what would have to be off for it to say the right thing?"""
+"""Explains a wrong answer: the nodes that pushed it, and the features that turn it."""
 
 import streamlit as st
 

@@ -13,5 +13,5 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    """What a test draws without a generator is the same in every run and every order."""
+    """Numbers that a test draws without a generator are the same in every run and every order."""
     torch.manual_seed(0)

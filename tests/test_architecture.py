@@ -1,4 +1,4 @@
-"""What each room may import, what is public, and what the repository may hold."""
+"""The imports that each room may have, the public names, and the files of the repository."""
 
 import ast
 import inspect

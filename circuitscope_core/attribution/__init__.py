@@ -1,4 +1,4 @@
-"""From a prompt to its attribution graph."""
+"""Builds the attribution graph of a prompt."""
 
 from circuitscope_core.attribution.attribute import (
     AttributionProgress,

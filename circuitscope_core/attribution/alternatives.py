@@ -14,7 +14,7 @@ from circuitscope_core.values import one_line
 
 N_OUTCOMES = 16
 """Tokens at each explained position, outputs and alternatives together. Measured on the demo, the
-graph's ranking gains until about so many (``docs/faithfulness.md``)."""
+graph's ranking gains from more tokens up to about this number (``docs/faithfulness.md``)."""
 
 
 @one_line

@@ -63,10 +63,10 @@ def attribute(  # noqa: PLR0913  # each a name of the public interface
         bundle: A bundle or a replacement model, or the prompt's pass from ``run_prompt``.
         prompt: Text, which is opened with the separator, token ids, which are taken as they are, or
             a prompt with its answer from ``answer_prompt``.
-        max_logits: At most so many output tokens, where ``targets`` is None.
+        max_logits: The most output tokens, where ``targets`` is None.
         logit_probability: Output tokens are taken until they have this probability together.
-        max_feature_nodes: Keep only so many features, those that do most to the outputs over all
-            paths; None keeps all. The others are added up at each layer and position
+        max_feature_nodes: The number of features to keep, those that do most to the outputs over
+            all paths; None keeps all. The others are added up at each layer and position
             (``AttributionGraph.rest``). Memory then grows with the features that are kept.
         targets: Token ids, texts of one token, ``TokenDifference``, ``FeatureTarget`` or
             ``Direction``, or ``TokenAt`` for a token at one of several positions; None: the

@@ -56,7 +56,7 @@ class EdgeExplanation:
     paths: tuple[EdgePath, ...]
     """Strongest first."""
     rest: float
-    """What the paths listed do not account for: rounding where ``complete``."""
+    """The part of the edge that the listed paths leave out: rounding where ``complete``."""
     complete: bool
     """Whether every route was followed to its end."""
 
@@ -67,11 +67,11 @@ class _Source:
 
     position: int
     first_layer: int
-    """Of its first MLP output; -1 for a token."""
+    """The layer of its first MLP output; -1 for a token."""
     written: Float[Tensor, "n_layers d_model"]
     token: Float[Tensor, " d_model"]
     before: Float[Tensor, "n_layers n_pos d_model"]
-    """What the source adds to the stream before each layer, over all routes so far."""
+    """The vector that the source adds to the stream before each layer, over all routes so far."""
 
 
 @checked

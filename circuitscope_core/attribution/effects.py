@@ -69,7 +69,7 @@ class Start:
     """The gradients of one layer's targets, where they join those of higher layers."""
 
     below: int
-    """They are at the stream after this layer; -1: before the lowest."""
+    """The layer after which they are at the stream; -1: before the lowest."""
     columns: Spread
 
 

@@ -28,7 +28,7 @@ MAX_PAIRS = 100
 
 @dataclass(frozen=True)
 class AttentionPair:
-    """What one source in the query and one in the key add to a score."""
+    """The part of a score that one source in the query and one in the key give it."""
 
     query: Node | None
     """None: what is constant, that is biases and position embeddings."""
@@ -78,7 +78,7 @@ def explain_attention(
         head: The head's layer and number.
         query: Position that attends.
         key: Position that is attended to.
-        max_pairs: At most so many pairs are listed.
+        max_pairs: The most pairs that are listed.
 
     Raises:
         GraphError: If the graph was not made by ``attribute``, there is no such head or position,

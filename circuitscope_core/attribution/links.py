@@ -1,4 +1,4 @@
-"""What lies behind an edge of the picture: the heads that carried it, and why they attended."""
+"""Explains an edge of the picture: the heads that carried it, and why they attended."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class LinkPath:
     """Heads as ``layer.head``, or "stayed in place"."""
     weight: float
     share: float
-    """Of the sum of all ways' absolute weights, signed."""
+    """Signed share of the sum of all ways' absolute weights."""
 
 
 @one_line
@@ -37,14 +37,14 @@ class LinkExplanation:
     paths: tuple[LinkPath, ...]
     """Strongest first."""
     rest: float
-    """What ways that were not followed give."""
+    """The weight of the ways that were not followed."""
     single_heads: tuple[tuple[int, int], ...]
     """Layer and number of the heads that carried a part all alone."""
 
 
 @dataclass(frozen=True)
 class PairRow:
-    """What one source in a query and one in a key add to an attention score."""
+    """The part of an attention score that one source in a query and one in a key give it."""
 
     query: str
     key: str

@@ -1,4 +1,4 @@
-"""What a graph explains, as its logit nodes: tokens, differences, features, directions."""
+"""The targets of a graph, as its logit nodes: tokens, differences, features, directions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +57,7 @@ class Direction:
 
 
 Target: TypeAlias = int | str | TokenAt | TokenDifference | FeatureTarget | Direction
+"""A token by its id or text, a token at a position, a difference, a feature or a direction."""
 
 
 @one_line

@@ -27,13 +27,13 @@ class PromptTraced:
     """One prompt of many is done."""
 
     number: int
-    """From 0, in the order in which prompts were given."""
+    """The number of the prompt, from 0, in the order in which prompts were given."""
     n_prompts: int
     prompt: str
     graph: str
     """Name of the file with its graph; empty where there is none."""
     error: str = ""
-    """Why there is none."""
+    """The reason why there is no graph, as a sentence; empty where there is one."""
     prediction: str = ""
     """The most likely next token, or the answer that was explained."""
     probability: float = 0.0

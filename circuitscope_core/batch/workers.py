@@ -1,4 +1,4 @@
-"""Those that trace many prompts: this process, several of this machine, or a Ray cluster."""
+"""Workers that trace many prompts: this process, several of this machine, or a Ray cluster."""
 
 import multiprocessing
 import tempfile

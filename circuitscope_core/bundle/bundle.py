@@ -59,7 +59,7 @@ GLOBAL_WEIGHTS = "global_weights.parquet"
 @one_line
 @dataclass(frozen=True)
 class BundleMetadata:
-    """What ``bundle.json`` says about a model, its sizes and file hashes aside."""
+    """The contents of ``bundle.json``, without sizes and file hashes."""
 
     name: str
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -213,7 +213,7 @@ def room_for_bundle(folder: Path) -> Path:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Give a bundle that is whole its name; an older one is in the bin from then on.
+    """Give a complete bundle its name, and move an older one of that name into the bin.
 
     Raises:
         BundleError: If the older one cannot be moved, or comes with CircuitScope.
@@ -250,8 +250,8 @@ def load_bundle(
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
             says what None means. Files are the same whatever the device.
         dtype: The precision of a Hugging Face model's weights: ``float32``, ``bfloat16`` or
-            ``float64``; None takes the one that it was added with. Of a model that was trained
-            here, ``float32`` only: its weights are what graphs are computed with.
+            ``float64``; None takes the one that it was added with. A model that was trained here
+            has ``float32`` only: graphs are computed with its weights.
 
     Raises:
         DeviceError: If there is no such device, or it has too little free memory.

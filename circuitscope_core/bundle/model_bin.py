@@ -29,11 +29,11 @@ class BinnedModel:
     """A model in the bin."""
 
     token: str
-    """Its own name there: that of the model and the time."""
+    """The model's name in the bin: its own and the time."""
     name: str
     """The name that the model had."""
     seconds: float
-    """When it was put there, in seconds since 1970."""
+    """The time at which it was put there, in seconds since 1970."""
     n_bytes: int
     """Size of its files."""
 

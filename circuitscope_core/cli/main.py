@@ -1,4 +1,4 @@
-"""Which commands there are, and how one is run."""
+"""The commands, and the way in which one is run."""
 
 import argparse
 import json

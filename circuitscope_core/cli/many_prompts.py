@@ -10,7 +10,7 @@ from circuitscope_core.errors import ConfigError, PromptError
 
 
 def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
-    """Trace each prompt of a file; the status tells whether all of them could be."""
+    """Trace each prompt of a file; the exit status is 1 if any of them failed."""
     if options.out is None:
         raise ConfigError("Several prompts need a folder for the graphs; add --out FOLDER.")
     if options.chat:

@@ -1,4 +1,4 @@
-"""What the commands share: how they write, and which bundle they are about."""
+"""Parts that the commands share: how they write, and which bundle they are about."""
 
 import argparse
 import sys

@@ -66,7 +66,7 @@ def add_trace(commands: Commands) -> None:
         dest="continued",
         type=int,
         metavar="N",
-        help="explain the N tokens that the model itself goes on with, in one graph",
+        help="explain the N tokens that the model itself gives next, in one graph",
     )
     parser.add_argument("--minus", help="explain why the target and not this token")
     parser.add_argument(
@@ -79,7 +79,7 @@ def add_trace(commands: Commands) -> None:
         action="store_true",
         help="with --against: also patch the nodes of a graph of neurons",
     )
-    parser.add_argument("--max-feature-nodes", type=int, help="keep at most so many features")
+    parser.add_argument("--max-feature-nodes", type=int, help="the most features to keep")
     parser.add_argument("--node-threshold", type=float, default=0.8)
     parser.add_argument("--edge-threshold", type=float, default=0.98)
     parser.add_argument(

@@ -19,7 +19,7 @@ from circuitscope_core.pruning import PrunedGraph
 
 OutputsBy = Literal["token", "rank"]
 Key = tuple[Any, ...]
-"""What makes a node of A and a node of B the same one: its kind's number, layer, column, name."""
+"""The identity of a node in both graphs: its kind's number, layer, column, name."""
 KINDS = tuple(NodeKind)
 FEATURE, ERROR, TOKEN, LOGIT = range(len(KINDS))
 
@@ -59,11 +59,11 @@ class _Half:
 
     pruned: PrunedGraph
     positions: Sequence[int | None]
-    """Of each shared column, the place in this prompt."""
+    """The position in this prompt of each shared column."""
     owner: str
     """Tells features of two transcoders apart; empty where they are the same."""
     n_layers: int
-    """Of the deeper model: the layer of all outputs."""
+    """The number of layers of the deeper model, which is the layer of all outputs."""
     outputs_by: OutputsBy
 
     @cached_property
@@ -73,7 +73,7 @@ class _Half:
 
     @cached_property
     def keys(self) -> list[Key]:
-        """What names each node in both graphs, in this graph's order."""
+        """The identity of each node in both graphs, in this graph's order."""
         graph, columns = self.pruned.graph, self.columns
         every = [(layer, column) for layer in range(graph.n_layers) for column in columns]
         features = (

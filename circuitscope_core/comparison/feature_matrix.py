@@ -20,7 +20,7 @@ Name = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a row's features do in one prompt."""
+    """The part that a row's features play in one prompt."""
 
     bits: float | None
     """Bits by which the answer moves when one of them alone is switched off, the largest; None
@@ -63,7 +63,7 @@ class FeatureMatrix:
     answers: tuple[str, ...]
     """The likeliest output of each."""
     rows: tuple[MatrixRow, ...]
-    """Those in most prompts first; of equals, those that do most."""
+    """Rows of features, those in most prompts first; of equals, those that do most."""
 
     def to_pandas(self, value: Value = "bits") -> "pd.DataFrame":
         """Return a table with a row for each feature and a column for each prompt.
@@ -106,7 +106,7 @@ def feature_matrix(graphs: Sequence[Kept], rows_by: RowsBy = "feature") -> Featu
     Example:
         >>> import circuitscope_core as cs
         >>> bundle = cs.load_bundle("models/demo")
-        >>> prompts = ["The National Digital Group (N", "The Royal Kettle Museum (R"]
+        >>> prompts = ["The National Digital Group (N", "The National Health Group (N"]
         >>> matrix = cs.feature_matrix([cs.trace(bundle, prompt) for prompt in prompts])
         >>> matrix.rows[0].n_prompts
         2

@@ -1,4 +1,4 @@
-"""What a comparison of two graphs is made of."""
+"""The values of a comparison of two graphs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -38,15 +38,15 @@ class Presence:
     """A node as one of the two graphs has it."""
 
     index: int
-    """Its number in that graph."""
+    """The node's number in that graph."""
     column: int
     kept: bool
     influence: float
     """Share of the output that passes through it, 0 to 1, kept or not."""
     activation: float | None
-    """Of features."""
+    """The activation of a feature; None for other nodes."""
     probability: float | None
-    """Of outputs."""
+    """The probability of an output; None for other nodes."""
     worth: float
     """Weight of an output in all that is explained; 0 of other nodes."""
 
@@ -126,7 +126,7 @@ class ComparedEdge:
 
 @dataclass(frozen=True)
 class EdgeColumns:
-    """What one of the graphs makes of the compared edges; see ``ComparedEdge``."""
+    """The compared edges in one of the graphs; see ``ComparedEdge``."""
 
     kept: Bool[Tensor, " n_edges"]
     weights: Float[Tensor, " n_edges"]
@@ -181,7 +181,7 @@ class Comparison:
     same_features: bool
     columns: tuple[Column, ...]
     nodes: tuple[ComparedNode, ...]
-    """By kind, layer and column: features, errors, tokens, outputs."""
+    """Nodes by kind, layer and column: features, errors, tokens, outputs."""
     edges: ComparedEdges
 
     @property

@@ -24,7 +24,7 @@ Ablation = Literal["auto", "always", "never"]
 """Whether the kept features are switched off one by one: where that takes a few seconds at most,
 always, or never."""
 CAUSAL_WEIGHT = 0.25
-"""Of the default training; see ``TranscoderTraining.causal_weight``."""
+"""The weight in the default training; see ``TranscoderTraining.causal_weight``."""
 ExcerptPolicy = Literal["all", "open", "none"]
 
 
@@ -80,11 +80,11 @@ class CorpusConfig(JsonConfig):
 
     text_column: str = "text"
     validation_every: int = 50
-    """Every so many documents one is held out and never trained on."""
+    """One document in this many is held out and never trained on."""
     max_document_bytes: int = 1_000_000
     """A longer document is cut here, and counted."""
     max_tokens: int = 24_000_000
-    """Reading stops at so many tokens: they are kept in memory, two bytes each."""
+    """The number of tokens at which reading stops: they are kept in memory, two bytes each."""
     skill_share: float = 0.3
     """Share of the training tokens that the skill generators write."""
 
@@ -114,7 +114,7 @@ class LanguageModelTraining(JsonConfig):
     learning_rate: float = 0.02
     """AdamW's rate, for embeddings, gains and biases."""
     matrix_optimizer: Literal["muon", "adamw"] = "muon"
-    """What trains the matrices inside the blocks."""
+    """The optimizer of the matrices inside the blocks."""
     muon_learning_rate: float = 0.01
     muon_weight_decay: float = 0.1
     warmup_steps: int = 60
@@ -145,7 +145,7 @@ class TranscoderTraining(JsonConfig):
     """How often each activation is used, in another order each time: harvesting takes a third of
     the time of a step."""
     learning_rate: float = 0.008
-    """At 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
+    """The rate at 1,024 features a layer; scaled by sqrt(1024 / d_transcoder)."""
     threshold_rate_factor: float = 0.05
     """The thresholds' learning rate as a share of the others'. Adam moves ``log(threshold)`` by
     about its rate a step however small the gradient: at the full rate thresholds run away and a
@@ -196,7 +196,7 @@ class TranscoderTraining(JsonConfig):
 
 @dataclass(frozen=True)
 class FeatureCardConfig(JsonConfig):
-    """What is collected about each feature."""
+    """Settings of feature cards: their examples, statistics and text."""
 
     n_tokens: int = 500_000
     """Tokens of the pass that measures densities and finds examples."""
@@ -221,7 +221,7 @@ class TrainConfig(JsonConfig):
     """
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(n_ctx=128, d_vocab=4096))
-    """With 257 tokens it reads single bytes; with more, words that are learned from the text."""
+    """The model: with 257 tokens it reads bytes, with more, words learned from the text."""
     transcoder: TranscoderConfig = field(
         default_factory=lambda: TranscoderConfig(skip_connection=True)
     )
@@ -277,8 +277,8 @@ class AttributionConfig(JsonConfig):
     logit_probability: float = 0.95
     """Output tokens are taken, best first, until they have this probability together."""
     max_feature_nodes: int | None = None
-    """Most features to keep; None keeps all that are active. Of a model's own neurons, how many
-    become nodes; None: 200."""
+    """Most features to keep; None keeps all that are active. For a model's own neurons, the
+    number that become nodes; None: 200."""
     other_neurons: OtherNeurons = "auto"
     """The place of a model's own neurons that are no nodes: ``folded`` lets them through
     as they are, ``nodes`` makes one node of them at each layer and position, ``auto`` folds where
@@ -304,7 +304,7 @@ class PruneConfig(JsonConfig):
     edge_threshold: float = 0.98
     """Share of the edge influence to keep."""
     score: NodeScore = "answer"
-    """What ranks nodes; see ``prune_graph``."""
+    """The number that ranks nodes; see ``prune_graph``."""
 
     def __post_init__(self) -> None:
         require_fraction(self, "node_threshold", "edge_threshold")

@@ -1,4 +1,4 @@
-"""What a document is, where documents come from, and how reading them is accounted for."""
+"""Documents, the sources that they come from, and the account of reading them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Document:
 
 @dataclass
 class ReadCounter:
-    """What a source left out or cut so far; the source adds to it while it reads."""
+    """Counts of what a source left out or cut so far; the source adds to it while it reads."""
 
     n_null: int = 0
     n_empty: int = 0
@@ -33,7 +33,7 @@ class DocumentSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call the source in records; never a path on this machine."""
+        """The source's name in records; never a path on this machine."""
 
     @property
     def redistributable(self) -> bool:
@@ -52,7 +52,7 @@ class DocumentSource(Protocol):
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What became of the documents of a corpus."""
+    """Counts of the documents of a corpus that were read, cut and left out."""
 
     n_documents: int
     """Documents in the corpus, held-out ones included."""
@@ -62,7 +62,7 @@ class ReadReport:
     n_empty: int = 0
     """Empty, or nothing but white space."""
     n_not_text: int = 0
-    """Not valid UTF-8."""
+    """Documents that are not valid UTF-8."""
     n_truncated: int = 0
     """Kept, but cut at ``max_document_bytes``."""
     n_files: int = 0

@@ -1,4 +1,4 @@
-"""From what a user names (a file, a folder, a pattern, an address) to Parquet files on disk."""
+"""Finds the Parquet files on disk of a file, a folder, a pattern or an address."""
 
 import glob
 import re

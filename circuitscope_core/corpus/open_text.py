@@ -18,7 +18,7 @@ SKILLS_SOURCE = "skill sentences"
 PASSAGE_BYTES = 4_000
 """Long documents are divided, so that a short reading sees many of them."""
 _SHARES = (0.45, 0.35, 0.2)
-"""Of the text: countries, Python, skills."""
+"""Shares of the text: countries, Python, skills."""
 
 
 def read_open_documents(config: CorpusConfig, *, seed: int) -> Iterator[Document]:

@@ -23,7 +23,7 @@ BATCH_BYTES = 4 << 20
 MAX_BATCH_ROWS = 256
 MAX_SOURCE_LENGTH = 80
 _UNREADABLE = (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError)
-"""What pyarrow raises on damage; the last one where the names of the columns are hit."""
+"""Errors that pyarrow raises on damage; the last one where the names of the columns are hit."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from circuitscope_core.corpus.streams import DOCUMENTS_BETWEEN_NEWS
 from circuitscope_core.skills import write_documents
 
 SAMPLE_CHARACTERS = 24_000_000
-"""Of the documents: what comes after them changes few of some thousand tokens."""
+"""The most characters in the sample: more of them change few of some thousand tokens."""
 
 
 def read_sample(

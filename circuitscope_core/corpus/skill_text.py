@@ -49,7 +49,7 @@ class SkillWriter:
 
     @contextmanager
     def ahead(self, most: int) -> Iterator[None]:
-        """Write in a thread until the block ends, at most so many tokens.
+        """Write at most this number of tokens in a thread until the block ends.
 
         For times of waiting: it does not know how much will be asked for. Reading does not go on
         beside it, since both would take turns on one processor.

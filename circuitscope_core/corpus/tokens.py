@@ -1,4 +1,4 @@
-"""From documents to two streams of token ids: one to train on, one held out."""
+"""Turns documents into two streams of token ids: one to train on, one held out."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Why the model said one token and not another, and what would have to be off for it to turn.
+"""Explains why the model said one token and not another, and which features turn it if ablated.
 
 Every claim is measured: a feature or token counts by what the model does without it, not by what
 the graph predicts.
@@ -36,14 +36,14 @@ BEAM = 24
 
 @dataclass(frozen=True)
 class Push:
-    """What one node does for the token that was said, against the one that was wanted."""
+    """The effect of one node on the token that was said, against the one that was wanted."""
 
     node: int
-    """In the contrast graph."""
+    """The node's number in the contrast graph."""
     predicted: float
-    """Its edge to the difference of the two logits: what it adds with all else frozen."""
+    """The node's edge to the difference of the two logits: its effect with all else frozen."""
     measured: float
-    """What the difference loses in the model without it, later layers reacting."""
+    """The loss of the difference in the model without the node, later layers reacting."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Diagnosis:
     """One wrong answer, taken apart."""
 
     graph: AttributionGraph
-    """Its output is the difference between the two tokens' logits."""
+    """The graph whose output is the difference between the two tokens' logits."""
     said: int
     wanted: int
     margin: float
@@ -78,7 +78,7 @@ class Failure:
 
     question: SkillPrompt
     prompt: str
-    """What stands before the wrong token: the question and what was right of the answer."""
+    """The text before the wrong token: the question and the right beginning of the answer."""
     token_ids: tuple[int, ...]
     """The same as tokens, opened with the separator."""
     said: int

@@ -1,4 +1,4 @@
-"""Which skills a model has: it continues held-out prompts, and its answers are marked."""
+"""Tests the skills of a model: it continues held-out prompts, and its answers are marked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,9 +53,9 @@ class AskedTokens:
 def encode_question(tokenizer: Tokenizer, question: SkillPrompt) -> AskedTokens:
     """Return a question as tokens that are those of the whole sentence, as in training text.
 
-    A prompt that ends within a word or before its space is cut where the token begins that the
-    answer goes on with. A question whose answer ends within a token is asked as far as the token
-    before.
+    A prompt that ends within a word or before its space is cut where the token begins that
+    continues into the answer. A question whose answer ends within a token is asked as far as the
+    token before.
     """
     ids, numbers = encode_with_numbers(tokenizer, question.prompt + question.answer + question.rest)
     begin, end = len(question.prompt), len(question.prompt) + len(question.answer)

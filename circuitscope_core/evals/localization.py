@@ -1,7 +1,7 @@
 """Does a graph point at the tokens that decide the answer? A score with a known truth.
 
 Each exam question names its evidence: the characters that would have to be others for the answer
-to be another. ``docs/benchmark.md`` defines the score for graphs of any tool.
+to be another. ``docs/benchmarks.md`` defines the score for graphs of any tool.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class Localization:
 
     n: int
     graph: float
-    """By the influence of the graph's token nodes."""
+    """The share by the influence of the graph's token nodes."""
     gradient: float
-    """By the absolute value of gradient times input at the embeddings."""
+    """The share by the absolute value of gradient times input at the embeddings."""
     chance: float
     """If every position had the same part."""
     replacement: float

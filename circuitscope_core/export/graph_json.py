@@ -31,7 +31,7 @@ FEATURE_TYPES = {
     NodeKind.LOGIT: "logit",
 }
 NEURON_TYPE = "mlp neuron"
-"""In place of a transcoder's feature, where features are neurons of the model itself."""
+"""The type of feature nodes where features are neurons of the model itself."""
 BANDS = {
     "top": "Top Activations",
     "middle": "Subsample Interval 1",

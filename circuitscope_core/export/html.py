@@ -36,11 +36,11 @@ class HasCards(Protocol):
 
     @property
     def feature_cards(self) -> FeatureCards | None:
-        """What the features respond to."""
+        """The cards of the features; None where there are none."""
 
     @property
     def global_weights(self) -> GlobalWeights | None:
-        """What they do to each other over the corpus."""
+        """The interactions of features over the corpus; None where they were not measured."""
 
 
 @checked

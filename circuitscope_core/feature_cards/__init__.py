@@ -1,4 +1,4 @@
-"""What a feature responds to: examples, histogram, density, promoted and suppressed tokens."""
+"""Cards of features: examples, histogram, density, promoted and suppressed tokens."""
 
 from circuitscope_core.feature_cards.cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.feature_cards.collect import CollectedCards, measure_cards

@@ -1,4 +1,4 @@
-"""What a feature responds to, as values, and their Parquet file."""
+"""Feature cards as values, and their Parquet file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -129,8 +129,8 @@ SCHEMA = pa.schema(
 class FeatureCards(Sequence[FeatureCard]):
     """Cards of features, ordered by layer and feature; rows become objects on demand.
 
-    A transcoder has a card of each feature. Of a large dictionary only some have one; a feature
-    without is given an empty card.
+    A transcoder has a card of each feature. In a large dictionary only some features have one; a
+    feature without is given an empty card.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from circuitscope_core.feature_cards.selection import Selection
 CANDIDATES_PER_EXAMPLE = 3
 """More are kept than shown, since the same passage often comes twice."""
 SAME_PASSAGE = 10
-"""Examples that agree in so many tokens on both sides of the peak are one passage."""
+"""Tokens on both sides of the peak in which two examples of one passage agree."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Choice:
 
 
 Examples = dict[tuple[int, int], list[Example]]
-"""By layer and number of the feature."""
+"""Examples by layer and number of the feature."""
 
 
 class Candidates:

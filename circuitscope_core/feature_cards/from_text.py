@@ -66,8 +66,8 @@ def collect_cards(
             graphs; None for all.
         config: How much is collected.
         n_pos: Tokens of a window; at most as many as the model takes.
-        checkpoint: A file that keeps the state of the work. A call with the same arguments goes
-            on from it and gives the same cards as one that was not disturbed. It stays when
+        checkpoint: A file that keeps the state of the work. A call with the same arguments
+            continues from it and gives the same cards as one that was not disturbed. It stays when
             the cards are done.
 
     Raises:

@@ -62,7 +62,7 @@ LETTERS: tuple[Rule, ...] = (
     ("last digit of a number", lambda s: s.peak.isdigit() and not s.following.isdigit()),
     ("indentation", lambda s: s.peak == " " and s.before.lstrip("\n").strip(" ") == ""),
 )
-"""For tokens of one character; of the first rule that holds, in this order, comes the label."""
+"""Rules for tokens of one character; the first that holds, in this order, gives the label."""
 VAGUE = ("letter inside a word",)
 """Rules that say less than an ending would."""
 CLASSES: tuple[Rule, ...] = (
@@ -77,7 +77,7 @@ CLASSES: tuple[Rule, ...] = (
     ("part of a character beyond ASCII", lambda s: s.peak.startswith("\\x")),
     ("a sign", lambda s: not any(c.isalnum() or c.isspace() for c in s.peak)),
 )
-"""For any token, where no rule on letters holds."""
+"""Rules for any token, where no rule on letters holds."""
 
 
 def label_feature(
@@ -183,7 +183,7 @@ def describe_previous(sights: Sequence[Sight]) -> str:
 def shared_alternatives(examples: Sequence[Example]) -> tuple[tuple[int, ...], ...]:
     """Return the few longest runs of tokens ending at the peak that cover enough examples.
 
-    Of two tokens at least, and each seen twice: one example alone is no pattern.
+    A run has at least two tokens and is seen at least twice: one example alone is no pattern.
     """
     for length in range(CONTEXT, 1, -1):
         runs = runs_of(examples, length).most_common(ALTERNATIVES)
@@ -194,7 +194,7 @@ def shared_alternatives(examples: Sequence[Example]) -> tuple[tuple[int, ...], .
 
 
 def runs_of(examples: Sequence[Example], length: int) -> Counter[tuple[int, ...]]:
-    """Count the runs of so many tokens that end at the peaks."""
+    """Count the runs of ``length`` tokens that end at the peaks."""
     return Counter(
         example.token_ids[example.peak - length + 1 : example.peak + 1]
         for example in examples

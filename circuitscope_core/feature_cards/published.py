@@ -141,7 +141,7 @@ def _read(path: Path, begin: int, size: int) -> bytes:
 
 
 def _unpacked(path: Path, data: bytes, most: int) -> bytes:
-    """Return what zlib or gzip packed, if it is no more than so many bytes."""
+    """Return the bytes that zlib or gzip packed, if they are at most ``most``."""
     try:
         packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         text = packed.decompress(data, most)

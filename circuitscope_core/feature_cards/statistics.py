@@ -15,7 +15,7 @@ FINE_BINS = 25 * N_HISTOGRAM_BINS
 
 @dataclass
 class Extent:
-    """On how many tokens each feature fires, and its largest activation."""
+    """The number of tokens on which each feature fires, and its largest activation."""
 
     selection: Selection
     n_tokens: int = 0

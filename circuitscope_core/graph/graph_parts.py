@@ -11,7 +11,7 @@ from circuitscope_core.values import one_line
 
 
 class NodeKind(StrEnum):
-    """What a node stands for."""
+    """The kind of a node: feature, error, token or output."""
 
     FEATURE = "feature"
     ERROR = "error"

@@ -45,16 +45,16 @@ class AttributionGraph:
     """Layer, position and number of every active feature."""
     activations: Float[Tensor, " n_features"]
     error_vectors: Float[Tensor, "n_layers n_pos d_model"]
-    """What the transcoder leaves of each MLP output; 0 at position 0."""
+    """The part of each MLP output that the transcoder leaves out; 0 at position 0."""
     token_ids: Int[Tensor, " n_pos"]
     logit_token_ids: Int[Tensor, " n_logits"]
     """-1 where a target is no single token (a difference, a direction)."""
     logit_probabilities: Float[Tensor, " n_logits"]
     """The model's own, of each token at its position; equal weights where not all are tokens."""
     bias: Float[Tensor, " n_nodes"]
-    """What biases, position embeddings and other constants give each feature and logit."""
+    """The sum of biases, position embeddings and other constants in each feature and logit."""
     pre_activations: Float[Tensor, " n_nodes"]
-    """Of features and logits; 0 for errors and tokens."""
+    """The values of features and logits that edges add up to; 0 for errors and tokens."""
     token_texts: tuple[str, ...]
     logit_texts: tuple[str, ...]
     prompt: str
@@ -64,7 +64,7 @@ class AttributionGraph:
     targets: GraphTargets | None = None
     """None for graphs that were not made by ``attribute``."""
     choice: NeuronChoice | None = None
-    """Of a model's own neurons; None where features are a transcoder's."""
+    """The choice of a model's own neurons; None where features are a transcoder's."""
     alternatives: Alternatives | None = None
     """Tokens that the outputs are told from; None where outputs are no tokens, and for graphs of a
     model's own neurons."""

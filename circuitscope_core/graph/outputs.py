@@ -40,9 +40,9 @@ class ExplainedAnswer:
     """An answer of several tokens that a graph explains."""
 
     text: str
-    """Its tokens in their order, the likeliest of each position."""
+    """The answer's tokens in their order, the likeliest of each position."""
     probability: float
-    """Of all of them one after another."""
+    """The probability of all of them, one after another."""
 
 
 def answer_among(

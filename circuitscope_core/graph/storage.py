@@ -40,9 +40,9 @@ CHOICE = ("n_candidates", "share_of_squares", "folded", "against")
 OF_NEURONS = ("effects", "other_activations")
 ALTERNATIVES = ("token_ids", "probabilities", "positions", "effects")
 TOKENS = "targets.tokens"
-"""Not in files that were written before targets knew their tokens."""
+"""The tokens of targets; files that were written before targets knew them have none."""
 REST = "rest"
-"""In files of graphs that do not have all active features as nodes."""
+"""The sums of features that are no nodes, in files of graphs that leave active features out."""
 
 
 def save_graph(graph: AttributionGraph, path: str | Path) -> Path:

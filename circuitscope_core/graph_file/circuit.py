@@ -113,5 +113,5 @@ def with_labels(circuit: Circuit, given: Mapping[str, str]) -> Circuit:
 
 
 def shorten(text: str, length: int) -> str:
-    """Return text of at most so many characters."""
+    """Return a text cut to at most ``length`` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

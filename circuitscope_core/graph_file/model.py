@@ -1,4 +1,4 @@
-"""What a graph file holds, once it has been checked."""
+"""The contents of a graph file, once it has been checked."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class FileNode:
 
     id: str
     node: Node
-    """Its ``feature`` is -1 where the file names none."""
+    """The node, whose ``feature`` is -1 where the file names none."""
     label: str
     """The file's ``clerp``, as it is; empty where there is none."""
     reached: float | None
@@ -22,11 +22,11 @@ class FileNode:
     enters, strongest first. None where the file does not say."""
     activation: float | None
     probability: float | None
-    """Of an output; None for other nodes, and where the file does not say."""
+    """The probability of an output; None for other nodes, and where the file does not say."""
     score: float | None = None
-    """What the program that made the file ranked nodes by; None where the file does not say."""
+    """The number by which the file's program ranked nodes; None where the file does not say."""
     ablation_bits: float | None = None
-    """Of a feature: how far the answer moves without it; None where the file does not say."""
+    """The bits by which the answer moves without a feature; None where the file does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ NUMBERS = ("influence", "activation", "token_prob", "score", "ablation_bits")
 """Fields that are numbers and may be missing; the last two are CircuitScope's own."""
 MAX_LAYERS = 512
 LARGEST_NUMBER = 2**63
-"""Of features; what is larger names none."""
+"""The bound of numbers of features; a larger one names none."""
 HALVES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which JSON can hold and nothing can show."""
 
 NodesById = dict[str, FileNode | None]
-"""In the file's order; None stands for a node that has an id, and something wrong with it."""
+"""Nodes in the file's order; None stands for a node that has an id, and something wrong with it."""
 
 
 def read_nodes(problems: Problems, items: list[Any], n_tokens: int) -> NodesById:

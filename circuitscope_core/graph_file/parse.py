@@ -15,7 +15,7 @@ from circuitscope_core.graph_file.shared_ids import split_shared_ids
 from circuitscope_core.graph_file.start_view import StartView, read_start_view
 
 MAX_BYTES = 200 * 1024**2
-"""As much as the app takes in one upload."""
+"""The size of a file that the app takes in one upload."""
 MAX_NODES, MAX_LINKS, MAX_TOKENS = 100_000, 1_000_000, 4_096
 """Limits on untrusted input: they bound the memory and time that a file can take."""
 
@@ -43,7 +43,7 @@ def parse_graph_json(text: str | bytes) -> GraphFile:
     """Check a graph's JSON and return what it holds.
 
     Schema version 1 is read; a file without a version is one of circuit-tracer's first, which
-    holds the same. Of types of nodes exactly the four of that version are known. Others, such as
+    holds the same. Exactly the four types of nodes of that version are known. Others, such as
     Neuronpedia's attention features, count their layers in another way and are refused rather than
     drawn in the wrong row. Pins, supernodes and labels that a person made in circuit-tracer's
     viewer or Neuronpedia (``qParams``) are read as well.

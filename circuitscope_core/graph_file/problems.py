@@ -1,4 +1,4 @@
-"""What is wrong with a file, in words."""
+"""The faults of a file, in words."""
 
 import math
 from collections import Counter

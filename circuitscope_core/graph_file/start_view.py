@@ -1,4 +1,4 @@
-"""What a person made of a graph, as its file says it: pins, supernodes, labels, the selection.
+"""A person's work on a graph, as its file says it: pins, supernodes, labels, the selection.
 
 It is the file's ``qParams``. A viewer that keeps its state in its address saves the address's
 texts, as circuit-tracer's does: ids with commas between them, lists as JSON in a string.
@@ -28,7 +28,7 @@ class StartView:
     selected: str = ""
     """Empty for none."""
     labels: Mapping[str, str] | None = None
-    """By the ids of features: names that a person gave in the viewer; None for none."""
+    """Names that a person gave in the viewer, by the ids of features; None for none."""
 
 
 def read_start_view(

@@ -38,9 +38,10 @@ def prune_circuit(circuit: Circuit, node_threshold: float, edge_threshold: float
 
     Example:
         >>> import circuitscope_core as cs
+        >>> from circuitscope_core.circuit import circuit_of
         >>> from circuitscope_core.graph_file import prune_circuit
         >>> graph = cs.attribute(cs.load_bundle("models/demo"), "The National Digital Group (N")
-        >>> wide = cs.circuit_of(cs.prune_graph(graph, 0.99, 1.0))
+        >>> wide = circuit_of(cs.prune_graph(graph, 0.99, 1.0))
         >>> len(prune_circuit(wide, 0.5, 0.9)) < len(wide)
         True
     """

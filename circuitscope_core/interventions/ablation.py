@@ -1,4 +1,4 @@
-"""What a graph's features do to the answer, each switched off alone in the replacement model."""
+"""The effect of each of a graph's features on the answer, switched off alone in the replacement."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from circuitscope_core.replacement import Explainable
 MOST_WORK = 3e10
 """Multiplications that ``trace`` spends on ablations unasked: a few seconds of one core."""
 WORK_PER_SECOND = 1e10
-"""Of one core, about."""
+"""Multiplications of one core in a second, about."""
 RUNS_AT_ONCE, RUNS_AT_SEVERAL = 256, 16
 """Runs whose logits are kept together: at one position, and at several."""
 
@@ -86,17 +86,17 @@ def ablate_in_replacement(
 
 
 def ablation_seconds(clean: PromptPass, n: int) -> float:
-    """Return how long it takes one core to switch so many features off, roughly."""
+    """Return how long it takes one core to switch ``n`` features off, roughly."""
     return _work(clean, n) / WORK_PER_SECOND
 
 
 def is_quick(clean: PromptPass, n: int) -> bool:
-    """Return whether so many features are switched off in a few seconds at most."""
+    """Return whether ``n`` features are switched off in a few seconds at most."""
     return _work(clean, n) <= MOST_WORK
 
 
 def _work(clean: PromptPass, n: int) -> float:
-    """Return multiplications of so many runs: of the model and, on top of it, of the encoders."""
+    """Return multiplications of ``n`` runs: of the model and, on top of it, of the encoders."""
     model, features = clean.replacement.model, clean.replacement.transcoder.shape
     encoders = 0 if features.exact else features.n_layers * features.d_model * features.n_features
     return float(n) * clean.n_pos * (model.n_parameters + encoders)

@@ -1,4 +1,4 @@
-"""What can be changed by hand: features, errors and tokens, each at one position or at all."""
+"""Changes by hand: features, errors and tokens, each at one position or at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ Change: TypeAlias = Intervention | ErrorIntervention | TokenIntervention
 
 @dataclass(frozen=True)
 class Deltas:
-    """What sets of changes add to embeddings and MLP outputs; one set for each entry of the batch.
+    """Vectors that sets of changes add to embeddings and MLP outputs, a set for each batch entry.
 
     Features and errors change MLP outputs, tokens change embeddings.
     """

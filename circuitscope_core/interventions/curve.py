@@ -1,4 +1,4 @@
-"""What becomes of an answer while nodes are given the activations of another prompt."""
+"""The value of an answer while nodes are given the activations of another prompt."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class PatchedNode:
     position: int
     feature: int
     activation: float
-    """In the prompt; 0 where it is not active."""
+    """The activation in the prompt; 0 where the node is not active."""
     other: float
-    """In the second prompt."""
+    """The activation in the second prompt."""
     effect: float
-    """What the graph says its change does to the change of the answer, over all paths: above 0 it
+    """The graph's effect of its change on the change of the answer, over all paths: above 0 it
     favours this prompt's answer."""
 
 
@@ -32,17 +32,17 @@ class PatchedRest:
     """How far one gets in the model with more than the nodes: the answer's value each time."""
 
     features: float
-    """With all features patched that differ between the prompts, whatever the graph keeps."""
+    """The value with all features patched that differ between the prompts, kept or not."""
     errors: float
-    """With what features leave of MLP outputs patched as well; the tokens alone are left."""
+    """The value with errors patched as well; the tokens alone are left."""
     tokens: float
-    """With the tokens patched as well: the other prompt itself, which it must agree with."""
+    """The value with tokens patched as well: the other prompt itself, with which it must agree."""
 
 
 @one_line
 @dataclass(frozen=True)
 class PatchingCurve:
-    """What becomes of an answer while more and more of a graph's nodes are patched.
+    """The value of an answer while more and more of a graph's nodes are patched.
 
     An answer's value is its logit less that of the token it is compared with, or less the mean of
     all logits where there is none; of an answer of several tokens the mean over them.
@@ -51,19 +51,19 @@ class PatchingCurve:
     answer: str
     """The target that was looked at."""
     clean: float
-    """Its value after the prompt."""
+    """The answer's value after the prompt."""
     other: float
-    """Its value after the second prompt."""
+    """The answer's value after the second prompt."""
     sizes: tuple[int, ...]
     """Nodes patched together: the strongest of the graph."""
     patched: tuple[float, ...]
-    """The value with so many of them patched."""
+    """The value with each of ``sizes`` nodes patched."""
     random: tuple[float, ...]
     """The value with as many patched that were drawn by chance; empty if not asked for."""
     nodes: tuple[PatchedNode, ...] = ()
     """The nodes patched, strongest first."""
     rest: PatchedRest | None = None
-    """Of a transcoder's features; None for a model's own neurons, which leave nothing."""
+    """The rest of a transcoder's features; None for a model's own neurons, which leave nothing."""
 
     @property
     def left(self) -> tuple[float, ...]:
@@ -102,7 +102,7 @@ class Asked:
 
     text: str
     positions: tuple[int, ...]
-    """Where each token is read."""
+    """The position at which each token is read."""
     tokens: tuple[tuple[int, int], ...]
     """Each token and the one it is compared with; -1: with the mean of all logits."""
     ranks: tuple[int, ...]

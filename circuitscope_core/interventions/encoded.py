@@ -1,4 +1,4 @@
-"""Many runs on features that are encoded again, from the first layer and position that change."""
+"""Iterative interventions in batches: only layers and positions that can change are computed."""
 
 from collections.abc import Sequence
 

@@ -55,7 +55,7 @@ class OutputRow:
 
 @dataclass(frozen=True)
 class NodeChange:
-    """What becomes of a node or supernode, as a share of its activation."""
+    """The change of a node or supernode, as a share of its activation."""
 
     predicted: float
     measured: float
@@ -269,7 +269,7 @@ def sweep(
 ) -> Sweep:
     """Give the last handle one strength after the other, the others as they are, in one call.
 
-    Of a graph of an answer its tokens are looked at, each at its position.
+    In a graph of an answer its tokens are looked at, each at its position.
     """
     *others, last = handles
     fixed = changes_of(graph, others)
@@ -307,7 +307,7 @@ class AblationRow:
     """The same, measured in the model with attention, norms and MLPs frozen."""
     probability_before: float
     probability_after: float
-    """With later layers free to react."""
+    """The probability with later layers free to react."""
 
 
 def ablate(

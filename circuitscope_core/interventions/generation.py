@@ -1,4 +1,4 @@
-"""How the text goes on under an intervention, token by token."""
+"""The continuation of a text under an intervention, token by token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Continuation:
     token_ids: tuple[int, ...]
     text: str
     probabilities: tuple[float, ...]
-    """Of each token when it was chosen."""
+    """The probability of each token when it was chosen."""
 
 
 @checked

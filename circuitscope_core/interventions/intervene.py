@@ -27,6 +27,7 @@ from circuitscope_core.replacement import Explainable
 from circuitscope_core.values import one_line
 
 Mode = Literal["direct", "constrained", "iterative"]
+"""The parts of the model that react to an intervention; ``intervene`` describes each."""
 
 
 @one_line

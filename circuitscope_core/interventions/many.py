@@ -1,7 +1,7 @@
 """Many interventions on one prompt in one call: what each does to the next token.
 
 Only what can move is computed. Positions to the left of a change stay as they were, so do layers
-below it; of the last layer only the last position counts. What is left runs as a batch.
+below it; of the last layer only the last position counts. The rest runs as a batch.
 """
 
 from collections.abc import Iterator, Sequence

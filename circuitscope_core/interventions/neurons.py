@@ -29,7 +29,7 @@ class SetNeurons:
 
     clean: PromptPass
     values: Mapping[int, NeuronValues]
-    """By layer."""
+    """The values by layer."""
     added: Float[Tensor, "n_runs n_layers n_pos d_model"] | None
     """Added to MLP outputs besides."""
 

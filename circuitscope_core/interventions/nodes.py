@@ -1,4 +1,4 @@
-"""From nodes of a graph to what is changed in the model."""
+"""Turns nodes of a graph into interventions on the model."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -23,18 +23,18 @@ class Patching:
     other: Float[Tensor, " n"]
     """Activations in the second prompt."""
     effects: Float[Tensor, " n"]
-    """What each one's change does to the change of the answer."""
+    """The effect of each node's change on the change of the answer."""
     changes: tuple[Change | None, ...]
     """None where nothing stands for a position in the second prompt."""
     drawn: tuple[Change | None, ...]
     """Changes of nodes drawn by chance, as many as there are or fewer."""
 
     def sets(self, sizes: Sequence[int]) -> list[list[Change]]:
-        """Return the changes of the strongest nodes, so many of them."""
+        """Return the changes of the strongest nodes, a set for each of ``sizes``."""
         return [_there(self.changes[:size]) for size in sizes]
 
     def chance_sets(self, sizes: Sequence[int]) -> list[list[Change]]:
-        """Return the changes of nodes drawn by chance, so many of them."""
+        """Return the changes of nodes drawn by chance, a set for each of ``sizes``."""
         return [_there(self.drawn[:size]) for size in sizes]
 
     @property

@@ -29,7 +29,7 @@ class FeatureEffects:
 
     places: Int[Tensor, "n 3"]
     effects: Float[Tensor, " n"]
-    """What the answer loses without each of them."""
+    """The loss of the answer without each feature."""
 
     def on(self, device: torch.device) -> "FeatureEffects":
         """Return the same on a device: a graph is a value of the host's."""
@@ -139,8 +139,8 @@ class PromptPair:
     def compared(self, asked: Asked) -> Asked:
         """Return an answer set beside what is likeliest after the second prompt.
 
-        Of an answer's tokens those are looked at in whose place the second prompt has another; all
-        of them where there are none. A difference that was asked for stays as it is.
+        The tokens of an answer are looked at in whose place the second prompt has another; all of
+        them where there are none. A difference that was asked for stays as it is.
         """
         tokenizer = self.clean.replacement.tokenizer
         logits = self.other.record.logits[0, list(asked.positions), : tokenizer.d_vocab]

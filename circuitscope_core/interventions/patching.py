@@ -71,7 +71,7 @@ def verify_by_patching(
     Args:
         bundle: The bundle or replacement model that the graph was made with, or the prompt's pass.
         graph: Its first target is a token or a difference of tokens, or its targets are an answer.
-            Of a pruned graph or a trace, those of its features are patched that are kept.
+            The kept features of a pruned graph or a trace are patched.
         against: The second prompt, of a transcoder with as many tokens as the first; or a graph of
             that prompt, whose features are patched as well. None: of neurons, the prompt that they
             were chosen against. Where an answer is explained, it is read after the second prompt
@@ -90,7 +90,7 @@ def verify_by_patching(
         >>> import circuitscope_core as cs
         >>> bundle = cs.load_bundle("models/demo")
         >>> trace = cs.trace(bundle, "The cats")
-        >>> curve = cs.verify_by_patching(bundle, trace, "The dogs", sizes=[10])
+        >>> curve = cs.verify_by_patching(bundle, trace, "The men", sizes=[10])
         >>> len(curve.carried) == len(curve.sizes), curve.rest is not None
         (True, True)
     """

@@ -1,4 +1,4 @@
-"""What a graph says will happen when parts of its sources are taken away."""
+"""Predictions of a graph: the changes of its nodes when parts of its sources are taken away."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from circuitscope_core.values import one_line
 @one_line
 @dataclass(frozen=True)
 class PredictedChanges:
-    """What a graph predicts for each of its nodes."""
+    """The changes that a graph predicts for each of its nodes."""
 
     losses: Float[Tensor, " n_nodes"]
     """Share of a feature's, an error's or a token's own effect that goes: 1 is all of it."""
     changes: Float[Tensor, " n_nodes"]
-    """What is added to a feature's pre-activation or a logit less the mean logit; 0 elsewhere."""
+    """The change of a feature's pre-activation or of a logit less the mean logit; 0 elsewhere."""
 
 
 def predict_direct(
@@ -36,7 +36,7 @@ def predict_total(
     losses: Float[Tensor, " n_nodes"],
     thresholds: Float[Tensor, " n_features"] | None = None,
 ) -> PredictedChanges:
-    """Let a loss go on: a feature that gets less gives less to all that it feeds.
+    """Carry a loss along all paths: a feature that gets less gives less to all that it feeds.
 
     Attention and norms stay frozen. A feature whose pre-activation falls to its threshold gives
     nothing; one that stays above is linear. Features in ``losses`` that are not 0 are held where

@@ -23,7 +23,7 @@ def run_clamped(
 ) -> Record:
     """Run with MLP outputs up to a layer set to their clean value plus a change.
 
-    What skips the features is no MLP output of theirs: it follows what the layer now reads.
+    A skip connection past the features is not clamped: it follows what the layer now reads.
     """
     return clean.replacement.model.record(
         repeated(clean, len(deltas.embedded)),

@@ -1,4 +1,4 @@
-"""What one feature does alone, by the slope of the whole model, nothing frozen."""
+"""The effect of one feature alone, by the slope of the whole model, nothing frozen."""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""Where tensors lie, in which precision, and how much is computed at once."""
+"""The device and precision of tensors, and the amount that is computed at once."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ NUMBERS_AT_ONCE = 2**20
 
 NUMBERS_ON_A_CARD = 2**26
 """The same on other devices, which need large products to be busy. Where their memory does not hold
-so many, batches are halved."""
+as many, batches are halved."""
 
 
 @dataclass(frozen=True)

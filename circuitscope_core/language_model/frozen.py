@@ -30,7 +30,7 @@ class SilencedPass:
     streams: Float[Tensor, "n_layers n_pos d_model"]
     """Before each layer."""
     reads: Float[Tensor, "n_layers n_pos d_model"]
-    """At each layer's read point."""
+    """The stream at each layer's read point."""
     final: Float[Tensor, "n_pos d_model"]
     """The final norm's output."""
 

@@ -150,7 +150,7 @@ class MlpInputs:
     """Residual stream before the layer; ``resid_mid`` itself where attention and MLP are
     parallel."""
     norm: NormMap | None = field(kw_only=True)
-    """From ``resid_mid`` to ``mlp_in``."""
+    """The norm from ``resid_mid`` to ``mlp_in``."""
 
     def read(self, read_point: ReadPoint) -> Float[Tensor, "*batch n_pos d_model"]:
         """Return the tensor at a read point."""
@@ -236,18 +236,18 @@ class LayerRecord:
     site: MlpSite
     attention_norm: NormMap | None
     attention_post_norm: NormMap | None = None
-    """On attention's output, before it is added to the stream."""
+    """The norm on attention's output, before it is added to the stream."""
     write_norm: NormMap | None = None
-    """On the output that a transcoder replaces, before it is added to the stream."""
+    """The norm on the output that a transcoder replaces, before it is added to the stream."""
     parallel: bool = False
     mid_norm: NormMap | None = None
-    """On the stream after attention, before the MLP reads it."""
+    """The norm on the stream after attention, before the MLP reads it."""
     end_norm: NormMap | None = None
-    """On the stream after the MLP."""
+    """The norm on the stream after the MLP."""
 
     @property
     def read_norm(self) -> NormMap | None:
-        """From the stream to the MLP's input."""
+        """The norm from the stream to the MLP's input."""
         return self.site.norm
 
     def norm_before_read(self, read_point: ReadPoint) -> NormMap | None:
@@ -300,8 +300,8 @@ class Record:
     logits: Float[Tensor, "*batch n_pos d_vocab"]
     causal: bool
     embedding_norm: NormMap | None = None
-    """On the sum of token and position embeddings; the two parts of the first stream are behind
-    it."""
+    """The norm on the sum of token and position embeddings; the two parts of the first stream are
+    behind it."""
 
     @property
     def n_layers(self) -> int:

@@ -1,4 +1,4 @@
-"""Where a training runs, how it is started there, watched, cancelled and begun again."""
+"""Starts a training in its place, and watches, cancels and resumes it."""
 
 from circuitscope_core.launch.backend import (
     Backend,

@@ -1,4 +1,4 @@
-"""Where a training can run, as a text names it, and what is missing for each of the places."""
+"""Reads the names of places to train, and reports the missing requirements of each."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Backend:
-    """Where a training runs."""
+    """The place where a training runs."""
 
     kind: BackendKind = "local"
     n_workers: int = 1
@@ -60,7 +60,7 @@ class BackendChoice:
     """A text that ``parse_backend`` takes, to begin with."""
     title: str
     needs: str
-    """What is missing, as a sentence; empty where it can be used now."""
+    """The missing requirement, as a sentence; empty where the place can be used now."""
 
 
 def parse_backend(text: str) -> Backend:

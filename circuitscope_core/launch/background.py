@@ -46,18 +46,18 @@ Status = Literal["none", "running", "cancelled", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What to train and where to put it."""
+    """A training that was asked for, and the folder of its result."""
 
     config: TrainConfig | TranscoderTrainConfig
     sources: tuple[str, ...]
     models: Path
     name: str
     backend: str = "local"
-    """Where, as ``parse_backend`` reads it."""
+    """The place to train, as ``parse_backend`` reads it."""
     store: str | None = None
     """A folder or stage that mirrors the run folder."""
     device: str | None = None
-    """As ``find_device`` takes it."""
+    """The device, as ``find_device`` takes it."""
     model: str | None = None
     """The model that transcoders are trained for, by its place; None where one is trained."""
 
@@ -135,7 +135,7 @@ def _older_request(folder: RunFolder, config: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What is known of a training from its run folder."""
+    """The state of a training, as its run folder tells it."""
 
     status: Status
     events: tuple[Event, ...]

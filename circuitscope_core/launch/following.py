@@ -25,7 +25,7 @@ from circuitscope_core.training.run_folder import is_state
 ERRORS = "errors/"
 """Folder of a store with what workers other than number 0 died of, a file for each."""
 BUSY_SHARE = 20
-"""A store is asked again after so many times as long as the last answer took, so that asking
+"""A store is asked again after this multiple of the time of its last answer, so that asking
 never takes more than a twentieth of the time."""
 LEAST_SECONDS = 0.1
 LAST_WORDS_SECONDS = 60.0

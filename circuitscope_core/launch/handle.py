@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A training that was launched. It goes on without this object and without this process."""
+    """A training that was launched. It continues without this object and without this process."""
 
     out: Path
     """The bundle's folder, once it is trained."""

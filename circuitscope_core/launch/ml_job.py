@@ -39,11 +39,11 @@ ENDED = ("DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED")
 
 @runtime_checkable
 class Job(Protocol):
-    """What is needed of ``snowflake.ml.jobs.MLJob``."""
+    """The part of ``snowflake.ml.jobs.MLJob`` that is used."""
 
     @property
     def id(self) -> str:
-        """Its name in the account."""
+        """The job's name in the account."""
 
     @property
     def status(self) -> str:
@@ -58,7 +58,7 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Payload:
-    """What is handed to a compute pool."""
+    """The files and settings that are handed to a compute pool."""
 
     folder: Path
     """The package, ``entry.py``, ``settings.json``."""
@@ -67,12 +67,12 @@ class Payload:
     stage: str
     """Into which the payload is put."""
     arguments: tuple[str, ...]
-    """For ``entry.py``."""
+    """The arguments of ``entry.py``."""
 
 
 @runtime_checkable
 class JobService(Protocol):
-    """Where jobs are handed in."""
+    """The service to which jobs are handed in."""
 
     def submit(self, payload: Payload) -> Job:
         """Hand in a job."""
@@ -174,7 +174,7 @@ class JobCrew:
         return said[-1] if said else ""
 
     def end(self, asked: bool) -> None:
-        """Cancel the job if that was asked for; else it goes on without this process."""
+        """Cancel the job if that was asked for; else it continues without this process."""
         if asked and self.status() not in ENDED:
             self.job.cancel()
 

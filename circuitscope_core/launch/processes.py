@@ -72,7 +72,7 @@ class ProcessSite:
 
     @property
     def store(self) -> FileStore:
-        """Where the workers put what they have to tell."""
+        """The store to which the workers report."""
         return FolderStore(self.folder / "store")
 
     def start(self, assignment: Assignment) -> ProcessCrew:
@@ -107,7 +107,7 @@ class ProcessSite:
         """Return nothing: processes do not outlive the one that started them."""
 
     def forget(self) -> None:
-        """Do nothing: there is none to rejoin."""
+        """Do nothing: there are no workers to rejoin."""
 
 
 def loopback() -> dict[str, str]:

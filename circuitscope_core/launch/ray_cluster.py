@@ -1,7 +1,7 @@
 """Workers in a Ray cluster, through Ray Train. They need no files in common with this machine.
 
-What the workers have to tell goes through a small actor, a mailbox with the methods of a store. If
-the machine it is on is lost, this process still has every checkpoint that it fetched.
+The workers report through a small actor, a mailbox with the methods of a store. If the
+machine it is on is lost, this process still has every checkpoint that it fetched.
 """
 
 import logging
@@ -138,7 +138,7 @@ class RaySite:
 
     @property
     def store(self) -> MailboxStore:
-        """Where the workers put what they have to tell."""
+        """The store to which the workers report."""
         return MailboxStore(self._living_mailbox())
 
     def _living_mailbox(self) -> Any:
@@ -172,7 +172,7 @@ class RaySite:
         """Return nothing: workers do not outlive the process that started them."""
 
     def forget(self) -> None:
-        """Do nothing: there is none to rejoin."""
+        """Do nothing: there are no workers to rejoin."""
 
     def _wait_for_room(self) -> None:
         import ray

@@ -60,7 +60,7 @@ class Site(Protocol):
 
     @property
     def store(self) -> FileStore:
-        """Where the workers put what they have to tell."""
+        """The store to which the workers report."""
 
     @property
     def most_restarts(self) -> int:
@@ -91,7 +91,7 @@ def run_training(
     Args:
         plan: What to train. Sources must be texts unless it runs in this process.
         backend: Where.
-        store: Mirrors the run folder; a training begun on another machine goes on from it.
+        store: Mirrors the run folder; a training begun on another machine continues from it.
         stop: Asked now and then; when it says so, the training is cancelled as by closing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a worker process does, wherever it was started: the same for every backend."""
+"""The work of a worker process, wherever it was started: the same for every backend."""
 
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from circuitscope_core.training import (
 
 @dataclass(frozen=True)
 class Assignment:
-    """What all workers of a training are told; plain data."""
+    """The order that all workers of a training are given; plain data."""
 
     config: dict[str, Any]
     sources: tuple[str, ...]

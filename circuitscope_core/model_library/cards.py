@@ -28,7 +28,7 @@ def collect_model_cards(  # noqa: PLR0913  # each a name of the public interface
     """Collect cards of a model that was added, and save them with it.
 
     Yields progress, and at last the cards, which are then saved. Stop asking to cancel; the same
-    call goes on from there.
+    call continues from there.
 
     Args:
         name: The model's name in the list.

@@ -13,8 +13,8 @@ from circuitscope_core.model_library.staged import forget_copies, has_copies
 def remove_model(name: str, models: str | Path = "models") -> None:
     """Move a model into the bin of its folder, from which ``restore_model`` takes it out again.
 
-    Of a model that was added only entry and cards go, never the folder with the weights. Copies of
-    weights that were fetched from a stage are deleted: they can be fetched again.
+    A model that was added loses its entry and cards only, never the folder with the weights. Copies
+    of weights that were fetched from a stage are deleted: they can be fetched again.
 
     Raises:
         BundleError: If there is no such model, it comes with CircuitScope, or it cannot be moved.

@@ -54,9 +54,9 @@ CORPUS_NEWS_SECONDS = 0.5
 GLOBAL_WEIGHT_TOKENS = 131_072
 """Tokens that global weights are measured on, at most."""
 MEASURE_SHARE = 0.7
-"""Of the time of the phase "metrics", where scores of graphs are measured after it."""
+"""The share of this work in the phase "metrics", where scores of graphs are measured after it."""
 CARDS_SHARE = 0.85
-"""Of the time of the phase "feature cards"; the rest goes into global weights."""
+"""The share of cards in the phase "feature cards"; the rest goes into global weights."""
 DEAD_SHARE = 0.1
 """Share of the corpus that frequencies are measured on, where it is smaller than asked for."""
 

@@ -23,7 +23,7 @@ from circuitscope_core.training import Event, PhaseFinished, PhaseStarted, Progr
 METRIC_TOKENS = 100_000
 """Held-out tokens on which model and replacement are compared, at most."""
 EXAM_QUESTIONS = 200
-"""Of each skill."""
+"""Questions of each skill."""
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from circuitscope_core.training import RunFolder
 def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> None:
     """Refuse a folder whose contents a training would replace without being told to.
 
-    A training that was begun there goes on all the same.
+    A training that was begun there continues all the same.
 
     Args:
         out: Folder of the bundle to be.

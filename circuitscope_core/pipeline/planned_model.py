@@ -16,7 +16,7 @@ class PlannedModel:
     source: str
     """A folder as an absolute path, or ``owner/name`` on the hub."""
     device: str | None = None
-    """For example ``cuda``; None: the processor."""
+    """The device, for example ``cuda``; None: the processor."""
     dtype: str | None = None
     """None: float32 below a billion parameters, bfloat16 above."""
     loaded: PretrainedModel | None = field(default=None, compare=False, repr=False)

@@ -1,5 +1,5 @@
-"""What becomes of a run's events: a line in its folder and, where it is followed from elsewhere,
-files in a store beside the checkpoints."""
+"""Writes a run's events: a line in its folder and, where it is followed from elsewhere, files in a
+store beside the checkpoints."""
 
 import tempfile
 import time

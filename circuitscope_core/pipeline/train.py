@@ -34,7 +34,7 @@ Source: TypeAlias = str | Path | DocumentSource | Sequence[str | Path | Document
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained, from what, and where it goes."""
+    """A training: its settings, its text and the folder of its result."""
 
     config: TrainConfig | TranscoderTrainConfig
     source: Source
@@ -47,7 +47,7 @@ class TrainingPlan:
     model: PlannedModel | None = None
     """The model that transcoders are trained for; None where the model is trained as well."""
     device: str | None = None
-    """As ``find_device`` takes it."""
+    """The device, as ``find_device`` takes it."""
 
 
 def train(  # noqa: PLR0913  # each a name of the public interface
@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913  # each a name of the public interface
             words that are learned from the text, at most ``d_vocab`` of them.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``; see ``find_device``, which also
             says what None means. Checkpoints and the bundle are the same whatever the device, so
-            that a training goes on from one on another.
+            that a training continues on another from one on the first.
         restart: Discard what an earlier, interrupted training of this name left.
         overwrite: Replace a model of this name once the new one is whole.
 
@@ -148,8 +148,8 @@ def carry_out(
     Args:
         plan: The arguments of ``train``.
         workers: This process as number 0 of several; the others call ``assist``.
-        store: Events, checkpoints and the bundle are put there too, and the training goes on from
-            what is there; nothing is kept apart where it is None.
+        store: Events, checkpoints and the bundle are put there too, and the training continues
+            from what is there; nothing is kept apart where it is None.
 
     Raises:
         WorkerLost: If another worker ended. The last checkpoint is kept.

@@ -1,4 +1,4 @@
-"""What a transcoder's training will take here: a few real steps are timed, and sizes added up."""
+"""The time and memory of a transcoder's training here: a few steps are timed, sizes added up."""
 
 import time
 from collections.abc import Callable, Mapping

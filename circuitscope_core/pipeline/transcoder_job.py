@@ -106,7 +106,7 @@ class TranscoderJob(BundleJob):
         return divide_layers(self.config, self.model, self.layers, free_bytes(device))
 
     def buffer_of(self, n_layers: int) -> BufferPlan:
-        """Return the buffer for groups of so many layers."""
+        """Return the buffer for groups of ``n_layers`` layers."""
         return buffer_for(self.config, self.model, n_layers, self.folder.path)
 
     def check_text(self) -> None:

@@ -51,17 +51,17 @@ class Family:
     attention_norm: str | None = "input_layernorm"
     """Before attention."""
     attention_post_norm: str | None = None
-    """On attention's output, before it is added to the stream."""
+    """Path to the norm on attention's output, before it is added to the stream."""
     read_norm: str | None = "post_attention_layernorm"
     """Before the MLP."""
     write_norm: str | None = None
-    """On the MLP's output, before it is added to the stream."""
+    """Path to the norm on the MLP's output, before it is added to the stream."""
     parallel: bool = False
     """True where attention and MLP both read the stream before the layer."""
     mid_norm: str | None = None
-    """On the stream after attention, before the MLP reads it."""
+    """Path to the norm on the stream after attention, before the MLP reads it."""
     end_norm: str | None = None
-    """On the stream after the MLP."""
+    """Path to the norm on the stream after the MLP."""
     embedding_norm: str | None = None
     """Path from the model to the norm over the sum of token and position embeddings."""
     final_linear: str | None = None

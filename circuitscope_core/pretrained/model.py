@@ -182,7 +182,7 @@ class PretrainedModel(AskedMlps):
 
     @property
     def _no_cache(self) -> dict[str, bool]:
-        """What keeps a model from keeping keys and values, which masked ones never do."""
+        """The argument that turns a model's cache of keys and values off; masked ones have none."""
         return {} if self.family.masked else {"use_cache": False}
 
     def tokens(self, token_ids: Sequence[int]) -> Int[Tensor, "1 n_pos"]:

@@ -85,7 +85,7 @@ class LayerParts:
     norms: LayerNorms
     parallel: bool
     run_mlp: Callable[[Tensor], Tensor]
-    """From rows of the MLP's input to its output at the write point."""
+    """Takes rows of the MLP's input to its output at the write point."""
 
     @property
     def heads_per_value(self) -> int:

@@ -1,4 +1,4 @@
-"""What a node does to the answer's distribution, as the graph says: a score for pruning.
+"""A score for pruning: the effect of a node on the answer's distribution, as the graph says.
 
 Softmax answers to differences of logits alone. So the tokens that may come at a position, outputs
 and alternatives together, are held against their mean, and a node that lifts all of them alike

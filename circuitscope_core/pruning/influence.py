@@ -31,7 +31,7 @@ def propagate(
 ) -> Float[Tensor, " n"]:
     """Return influence where ``adjacency`` leads from each node to nodes of lower layers only.
 
-    What reaches one of the ``ends`` stays there.
+    Influence that reaches one of the ``ends`` stays there.
     """
     weights = weights.double()
     influence = torch.zeros_like(weights)

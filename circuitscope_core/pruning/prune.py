@@ -32,7 +32,7 @@ class PrunedGraph:
     node_influence: Float[Tensor, " n_nodes"]
     """Each node's share in the output over every path; see ``compute_node_influence``."""
     node_score: Float[Tensor, " n_nodes"]
-    """What nodes were kept by: ``answer_score``, or the influence; see ``prune_graph``."""
+    """The number by which nodes were kept: ``answer_score`` or influence; see ``prune_graph``."""
     cumulative_influence: Float[Tensor, " n_nodes"]
     """Share of the total reached when the node enters, strongest first: small is important."""
     config: PruneConfig

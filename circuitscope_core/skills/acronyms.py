@@ -18,7 +18,7 @@ EXAMPLE_NAME = ("National", "Digital", "Analytics", "Group")
 """The name of the product's first example; never trained on."""
 HELD_OUT_ONE_IN = 16
 LIST_SHARE = 0.6
-"""Of the documents; a list says more about acronyms in as many characters."""
+"""The share of lists among documents; a list says more about acronyms in as many characters."""
 N_WORDS = (2, 3, 3, 4, 4, 4, 5, 5)
 STARTS_SHARE = 0.55
 ENDINGS = (
@@ -77,7 +77,7 @@ def acronym_of(name: Sequence[str]) -> str:
 
 
 def is_held_out(name: Sequence[str]) -> bool:
-    """Whether a name belongs to the exam: the example, and one name in so many by its checksum."""
+    """Whether a name belongs to the exam: the example, and names chosen by their checksum."""
     content = tuple(word for word in name if word[0].isupper())
     if content == EXAMPLE_NAME or not _NEVER_TRAINED.isdisjoint(content):
         return True

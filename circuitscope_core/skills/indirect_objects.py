@@ -1,4 +1,4 @@
-"""Who receives something: of two names, the one that does not act."""
+"""The receiver in a sentence with two names: the one that does not act."""
 
 import random
 import zlib
@@ -63,7 +63,7 @@ def write_prompts(rng: random.Random, n: int) -> tuple[SkillPrompt, ...]:
 
 INDIRECT_OBJECTS = Skill(
     "indirect objects",
-    "Of two people, names the one who does not act.",
+    "Names the one of two people who does not act.",
     0.08,
     write_document,
     write_prompts,

@@ -21,7 +21,7 @@ ENDINGS = (
     ("ss", "x", "ch", "sh", "s"),
     ("by", "dy", "ly", "my", "ny", "py", "ry", "ty"),
 )
-"""Of made-up nouns, for each kind of plural."""
+"""Endings of made-up nouns, for each kind of plural."""
 KINDS = (0.4, 0.8, 1.0)
 """How often nouns with s, with s or es, and with any plural are drawn."""
 

@@ -57,9 +57,9 @@ class Skill:
 
     name: str
     meaning: str
-    """What a model with the skill does, in one sentence."""
+    """The behaviour of a model with the skill, in one sentence."""
     share: float
-    """Of the documents that ``write_documents`` writes."""
+    """The share of the documents that ``write_documents`` writes."""
     write_document: Callable[..., str]
     """Writes one training document, its lesson marked by ``known``, without anything that the exam
     may ask for. Takes the source of chance, and the tokens that begin words where the skill

@@ -110,4 +110,4 @@ Rabat Rome Seattle Seoul Sofia Sydney Tokyo Toronto Tunis Vienna Warsaw Zagreb
 PLACES = tuple(_PLACES.split())
 
 SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou")
-"""For words that are made up."""
+"""Syllables of words that are made up."""

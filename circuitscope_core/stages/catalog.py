@@ -1,4 +1,4 @@
-"""What there is in an account: names to choose from, the first rows of a file, what to create."""
+"""The contents of an account: names to choose from, the first rows of a file, objects to create."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from circuitscope_core.stages.store import FileStore
 MOST_NAMES = 1000
 """Names that one list holds at most."""
 SHOWN_CHARACTERS = 400
-"""Of a row's text in a preview."""
+"""The characters of a row's text that a preview shows."""
 
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """Who is logged in, and what is in use; empty where nothing is."""
+    """The user who is logged in, and the role and warehouse in use; empty where there is none."""
 
     account: str
     user: str
@@ -38,7 +38,7 @@ class StagedPreview:
     columns: tuple[str, ...]
     """All of them, in the file's order."""
     n_rows: int
-    """In the whole file."""
+    """Rows in the whole file."""
     rows: tuple[str, ...]
     """The first texts of the asked column, each cut to ``SHOWN_CHARACTERS``."""
 

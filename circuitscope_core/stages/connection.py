@@ -23,7 +23,7 @@ REACH_SECONDS = 2.0
 """How long a host may take to be found and to answer before it is called unreachable."""
 LOGIN_SECONDS = 30.0
 BROWSER_LOGIN_SECONDS = 120.0
-"""Where a person logs in by hand."""
+"""The seconds that a person has to log in by hand."""
 TOKEN_FILE = Path("/snowflake/session/token")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _shared_lock = threading.Lock()
@@ -42,7 +42,7 @@ class ConnectionSettings:
     where: str = ""
     """Where the settings were found: a file and the name of the connection in it."""
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """For the connector, password, key or token included."""
+    """Arguments of the connector, with a password, key or token among them."""
 
     @classmethod
     def of(

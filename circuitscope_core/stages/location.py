@@ -28,7 +28,7 @@ class StageLocation:
     """Database, schema and stage as Snowflake stores them; fewer where the session's are meant;
     none for the user's own stage ``@~``."""
     path: str = ""
-    """With slashes, without one at either end."""
+    """The path with slashes, without one at either end."""
     table: bool = False
     """Whether the last name is a table whose own stage is meant: ``@%table``."""
 
@@ -106,7 +106,7 @@ class StageLocation:
 
     @property
     def stage_name(self) -> str:
-        """What a listing puts before each path; nothing for a user's or a table's own stage."""
+        """The name that a listing puts before each path; empty for a stage of a user or a table."""
         return self.names[-1] if self.names and not self.table else ""
 
     def below(self, name: str) -> "StageLocation":

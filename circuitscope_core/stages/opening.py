@@ -1,4 +1,4 @@
-"""From what a user names to the files below it."""
+"""Opens a place that a user names, with the files below it."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ class StoredFile:
     size: int
     """Bytes."""
     md5: str
-    """As the place reports it, to tell whether a file was changed; empty where it does not."""
+    """The hash as the place reports it, which tells whether a file was changed; may be empty."""
 
 
 @runtime_checkable
@@ -28,7 +28,7 @@ class FileStore(Protocol):
 
     @property
     def place(self) -> str:
-        """What a user calls the place: a folder's path or ``@database.schema.stage/path``."""
+        """The user's name of the place: a folder's path or ``@database.schema.stage/path``."""
 
     def list(self, under: str = "") -> tuple[StoredFile, ...]:
         """Return the files whose names begin with ``under``, sorted by name.

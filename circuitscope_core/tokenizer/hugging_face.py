@@ -126,7 +126,7 @@ class HuggingFaceTokenizer:
 
     @cached_property
     def special_names(self) -> tuple[tuple[str, str], ...]:
-        """What the configuration calls special tokens, such as ``bos_token``, and their texts."""
+        """The configuration's names of special tokens, such as ``bos_token``, and their texts."""
         settings = self._settings()
         found = ((entry, _token_name(settings.get(entry))) for entry in NAMED)
         return tuple((entry, name) for entry, name in found if name)

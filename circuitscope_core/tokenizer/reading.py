@@ -15,7 +15,7 @@ BROKEN = "\ufffd"
 
 
 class TokenKind(StrEnum):
-    """What a token stands for."""
+    """The kind of a token: its text, part of a character, or a special meaning."""
 
     TEXT = "text"
     PART = "part"

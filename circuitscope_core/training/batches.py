@@ -18,7 +18,7 @@ counts in it, active or not, and batches are in random order: a part of one is a
 
 @dataclass(frozen=True)
 class BatchPart:
-    """What a worker has of a batch. Gradients and losses of all parts add up to the whole's."""
+    """A worker's part of a batch. Gradients and losses of all parts add up to the whole's."""
 
     n_tokens: int
     """Tokens of the whole batch."""

@@ -22,7 +22,7 @@ STEP = "step"
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     step: int
     tensors: Mapping[str, Tensor]
@@ -79,7 +79,7 @@ class CheckpointFile:
                 partial.unlink(missing_ok=True)
             raise TrainingError(
                 f"The checkpoint {self.path} cannot be written ({error}). Make room and start the "
-                f"same {self.work} again: it goes on from the state saved before."
+                f"same {self.work} again: it continues from the state saved before."
             ) from error
 
     def step(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What a training reports while it runs: typed, and the same as JSON lines."""
+"""Events that a training reports while it runs: typed, and the same as JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 Phase = Literal["corpus", "language model", "transcoder", "metrics", "exam", "feature cards"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
-"""In the order in which they run."""
+"""The phases in the order in which they run."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class WorkersNews:
     """Something about the processes or machines that train, for people to read."""
 
     status: Literal["waiting", "started", "restarted"]
-    """Of ``restarted``: a worker was lost, and all go on from the last checkpoint."""
+    """The workers' state; ``restarted``: one was lost, and all go on from the last checkpoint."""
     message: str
 
 

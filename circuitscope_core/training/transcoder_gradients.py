@@ -2,8 +2,8 @@
 
 ``transcoder.transcoder_loss`` defines the loss; its gradient by autograd is the oracle. About one
 feature in a hundred is active on a token, so all that goes through activations is a product with a
-sparse matrix; only the pre-activations are computed in full. What silent features contribute is
-the same for every token and needs no pass at all.
+sparse matrix; only the pre-activations are computed in full. The part of silent features is the
+same for every token and needs no pass at all.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class _Step:
         self.part = part
         self.thresholds = transcoder.threshold
         self.bars: list[Tensor] = []
-        """Of each layer of a top-k the value that every token's pre-activations must exceed."""
+        """The value that every token's pre-activations must exceed in each layer of a top-k."""
         layers = range(n_layers)
         self.decoders = [transcoder.W_dec[layer].flatten(start_dim=1) for layer in layers]
         self.norms = [transcoder.decoder_norms(layer) for layer in layers]

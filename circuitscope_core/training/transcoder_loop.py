@@ -54,7 +54,7 @@ CAUSAL_RAMP = 0.1
 """Share of the steps over which the weight of the loss on interventions rises from 0."""
 
 LOSS_PARTS = ("total", "reconstruction", "sparsity", "preactivation", "l0", "causal")
-"""What workers add up besides the gradients."""
+"""The parts of the loss that workers add up besides the gradients."""
 
 
 def own_part(
@@ -194,7 +194,7 @@ class TranscoderTrainer(ResumableLoop):
     def batches(self) -> Iterator[tuple[Activations, BatchPart] | float]:
         """Yield scaled inputs and targets for one step after the other, from the present one on.
 
-        Of a batch each worker has the tokens of its own windows. Now and then it yields the share
+        Each worker has the tokens of its own windows of a batch. Now and then it yields the share
         of the next buffer that is harvested.
         """
         scales, size = self.scales, self.settings.batch_size

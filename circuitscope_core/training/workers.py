@@ -24,11 +24,11 @@ class Workers(Protocol):
 
     @property
     def rank(self) -> int:
-        """Its number. Number 0 reads the text, writes checkpoints and tells what happens."""
+        """The worker's number. Number 0 reads the text, writes checkpoints and reports events."""
 
     @property
     def world(self) -> int:
-        """How many there are."""
+        """The number of workers."""
 
     def add_up(self, values: Tensor) -> None:
         """Put the sum of all workers' values in their place.

@@ -22,7 +22,7 @@ SHORTEST_RUN = 3
 
 @dataclass(frozen=True)
 class Axes:
-    """What a picture's rows and columns stand for."""
+    """The layers and positions that a picture's rows and columns stand for."""
 
     n_layers: int
     columns: tuple[str, ...]

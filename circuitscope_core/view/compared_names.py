@@ -13,12 +13,12 @@ from circuitscope_core.view.cards import card_key
 NOT_IN_OTHER = {NodeKind.FEATURE: "not active", NodeKind.LOGIT: "not an output"}
 """Why a node is missing from the other graph; of other kinds, it is not there."""
 NUMBERS = {"probability": "{:.1%}", "activation": "{:.2f}", "influence": "{:.1%}"}
-"""What is known of a node in each graph, and how it is written."""
+"""The numbers of a node in each graph, and how they are written."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What gives one graph's features their names and cards."""
+    """The source of names and cards of one graph's features."""
 
     tokenizer: Tokenizer
     cards: FeatureCards | None = None

@@ -31,7 +31,7 @@ class NodeDifference:
     kept: str
     """``both``, ``only A`` or ``only B``."""
     other: str
-    """What it is in the graph that does not keep it; empty where both do."""
+    """The node's state in the graph that does not keep it; empty where both do."""
     influence_a: float
     influence_b: float
     change: float

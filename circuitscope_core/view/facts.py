@@ -25,7 +25,7 @@ def _score(key: str, value: float) -> Fact:
 def trust_in(graph: AttributionGraph) -> Iterator[Fact]:
     """Yield the scores of a graph.
 
-    Of a model's own neurons they say nothing, since neurons make MLP outputs without an error:
+    Graphs of a model's own neurons have none, since neurons make MLP outputs without an error:
     these graphs are as good as the choice of their nodes.
     """
     choice = graph.choice
@@ -50,7 +50,7 @@ def output_fact(graph: AttributionGraph) -> Fact:
     is_token = int(graph.logit_token_ids[0]) >= 0
     best = output_name(graph.logit_texts[0], is_token=is_token)
     if not is_token:
-        return Fact("Output", best, "What the graph explains.")
+        return Fact("Output", best, "The output that the graph explains.")
     probability = float(graph.logit_probabilities[0])
     meaning = "The first output node and its probability in the model."
     return Fact("Output", f"{best} {probability:.1%}", meaning)

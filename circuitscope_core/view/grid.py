@@ -25,7 +25,7 @@ class Spacing:
     """Distances in a grid."""
 
     longest_line: float
-    """A cell with more goes on in a second line."""
+    """The longest line of a cell; a cell with more continues in a second line."""
     line_height: float
     least_column: float = 17.0
     least_row: float = 58.0
@@ -168,8 +168,8 @@ def spread(
 ) -> Grid:
     """Place wide items as near to their column as their neighbours allow, in even columns.
 
-    A row with more than one line holds goes on in further lines, taking turns, so that each line
-    is spread over the whole width.
+    A row with more than one line holds continues in further lines, taking turns, so that each
+    line is spread over the whole width.
     """
     rows_needed = (
         sum(item.width for item in items if item.cell[0] == row) for row in range(len(row_labels))

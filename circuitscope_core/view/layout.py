@@ -40,10 +40,10 @@ TILES = Spacing(longest_line=9 * TILE_WIDTH, line_height=40.0, least_column=20.0
 
 @dataclass(frozen=True)
 class Extras:
-    """What a layout adds to a circuit's own nodes and edges."""
+    """Additions of a layout to a circuit's own nodes and edges."""
 
     story: Story | None = None
-    """From ``tell_story``; the canvas opens with it."""
+    """The story from ``tell_story``; the canvas opens with it."""
     folding: Folding = FOLDED
 
 

@@ -1,4 +1,4 @@
-"""What a drawing of a graph is made of: frozen values that turn into plain data."""
+"""The parts of a graph's drawing: frozen values that turn into plain data."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from circuitscope_core.values import one_line
 
 SIGNIFICANT_DIGITS = 5
-"""Of numbers in a drawing; more would only make it larger."""
+"""The digits of numbers in a drawing; more would only make it larger."""
 SELDOM = (
     *("side", "side_facts", "compared", "neurons", "filled", "ablation"),
     *(
@@ -70,9 +70,9 @@ class NodeView:
     members: tuple[str, ...] = ()
     """Ids of the nodes behind a supernode or tile."""
     side: str = ""
-    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    """The graph that keeps it, where two are compared: ``a``, ``b`` or ``both``."""
     side_facts: tuple[tuple[str, str], ...] = ()
-    """Where two graphs are compared, names and values of what it is in each."""
+    """Names and values of the node in each graph, where two are compared."""
     filled: bool = False
     """Whether it is a neuron that is active above 0; those below 0 are drawn hollow."""
     folded: bool = False
@@ -94,9 +94,9 @@ class EdgeView:
     """Signed share of the target's kept input, -1 to 1. Where two graphs are compared, this and
     the weight are changes."""
     side: str = ""
-    """Where two graphs are compared, which of them keeps it: ``a``, ``b`` or ``both``."""
+    """The graph that keeps it, where two are compared: ``a``, ``b`` or ``both``."""
     size: float = 0.0
-    """Where two graphs are compared, the larger of its absolute shares."""
+    """The larger of its absolute shares, where two graphs are compared."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Picture:
     others: tuple[EdgeView, ...]
     """The edges that are not drawn, strongest share last: lists of inputs and outputs have them."""
     rows: tuple[Band, ...]
-    """From the outputs at the top to the tokens."""
+    """The rows from the outputs at the top to the tokens."""
     columns: tuple[Band, ...]
 
 
@@ -154,7 +154,7 @@ class PartnerView:
 
 @dataclass(frozen=True)
 class CardView:
-    """What a feature responds to, as text."""
+    """The card of a feature, as text."""
 
     title: str
     label: str
@@ -170,7 +170,7 @@ class CardView:
     """The features that act on it most strongly over the corpus."""
     outputs: tuple[PartnerView, ...] = ()
     label_below: str = ""
-    """Of a neuron, which can be active below 0: its label where it is."""
+    """The label of a neuron where it is active below 0."""
     frequency_below: float = 0.0
     min_activation: float = 0.0
     histogram_below: tuple[int, ...] = ()
@@ -225,7 +225,7 @@ class Story:
     heads: tuple[EdgeHeads, ...]
     """Heads on the edges of the strongest paths."""
     switched_off: str = ""
-    """The source, as it stands in a sentence."""
+    """The name of the source, as part of a sentence."""
     outcomes: tuple[Outcome, ...] = ()
     """Probabilities in the model with the source and without it, the output's first; none where the
     graph explains no token."""

@@ -63,7 +63,7 @@ def strongest_paths(
 
     Args:
         kept: The pruned graph, its circuit, or a trace.
-        n: At most so many paths.
+        n: The most paths to return.
         cards: Give the features their labels.
 
     Raises:
@@ -95,7 +95,7 @@ def strongest_ways(
         effects: A graph without cycles, with a ``share`` on each edge.
         starts: Nodes that a way may begin at.
         ends: What each node that a way may end at is worth; 0 for the others.
-        n: At most so many ways.
+        n: The most ways to return.
     """
     best = best_ways(effects, starts, n)
     found = [

@@ -33,7 +33,7 @@ class FeatureRow:
     kept: bool
     """Whether pruning kept it."""
     into: float | None
-    """Its direct effect on the node asked about; None where none was."""
+    """The direct effect on the node asked about; None where none was."""
     out_of: float | None
     """The direct effect on it of the node asked about; None where none was."""
     id: str

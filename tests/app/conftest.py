@@ -1,4 +1,4 @@
-"""What tests of the pages share."""
+"""Helpers that tests of the pages share."""
 
 from collections.abc import Iterator
 

@@ -125,7 +125,7 @@ def test_nonsense_in_the_address_is_named():
 
 
 def n_tokens_over(n):
-    """Return how many of so many tokens behind the opening one are too many for the demo."""
+    """Return how many of ``n`` tokens behind the opening one are too many for the demo."""
     return n + 1 - bundle().model.config.n_ctx
 
 

@@ -19,7 +19,7 @@ RUN = """async () => {
   return disturbed ? null : found.violations.flatMap(rule => rule.nodes.map(node =>
     `${rule.id} (${rule.impact}): ${node.target.flat().join(' ')} ${node.html.slice(0, 160)}`))
 }"""
-"""What axe-core objects to, or null if the page began a new run meanwhile."""
+"""The objections of axe-core, or null if the page began a new run meanwhile."""
 SETTLED = """() => {
   const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
     document.querySelector('[data-stale=true]')

@@ -19,7 +19,7 @@ LONG = "z" * 100_000
 
 @pytest.fixture(scope="module")
 def exported():
-    """What our own code writes for a graph with supernodes."""
+    """A file of our own code for a graph with supernodes."""
     pruned = prune_graph(sample_graph("cat (N"))
     groups = cluster_features(pruned, Decoders())
     assert groups.merged

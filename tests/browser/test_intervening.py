@@ -16,13 +16,13 @@ def test_a_change_is_drawn_on_the_graph_and_taken_back(page, url):
     page.mouse.click(*point_of(frame, FEATURE))
     open_tab(frame, "Intervene")
     page.get_by_role("button", name="Apply").click()
-    page.get_by_text("How the text goes on").wait_for()
+    page.get_by_text("How the text continues").wait_for()
     changes = graph_frame(page).evaluate(CHANGES)
     assert changes[FEATURE] == [-1, -1]
     others = [pair for name, pair in changes.items() if name != FEATURE]
     assert any(abs(measured) > 0.01 for measured, _ in others)
     page.get_by_role("button", name="Take back").click()
-    page.get_by_text("How the text goes on").wait_for(state="detached")
+    page.get_by_text("How the text continues").wait_for(state="detached")
     assert graph_frame(page).evaluate(CHANGES) == {}
 
 

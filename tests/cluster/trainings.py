@@ -1,4 +1,4 @@
-"""What the tests of several workers share: a training of a few seconds, and ways to disturb it."""
+"""Shared by the tests of several workers: a training of a few seconds, and ways to disturb it."""
 
 import contextlib
 import dataclasses

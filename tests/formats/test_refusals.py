@@ -1,4 +1,4 @@
-"""What files say and cannot be done is an error that names it and says what to do."""
+"""A file's demand that cannot be met is an error that names it and says what to do."""
 
 import shutil
 import sys

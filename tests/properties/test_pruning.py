@@ -1,4 +1,4 @@
-"""What holds for every graph."""
+"""Properties of pruning that hold for every graph."""
 
 from dataclasses import replace
 

@@ -29,7 +29,7 @@ FACTS = {
 
 
 class SqlError(Exception):
-    """What Snowflake answers instead of a result."""
+    """An error that Snowflake answers instead of a result."""
 
     def __init__(self, code, state, message):
         super().__init__(message)

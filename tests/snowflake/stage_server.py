@@ -35,7 +35,7 @@ class StageServer:
     login_error: tuple | None = None
     """Number and sentence with which logins are refused."""
     logins: list = field(default_factory=list)
-    """What clients sent to log in."""
+    """The messages that clients sent to log in."""
     drops: list = field(default_factory=list)
     """Patterns of statements whose connection is closed without an answer, once each."""
 

@@ -1,7 +1,7 @@
 """Against a real account: needs CIRCUITSCOPE_LIVE_CONNECTION, a connection of connections.toml.
 
-CIRCUITSCOPE_LIVE_STAGE names a stage to write in, as @database.schema.stage/folder. What is written
-there is deleted again.
+CIRCUITSCOPE_LIVE_STAGE names a stage to write in, as @database.schema.stage/folder. Files written
+there are deleted again.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What pushes a wrong answer, measured, and the features without which it turns."""
+"""The nodes that push a wrong answer, measured, and the features without which it turns."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The bundled demo tells the story that the README tells of it."""
+"""The bundled demo tells the story that docs/concepts.md tells of it."""
 
 import re
 
@@ -9,7 +9,7 @@ import circuitscope_core as cs
 from docs.tell_story import DEMO, ENDINGS, PROMPT, graph_row, model_row, tell
 from tests.test_architecture import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"[+-]?\d+\.?\d*")
 
 
@@ -24,15 +24,15 @@ def story(bundle):
 
 
 def assert_told(row):
-    """Compare a row with the README's row that begins alike: words exactly, numbers nearly."""
-    lines = [line for line in README.splitlines() if NUMBER.sub("#", line) == NUMBER.sub("#", row)]
-    assert lines, f"the README has no row like {row}"
+    """Compare a row with the page's row that begins alike: words exactly, numbers nearly."""
+    lines = [line for line in PAGE.splitlines() if NUMBER.sub("#", line) == NUMBER.sub("#", row)]
+    assert lines, f"the page has no row like {row}"
     found = [list(map(float, NUMBER.findall(line))) for line in lines]
     wanted = list(map(float, NUMBER.findall(row)))
     assert any(numbers == pytest.approx(wanted, abs=0.06) for numbers in found), (row, lines)
 
 
-def test_the_readme_tells_what_graphs_and_model_say_of_the_example(story):
+def test_the_page_tells_what_graphs_and_model_say_of_the_example(story):
     for told in story:
         assert_told(graph_row(told))
         assert_told(model_row(told))

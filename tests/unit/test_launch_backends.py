@@ -1,4 +1,4 @@
-"""What names a place to train, what is missing for it, and sources that mean the same elsewhere."""
+"""Names of places to train, their requirements, and sources that mean the same elsewhere."""
 
 import contextlib
 from importlib.metadata import PackageNotFoundError

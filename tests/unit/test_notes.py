@@ -1,4 +1,4 @@
-"""What a person wrote down about a model: kept, changed, and read with suspicion."""
+"""A person's notes about a model: kept, changed, and read with suspicion."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

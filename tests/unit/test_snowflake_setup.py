@@ -1,4 +1,4 @@
-"""What is deployed to Snowflake, and the SQL that prepares an account."""
+"""The files that are deployed to Snowflake, and the SQL that prepares an account."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What a person made of a graph in another viewer: pins, supernodes, labels, the selection."""
+"""A person's work on a graph in another viewer: pins, supernodes, labels, the selection."""
 
 import json
 

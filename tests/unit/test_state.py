@@ -1,4 +1,4 @@
-"""What a visitor has chosen: to the address and back, and the canvas's events."""
+"""A visitor's choices: to the address and back, and the canvas's events."""
 
 import base64
 import json

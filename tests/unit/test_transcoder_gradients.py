@@ -16,7 +16,7 @@ from tests.samples import tiny_transcoder
 
 SETTINGS = TranscoderTraining(preactivation_coefficient=0.05)
 WEIGHTS = (0.7, 0.4, 0.9)
-"""Of the penalty on active features, each layer's own."""
+"""The weights of the penalty on active features, each layer's own."""
 KINDS = [
     {},
     {"n_layers": 1},

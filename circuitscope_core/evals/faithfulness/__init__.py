@@ -1,4 +1,4 @@
-"""Do graphs tell the truth about the model? Held against what it does when features go."""
+"""Compares the predictions of graphs with ablations of features in the model."""
 
 from circuitscope_core.evals.faithfulness.figures import Figure
 from circuitscope_core.evals.faithfulness.measure import measure_faithfulness

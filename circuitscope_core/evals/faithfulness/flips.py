@@ -25,7 +25,7 @@ from circuitscope_core.replacement import ReplacementModel
 
 MOST_FEATURES = 5
 OVERSHOOT = 1.25
-"""Of the margin: what a set must be predicted to take for a flip that is no close call."""
+"""The multiple of the margin that a set must be predicted to take, so that it is no close call."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def within_places(
 ) -> float:
     """Return the rank correlation among features of one layer and position, averaged.
 
-    What a position or a layer is worth as a whole cannot help here. Places count by the number of
+    The worth of a position or a layer as a whole cannot help here. Places count by the number of
     their features; those whose features all have the same effect, or fewer than three, are left
     out.
     """

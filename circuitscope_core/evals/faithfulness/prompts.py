@@ -77,7 +77,7 @@ def beginnings(
 
 
 def exam_prompts(n: int, tokenizer: Tokenizer, n_tokens: int) -> tuple[tuple[int, ...], ...]:
-    """Return exam questions of at most so many tokens, one skill after the other."""
+    """Return exam questions of at most ``n_tokens`` tokens, one skill after the other."""
     by_skill = [exam(skill, n) for skill in SKILLS]
     questions = chain.from_iterable(zip(*by_skill, strict=True))
     every = (tuple(encode_question(tokenizer, item).before_decided) for item in questions)

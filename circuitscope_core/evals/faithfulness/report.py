@@ -14,7 +14,7 @@ class Measure:
 
     title: str
     bar: float | None = None
-    """What is asked of it; None: nothing."""
+    """The value that it must reach; None where there is no such bar."""
     published: float | None = None
     """The figure of Ameisen et al. (2025) for a far larger model."""
     low_is_good: bool = False
@@ -67,7 +67,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "nodes.logits.all": Measure("Rank and change of logits, all active features: rank correlation"),
 }
-"""In the order in which they are shown: what is hardest comes first."""
+"""The measures in the order in which they are shown, the hardest first."""
 
 METHODS: Mapping[str, str] = {
     "graph": "graph",
@@ -83,7 +83,7 @@ METHODS: Mapping[str, str] = {
     "shuffled": "shuffled decoders",
     "random": "random features",
 }
-"""What is measured, and what it is held against."""
+"""The methods that are measured, and those that they are compared with."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +98,20 @@ class DirectEffects:
     largest_single: float
     """Against the model as it is: where a column is nearly empty, the rounding of the run."""
     share_above_bar_single: float
-    """Of the columns, in single precision, with an error above the bar."""
+    """The share of columns, in single precision, with an error above the bar."""
     bar: float = 1e-4
 
 
 @one_line
 @dataclass(frozen=True)
 class FaithfulnessReport:
-    """What a bundle's graphs are worth on some prompts."""
+    """The faithfulness of a bundle's graphs on some prompts."""
 
     n_prompts: int
     seed: int
     figures: Mapping[str, Mapping[str, Figure]]
-    """By measure (a key of ``MEASURES``; ``jacobians.layer 0`` and so on) and method (a key of
-    ``METHODS``), in the order of ``MEASURES``."""
+    """Figures by measure (a key of ``MEASURES``; ``jacobians.layer 0`` and so on) and method (a key
+    of ``METHODS``), in the order of ``MEASURES``."""
     direct: DirectEffects | None
     """None where no graph was asked for."""
 

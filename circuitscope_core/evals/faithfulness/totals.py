@@ -1,4 +1,4 @@
-"""What outputs lose with a feature, over all paths: the linear prediction of a graph."""
+"""The loss of outputs without a feature, over all paths: the linear prediction of a graph."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""From an attribution graph to edges between components.
+"""Turns an attribution graph into edges between components.
 
 A component is the embedding, the position embedding, a head, an MLP or the output. The graph's
 nodes stand for what components write (a token: the embedding; a feature or an error: its layer's
@@ -34,12 +34,12 @@ NOISE = 1e-6
 """Share below which an effect is rounding: of the graph's largest, and of what a target could get
 at most, which is the product of the lengths of its vector and of what it reads."""
 AGREEMENT = 1e-4
-"""As far as a row's routes may be from the graph's own row, as a share of its largest effect."""
+"""The largest error of a row's routes against the graph's row, as a share of its largest effect."""
 
 
 @dataclass
 class _Walk:
-    """What has been found so far, from the output down."""
+    """The flows and edges that were found so far, from the output down."""
 
     graph: AttributionGraph
     clean: PromptPass
@@ -59,13 +59,13 @@ def component_flows(
 ) -> dict[ComponentEdge, float]:
     """Return every component edge behind a graph's outputs, with the flow that it carries.
 
-    A flow starts at the outputs with their probabilities, scaled to a sum of 1. What reaches a node
-    is handed on along its incoming effects, as shares of the sum of their absolute values, by
-    route: the influence of ``pruning`` with heads as stations, and with position embeddings among
-    the sources. What a head carries is handed on once to its values, once to what made its queries
-    and once to what made its keys, as shares of the absolute contributions to the scores of all
-    keys that the query sees. What a token's embedding has in common with all others is a source of
-    its own. Effects below ``NOISE`` are rounding, and no edges.
+    A flow starts at the outputs with their probabilities, scaled to a sum of 1. The flow that
+    reaches a node is handed on along its incoming effects, as shares of the sum of their absolute
+    values, by route: the influence of ``pruning`` with heads as stations, and with position
+    embeddings among the sources. The flow through a head is handed on once to its values, once to
+    the sources of its queries and once to those of its keys, as shares of the absolute
+    contributions to the scores of all keys that the query sees. The part of an embedding that all
+    tokens have alike is a source of its own. Effects below ``NOISE`` are rounding, and no edges.
 
     Raises:
         CircuitError: If the graph was not made by ``attribute``, is cut by a budget, or its edges

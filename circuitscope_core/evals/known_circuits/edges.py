@@ -1,16 +1,16 @@
-"""What an edge between components is called."""
+"""The names of edges between components."""
 
 from dataclasses import dataclass
 
 SLOTS = ("q", "k", "v", "mlp_in", "unembed")
-"""What the destination reads with: a head's query, key or value, an MLP, the unembedding."""
+"""The ways in which a component reads: a head's query, key or value, an MLP, the unembedding."""
 
 EMBED, POSITIONS, OUTPUT = "embed", "pos_embed", "output"
 
 
 @dataclass(frozen=True, order=True)
 class ComponentEdge:
-    """What one component writes is read by another."""
+    """An edge from a component that writes to one that reads it."""
 
     src: str
     """``embed``, ``pos_embed``, ``L0H1`` (layer 0, head 1) or ``L0MLP``."""

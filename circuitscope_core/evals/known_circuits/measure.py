@@ -64,10 +64,10 @@ class CircuitScore:
     exact: float
     """Share of the inputs whose edges above rounding are exactly the true ones."""
     average_precision: float
-    """Of the edges ranked by flow, the mean over the inputs that have true edges; true edges that
-    are not found count as 0."""
+    """The average precision of edges ranked by flow, over the inputs that have true edges; true
+    edges that are not found count as 0."""
     chance: float
-    """What a random order of all possible edges would get, about: the share that is true."""
+    """The value of a random order of all possible edges, about: the share that is true."""
     replacement: float
     """Mean replacement score of the graphs."""
     completeness: float

@@ -51,8 +51,9 @@ class ProgramTokenizer:
 class ProgramModel(Transformer):
     """A program as our transformer: the opening token is a token like any other.
 
-    What a program computes there is read elsewhere, and without a causal mask it hangs on all other
-    tokens. So it has features of its own, where a language model's opening is a constant.
+    Other tokens read the values that a program computes there, and without a causal mask these
+    hang on all other tokens. So it has features of its own, where a language model's opening is a
+    constant.
     """
 
     @property

@@ -41,7 +41,7 @@ class ProgramExample:
 
     token_ids: tuple[int, ...]
     output: tuple[str, ...]
-    """At each position, as text; the first one is that of the opening token."""
+    """The output at each position, as text; the first one is that of the opening token."""
 
 
 @one_line
@@ -66,7 +66,7 @@ class CompiledProgram:
     """Where each variable lies in the residual stream."""
     output_dimensions: tuple[int, ...]
     output_values: tuple[str, ...]
-    """What each of ``output_dimensions`` stands for; one empty text where that is a number."""
+    """The value behind each of ``output_dimensions``; one empty text where it is a number."""
     edges: tuple[VariableEdge, ...]
     """All edges that the compiler made and that can carry something."""
     examples: tuple[ProgramExample, ...]

@@ -31,7 +31,7 @@ class Hop:
 
 
 Route = tuple[Hop, ...]
-"""From the source on; empty: it stayed in place."""
+"""The hops from the source on; empty: it stayed in place."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class AllSources:
     """Whose writes each source's are: a feature's, those of the MLP that it reads for."""
     positions: Int[Tensor, " n_sources"]
     written: Float[Tensor, "n_layers n_written d_model"]
-    """What features and errors write to each MLP output."""
+    """The vectors that features and errors write to each MLP output."""
     embedded: Float[Tensor, "n_embedded d_model"]
-    """What tokens and position embeddings are in the first stream."""
+    """The vectors of tokens and position embeddings in the first stream."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def gather_sources(clean: PromptPass) -> AllSources:
 def shared_by_tokens(clean: PromptPass) -> Float[Tensor, " d_model"]:
     """Return the coordinates that are alike in all tokens' embeddings, 0 in the others.
 
-    A compiler writes the constant 1 there. What a reader takes from it is no doing of the token,
-    and may be the opposite of what the token does: as one source the two would cancel. Tokens that
+    A compiler writes the constant 1 there. An effect of this constant is none of the token's,
+    and may be the opposite of the token's own: as one source the two would cancel. Tokens that
     have no embedding, such as those of outputs, do not count. A trained model has no such
     coordinates.
     """

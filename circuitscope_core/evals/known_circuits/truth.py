@@ -1,4 +1,4 @@
-"""Which of a program's edges carry something on an input: from weights and activations alone.
+"""The edges of a program that carry something on an input, by weights and activations alone.
 
 Nothing here knows features, transcoders or graphs: a plain forward pass in numpy, followed back
 from the output by the compiler's own list of edges.
@@ -30,17 +30,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Part:
-    """What writes by itself, at one position: an embedding, or a neuron."""
+    """A part that writes by itself, at one position: an embedding, or a neuron."""
 
     component: str
     position: int
     neuron: int = -1
-    """Its number in its MLP; -1 for embeddings."""
+    """The neuron's number in its MLP; -1 for embeddings."""
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """What reads, for one position: the output, a neuron, or a head's query and keys."""
+    """A reader for one position: the output, a neuron, or a head's query and keys."""
 
     component: str
     position: int
@@ -56,7 +56,7 @@ class _Route:
     """The heads on it, each for the position that it wrote to."""
     part: _Part
     values: Array
-    """What arrives, in each of the directions that are read."""
+    """The values that arrive in each of the directions that are read."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Pass:
     """One forward pass, component by component."""
 
     embedded: dict[str, Array]
-    """What tokens and positions are in the first stream ``[n_pos, d_model]``."""
+    """The vectors of tokens and positions in the first stream ``[n_pos, d_model]``."""
     before: dict[str, Array]
     """The stream that each head or MLP reads ``[n_pos, d_model]``."""
     patterns: dict[str, Array]
@@ -79,10 +79,10 @@ def live_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[
     Starting from the output and going back: an edge is live where a part of its source wrote a
     value other than 0 into the edge's variable, and what reads it there has a weight other than 0.
     Parts are the variables of an embedding, and the neurons of an MLP: two that cancel are both
-    there, since the answer hangs on both. What reads counts: the output, the neurons that are
-    themselves read, heads that carry one of these parts; for a query or a key, where the product
-    with some key, or the query, is not 0. An edge that the compiler made and all parts of which
-    carry exactly 0 on the input is not live.
+    there, since the answer hangs on both. These readers count: the output, the neurons that
+    are themselves read, heads that carry one of these parts; a query or a key where its product
+    with some key, or with the query, is not 0. An edge that the compiler made and all parts of
+    which carry exactly 0 on the input is not live.
 
     Args:
         program: The program.

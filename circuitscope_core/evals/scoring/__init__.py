@@ -1,4 +1,4 @@
-"""Scores of graph files, whatever tool wrote them; ``docs/benchmark.md`` defines them."""
+"""Scores of graph files, whatever tool wrote them; ``docs/benchmarks.md`` defines them."""
 
 from circuitscope_core.evals.scoring.circuit import FileCircuit, score_circuit
 from circuitscope_core.evals.scoring.effects import FileEffects, rank_correlation, score_effects

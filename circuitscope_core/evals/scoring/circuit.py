@@ -26,7 +26,7 @@ class FileCircuit:
     precision: float
     recall: float
     average_precision: float
-    """Of the edges ranked by what flows along them."""
+    """The average precision of edges ranked by the flow along them."""
 
 
 def score_circuit(file: GraphFile, program: CompiledProgram) -> FileCircuit:

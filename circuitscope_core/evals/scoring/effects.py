@@ -1,4 +1,4 @@
-"""What a file's nodes and links do in the model itself, where the model is at hand."""
+"""The effects of a file's nodes and links in the model itself, where the model is given."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from circuitscope_core.replacement import Explainable
 MAX_SOURCES = 200
 """Sources whose links are measured, the ones with most influence first: one run each."""
 MAX_DIFFERENCE = 0.01
-"""As far as an activation in the file may be from the model's, as a share of it."""
+"""The relative tolerance on an activation in the file against the model's."""
 
 
 @dataclass(frozen=True)

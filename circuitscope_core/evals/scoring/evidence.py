@@ -20,7 +20,7 @@ OUTPUT_LABEL = re.compile(r'"(.*)"', re.DOTALL)
 
 @dataclass(frozen=True)
 class FileLocalization:
-    """One file's localization, as ``docs/benchmark.md`` defines it."""
+    """One file's localization, as ``docs/benchmarks.md`` defines it."""
 
     skill: str
     localization: float
@@ -45,8 +45,8 @@ def find_question(file: GraphFile, questions: Sequence[SkillPrompt]) -> SkillPro
     """Return the question that a file's prompt is.
 
     A model of words reads a prompt up to the token that holds the answer's first character, so
-    that a file's prompt may end a word earlier than the question's. One that goes on into the
-    answer ends before the character that the evidence decides.
+    that a file's prompt may end a word earlier than the question's. A prompt that extends
+    into the answer ends before the character that the evidence decides.
 
     Raises:
         ScoreError: If it is none of them.

@@ -57,7 +57,7 @@ class SideBySide:
     nodes: tuple[NodeDifference, ...]
     edges: tuple[EdgeDifference, ...]
     tracings: tuple[Tracing, ...]
-    """Of A and of B."""
+    """The tracings of A and of B."""
     thresholds: tuple[float, float]
     """The shares of the influence on nodes and on edges that both keep."""
 

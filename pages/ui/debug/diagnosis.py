@@ -49,7 +49,7 @@ def draw_flip(key: ModelKey, found: Diagnosis, prompt: str, said: str, wanted: s
     if found.flip is None:
         st.warning(
             f"No set of {MOST_FEATURES} features or fewer was found without which the model says "
-            f"“{plain(wanted)}”. What it lacks for this answer is not held down by a few features."
+            f"“{plain(wanted)}”. The answer is not held down by a few features."
         )
         return
     n = len(found.flip.nodes)

@@ -44,7 +44,7 @@ def ask_for_thresholds(opened: Opened, work: FileWork) -> FileWork:
     """Let the visitor choose how much of the file is shown."""
     ranked = bool(opened.circuit.worth.any())
     st.caption(
-        "Of the influence that the file’s own links carry. At 1 everything in the file is shown."
+        "Share of the influence that the file’s own links carry. At 1 everything in it is shown."
         if ranked
         else "The file gives its outputs no probabilities, so its nodes cannot be ranked."
     )

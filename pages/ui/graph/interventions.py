@@ -22,10 +22,10 @@ MODE_TEXT: dict[Mode, str] = {
     "iterative": "everything",
 }
 MODE_HELP = (
-    "What reacts to the change. Nothing else: attention, norms and MLPs stay as they were, which "
-    "is what the graph's edges say, exactly. Later layers: the model's own layers above those that "
-    "changed run on, with attention patterns as they were. Everything: features are encoded again "
-    "at every layer, and attention is free."
+    "The parts that react to the change. Nothing else: attention, norms and MLPs stay as they "
+    "were, which is what the graph's edges say, exactly. Later layers: the model's own layers "
+    "above those that changed run on, with attention patterns as they were. Everything: features "
+    "are encoded again at every layer, and attention is free."
 )
 MOST_CHANGES = 12
 
@@ -159,7 +159,7 @@ def draw_continuations(shown: Shown, handles: tuple[Handle, ...], mode: Mode) ->
     prompt = shown.pruned.graph.prompt[-40:]
     before = continuation_of(shown, (), mode)
     after = continuation_of(shown, handles, mode)
-    st.caption("How the text goes on: before, and after")
+    st.caption("How the text continues: before, and after")
     st.code(f"{prompt}▸{before.text}\n{prompt}▸{after.text}", language=None, wrap_lines=True)
 
 

@@ -59,13 +59,13 @@ class FileWork:
     state: State
     """Selection, pins, places, supernodes and view; the rest of it is the prompt's and unused."""
     opening: State
-    """What the canvas opens with: as the state was when the picture last changed."""
+    """The state with which the canvas opens: that of the picture's last change."""
     number: int
     """Which of the session's files this is about."""
     node_threshold: float = 1.0
     edge_threshold: float = 1.0
     similarity: float | None = None
-    """Of suggested supernodes; None for the file's own."""
+    """The similarity of suggested supernodes; None for the file's own."""
     labels: tuple[tuple[str, str], ...] = ()
     """The visitor's, by the ids of features."""
     past: tuple[Groups | None, ...] = ()
@@ -107,7 +107,7 @@ class ShownFile:
 
 
 CHANGES_OF_A_FILE = 100_000
-"""The canvas starts afresh with each serial; so many are one file's."""
+"""The canvas starts afresh with each serial; this number of them belongs to one file."""
 
 
 def first_work(opened: Opened, number: int) -> FileWork:
@@ -228,8 +228,9 @@ def describe_scores(opened: Opened, work: FileWork, shown: ShownFile) -> str:
         return "The file gives its outputs no probabilities, so nothing can be scored or pruned."
     lines = [
         f"Replacement score {scores.replacement:.2f}, completeness score "
-        f"{scores.completeness:.2f}: of all links in the file, wherever the thresholds are. What "
-        "was pruned before it was written is not in it, so these are no scores of the whole graph."
+        f"{scores.completeness:.2f}: of all links in the file, wherever the thresholds are. Nodes "
+        "that were pruned before it was written are not in it, so these are no scores of the "
+        "whole graph."
     ]
     are = whole.are(NodeKind.FEATURE)
     pinned = ids_behind(shown, work.state.pinned)

@@ -61,8 +61,8 @@ def draw_report(report: FaithfulnessReport) -> None:
     """Draw the figures, the hardest first, beside what they are held against."""
     st.caption(
         f"On {report.n_prompts} prompts: exam questions, which no training reads, and built-in "
-        "text. Means; the interval holds the graph's with 95 % confidence. What each figure is: "
-        "docs/faithfulness.md."
+        "text. Means; the interval holds the graph's with 95 % confidence. Each figure is "
+        "defined in docs/faithfulness.md."
     )
     rows = []
     for name, by_method in report.figures.items():

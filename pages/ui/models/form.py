@@ -49,7 +49,7 @@ def where_it_may_be() -> str:
     )
     free = in_bytes(free_bytes(chosen_device()))
     stage = (
-        "What is in a stage, @database.schema.stage/folder, is copied beside the models."
+        "A model in a stage, @database.schema.stage/folder, is copied beside the models."
         if current_session()
         else "A stage needs a connection to Snowflake; there is none now."
     )

@@ -13,14 +13,14 @@ from pages.ui.shared.tracing import answered_of
 
 
 def ask_for_answer(state: State, page: str) -> State:
-    """Let the visitor give an answer, or the number of tokens that the model goes on by."""
+    """Let the visitor give an answer, or the number of tokens that the model is to give."""
     given, own = st.columns([3, 2])
     st.session_state.setdefault(f"{page}_answer", state.answer)
     st.session_state.setdefault(f"{page}_answer_tokens", state.answer_tokens)
     text = given.text_input(
         "The whole answer",
         key=f"{page}_answer",
-        placeholder="Empty: what the model itself goes on with",
+        placeholder="Empty: the model's own continuation",
         help="Each of its tokens gets an output, over the token before it, in one graph.",
     )
     n_tokens = own.number_input(

@@ -94,8 +94,8 @@ def component_in_page(part: Part) -> Callable[..., Any]:
 def draw_part(part: Part, key: str, arguments: dict[str, Any]) -> Any:
     """Draw a component and return what it sent last, or None.
 
-    What one of the first kind sent is there in every later run as well, what one of the second kind
-    sent in a single run: events are told apart by their ``nonce``.
+    A value sent by the first kind is there in every later run as well, one sent by the second kind
+    in a single run: events are told apart by their ``nonce``.
     """
     if stands_in_page():
         result = component_in_page(part)(key=key, data=arguments, on_event_change=lambda: None)

@@ -105,7 +105,7 @@ def ask_pool(name: str) -> Where | Unfinished:
         "Stage for events and checkpoints",
         f"{RUNS}/{name}",
         key="train_where_store",
-        help="The job writes them there and this page follows; a job that is lost goes on from "
+        help="The job writes them there and this page follows; a job that is lost continues from "
         "the last checkpoint.",
     )
     if isinstance(n, Unfinished):

@@ -73,7 +73,7 @@ def draw_choices(
         "Change the settings" if nothing_done else "Discard",
         key="train_discard",
         help="Back to the form, with all answers as they were. "
-        + ("Nothing is trained yet." if nothing_done else "What is trained so far is deleted."),
+        + ("Nothing is trained yet." if nothing_done else "The training so far is deleted."),
         on_click=discard_training,
         args=(folder,),
     )

@@ -25,8 +25,8 @@ def draw_stage_models() -> None:
         return
     st.header("Models in Snowflake")
     st.caption(
-        "What is trained here lies in the app's own folder. A copy in a stage outlives it, and "
-        "other apps and notebooks can fetch it."
+        "A model that is trained here lies in the app's own folder. A copy in a stage outlives it, "
+        "and other apps and notebooks can fetch it."
     )
     place = st.text_input("Stage for models", PLACE, key="train_models_place").strip()
     try:
