@@ -18,11 +18,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.fuzz.boundaries import BOUNDARIES  # noqa: E402
-from tests.fuzz.running import Fault, peak_memory, run_inputs  # noqa: E402
+from tests.fuzz.boundaries import BOUNDARIES
+from tests.fuzz.running import Fault, peak_memory, run_inputs
 
 SHARES = {
     **{"graph_file": 0.3, "address": 0.25, "stage_name": 0.25, "records": 0.1},
