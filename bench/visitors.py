@@ -38,7 +38,7 @@ from tests.browser.conftest import server
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 """Seconds that a visitor waits for an answer."""
-PAUSES = (1.0, 6.0)
+PAUSES = (3.0, 15.0)
 """Seconds between an answer and the next question: a person who reads."""
 WORD = re.compile(rb"qx(\d\d)v")
 EXPECTED = ("is no bundle", "no longer there", "not there", "was removed", "There is no model")
