@@ -1,6 +1,6 @@
 """Take the pictures of the app, every panel, light and dark, in a real browser.
 
-Usage: python docs/take_pictures.py [--smollm2 FOLDER [--only-smollm2]]
+Usage: python docs/take_pictures.py [--smollm2 FOLDER] [--only PART]
 
 The picture of a real model needs the folder of SmolLM2-135M-Instruct.
 """
@@ -46,6 +46,7 @@ NAMES = (
         "file",
     ),
     *("intervene", "debug", "trust", "stage", "neurons"),
+    *("opening-1440", "opening-1024", "opening-390"),
 )
 """In the order in which they are taken; ``docs/interface.md`` shows them all."""
 
@@ -131,6 +132,15 @@ def take_canvas(page, url, theme):
     frame.get_by_role("button", name="Next", exact=True).click()
     settle(page)
     take(page, "tour", theme)
+
+
+def take_openings(browser, url, theme):
+    """Take the screen that a graph opens with, on a desk, a tablet and a telephone."""
+    for width, height in ((1440, 900), (1024, 768), (390, 844)):
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+        open_graph(page, url)
+        take(page, f"opening-{width}", theme)
+        page.close()
 
 
 def pin_strongest(page, frame):
@@ -247,28 +257,43 @@ def take_real_model(browser, folder, theme):
             page.close()
 
 
+PARTS = ("neurons", "pages", "canvas", "beside", "interventions", "stage", "openings")
+
+
+def take_part(part, browser, url, theme, smollm2):
+    """Take the pictures of one part of the app."""
+    if part == "openings":
+        take_openings(browser, url, theme)
+    elif part == "stage":
+        take_stage(browser, theme)
+    elif part == "neurons":
+        if smollm2:
+            take_real_model(browser, smollm2, theme)
+    else:
+        page = browser.new_page(
+            viewport={"width": 1440, "height": 900}, color_scheme=theme, accept_downloads=True
+        )
+        takes = {
+            "pages": take_pages,
+            "canvas": take_canvas,
+            "beside": take_beside,
+            "interventions": take_interventions,
+        }
+        takes[part](page, url, theme)
+        page.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smollm2", type=Path)
-    parser.add_argument("--only-smollm2", action="store_true")
+    parser.add_argument("--only", choices=PARTS, action="append")
     options = parser.parse_args()
     with server() as url, sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for theme in ("light", "dark"):
-            if options.smollm2:
-                take_real_model(browser, options.smollm2, theme)
-            if options.only_smollm2:
-                continue
-            page = browser.new_page(
-                viewport={"width": 1440, "height": 900}, color_scheme=theme, accept_downloads=True
-            )
-            take_pages(page, url, theme)
-            take_canvas(page, url, theme)
-            take_beside(page, url, theme)
-            take_interventions(page, url, theme)
-            page.close()
-            take_stage(browser, theme)
+            for part in options.only or PARTS:
+                take_part(part, browser, url, theme, options.smollm2)
         browser.close()
 
 
