@@ -42,7 +42,7 @@ PAUSES = (3.0, 15.0)
 """Seconds between an answer and the next question: a person who reads."""
 WORD = re.compile(rb"qx(\d\d)v")
 EXPECTED = ("is no bundle", "no longer there", "not there", "was removed", "There is no model")
-"""What a visitor may be told while the model in front of them is removed."""
+"""Parts of the messages that a visitor may get while the model in front of them is away."""
 MOVED = "moved"
 """The model that is removed and brought back."""
 PROMPTS = 6
@@ -51,7 +51,7 @@ PROMPTS = 6
 
 @dataclass
 class Seen:
-    """What all visitors saw."""
+    """Times, faults and expected messages of all visitors."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     faults: Counter[str] = field(default_factory=Counter)

@@ -222,7 +222,7 @@ def test_the_commands_of_the_readme_exist():
 
 def test_the_pictures_of_the_readme_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"\]\((docs/[^)]+\.(?:png|svg))\)", readme)
+    pictures = re.findall(r"\]\((docs/[^)]+\.(?:png|svg|webp))\)", readme)
     assert pictures
     assert [name for name in pictures if not (ROOT / name).is_file()] == []
 
