@@ -25,6 +25,7 @@ def data(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.parquet").write_bytes(b"")
     (tmp_path / "data" / "way_out").symlink_to(tmp_path / "secret")
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
     monkeypatch.setenv(FOLDERS, f"{tmp_path / 'data'}:{tmp_path / 'more'}:")
     return tmp_path
 
@@ -54,6 +55,7 @@ def name_and_find(place):
             "data/../secret",
             "data/*/../secret",
         ),
+        *("ring", "\x00"),
         *("data/way_out", "data/way_out/a.parquet", "data/way_out/*", "s*", "", "nothing", "datab"),
     ],
 )
@@ -73,6 +75,12 @@ def test_names_on_the_hub_and_in_stages_are_no_folders(data, monkeypatch):
         check_place(place)
     with pytest.raises(cs.ConfigError, match="outside"):
         check_place("secret/a.parquet")
+
+
+def test_a_home_that_is_not_there_is_told(data):
+    assert data
+    with pytest.raises(cs.ConfigError, match="~no-such-user/a names no folder"):
+        check_place("~no-such-user/a")
 
 
 def test_uploads_are_bounded_together(tmp_path, monkeypatch):

@@ -37,9 +37,12 @@ def check_place(place: str) -> None:
     Raises:
         ConfigError: If it lies outside; the message does not say whether anything is there.
     """
-    if is_stage(place) or place.startswith(HUB_PREFIX):
+    if allowed_folders() is None or is_stage(place) or place.startswith(HUB_PREFIX):
         return
-    path = Path(place).expanduser()
+    try:
+        path = Path(place).expanduser()
+    except RuntimeError as error:  # the home of a user whom this machine does not know
+        raise cs.ConfigError(f"{place} names no folder of this machine: {error}") from error
     if _HUB_NAME.fullmatch(place) and not path.exists():
         return
     fixed = re.split(r"[*?\[]", str(path))[0]
@@ -56,13 +59,20 @@ def check_paths(paths: Iterable[Path], place: str) -> None:
     if folders is None:
         return
     for path in paths:
-        real = path.resolve()
-        if not any(real.is_relative_to(folder) for folder in folders):
+        if not _is_below(path, folders):
             listed = ", ".join(map(str, folders))
             raise cs.ConfigError(
                 f"{place} lies outside the folders that visitors of this server may name: {listed}."
                 " Name a place below one of them."
             )
+
+
+def _is_below(path: Path, folders: Iterable[Path]) -> bool:
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # no name that a file can have, or a ring of links
+        return False
+    return any(real.is_relative_to(folder) for folder in folders)
 
 
 def check_room(folder: Path, n_bytes: int) -> None:
