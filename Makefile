@@ -54,6 +54,7 @@ reference: $(VENV)/test.installed  ## write the API reference from the docstring
 
 pictures: $(VENV)/test.installed  ## take the README's pictures of the app again
 	$(RUN) docs/take_pictures.py
+	$(RUN) docs/record_story.py
 
 rooms:  ## draw docs/rooms.svg from the imports again
 	$(RUN) docs/make_rooms.py
