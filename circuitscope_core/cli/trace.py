@@ -17,11 +17,10 @@ from circuitscope_core.cli.output import (
     device_of,
     write,
 )
-from circuitscope_core.cli.pictures import add_pictures, write_pictures
+from circuitscope_core.cli.pictures import add_pictures, lay_out_with_story, write_pictures
 from circuitscope_core.config import Ablation, ReadPoint
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.export import ViewerGraph
-from circuitscope_core.view import layout_graph
 
 N_FEATURES = 5
 """Features that are listed."""
@@ -131,8 +130,7 @@ def run_trace(options: argparse.Namespace) -> int:
     found = traced(bundle, options)
     paths = cs.strongest_paths(found, options.paths)
     if options.html or options.svg:
-        shown = (bundle.tokenizer, found.cards, found.supernodes, bundle.global_weights)
-        write_pictures(options, layout_graph(found, *shown))
+        write_pictures(options, lay_out_with_story(bundle, found, asked(bundle, options)))
     if options.graph:
         cs.export_graph(found, options.graph, supernodes=found.supernodes)
     if options.save:
@@ -192,6 +190,12 @@ def prompts_of(bundle: cs.Bundle, options: argparse.Namespace) -> list[Any]:
     if options.chat:
         return [text and cs.chat_prompt(bundle, text).token_ids for text in prompts]
     return prompts
+
+
+def asked(bundle: cs.Bundle, options: argparse.Namespace) -> Any:
+    """Return the prompt with its answer, if one is explained."""
+    prompt, answer = prompts_of(bundle, options)[0], answer_of(options)
+    return prompt if answer is None else cs.answer_prompt(bundle, prompt, answer)
 
 
 def patching(

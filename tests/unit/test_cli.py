@@ -45,6 +45,7 @@ def test_trace_prints_prediction_scores_nodes_and_paths_as_json(bundle, tmp_path
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert 0 < found["prediction"][0]["probability"] < 1
+    assert '"story":{' in page.read_text(encoding="utf-8")
     assert set(found["scores"]) == {"replacement", "completeness", "completeness_circuit_tracer"}
     assert found["nodes"]["tokens"] == 7
     assert found["paths"]
