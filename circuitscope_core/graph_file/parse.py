@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.export.graph_json import SCHEMA_VERSION
+from circuitscope_core.files import place_of
 from circuitscope_core.graph_file.links import read_links
 from circuitscope_core.graph_file.model import FileNode, GraphFile
 from circuitscope_core.graph_file.nodes import clean, raise_outputs, read_nodes
@@ -28,7 +29,7 @@ def read_graph_file(path: str | Path) -> GraphFile:
     Raises:
         GraphFileError: If it cannot be read, or is refused; see ``parse_graph_json``.
     """
-    path = Path(path)
+    path = place_of(path)
     try:
         _refuse_large(path.stat().st_size)
         data = path.read_bytes()

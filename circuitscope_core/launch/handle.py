@@ -8,6 +8,7 @@ from pathlib import Path
 from circuitscope_core.bundle import Bundle, load_bundle
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.files import place_of
 from circuitscope_core.launch.backend import parse_backend, require
 from circuitscope_core.launch.background import (
     TrainingRequest,
@@ -103,7 +104,7 @@ def launch(  # noqa: PLR0913  # each a name of the public interface
             or a source exists in this process only.
     """
     require(parse_backend(backend))
-    folder = Path(out).absolute()
+    folder = place_of(out).absolute()
     sources = absolute_sources(source)
     request = TrainingRequest(config, sources, folder.parent, folder.name, backend, store, device)
     start_training(request, restart=restart)

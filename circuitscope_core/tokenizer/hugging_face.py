@@ -1,6 +1,7 @@
 """Tokenizers of Hugging Face models, from their ``tokenizer.json``."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import takewhile
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of, refusing
 from circuitscope_core.tokenizer.pieces import PieceKind, kind_of, piece_bytes, readable
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
@@ -48,13 +50,15 @@ class HuggingFaceTokenizer:
     """
 
     def __init__(self, path: str | Path, opener: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = place_of(path)
         if not self.path.is_file():
             raise BundleError(f"{self.path} is not there; it must be a tokenizer.json file.")
         config = self.path.with_name(CONFIG)
         # kept, since the folder that it lies in may be gone when a model is saved again
         self._config = config.read_bytes() if config.is_file() else None
-        self._read(self.path.read_bytes(), opener)
+        with refusing(BundleError, f"{self.path} cannot be read"):
+            file = self.path.read_bytes()
+        self._read(file.removeprefix(BOM_UTF8), opener)
 
     @classmethod
     def of(cls, file: str, settings: Mapping[str, str]) -> "HuggingFaceTokenizer":

@@ -11,6 +11,7 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.config import ReadPoint, TranscoderConfig, WritePoint
 from circuitscope_core.devices import Device, check_room, find_device, module_on
 from circuitscope_core.errors import BundleError, ConfigError
+from circuitscope_core.files import place_of
 from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders, check_silent
 from circuitscope_core.transcoder_formats import (
     circuit_tracer,
@@ -62,7 +63,7 @@ def load_transcoder(
             in them is not supported.
     """
     place = find_device(device)
-    folder = fetch_folder(str(source)) if is_address(str(source)) else Path(source)
+    folder = fetch_folder(str(source)) if is_address(str(source)) else place_of(source)
     found = find_transcoder(folder)
     points = Points(read_point or found.points.read, write_point or found.points.write)
     transcoder = assemble(replace(found, points=points), folder, lazy_decoders=lazy_decoders)

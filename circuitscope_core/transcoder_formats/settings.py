@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import read_text
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_json(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
@@ -30,8 +31,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = yaml.safe_load(read_text(path))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
 
