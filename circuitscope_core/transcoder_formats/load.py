@@ -23,6 +23,8 @@ from circuitscope_core.transcoder_formats import (
 from circuitscope_core.transcoder_formats.found import FoundTranscoder, LayerWeights, Points
 from circuitscope_core.transcoder_formats.hub import fetch_folder, is_address
 
+ROWS_AT_ONCE = 4096
+"""Rows of weights that are looked at together."""
 PICKLES = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 LAYOUTS: tuple[Callable[[Path], FoundTranscoder | None], ...] = (
     index.find,
@@ -188,8 +190,12 @@ def _checked(
     """Return one layer's weights by the transcoder's names, decoders aside, shapes checked."""
     config = transcoder.config
     threshold = weights.threshold
-    threshold = torch.zeros(config.d_transcoder) if threshold is None else threshold.flatten()
-    if not bool((threshold >= 0).all()):
+    threshold = (
+        torch.zeros(config.d_transcoder, dtype=torch.float32)
+        if threshold is None
+        else threshold.flatten()
+    )
+    if not bool((threshold >= 0).all()):  # nor where one is no number
         raise BundleError(
             f"A threshold of layer {layer} is {float(threshold.min())}; thresholds must be 0 or "
             "more."
@@ -201,12 +207,22 @@ def _checked(
         "log_threshold": threshold.log(),
     }
     if config.skip_connection:  # a layer without one skips nothing
-        given["W_skip"] = torch.zeros(config.d_model, config.d_model)
+        given["W_skip"] = torch.zeros(config.d_model, config.d_model, dtype=torch.float32)
         given |= {} if weights.W_skip is None else {"W_skip": weights.W_skip}
     return {
         name: _check(name, layer, getattr(transcoder, name)[layer].shape, value)
         for name, value in given.items()
     }
+
+
+def _check_finite(name: str, layer: int, value: Tensor) -> None:
+    """Refuse numbers that are not finite; read a part at a time, as files may be mapped."""
+    for part in value.split(ROWS_AT_ONCE):
+        if not bool(torch.isfinite(part).all()):
+            raise BundleError(
+                f"The transcoder's {name}_{layer} has numbers that are not finite. Fetch the file "
+                "again; if they are in it, the training that made it diverged."
+            )
 
 
 def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
@@ -216,4 +232,6 @@ def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
             f"The transcoder's {name}_{layer} is of shape {tuple(value.shape)}; "
             f"the first layer and the number of layers call for {tuple(wanted)}."
         )
+    if not value.is_meta and name != "log_threshold":
+        _check_finite(name, layer, value)
     return value

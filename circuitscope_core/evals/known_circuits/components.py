@@ -96,7 +96,10 @@ def component_flows(
 def _begin(bundle: Explainable | PromptPass, graph: AttributionGraph) -> _Walk:
     clean, targets = pass_of(bundle, graph)
     largest = float(graph.adjacency.abs().max()) if graph.n_nodes else 0.0
-    sources, none = gather_sources(clean), torch.zeros(graph.n_features, device="cpu")
+    sources, none = (
+        gather_sources(clean),
+        torch.zeros(graph.n_features, device="cpu", dtype=torch.float32),
+    )
     real = none.new_ones(len(sources.components))
     real[: graph.n_features] = (clean.activations.abs() > _rounding(clean)).to(real)
     return _Walk(graph, clean, targets, sources, NOISE * largest, real, none)
