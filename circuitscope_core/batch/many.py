@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.answers import Answer as GivenAnswer
+from circuitscope_core.arguments import checked
 from circuitscope_core.batch.table import PromptTable
 from circuitscope_core.batch.tracing import PromptTraced, Work, plain_row
 from circuitscope_core.batch.workers import in_order, workers
@@ -19,6 +20,7 @@ from circuitscope_core.launch.backend import parse_backend, require
 SUMMARY = "summary.jsonl"
 
 
+@checked
 def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     bundle: str | Path,
     prompts: Sequence[str],

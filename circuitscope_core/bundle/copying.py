@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.bundle import load_bundle, put_in_place, room_for_bundle
 from circuitscope_core.bundle.entry import is_entry, read_entry
 from circuitscope_core.bundle.stages import download_bundle, upload_bundle
@@ -13,6 +14,7 @@ from circuitscope_core.files import place_of, refusing
 from circuitscope_core.stages import is_stage, open_store
 
 
+@checked
 def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> None:
     """Copy a bundle, whole or not at all; an older one goes to the bin when the new one is whole.
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.names import MODEL_NAME, name_fault
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import place_of
@@ -83,6 +84,7 @@ def put_in_bin(folder: Path) -> BinnedModel:
     return _binned(place / token)
 
 
+@checked
 def list_bin(models: str | Path = "models") -> tuple[BinnedModel, ...]:
     """Return what is in the bin of a folder of models, the latest first."""
     place = place_of(models) / BIN
@@ -103,6 +105,7 @@ def _binned(path: Path) -> BinnedModel:
     return BinnedModel(path.name, match[1], int(match[2]) / 1e9, n_bytes)
 
 
+@checked
 def restore_model(token: str, models: str | Path = "models", name: str | None = None) -> str:
     """Take a model out of the bin; returns its name.
 
@@ -130,6 +133,7 @@ def restore_model(token: str, models: str | Path = "models", name: str | None = 
     return name
 
 
+@checked
 def empty_bin(models: str | Path = "models", *, days: int = 0) -> int:
     """Delete for good what has been in the bin for some days or more; returns how many models."""
     gone = [model for model in list_bin(models) if time.time() - model.seconds >= days * _DAY]

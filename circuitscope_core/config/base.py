@@ -65,6 +65,7 @@ class JsonConfig(CheckedFields):
         Raises:
             ConfigError: If a field is unknown or missing, or a value is outside its range.
         """
+        require(isinstance(data, Mapping), f"{cls.__name__} is {data!r:.60}; it must be an object.")
         known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
         if unknown := sorted(set(data) - set(known)):
             raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; remove it.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError, GraphFileError
 from circuitscope_core.export.canvas import PALETTE
 from circuitscope_core.export.files import xml_text
@@ -45,6 +46,7 @@ LEAST_SHARE = 0.04
 LONGEST_LABEL, LONGEST_TILE = 18, 17
 
 
+@checked
 def export_svg(
     view: GraphView,
     path: str | Path,

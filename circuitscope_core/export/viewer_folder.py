@@ -267,6 +267,7 @@ def _list_of(entries: list[Mapping[str, Any]]) -> str:
     return json.dumps({"graphs": entries}, indent=2)
 
 
+@checked
 def viewer_zip(
     kept: Kept,
     *,

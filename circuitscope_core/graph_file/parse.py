@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.export.graph_json import SCHEMA_VERSION
 from circuitscope_core.files import place_of
@@ -23,6 +24,7 @@ MAX_NODES, MAX_LINKS, MAX_TOKENS = 100_000, 1_000_000, 4_096
 Kind = TypeVar("Kind", bound="dict[str, Any] | list[Any]")
 
 
+@checked
 def read_graph_file(path: str | Path) -> GraphFile:
     """Read and check a graph file.
 
@@ -40,6 +42,7 @@ def read_graph_file(path: str | Path) -> GraphFile:
     return parse_graph_json(data)
 
 
+@checked
 def parse_graph_json(text: str | bytes) -> GraphFile:
     """Check a graph's JSON and return what it holds.
 

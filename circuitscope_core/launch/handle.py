@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import Bundle, load_bundle
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import TrainingError
@@ -75,6 +76,7 @@ class TrainingRun:
         return load_bundle(self.out)
 
 
+@checked
 def launch(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",

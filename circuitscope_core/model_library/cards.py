@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator
 from contextlib import closing
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import CARDS, CARDS_STATE, is_entry, load_bundle
 from circuitscope_core.config import FeatureCardConfig
 from circuitscope_core.devices import Device
@@ -14,6 +15,7 @@ from circuitscope_core.files import place_of, written
 from circuitscope_core.model_library.adding import find_model
 
 
+@checked
 def collect_model_cards(  # noqa: PLR0913  # each a name of the public interface
     name: str,
     texts: Texts,

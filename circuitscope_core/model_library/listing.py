@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
     CARDS,
     ModelEntry,
@@ -67,6 +68,7 @@ def model_names(models: str | Path = "models") -> tuple[str, ...]:
     )
 
 
+@checked
 def list_models(models: str | Path = "models") -> tuple[ListedModel, ...]:
     """Return what is known of every model in a folder, sorted by name.
 

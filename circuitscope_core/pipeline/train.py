@@ -51,6 +51,7 @@ class TrainingPlan:
     """As ``find_device`` takes it."""
 
 
+@checked
 def train(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",

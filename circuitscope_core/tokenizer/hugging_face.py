@@ -2,14 +2,14 @@
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from circuitscope_core.errors import BundleError
-from circuitscope_core.files import place_of, refusing
+from circuitscope_core.errors import BundleError, PromptError
+from circuitscope_core.files import place_of, reason_of, refusing
 from circuitscope_core.tokenizer.pieces import PieceKind, kind_of, piece_bytes, readable
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
@@ -19,8 +19,9 @@ PREFIX = "text_prefix"
 """Entry of the configuration of tokenizers that are learned here."""
 LONGEST_TEMPLATE = 100_000
 """Characters of a chat template that is run."""
-USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
-"""Tokens that open texts where no configuration names one, the first that is there."""
+USUAL = ("<s>", "<bos>", "<|begin_of_text|>", "[BOS]", "[CLS]", SEPARATOR, "</s>", "<eos>")
+"""Tokens that open texts where nothing names one, the first that is there: those whose name says so
+before those that end a text and so divide texts."""
 USUAL_MASKS = ("[MASK]", "<mask>")
 """Tokens that ask a masked model for a word where no configuration names one."""
 REASONS = {
@@ -100,17 +101,41 @@ class HuggingFaceTokenizer:
     def _find_opener(self) -> tuple[str, str]:
         """Return the token that opens prompts, and which of the reasons it has."""
         names = dict(self.special_names)
+        wanted = names.get("bos_token", "")
         named = [names.get(entry, "") for entry in ("eos_token", "cls_token")]
         special = [str(token.content) for token in self._special.values()]
-        known = (names.get("bos_token", ""), *USUAL, *named, *special)
+        known = (wanted, self._leading_token(), *USUAL, *named, *special)
         there = [name for name in known if name and self._fast.token_to_id(name) is not None]
         if not there:
             raise BundleError(
                 f"{self.path} has no special token to open prompts with; name one as opener."
             )
-        if there[0] == names.get("bos_token"):
+        if there[0] == wanted:
             return there[0], "named"
         return there[0], "separator" if there[0] == SEPARATOR else "special"
+
+    def _leading_token(self) -> str:
+        """Return the special token that the file's own post-processing puts before a text."""
+        encoded = self._encoded("a", add_special_tokens=True)
+        first = encoded.tokens[:1] if encoded.special_tokens_mask[:1] == [1] else [""]
+        return str(*first)
+
+    def _encoded(self, text: str, *, add_special_tokens: bool = False) -> Any:
+        """Return the library's encoding of a text.
+
+        Raises:
+            PromptError: If the tokenizer has no tokens for a part of it.
+        """
+        return self._told(self._fast.encode, text, add_special_tokens=add_special_tokens)
+
+    def _told(self, encode: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        try:
+            return encode(*given, **options)
+        except Exception as error:  # the library raises bare Exception
+            raise PromptError(
+                f"{self.path} cannot turn this text into tokens: {reason_of(error)}. Its file "
+                "needs a token for what is unknown, or the text others of its words."
+            ) from error
 
     @cached_property
     def special_names(self) -> tuple[tuple[str, str], ...]:
@@ -139,7 +164,9 @@ class HuggingFaceTokenizer:
             found = json.loads(self._config)
         except ValueError as error:
             raise BundleError(f"{self.path.with_name(CONFIG)} cannot be read: {error}") from error
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            raise BundleError(f"{self.path.with_name(CONFIG)} holds no settings.")
+        return found
 
     @cached_property
     def _special(self) -> dict[int, Any]:
@@ -156,7 +183,7 @@ class HuggingFaceTokenizer:
     @cached_property
     def closing_ids(self) -> tuple[int, ...]:
         """The special tokens that the file's own post-processing puts behind a text."""
-        encoded = self._fast.encode("a")
+        encoded = self._encoded("a", add_special_tokens=True)
         marks = takewhile(bool, reversed(encoded.special_tokens_mask))
         n_closing = sum(1 for _ in marks)
         return tuple(encoded.ids[len(encoded.ids) - n_closing :])
@@ -176,16 +203,16 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""
-        return list(self._fast.encode(text, add_special_tokens=False).ids)
+        return list(self._encoded(text).ids)
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """Return the ids of several texts, which the processors share."""
-        found = self._fast.encode_batch_fast(texts, add_special_tokens=False)
+        found = self._told(self._fast.encode_batch_fast, texts, add_special_tokens=False)
         return [list(encoded.ids) for encoded in found]
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of ``text`` and where in it each begins and ends, in characters."""
-        encoded = self._fast.encode(text, add_special_tokens=False)
+        encoded = self._encoded(text)
         return list(encoded.ids), list(encoded.offsets)
 
     def decode(self, token_ids: list[int]) -> str:
@@ -205,7 +232,7 @@ class HuggingFaceTokenizer:
         return known
 
     def _find_bytes(self, token_id: int) -> bytes:
-        piece = self._fast.id_to_token(token_id)
+        piece = self._fast.id_to_token(token_id) if token_id >= 0 else None
         if piece is None:
             return f"<{token_id}>".encode()
         if token_id in self._special:

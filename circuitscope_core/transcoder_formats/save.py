@@ -8,6 +8,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import place_of, write_text, written
 from circuitscope_core.transcoder import CrossLayerTranscoder
@@ -17,6 +18,7 @@ from circuitscope_core.transcoder_formats.points import INPUT_HOOKS, OUTPUT_HOOK
 WHAT = "The transcoder"
 
 
+@checked
 def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> None:
     """Write a transcoder in circuit-tracer's layout for its kind.
 

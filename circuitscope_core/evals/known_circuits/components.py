@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.attribution.effects import scatter_targets, start_vectors
 from circuitscope_core.errors import CircuitError
@@ -54,6 +55,7 @@ class _Walk:
     flows: dict[ComponentEdge, float] = field(default_factory=lambda: defaultdict(float))
 
 
+@checked
 def component_flows(
     bundle: Explainable | PromptPass, graph: AttributionGraph
 ) -> dict[ComponentEdge, float]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits.edges import SLOTS, ComponentEdge
 from circuitscope_core.files import place_of
@@ -98,6 +99,7 @@ def find_programs(folder: str | Path) -> tuple[Path, ...]:
     return found
 
 
+@checked
 def load_program(path: str | Path) -> CompiledProgram:
     """Read and check a compiled program.
 
