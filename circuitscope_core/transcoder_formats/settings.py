@@ -1,7 +1,7 @@
 """Settings that lie beside weights: JSON and YAML, and nothing in them is passed over."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ def read_json(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = json.loads(read_text(path))
+        found = json.loads(read_text(path), object_pairs_hook=_each_once)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
@@ -31,10 +31,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = yaml.safe_load(read_text(path))
+        found = yaml.load(read_text(path), Loader=_OnceLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
+
+
+def _each_once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return pairs as a mapping; the last of two would silently replace the first."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} is set twice; set it once")
+    return dict(pairs)
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML's safe loader, for mappings that have each name once."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    return _each_once(loader.construct_pairs(node, deep=True))
+
+
+_OnceLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def _object(found: object, path: Path) -> dict[str, Any]:

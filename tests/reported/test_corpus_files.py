@@ -5,6 +5,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet import encryption
 
 import circuitscope_core as cs
 from circuitscope_core.corpus.documents import ReadCounter
@@ -100,6 +101,31 @@ def test_a_column_that_cannot_be_read_comes_with_the_option_that_names_another(
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     with pytest.raises(cs.CorpusError, match=said):
         cs.ParquetSource(tmp_path / "t.parquet").documents(ReadCounter())
+
+
+class Keys(encryption.KmsClient):
+    """Keeps keys as they are."""
+
+    def __init__(self, _config):
+        encryption.KmsClient.__init__(self)
+
+    def wrap_key(self, key_bytes, _master_key):
+        return key_bytes
+
+    def unwrap_key(self, wrapped_key, _master_key):
+        return wrapped_key
+
+
+@pytest.mark.parametrize("plain_footer", [True, False])
+def test_an_encrypted_file_is_told_as_one(plain_footer, tmp_path):
+    settings = encryption.EncryptionConfiguration(
+        footer_key="footer", column_keys={"column": ["text"]}, plaintext_footer=plain_footer
+    )
+    factory = encryption.CryptoFactory(Keys)
+    keys = factory.file_encryption_properties(encryption.KmsConnectionConfig(), settings)
+    write(tmp_path / "t.parquet", encryption_properties=keys)
+    with pytest.raises(cs.CorpusError, match="ncrypt"):
+        list(cs.ParquetSource(tmp_path).documents(ReadCounter()))
 
 
 def test_a_file_without_bytes_is_named(tmp_path):

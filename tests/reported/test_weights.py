@@ -290,6 +290,14 @@ def test_settings_from_any_editor_are_read(folder, mark):
     assert cs.load_transcoder(folder).config.n_layers == 2
 
 
+@pytest.mark.parametrize("again", ["read_point: in", "tags: {a: 1, a: 2}"])
+def test_a_setting_that_is_there_twice_is_refused(folder, again):
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(f"{text}{again}\n")
+    with pytest.raises(cs.BundleError, match="is set twice"):
+        cs.load_transcoder(folder)
+
+
 @pytest.mark.parametrize("end", [-1, -100, 3, 0])
 def test_a_weight_file_that_was_cut_short_is_refused(folder, end):
     file = folder / "layer_0.safetensors"
