@@ -224,3 +224,12 @@ def test_a_training_with_sentence_pieces_comes_to_its_end(tmp_path):
 def test_an_id_of_no_token_is_an_error_of_ours(wrong):
     with pytest.raises(cs.PromptError, match=f"no token {wrong}"):
         cs.ByteTokenizer().decode([wrong])
+
+
+def test_the_name_of_a_special_token_is_read_as_its_library_does(tmp_path):
+    tokenizer = bytes_bpe()
+    read = cs.HuggingFaceTokenizer(save(tokenizer, tmp_path))
+    text = "a<|endoftext|>b"
+    assert read.encode(text) == tokenizer.encode(text).ids
+    assert read.separator_id in read.encode(text)
+    assert read.decode(read.encode(text)) == text
