@@ -43,6 +43,18 @@ def file_to_write(text: str) -> Path:
     return named_place(text)
 
 
+def count(text: str) -> int:
+    """Return a number above 0, as argparse reads it.
+
+    Raises:
+        ArgumentTypeError: If it is none.
+    """
+    number = int(text) if text.strip().lstrip("+-").isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return number
+
+
 def named_place(text: str) -> Path:
     """Return a file or folder that was named, as argparse reads it.
 

@@ -166,7 +166,7 @@ def changed_settings(
     """
     if path is not None:
         try:
-            text = sys.stdin.read() if str(path) == "-" else read_text(path)
+            text = _standard_input() if str(path) == "-" else read_text(path)
             given = json.loads(text)
         except (OSError, ValueError) as error:
             raise ConfigError(
@@ -229,3 +229,8 @@ def describe_event(event: Event) -> str:
     if isinstance(event, WorkersNews):
         return event.message
     return ""
+
+
+def _standard_input() -> str:
+    """Return what is read from standard input, without the mark that editors put first."""
+    return sys.stdin.read().removeprefix("\ufeff")

@@ -148,7 +148,7 @@ class HuggingFaceTokenizer:
         """Return the chat template: a file of its own, or in the configuration."""
         path = self.path.with_name(TEMPLATE)
         if path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as file:
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
                 return file.read(LONGEST_TEMPLATE + 1)
         found = self._settings().get("chat_template")
         if isinstance(found, list):  # several, by name

@@ -31,7 +31,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = yaml.load(read_text(path), Loader=_OnceLoader)
+        text = read_text(path)
+        _refuse_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        found = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
@@ -45,16 +47,19 @@ def _each_once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
     return dict(pairs)
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """YAML's safe loader, for mappings that have each name once."""
-
-
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    return _each_once(loader.construct_pairs(node, deep=True))
-
-
-_OnceLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def _refuse_twice(document: Any) -> None:
+    """Refuse a YAML document in which a mapping has a name twice."""
+    waiting, seen = [document], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias, perhaps of what it is in
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            _each_once([(name.value, value) for name, value in node.value])
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def _object(found: object, path: Path) -> dict[str, Any]:

@@ -188,3 +188,11 @@ def test_a_file_in_an_older_encoding_is_refused_with_advice(bundle, tmp_path, ca
 def test_the_section_of_a_setting_is_named(capsys):
     assert main(["train", "--set", "text_column=body"]) == 1
     assert "there is corpus.text_column" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--repeat", "--questions", "--prompts", "--inputs"])
+@pytest.mark.parametrize("number", ["0", "-3", "2.5", "many"])
+def test_a_count_below_1_is_refused(option, number, capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "speed", option, number])
+    assert f"{option}: {number!r} is no whole number above 0" in capsys.readouterr().err

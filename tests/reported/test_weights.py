@@ -290,7 +290,9 @@ def test_settings_from_any_editor_are_read(folder, mark):
     assert cs.load_transcoder(folder).config.n_layers == 2
 
 
-@pytest.mark.parametrize("again", ["read_point: in", "tags: {a: 1, a: 2}"])
+@pytest.mark.parametrize(
+    "again", ["read_point: in", "tags: {a: 1, a: 2}", "tags: &x [*x, {a: 1, a: 2}]"]
+)
 def test_a_setting_that_is_there_twice_is_refused(folder, again):
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(f"{text}{again}\n")
