@@ -119,6 +119,17 @@ def decode_prompt(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
     return text[1:] if text.startswith(" ") and text_prefix(tokenizer, text[1:]) else text
 
 
+def _refuse_half_characters(prompt: str) -> None:
+    """Refuse a text that is none: a shell makes such of bytes in another encoding than its own."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"The prompt has half a character, or a byte that is no UTF-8, behind "
+            f"{prompt[: error.start]!r}. Write it again as UTF-8."
+        ) from error
+
+
 def ids_of(prompt: Any) -> list[int]:
     """Return token ids as plain numbers: a sequence, a tensor or array ``[n]``, or one ``[1, n]``.
 
@@ -158,6 +169,7 @@ def encode_prompt(
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Type at least one character.")
+        _refuse_half_characters(prompt)
         token_ids = encode_text(tokenizer, prompt, closed=closed)
         if len(token_ids) < MANY_TOKENS and not tokenizer.encode(prompt):
             raise PromptError(f"The prompt {prompt!r} is no tokens to this model's tokenizer.")

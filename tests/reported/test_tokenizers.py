@@ -233,3 +233,13 @@ def test_the_name_of_a_special_token_is_read_as_its_library_does(tmp_path):
     assert read.encode(text) == tokenizer.encode(text).ids
     assert read.separator_id in read.encode(text)
     assert read.decode(read.encode(text)) == text
+
+
+@pytest.mark.parametrize("kind", ["bytes", "learned"])
+def test_a_prompt_of_bytes_in_another_encoding_is_refused(kind, tmp_path):
+    path = save(bytes_bpe(), tmp_path)
+    read = cs.ByteTokenizer() if kind == "bytes" else cs.HuggingFaceTokenizer(path)
+    prompt = "caf\xe9 (N".encode("cp1252").decode("utf-8", "surrogateescape")
+    replacement = cs.ReplacementModel(tiny_model(d_vocab=400), tiny_transcoder(), read)
+    with pytest.raises(cs.PromptError, match="no UTF-8, behind 'caf'"):
+        replacement.encode(prompt)
