@@ -17,6 +17,7 @@ from circuitscope_core.tokenizer import (
     Tokenizer,
     decode_prompt,
     encode_text,
+    ids_of,
     text_prefix,
 )
 
@@ -136,7 +137,7 @@ def first_token_of(tokenizer: Tokenizer, prompt: str, answer: str) -> int:
 
 
 def _checked_ids(tokenizer: Tokenizer, answer: Sequence[int]) -> list[int]:
-    token_ids = [int(token_id) for token_id in answer]
+    token_ids = ids_of(answer)
     for token_id in token_ids:
         if not 0 <= token_id < tokenizer.d_vocab:
             raise PromptError(

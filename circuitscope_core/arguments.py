@@ -140,8 +140,10 @@ def fits(value: Any, hint: Any) -> bool:
 def _fits_collection(value: Any, origin: type, parts: tuple[Any, ...]) -> bool:
     """Return whether a value is a collection whose members fit; a text is none."""
     if isinstance(value, str | bytes) or not isinstance(value, origin):
-        # tensors and arrays are taken for sequences of numbers
-        return hasattr(value, "tolist") and origin is Sequence
+        # tensors and arrays are taken for sequences of numbers, texts being none
+        if isinstance(value, str | bytes) or origin is not Sequence:
+            return False
+        return hasattr(value, "tolist") and getattr(value, "ndim", 1) > 0
     one_kind = len(parts) == 1 or (len(parts) == 2 and parts[1] is ...)
     return not one_kind or all(fits(member, parts[0]) for member in cast(Collection[Any], value))
 
@@ -164,6 +166,13 @@ NUMBERS: Mapping[Any, Callable[[Any], bool]] = {
 }
 
 
+def _several(hint: Any) -> str:
+    """Return a kind in words, in the plural where there is one word for it."""
+    if hint is int:
+        return "whole numbers"
+    return f"{NAMES[hint].removeprefix('a ')}s" if hint in (str, Path) else describe(hint)
+
+
 def describe(hint: Any) -> str:
     """Return a kind in words."""
     origin, parts = get_origin(hint), get_args(hint)
@@ -172,7 +181,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(describe, parts)))
     if isinstance(origin, type) and issubclass(origin, Collection):
-        return f"a sequence of {describe(parts[0])}" if parts else "a sequence"
+        return f"a sequence of {_several(parts[0])}" if parts else "a sequence"
     if hint in NAMES:
         return NAMES[hint]
     if not isinstance(hint, type):

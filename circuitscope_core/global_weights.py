@@ -190,7 +190,7 @@ def record_sample(
     n_layers, read_point = transcoder.shape.n_layers, transcoder.shape.read_point
     opening, device = model.shape.n_opening, model.tokens([0]).device
     layers: list[list[csr_array]] = [[] for _ in range(n_layers)]
-    inverse = torch.zeros(n_layers, device="cpu")
+    inverse = torch.zeros(n_layers, device="cpu", dtype=torch.float32)
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
         batch = windows[first : first + WINDOWS_AT_ONCE].to(device)
         for layer, site in enumerate(model.mlp_pass(batch).sites):

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from circuitscope_core.bundle import record_file
 from circuitscope_core.errors import NotesError
-from circuitscope_core.export.files import write_text
+from circuitscope_core.files import read_text, reason_of, write_text
 
 FORMAT_VERSION = 1
 NOTES = ".notes"
@@ -147,9 +147,11 @@ def _load(path: Path) -> Notes:
             return Notes()
         if path.stat().st_size > LONGEST_FILE:
             raise NotesError(f"it has more than {LONGEST_FILE:,} bytes.")
-        return parse_notes(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, NotesError) as error:
-        raise NotesError(f"The notes {path} cannot be read: {error} Move the file away.") from error
+        return parse_notes(read_text(path))
+    except (OSError, ValueError, NotesError) as error:
+        raise NotesError(
+            f"The notes {path} cannot be read: {reason_of(error)}. Move the file away."
+        ) from error
 
 
 def rename_notes(folder: Path, old: str, new: str) -> None:
@@ -201,7 +203,8 @@ def update_notes(path: Path, change: Callable[[Notes], Notes], bundle: str = "")
             notes = change(replace(notes, bundle=bundle or notes.bundle))
             if not (before := load_notes(path)).are_about(notes.bundle):
                 path.replace(_aside(path, before.bundle))
-            write_text(path, json.dumps(notes.to_json(), indent=1))
+            text = json.dumps(notes.to_json(), indent=1)
+            write_text(path, text, NotesError, "The notes")
     except OSError as error:
         raise NotesError(f"The notes {path} cannot be written: {error}") from error
     return notes

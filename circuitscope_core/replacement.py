@@ -25,7 +25,7 @@ class ReplacementModel:
     prompts are token ids, and tokens are shown as their ids.
 
     Raises:
-        ConfigError: If the sizes of the three do not fit together.
+        ConfigError: If the sizes of the three, or the precisions, do not fit together.
     """
 
     model: LanguageModel
@@ -46,10 +46,27 @@ class ReplacementModel:
         d_vocab = self.model.shape.d_vocab
         if not self.tokenizer.d_vocab:
             object.__setattr__(self, "tokenizer", TokenIds(d_vocab))
+        self._check_precision()
         if self.tokenizer.d_vocab > d_vocab:
             raise ConfigError(
                 f"The tokenizer has {self.tokenizer.d_vocab} tokens and the model {d_vocab}; use "
                 "the tokenizer that the model was trained with."
+            )
+
+    def _check_precision(self) -> None:
+        """Refuse a transcoder of another precision than the model's results."""
+        if not isinstance(self.transcoder, CrossLayerTranscoder):
+            return
+        theirs, ours = self.compute.dtype, self.transcoder.b_dec.dtype
+        if theirs not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"The model computes in {theirs}, in which the rows of a graph do not add up. "
+                "Convert model and transcoder: .to(torch.float32)."
+            )
+        if theirs != ours:
+            raise ConfigError(
+                f"The transcoder is in {ours} and the model in {theirs}; bring both into one "
+                f"precision, for example model.to({ours})."
             )
 
     def encode(self, prompt: str | Sequence[int]) -> list[int]:

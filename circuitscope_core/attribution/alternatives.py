@@ -82,6 +82,6 @@ def alternatives_of(
         effects: Direct effects of features, errors and tokens on their logits.
         n_nodes: Nodes of the graph; the last are its outputs, which have no effects.
     """
-    rows = torch.zeros(len(effects), n_nodes, device="cpu")
+    rows = torch.zeros(len(effects), n_nodes, device="cpu", dtype=torch.float32)
     rows[:, : effects.shape[1]] = effects
     return found.with_effects(rows)

@@ -221,7 +221,7 @@ class Effects:
         """Return zeros for a graph's nodes; they take memory as they are written to."""
         n_targets, n_rest = plan.n_rows + plan.n_logits, len(sources.rest_columns)
         adjacency = lazy_zeros(plan.n_nodes, plan.n_nodes)
-        bias = torch.zeros(plan.n_nodes, device="cpu")
+        bias = torch.zeros(plan.n_nodes, device="cpu", dtype=torch.float32)
         return cls(adjacency, bias, lazy_zeros(n_targets, n_rest))
 
 

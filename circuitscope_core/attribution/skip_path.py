@@ -55,7 +55,7 @@ def skip_shares(
             raise GraphError(f"The node is a {kind}, which has no input; give features or logits.")
     clean, targets = pass_of(bundle, graph)
     transcoder = clean.replacement.transcoder
-    shares = torch.zeros(len(nodes), device="cpu")
+    shares = torch.zeros(len(nodes), device="cpu", dtype=torch.float32)
     if not isinstance(transcoder, CrossLayerTranscoder) or not transcoder.config.skip_connection:
         return shares
     bare = replace(clean.replacement, transcoder=transcoder.without_skip())
@@ -77,7 +77,7 @@ def _rows(
     sources = lay_out_sources(clean)
     device = clean.features.device
     features = graph.features[nodes[nodes < graph.n_features]].to(device)
-    effects = torch.zeros(len(nodes), sources.n_columns, device="cpu")
+    effects = torch.zeros(len(nodes), sources.n_columns, device="cpu", dtype=torch.float32)
     at = _places_of(clean, features)
     for found, rows in feature_rows(clean, sources, at):
         effects[torch.searchsorted(at, found).cpu()] = rows.effects

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.answers import Answer as GivenAnswer
+from circuitscope_core.arguments import checked
 from circuitscope_core.batch.table import PromptTable
 from circuitscope_core.batch.tracing import PromptTraced, Work, plain_row
 from circuitscope_core.batch.workers import in_order, workers
 from circuitscope_core.config import AttributionConfig, PruneConfig
 from circuitscope_core.devices import Device, find_device
-from circuitscope_core.errors import ConfigError
+from circuitscope_core.errors import ConfigError, GraphError
+from circuitscope_core.files import place_of, refusing, write_text
 from circuitscope_core.launch.backend import parse_backend, require
 
 SUMMARY = "summary.jsonl"
 
 
+@checked
 def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     bundle: str | Path,
     prompts: Sequence[str],
@@ -67,12 +70,13 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     require(place)
     if place.kind == "snowflake":
         raise ConfigError(f"{backend} trains only; trace with local, procs:N or ray:N.")
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = place_of(out)
     named = None if device is None else str(find_device(device))
-    work = Work(Path(bundle).absolute(), named, config, prune, answer, graphs)
+    work = Work(place_of(bundle).absolute(), named, config, prune, answer, graphs)
     work.check()  # so that a damaged one is told before workers are started
-    table, digest = PromptTable(folder), work.digest
+    with refusing(GraphError, f"The folder {folder} cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        table, digest = PromptTable(folder), work.digest
     done = finished(table, prompts, folder, work) if resume else frozenset[int]()
     missing = [number for number in range(len(prompts)) if number not in done]
     whole = False
@@ -124,9 +128,7 @@ def write_graph(folder: Path, number: int, text: str) -> str:
     if not text:
         (folder / name).unlink(missing_ok=True)
         return ""
-    partial = folder / f"{name}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / name)
+    write_text(folder / name, text, GraphError, "The graph")
     return name
 
 

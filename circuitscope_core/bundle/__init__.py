@@ -6,7 +6,6 @@ from circuitscope_core.bundle.bundle import (
     load_bundle,
     make_bundle,
     put_in_place,
-    read_record,
     save_bundle,
 )
 from circuitscope_core.bundle.copying import copy_bundle
@@ -30,6 +29,7 @@ from circuitscope_core.bundle.model_bin import (
     restore_model,
 )
 from circuitscope_core.bundle.names import name_fault
+from circuitscope_core.bundle.record import read_record
 from circuitscope_core.bundle.stages import download_bundle, list_bundles, upload_bundle
 
 __all__ = [

@@ -3,7 +3,6 @@
 Files are safetensors, JSON, YAML, Parquet and JSON lines: nothing that runs code when it is read.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,11 +20,11 @@ from circuitscope_core.bundle.entry import CARDS, ENTRY, ModelEntry, is_entry, r
 from circuitscope_core.bundle.model_bin import check_not_shipped, put_in_bin
 from circuitscope_core.bundle.models import (
     WEIGHTS,
-    is_reference,
     load_recorded_model,
     model_record,
 )
 from circuitscope_core.bundle.placing import bundle_on, features_on
+from circuitscope_core.bundle.record import FORMAT_VERSION, read_record, sha256_of, verify_files
 from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.devices import Device, find_device
@@ -36,6 +35,7 @@ from circuitscope_core.feature_cards import (
     published_folder,
 )
 from circuitscope_core.feature_dictionary import FeatureDictionary
+from circuitscope_core.files import place_of, refusing
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.neuron_dictionary import NeuronDictionary
@@ -52,7 +52,6 @@ from circuitscope_core.transcoder_formats import load_transcoder, save_transcode
 from circuitscope_core.transformer import Transformer
 from circuitscope_core.values import one_line
 
-FORMAT_VERSION = 1
 GLOBAL_WEIGHTS = "global_weights.parquet"
 
 
@@ -178,10 +177,22 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
             "The bundle has no feature cards, and features could not be read without them. "
             "Collect them before it is saved."
         )
-    folder = Path(path)
-    partial = room_for_bundle(folder)
+    folder = place_of(path)
+    with refusing(BundleError, f"The bundle {folder} cannot be written"):
+        partial = room_for_bundle(folder)
+        _write_parts(bundle, cards, partial)
+        put_in_place(partial, folder)
+    return folder
+
+
+def _write_parts(bundle: Bundle, cards: FeatureCards, partial: Path) -> None:
+    """Write everything that a bundle has into a folder."""
     if isinstance(bundle.model, Transformer):
-        weights = {name: value.contiguous() for name, value in bundle.model.state_dict().items()}
+        # each a tensor of its own: layers may share their weights, and files may not
+        weights = {
+            name: value.clone(memory_format=torch.contiguous_format)
+            for name, value in bundle.model.state_dict().items()
+        }
         save_file(weights, partial / WEIGHTS)
     save_transcoder(transcoder_of(bundle.replacement), partial / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
@@ -191,8 +202,6 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
     (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
     (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
-    put_in_place(partial, folder)
-    return folder
 
 
 def room_for_bundle(folder: Path) -> Path:
@@ -204,6 +213,8 @@ def room_for_bundle(folder: Path) -> Path:
     check_not_shipped(folder)
     if is_entry(folder):
         raise BundleError(f"{folder} is a model that was added: {ENTRY}; choose another name.")
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file; name a folder for the bundle.")
     if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
         raise BundleError(f"{folder} exists and is no bundle; choose another name.")
     partial = folder.with_name(f".{folder.name}.partial")
@@ -264,7 +275,7 @@ def load_bundle(
         with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
             download_bundle(open_store(path), Path(local))
             return load_bundle(local, device=device, dtype=dtype)
-    folder, place = Path(path), find_device(device)
+    folder, place = place_of(path), find_device(device)
     if is_entry(folder):
         return with_cards(open_entry(entry := read_entry(folder), place, dtype), folder, entry)
     record = read_record(folder)
@@ -342,58 +353,3 @@ def _metadata(record: Mapping[str, Any]) -> BundleMetadata:
         command=str(record.get("command", "")),
         seconds=record.get("seconds", {}),
     )
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``bundle.json``.
-
-    Raises:
-        BundleError: If it is missing, no JSON object, of another format version, or lacks a part.
-    """
-    path = folder / RECORD
-    if not path.is_file():
-        raise BundleError(f"{folder} is no bundle: it has no {RECORD}. Train a model first.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict):
-        raise BundleError(f"{path} holds no JSON object.")
-    if record.get("format_version") != FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {record.get('format_version')}; "
-            f"this program reads version {FORMAT_VERSION}."
-        )
-    for part in ("model", "transcoder", "files"):
-        if not isinstance(record.get(part), dict):
-            raise BundleError(f"{path} lacks the part {part!r}.")
-    return record
-
-
-def verify_files(folder: Path, record: Mapping[str, Any]) -> None:
-    """Compare every file with its recorded hash.
-
-    Raises:
-        BundleError: If a needed file is not recorded, or one is missing, outside the bundle, or
-            was changed.
-    """
-    needed = {CARDS, "training_log.jsonl", "transcoder/config.yaml"}
-    if not is_reference(record["model"]):
-        needed.add(WEIGHTS)
-    if unlisted := sorted(needed - set(record["files"])):
-        raise BundleError(f"{folder / RECORD} records no hash of {unlisted[0]}.")
-    inside = folder.resolve()
-    for name, expected in record["files"].items():
-        path = (folder / name).resolve()
-        if not path.is_relative_to(inside):
-            raise BundleError(f"{RECORD} names {name!r}, which lies outside the bundle.")
-        if not path.is_file():
-            raise BundleError(f"The bundle {folder} lacks its file {name}.")
-        if sha256_of(path) != expected:
-            raise BundleError(f"The file {path} was changed since the bundle was saved.")
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

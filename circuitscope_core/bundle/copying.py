@@ -5,13 +5,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.bundle import load_bundle, put_in_place, room_for_bundle
 from circuitscope_core.bundle.entry import is_entry, read_entry
 from circuitscope_core.bundle.stages import download_bundle, upload_bundle
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of, refusing
 from circuitscope_core.stages import is_stage, open_store
 
 
+@checked
 def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> None:
     """Copy a bundle, whole or not at all; an older one goes to the bin when the new one is whole.
 
@@ -25,7 +28,7 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
         StageError: If a stage cannot be read or written.
     """
     with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
-        folder = Path(source)
+        folder = place_of(source)
         if is_stage(source):
             folder = Path(local)
             download_bundle(open_store(source, session), folder)
@@ -38,6 +41,8 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
         if is_stage(target):
             upload_bundle(folder, open_store(target, session))
         else:
-            partial = room_for_bundle(Path(target))
-            shutil.copytree(folder, partial, dirs_exist_ok=True)
-            put_in_place(partial, Path(target))
+            place = place_of(target)
+            with refusing(BundleError, f"The bundle {place} cannot be written"):
+                partial = room_for_bundle(place)
+                shutil.copytree(folder, partial, dirs_exist_ok=True)
+                put_in_place(partial, place)

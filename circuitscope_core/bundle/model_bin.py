@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.names import MODEL_NAME, name_fault
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of
 from circuitscope_core.values import one_line
 
 BIN = ".bin"
@@ -82,9 +84,10 @@ def put_in_bin(folder: Path) -> BinnedModel:
     return _binned(place / token)
 
 
+@checked
 def list_bin(models: str | Path = "models") -> tuple[BinnedModel, ...]:
     """Return what is in the bin of a folder of models, the latest first."""
-    place = Path(models) / BIN
+    place = place_of(models) / BIN
     if not place.is_dir() or place.is_symlink():
         return ()
     found = [
@@ -102,6 +105,7 @@ def _binned(path: Path) -> BinnedModel:
     return BinnedModel(path.name, match[1], int(match[2]) / 1e9, n_bytes)
 
 
+@checked
 def restore_model(token: str, models: str | Path = "models", name: str | None = None) -> str:
     """Take a model out of the bin; returns its name.
 
@@ -113,7 +117,7 @@ def restore_model(token: str, models: str | Path = "models", name: str | None = 
     Raises:
         BundleError: If there is no such model, or another model has the name by now.
     """
-    folder = Path(models)
+    folder = place_of(models)
     binned = next((model for model in list_bin(folder) if model.token == token), None)
     if binned is None:
         raise BundleError(f"There is no {token!r} in the bin of {folder}; see the list of it.")
@@ -129,9 +133,10 @@ def restore_model(token: str, models: str | Path = "models", name: str | None = 
     return name
 
 
+@checked
 def empty_bin(models: str | Path = "models", *, days: int = 0) -> int:
     """Delete for good what has been in the bin for some days or more; returns how many models."""
     gone = [model for model in list_bin(models) if time.time() - model.seconds >= days * _DAY]
     for model in gone:
-        shutil.rmtree(Path(models) / BIN / model.token, ignore_errors=True)
+        shutil.rmtree(place_of(models) / BIN / model.token, ignore_errors=True)
     return len(gone)

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from circuitscope_core.errors import BundleError, StageError
+from circuitscope_core.files import read_text
 from circuitscope_core.stages import FileStore
 
 RECORD = "bundle.json"
@@ -85,7 +86,7 @@ def _names(record: Path) -> list[str]:
         BundleError: If it cannot be read, or a name leads out of the bundle's folder.
     """
     try:
-        names = list(json.loads(record.read_text(encoding="utf-8"))["files"])
+        names = list(json.loads(read_text(record))["files"])
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise BundleError(f"{RECORD} holds no list of files; save the bundle again.") from error
     for name in names:

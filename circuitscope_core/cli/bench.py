@@ -13,6 +13,7 @@ from circuitscope_core.cli.output import (
     Commands,
     add_bundle,
     add_device,
+    count,
     device_of,
     write,
 )
@@ -36,11 +37,11 @@ def add_bench(commands: Commands) -> None:
         default="speed",
         help="what to measure (default: speed)",
     )
-    parser.add_argument("--questions", type=int, default=100, help="questions of each skill")
+    parser.add_argument("--questions", type=count, default=100, help="questions of each skill")
     parser.add_argument("--prompt", default=EXAMPLE_PROMPT)
-    parser.add_argument("--repeat", type=int, default=5, help="timed runs after a warm-up")
+    parser.add_argument("--repeat", type=count, default=5, help="timed runs after a warm-up")
     parser.add_argument("--source", help="text of the training, for faithfulness")
-    parser.add_argument("--prompts", type=int, default=100, help="prompts for faithfulness")
+    parser.add_argument("--prompts", type=count, default=100, help="prompts for faithfulness")
     add_score_options(parser)
     add_circuit_options(parser)
     parser.set_defaults(run=run_bench, bundle=None)  # a file is scored without a bundle

@@ -4,7 +4,7 @@ import argparse
 import json
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import write
+from circuitscope_core.cli.output import count, write
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits import find_programs, train_on_program
 
@@ -18,7 +18,7 @@ def add_circuit_options(parser: argparse.ArgumentParser) -> None:
         default="oracle",
         help="circuits: the MLPs' own neurons, or a transcoder trained on each program",
     )
-    parser.add_argument("--inputs", type=int, help="circuits: inputs of each program (all)")
+    parser.add_argument("--inputs", type=count, help="circuits: inputs of each program (all)")
 
 
 def run_circuits(options: argparse.Namespace) -> int:

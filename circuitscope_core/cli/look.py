@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, add_bundle, write
+from circuitscope_core.cli.output import Commands, add_bundle, named_place, write
 from circuitscope_core.cli.pictures import add_pictures, write_pictures
 from circuitscope_core.graph_file import layout_graph_file
 
@@ -13,7 +12,7 @@ from circuitscope_core.graph_file import layout_graph_file
 def add_check(commands: Commands) -> None:
     """Describe ``check``."""
     parser = commands.add_parser("check", help="say what a graph's JSON file holds, or is wrong")
-    parser.add_argument("file", type=Path, help="ours, circuit-tracer's or Neuronpedia's")
+    parser.add_argument("file", type=named_place, help="ours, circuit-tracer's or Neuronpedia's")
     add_pictures(parser)
     parser.set_defaults(run=run_check)
 

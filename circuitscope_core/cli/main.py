@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,8 +14,11 @@ from circuitscope_core.cli.trace import add_trace
 from circuitscope_core.cli.train import add_estimate, add_train
 from circuitscope_core.cli.train_transcoder import add_train_transcoder
 from circuitscope_core.errors import CircuitScopeError
+from circuitscope_core.files import reason_of
 
 EXIT_ERROR = 1
+EXIT_PIPE = 141
+"""The exit status of a program that the system ends because nobody reads its output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,13 +26,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except CircuitScopeError as error:
+    except BrokenPipeError:
+        # the reader has enough; nothing more may be written, at the interpreter's end neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except (CircuitScopeError, OSError, MemoryError, RuntimeError) as error:
+        if not (problem := sentence_of(error)):
+            raise
         if options.json:
-            write(json.dumps({"error": str(error)}))
+            write(json.dumps({"error": problem}))
         else:
-            write(f"Error: {error}", sys.stderr)
+            write(f"Error: {problem}", sys.stderr)
         return EXIT_ERROR
     return status
+
+
+def sentence_of(error: Exception) -> str:
+    """Return an error in a sentence; empty for one that only a fault of the program explains."""
+    if isinstance(error, CircuitScopeError):
+        return str(error)
+    if isinstance(error, OSError):
+        name = error.filename
+        named = "A file" if name is None else str(name)
+        return f"{named} cannot be used: {reason_of(error)}. Check its place and its rights."
+    if isinstance(error, MemoryError) or "allocate" in str(error):
+        return (
+            "There is too little memory for this. Close other programs, raise the limit of this "
+            "one (ulimit -v), or ask for less: a shorter prompt, or --max-feature-nodes."
+        )
+    return ""
 
 
 def build_parser() -> argparse.ArgumentParser:

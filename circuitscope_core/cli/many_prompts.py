@@ -7,6 +7,7 @@ from pathlib import Path
 import circuitscope_core as cs
 from circuitscope_core.cli.output import device_of, write
 from circuitscope_core.errors import ConfigError, PromptError
+from circuitscope_core.files import read_text, reason_of
 
 
 def trace_many(options: argparse.Namespace, answer: str | int | None) -> int:
@@ -62,10 +63,10 @@ def read_prompts(path: Path) -> list[str]:
         PromptError: If the file cannot be read, or there is no prompt in it.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        lines = [line for line in read_text(path).split("\n") if line.strip()]
         prompts = [json.loads(line) for line in lines] if path.suffix == ".jsonl" else lines
     except (OSError, ValueError, RecursionError) as error:
-        raise PromptError(f"The prompts in {path} cannot be read: {error}") from error
+        raise PromptError(f"The prompts in {path} cannot be read: {reason_of(error)}.") from error
     wrong = next((prompt for prompt in prompts if not isinstance(prompt, str)), None)
     if wrong is not None or not prompts:
         problem = f"holds {wrong!r}, which is no JSON string" if prompts else "is empty"

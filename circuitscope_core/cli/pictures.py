@@ -1,20 +1,19 @@
 """A graph as the page and the picture that were asked for."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
 from circuitscope_core.attribution import pass_of
-from circuitscope_core.cli.output import write
+from circuitscope_core.cli.output import file_to_write, write
 from circuitscope_core.export import export_svg, export_view
 from circuitscope_core.view import Extras, GraphView, layout_graph, tell_story
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """Let a command write pictures."""
-    parser.add_argument("--html", type=Path, help="write the graph as one standalone page")
-    parser.add_argument("--svg", type=Path, help="write the picture of all nodes as SVG")
+    parser.add_argument("--html", type=file_to_write, help="write the graph as one standalone page")
+    parser.add_argument("--svg", type=file_to_write, help="write the picture of all nodes as SVG")
 
 
 def lay_out_with_story(bundle: cs.Bundle, found: cs.Trace, prompt: Any) -> GraphView:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import device_of, write
+from circuitscope_core.cli.output import device_of, named_place, write
 from circuitscope_core.errors import ScoreError
 from circuitscope_core.evals.scoring import (
     file_flow,
@@ -22,12 +22,14 @@ from circuitscope_core.skills import SKILLS, SkillPrompt, exam
 def add_score_options(parser: argparse.ArgumentParser) -> None:
     """Describe what ``bench score`` needs."""
     parser.add_argument(
-        "files", nargs="*", type=Path, help="score: graph files, or folders of them"
+        "files", nargs="*", type=named_place, help="score: graph files, or folders of them"
     )
     parser.add_argument(
         "--evidence", action="store_true", help="score: prompts are exam questions; localization"
     )
-    parser.add_argument("--circuit", type=Path, help="score: the compiled program's .json file")
+    parser.add_argument(
+        "--circuit", type=named_place, help="score: the compiled program's .json file"
+    )
 
 
 def run_score(options: argparse.Namespace) -> int:

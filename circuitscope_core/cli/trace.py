@@ -4,7 +4,6 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import circuitscope_core as cs
@@ -15,6 +14,8 @@ from circuitscope_core.cli.output import (
     add_bundle,
     add_device,
     device_of,
+    file_to_write,
+    named_place,
     write,
 )
 from circuitscope_core.cli.pictures import add_pictures, lay_out_with_story, write_pictures
@@ -89,22 +90,24 @@ def add_trace(commands: Commands) -> None:
         "seconds at most",
     )
     parser.add_argument("--paths", type=int, default=5, help="how many paths to print")
-    parser.add_argument("--graph", type=Path, help="write the graph as Neuronpedia JSON")
+    parser.add_argument("--graph", type=file_to_write, help="write the graph as Neuronpedia JSON")
     parser.add_argument(
         "--viewer",
-        type=Path,
+        type=file_to_write,
         metavar="FOLDER",
         help="add the graph and its feature cards to a folder for circuit-tracer's own viewer",
     )
     parser.add_argument(
-        "--save", type=Path, help="write the exact graph, unpruned, as a safetensors file"
+        "--save", type=file_to_write, help="write the exact graph, unpruned, as a safetensors file"
     )
     parser.add_argument(
         "--prompts",
-        type=Path,
+        type=named_place,
         help="trace every line of this file instead; in a .jsonl file each is a JSON string",
     )
-    parser.add_argument("--out", type=Path, help="of several prompts: folder for graphs and table")
+    parser.add_argument(
+        "--out", type=file_to_write, help="of several prompts: folder for graphs and table"
+    )
     parser.add_argument(
         "--backend", default="local", help="of several prompts: local, procs:2, ray:2 or ray:2@auto"
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, add_device, device_of, write
+from circuitscope_core.cli.output import Commands, add_device, device_of, file_to_write, write
 from circuitscope_core.errors import ConfigError
+from circuitscope_core.files import read_text, reason_of
 from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import TrainingPlan
 from circuitscope_core.stages import open_store
@@ -32,7 +33,9 @@ EXIT_CANCELLED = 130
 def add_train(commands: Commands) -> None:
     """Describe ``train``."""
     parser = commands.add_parser("train", help="train a model and save it as a bundle")
-    parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
+    parser.add_argument(
+        "--out", type=file_to_write, default="models/mine", help="folder of the bundle to be"
+    )
     add_run_options(parser)
     _add_settings(parser)
     parser.set_defaults(run=run_train)
@@ -104,9 +107,7 @@ def run_train(options: argparse.Namespace) -> int:
         + [f"--set {item}" for item in options.set]
     )
     flags = (options.restart, options.overwrite)
-    plan = TrainingPlan(
-        config, sources, Path(options.out), None, *flags, command, device=options.device
-    )
+    plan = TrainingPlan(config, sources, options.out, None, *flags, command, device=options.device)
     return follow(plan, options)
 
 
@@ -165,10 +166,12 @@ def changed_settings(
     """
     if path is not None:
         try:
-            text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+            text = _standard_input() if str(path) == "-" else read_text(path)
             given = json.loads(text)
         except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"The settings file {path} cannot be read: {error}") from error
+            raise ConfigError(
+                f"The settings file {path} cannot be read: {reason_of(error)}."
+            ) from error
         if not isinstance(given, dict):
             raise ConfigError(f"The settings file {path} holds no JSON object.")
         for name, value in given.items():
@@ -187,11 +190,20 @@ def _change(data: dict[str, Any], item: str) -> None:
     for section in sections:
         place = place.get(section) if isinstance(place, dict) else None
     if not equals or not isinstance(place, dict) or last not in place:
-        raise ConfigError(f"There is no setting {item!r}; use for example {_an_example(data)}=512.")
+        raise ConfigError(
+            f"There is no setting {item!r}; {_a_place(data, last)}use for example "
+            f"{_an_example(data)}=512."
+        )
     try:
         place[last] = json.loads(text)
     except (ValueError, RecursionError):
         place[last] = text
+
+
+def _a_place(data: dict[str, Any], name: str) -> str:
+    """Return advice where a section has a setting of that name; else nothing."""
+    found = [key for key, part in data.items() if isinstance(part, dict) and name in part]
+    return f"there is {found[0]}.{name}; " if found else ""
 
 
 def _an_example(data: dict[str, Any]) -> str:
@@ -217,3 +229,8 @@ def describe_event(event: Event) -> str:
     if isinstance(event, WorkersNews):
         return event.message
     return ""
+
+
+def _standard_input() -> str:
+    """Return what is read from standard input, without the mark that editors put first."""
+    return sys.stdin.read().removeprefix("\ufeff")

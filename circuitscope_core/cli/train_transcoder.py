@@ -4,11 +4,10 @@ import argparse
 import json
 import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, write
+from circuitscope_core.cli.output import Commands, file_to_write, write
 from circuitscope_core.cli.train import (
     add_run_options,
     add_setting_options,
@@ -31,7 +30,9 @@ def add_train_transcoder(commands: Commands) -> None:
         required=True,
         help="the model's folder, owner/name on the hub, or models/NAME of one that was added",
     )
-    parser.add_argument("--out", default="models/mine", help="folder of the bundle to be")
+    parser.add_argument(
+        "--out", type=file_to_write, default="models/mine", help="folder of the bundle to be"
+    )
     parser.add_argument("--layers", help="10,12-14, middle (three layers) or all (default: middle)")
     parser.add_argument(
         "--kind", choices=KINDS, help="where a feature writes: to its own layer, or to later ones"
@@ -59,13 +60,13 @@ def run_train_transcoder(options: argparse.Namespace) -> int:
     config = read_transcoder_config(options)
     model = PlannedModel.of(options.model, options.device, options.dtype)
     if options.estimate:
-        found = estimate_transcoder(config, model, Path(options.out))
+        found = estimate_transcoder(config, model, options.out)
         write(json.dumps(found.to_json()) if options.json else describe_estimate(found))
         return 0
     plan = TrainingPlan(
         config,
         options.source or ["builtin"],
-        Path(options.out),
+        options.out,
         restart=options.restart,
         overwrite=options.overwrite,
         command=command_of(options, config),

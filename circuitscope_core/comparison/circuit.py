@@ -2,12 +2,14 @@
 
 import torch
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, label_of, node_name
 from circuitscope_core.comparison.model import ComparedNode, Comparison, Side
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import NodeKind, node_id
 
 
+@checked
 def compared_circuit(
     comparison: Comparison, a: FeatureCards | None = None, b: FeatureCards | None = None
 ) -> Circuit:

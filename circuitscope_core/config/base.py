@@ -69,6 +69,7 @@ class JsonConfig(CheckedFields):
         Raises:
             ConfigError: If a field is unknown or missing, or a value is outside its range.
         """
+        require(isinstance(data, Mapping), f"{cls.__name__} is {data!r:.60}; it must be an object.")
         known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
         require(isinstance(data, Mapping), f"{cls.__name__} is {data!r}; it must be an object.")
         if unknown := [name for name in data if name not in known]:

@@ -222,9 +222,17 @@ def _open(path: Path, shown: str) -> pq.ParquetFile:
         )
     except _UNREADABLE as error:
         raise CorpusError(
-            f"{shown} cannot be read as a Parquet file: {_first_line(error)} "
-            "Download or write it again, or leave it out."
+            f"{shown} cannot be read as a Parquet file: {_first_line(error)} {_advice(error)}"
         ) from error
+
+
+def _advice(error: BaseException) -> str:
+    """Return what to do about a file that cannot be opened."""
+    if isinstance(error, PermissionError):
+        return "Change its rights, or leave it out."
+    if "ncrypted" in str(error):
+        return "Encrypted files are not read; write it without encryption, or leave it out."
+    return "Download or write it again, or leave it out."
 
 
 def _check_column(shown: str, schema: pa.Schema, name: str) -> None:
@@ -238,8 +246,15 @@ def _check_column(shown: str, schema: pa.Schema, name: str) -> None:
     else:
         problem = f"{shown} has no column {name!r}"
     others = [field.name for field in schema if _is_text(field.type) and field.name != name]
-    choices = f"text columns are: {', '.join(others)}" if others else "it has no text column"
-    raise CorpusError(f"{problem[0].upper()}{problem[1:]}; {choices}. Set text_column.")
+    said = f"{problem[0].upper()}{problem[1:]}"
+    if not others:
+        raise CorpusError(
+            f"{said}; it has no text column. Write one: lists and parts of structures are not read."
+        )
+    raise CorpusError(
+        f"{said}; text columns are: {', '.join(others)}. Name one as corpus.text_column (in the "
+        f"shell --set corpus.text_column={others[0]})."
+    )
 
 
 def _batches(

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from circuitscope_core.corpus.documents import Document, ReadCounter
+from circuitscope_core.corpus.locations import ENDINGS, is_shown
 from circuitscope_core.corpus.parquet import ParquetReader
 from circuitscope_core.errors import CorpusError
 from circuitscope_core.stages import FileStore, StageLocation, StoredFile, download, open_store
@@ -83,14 +84,21 @@ def find_staged_files(store: FileStore, location: StageLocation) -> tuple[Stored
     """
     if location.is_pattern:
         found = store.list(location.fixed_prefix)
-        files = tuple(file for file in found if location.matches(file.name))
+        hidden = _is_hidden(location.path)
+        files = tuple(
+            file
+            for file in found
+            if location.matches(file.name) and (hidden or not _is_hidden(file.name))
+        )
     else:
         found = store.list(location.path)
         folder = f"{location.path}/" if location.path else ""
         files = tuple(file for file in found if file.name == location.path) or tuple(
             file
             for file in found
-            if file.name.startswith(folder) and file.name.endswith(".parquet")
+            if file.name.startswith(folder)
+            and file.name.lower().endswith(ENDINGS)
+            and not _is_hidden(file.name.removeprefix(folder))
         )
     if not files:
         others = f"; it has {len(found)} other files" if found else ""
@@ -99,3 +107,8 @@ def find_staged_files(store: FileStore, location: StageLocation) -> tuple[Stored
             "put them there with PUT … AUTO_COMPRESS=FALSE."
         )
     return files
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether a part of a path is one that other programs hide, as in folders here."""
+    return not all(map(is_shown, path.split("/")))

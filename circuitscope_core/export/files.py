@@ -1,9 +1,6 @@
-"""Writing files so that nobody ever reads half of one, and names that are safe everywhere."""
+"""Names and texts that are safe in the files that graphs are written to."""
 
-import os
 import re
-import tempfile
-from pathlib import Path
 
 LONGEST_SLUG = 60
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,19 +15,3 @@ def slugify(text: str) -> str:
 def xml_text(text: str) -> str:
     """Return text with what XML cannot hold, such as NUL, replaced by U+FFFD."""
     return NOT_IN_XML.sub("\ufffd", text)
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file under a temporary name and rename it when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        partial.chmod(0o644)  # mkstemp lets only the owner read
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
-from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.errors import GraphFileError
+from circuitscope_core.export.files import slugify
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
+from circuitscope_core.files import place_of, write_text
 from circuitscope_core.graph import Node, NodeKind
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
@@ -63,12 +65,15 @@ def export_graph(
 
     Returns:
         The file.
+
+    Raises:
+        GraphFileError: If it cannot be written.
     """
     data = graph_to_json(kept, supernodes=supernodes, cards=cards, slug=slug)
-    target = Path(path)
+    target = place_of(path)
     if target.is_dir():
         target = target / f"{data['metadata']['slug']}.json"
-    return write_text(target, json.dumps(data))
+    return write_text(target, json.dumps(data), GraphFileError, "The graph")
 
 
 def graph_to_json(

@@ -10,16 +10,16 @@ from typing import Protocol, runtime_checkable
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept
-from circuitscope_core.errors import CircuitScopeError
+from circuitscope_core.errors import CircuitScopeError, GraphFileError
 from circuitscope_core.export.canvas import (
     STYLE_SHEET,
     classic_script,
     read_canvas_file,
     read_vis_network,
 )
-from circuitscope_core.export.files import write_text
 from circuitscope_core.export.opening import Opening, WalkStep
 from circuitscope_core.feature_cards import FeatureCards
+from circuitscope_core.files import place_of, write_text
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import Tokenizer
@@ -55,8 +55,10 @@ def export_html(
 
     Raises:
         CircuitScopeError: If pyvis, which carries the canvas library, is missing.
+        GraphFileError: If the file cannot be written.
     """
-    return write_text(Path(path), render_html(kept, bundle, supernodes=supernodes))
+    text = render_html(kept, bundle, supernodes=supernodes)
+    return write_text(place_of(path), text, GraphFileError, "The page")
 
 
 def render_html(kept: Kept, bundle: HasCards, *, supernodes: Supernodes | None = None) -> str:
@@ -67,7 +69,7 @@ def render_html(kept: Kept, bundle: HasCards, *, supernodes: Supernodes | None =
 
 def export_view(view: GraphView, path: str | Path) -> Path:
     """Write a laid-out graph as one HTML file, whole or not at all; see ``export_html``."""
-    return write_text(Path(path), render_view(view))
+    return write_text(place_of(path), render_view(view), GraphFileError, "The page")
 
 
 def render_view(view: GraphView, opening: Opening | None = None) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from circuitscope_core.errors import GraphError
+from circuitscope_core.arguments import checked
+from circuitscope_core.errors import GraphError, GraphFileError
 from circuitscope_core.export.canvas import PALETTE
-from circuitscope_core.export.files import write_text, xml_text
+from circuitscope_core.export.files import xml_text
+from circuitscope_core.files import place_of, write_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.view import EdgeView, GraphView, NodeView, Picture
 
@@ -44,6 +46,7 @@ LEAST_SHARE = 0.04
 LONGEST_LABEL, LONGEST_TILE = 18, 17
 
 
+@checked
 def export_svg(
     view: GraphView,
     path: str | Path,
@@ -52,8 +55,13 @@ def export_svg(
     selected: str = "",
     dark: bool = False,
 ) -> Path:
-    """Write a picture as one SVG file, whole or not at all; see ``render_svg``."""
-    return write_text(Path(path), render_svg(view, picture=picture, selected=selected, dark=dark))
+    """Write a picture as one SVG file, whole or not at all; see ``render_svg``.
+
+    Raises:
+        GraphFileError: If it cannot be written.
+    """
+    text = render_svg(view, picture=picture, selected=selected, dark=dark)
+    return write_text(place_of(path), text, GraphFileError, "The picture")
 
 
 def render_svg(

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.errors import ConfigError, GraphFileError
-from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.export.files import slugify
 from circuitscope_core.export.graph_json import (
     FEATURE_TYPES,
     NEURON_TYPE,
@@ -34,6 +34,7 @@ from circuitscope_core.export.graph_json import (
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.feature_cards.cards import empty_card
+from circuitscope_core.files import place_of, write_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
@@ -189,7 +190,7 @@ def write_viewer_folder(
     graph = viewer_graph(
         kept, cards=cards, tokenizer=tokenizer, supernodes=supernodes, opening=opening
     )
-    place = Path(folder)
+    place = place_of(folder)
     try:
         return _add(place, graph)
     except OSError as error:
@@ -211,8 +212,9 @@ def _add(folder: Path, graph: ViewerGraph) -> ViewerGraph:
     graph = graph.named(slug, free_name(scan, others))
     for name, text in graph.files().items():
         if not (folder / name).exists():
-            write_text(folder / name, text)
-    write_text(folder / METADATA, _list_of([*listed, graph.data["metadata"]]))
+            write_text(folder / name, text, GraphFileError, "The graph")
+    text = _list_of([*listed, graph.data["metadata"]])
+    write_text(folder / METADATA, text, GraphFileError, "The list of graphs")
     return graph
 
 
@@ -265,6 +267,7 @@ def _list_of(entries: list[Mapping[str, Any]]) -> str:
     return json.dumps({"graphs": entries}, indent=2)
 
 
+@checked
 def viewer_zip(
     kept: Kept,
     *,

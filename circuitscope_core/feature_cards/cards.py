@@ -230,6 +230,8 @@ class FeatureCards(Sequence[FeatureCard]):
         return int(self._table.num_rows)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            return self.card(*index)
         if isinstance(index, slice):
             return [self[row] for row in range(*index.indices(len(self)))]
         row = range(len(self))[index]

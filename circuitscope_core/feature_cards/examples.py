@@ -44,7 +44,12 @@ class _Peaks:
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> "_Peaks":
         whole = torch.zeros(shape, dtype=torch.int64)
-        return cls(torch.zeros(shape), torch.zeros(shape), whole, whole.clone())
+        return cls(
+            torch.zeros(shape, dtype=torch.float32),
+            torch.zeros(shape, dtype=torch.float32),
+            whole,
+            whole.clone(),
+        )
 
     def merge(self, rows: slice, keys: Tensor, values: Tensor, windows: Tensor, at: Tensor) -> None:
         """Keep the best keys of the old and a batch's ``[n, batch]`` new windows."""
@@ -91,7 +96,9 @@ class Candidates:
         values, at = (torch.from_numpy(np.ascontiguousarray(found)) for found in active.peaks())
         windows = (active.first_window + torch.arange(values.shape[1])).expand_as(at)
         self.top.merge(rows, values, values, windows, at)
-        lottery = torch.rand(values.shape, generator=self.generator) * (values > 0)
+        lottery = torch.rand(values.shape, generator=self.generator, dtype=torch.float32) * (
+            values > 0
+        )
         self.drawn.merge(rows, lottery, values, windows, at)
 
     def state(self) -> State:

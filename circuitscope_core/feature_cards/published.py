@@ -25,6 +25,7 @@ from circuitscope_core.feature_cards.cards import (
     empty_card,
 )
 from circuitscope_core.feature_cards.published_json import card_from_json, parse_json
+from circuitscope_core.files import place_of
 
 INDEX = "index.json.gz"
 FOLDER = "features"
@@ -246,7 +247,7 @@ def open_published_cards(folder: str | Path, d_transcoder: int) -> PublishedCard
     Raises:
         BundleError: If there are no such cards; later, if a file is damaged.
     """
-    found = published_folder(Path(folder))
+    found = published_folder(place_of(folder))
     if found is None:
         raise BundleError(
             f"{folder} has no feature cards: neither {INDEX} nor files such as 0.json, there or "

@@ -4,9 +4,7 @@ The adjacency is written as its edges, row by row, so that a file is as large as
 """
 
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError, GraphFileError
+from circuitscope_core.files import place_of, written
 from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.graph_parts import GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
@@ -51,7 +50,7 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     Raises:
         GraphFileError: If the file cannot be written.
     """
-    target = Path(path)
+    target = place_of(path)
     edges = graph.edges()
     row_counts = torch.bincount(edges.targets, minlength=graph.n_nodes)
     tensors = {name: getattr(graph, name).contiguous() for name in COLUMNS}
@@ -78,20 +77,8 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     if graph.choice is not None:
         texts["choice"] = {name: getattr(graph.choice, name) for name in CHOICE}
         tensors |= _named("neurons", graph.choice, OF_NEURONS)
-    partial = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        partial = Path(name)
+    with written(target, GraphFileError, "The graph") as partial:
         save_file(tensors, partial, metadata={FORMAT: json.dumps(texts)})
-        partial.chmod(0o644)  # mkstemp lets only the owner read
-        os.replace(partial, target)
-    except OSError as error:
-        raise GraphFileError(f"The graph cannot be written to {target}: {error}") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
     return target
 
 
@@ -103,6 +90,7 @@ def load_graph(path: str | Path) -> AttributionGraph:
         GraphFileError: If the file cannot be read, is no such file, or its parts do not fit
             together.
     """
+    path = place_of(path)
     try:
         with safe_open(path, framework="pt") as file:
             texts = _texts(path, (file.metadata() or {}).get(FORMAT))

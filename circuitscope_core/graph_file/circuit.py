@@ -59,19 +59,23 @@ def circuit_of_file(file: GraphFile) -> Circuit:
             [item.probability if _is_token_output(item) else missing for item in file.nodes]
         ),
         worth=worth,
-        dropped=torch.zeros(n),
+        dropped=torch.zeros(n, dtype=torch.float32),
         edges=CircuitEdges.of(sources, targets, weights, n),
     )
 
 
 def _column(values: list[float | None]) -> torch.Tensor:
     """Return numbers as a column, NaN where there is none."""
-    return torch.tensor([float("nan") if value is None else value for value in values])
+    return torch.tensor(
+        [float("nan") if value is None else value for value in values], dtype=torch.float32
+    )
 
 
 def _worth_of(file: GraphFile) -> torch.Tensor:
     """Return how much each output counts, as in our own graphs; 0 for other nodes."""
-    worth = torch.tensor([item.probability or 0.0 for item in file.nodes], device="cpu")
+    worth = torch.tensor(
+        [item.probability or 0.0 for item in file.nodes], device="cpu", dtype=torch.float32
+    )
     rows = [at for at, item in enumerate(file.nodes) if item.node.kind is NodeKind.LOGIT]
     nodes = [file.nodes[at].node for at in rows]
     positions, tokens = ([getattr(n, name) for n in nodes] for name in ("position", "feature"))

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.export.graph_json import SCHEMA_VERSION
+from circuitscope_core.files import place_of
 from circuitscope_core.graph_file.links import read_links
 from circuitscope_core.graph_file.model import FileNode, GraphFile
 from circuitscope_core.graph_file.nodes import clean, raise_outputs, read_nodes
@@ -22,13 +24,14 @@ MAX_NODES, MAX_LINKS, MAX_TOKENS = 100_000, 1_000_000, 4_096
 Kind = TypeVar("Kind", bound="dict[str, Any] | list[Any]")
 
 
+@checked
 def read_graph_file(path: str | Path) -> GraphFile:
     """Read and check a graph file.
 
     Raises:
         GraphFileError: If it cannot be read, or is refused; see ``parse_graph_json``.
     """
-    path = Path(path)
+    path = place_of(path)
     try:
         _refuse_large(path.stat().st_size)
         data = path.read_bytes()
@@ -39,6 +42,7 @@ def read_graph_file(path: str | Path) -> GraphFile:
     return parse_graph_json(data)
 
 
+@checked
 def parse_graph_json(text: str | bytes) -> GraphFile:
     """Check a graph's JSON and return what it holds.
 

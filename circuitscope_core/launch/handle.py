@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import Bundle, load_bundle
 from circuitscope_core.config import TrainConfig
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.files import place_of
 from circuitscope_core.launch.backend import parse_backend, require
 from circuitscope_core.launch.background import (
     TrainingRequest,
@@ -74,6 +76,7 @@ class TrainingRun:
         return load_bundle(self.out)
 
 
+@checked
 def launch(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",
@@ -103,7 +106,7 @@ def launch(  # noqa: PLR0913  # each a name of the public interface
             or a source exists in this process only.
     """
     require(parse_backend(backend))
-    folder = Path(out).absolute()
+    folder = place_of(out).absolute()
     sources = absolute_sources(source)
     request = TrainingRequest(config, sources, folder.parent, folder.name, backend, store, device)
     start_training(request, restart=restart)

@@ -30,6 +30,7 @@ from circuitscope_core.bundle import (
 from circuitscope_core.bundle.models import fingerprint
 from circuitscope_core.devices import Device, find_device, free_bytes
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of
 from circuitscope_core.model_library.staged import copy_of, fetch_files, forget_copies
 from circuitscope_core.pretrained import (
     PretrainedModel,
@@ -112,7 +113,7 @@ def add_model_steps(
     session: Any = None,
 ) -> Iterator[str | ModelEntry]:
     """Like ``add_model``, but yields a sentence as each step begins, then the entry."""
-    place, chosen = Path(models), find_device(device)
+    place, chosen = place_of(models), find_device(device)
     name = check_new_name(name or Path(source).name, place)
     forget_copies(place, name)  # of a try that was ended by force
     try:
@@ -120,7 +121,7 @@ def add_model_steps(
         features = yield from _find_transcoder(
             transcoder, copy_of(place, name, "transcoder"), session
         )
-        said = str(folder) if Path(source).is_dir() else str(source)
+        said = str(folder) if place_of(source).is_dir() else str(source)
         entry = yield from _open_and_describe(name, said, (folder, features), chosen)
         write_entry(entry, place)
     except BaseException:  # an error, or a caller who stopped asking
@@ -135,8 +136,8 @@ def _find_model(source: str | Path, copy: Path, session: Any) -> Generator[str, 
     if is_stage(source):
         yield from fetch_files(str(source), copy, session)
         return copy.resolve()
-    if Path(source).is_dir():
-        return Path(source).resolve()
+    if place_of(source).is_dir():
+        return place_of(source).resolve()
     yield "Look for the model on this machine, then on the Hugging Face hub"
     return fetch_model(str(source))
 
@@ -150,7 +151,7 @@ def _find_transcoder(
     if is_stage(source):
         yield from fetch_files(str(source), copy, session)
         return str(copy.resolve())
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+    return str(place_of(source).resolve()) if place_of(source).exists() else str(source)
 
 
 def _open_and_describe(
@@ -259,7 +260,7 @@ def check_added(
         ModelError: If a Hugging Face model cannot be opened, or not be explained exactly.
         ConfigError: If the transcoder or the tokenizer does not fit the model.
     """
-    folder = find_model(name, Path(models))
+    folder = find_model(name, place_of(models))
     own_neurons = is_entry(folder) and read_entry(folder).transcoder is None
     bundle = load_bundle(folder, device=device)
     model, shape = bundle.model, bundle.transcoder.shape

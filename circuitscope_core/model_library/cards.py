@@ -1,20 +1,21 @@
 """Feature cards of models that were added: collected on text and kept beside the entry."""
 
-import os
-import tempfile
 from collections.abc import Collection, Generator
 from contextlib import closing
 from pathlib import Path
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import CARDS, CARDS_STATE, is_entry, load_bundle
 from circuitscope_core.config import FeatureCardConfig
 from circuitscope_core.devices import Device
 from circuitscope_core.errors import BundleError
 from circuitscope_core.feature_cards import CardProgress, FeatureCards, collect_cards
 from circuitscope_core.feature_cards.from_text import Texts
+from circuitscope_core.files import place_of, written
 from circuitscope_core.model_library.adding import find_model
 
 
+@checked
 def collect_model_cards(  # noqa: PLR0913  # each a name of the public interface
     name: str,
     texts: Texts,
@@ -46,7 +47,7 @@ def collect_model_cards(  # noqa: PLR0913  # each a name of the public interface
             was another one.
         CorpusError: If there is no text, or it cannot be read.
     """
-    folder = find_model(name, Path(models))
+    folder = find_model(name, place_of(models))
     check_cards_wanted(folder, replace=replace)
     checkpoint = folder / CARDS_STATE
     bundle = load_bundle(folder, device=device)
@@ -83,17 +84,5 @@ def save_cards(cards: FeatureCards, folder: Path) -> None:
     Raises:
         BundleError: If they cannot be written.
     """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{CARDS}.", dir=folder)
-        os.close(handle)
-        partial = Path(name)
-        try:
-            cards.save(partial)
-            partial.chmod(0o644)  # mkstemp lets only the owner read
-            os.replace(partial, folder / CARDS)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise BundleError(
-            f"The cards in {folder} cannot be written: {error}. Make room and call again."
-        ) from error
+    with written(folder / CARDS, BundleError, "The feature cards") as partial:
+        cards.save(partial)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
     CARDS,
     ModelEntry,
@@ -18,6 +19,7 @@ from circuitscope_core.bundle import (
 from circuitscope_core.config import ModelConfig, TranscoderConfig
 from circuitscope_core.errors import CircuitScopeError
 from circuitscope_core.feature_cards import published_folder
+from circuitscope_core.files import place_of
 from circuitscope_core.pretrained import KIND, read_model_files
 from circuitscope_core.transcoder import name_layers
 from circuitscope_core.transformer import Transformer
@@ -54,7 +56,7 @@ class ListedModel:
 
 def model_names(models: str | Path = "models") -> tuple[str, ...]:
     """Return the names of all models in a folder, sorted."""
-    folder = Path(models)
+    folder = place_of(models)
     if not folder.is_dir():
         return ()
     return tuple(
@@ -66,6 +68,7 @@ def model_names(models: str | Path = "models") -> tuple[str, ...]:
     )
 
 
+@checked
 def list_models(models: str | Path = "models") -> tuple[ListedModel, ...]:
     """Return what is known of every model in a folder, sorted by name.
 
@@ -76,7 +79,7 @@ def list_models(models: str | Path = "models") -> tuple[ListedModel, ...]:
         >>> [model.kind for model in cs.list_models("models") if model.name == "demo"]
         ['trained']
     """
-    return tuple(describe_model(Path(models) / name) for name in model_names(models))
+    return tuple(describe_model(place_of(models) / name) for name in model_names(models))
 
 
 def describe_model(folder: Path) -> ListedModel:

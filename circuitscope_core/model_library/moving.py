@@ -5,6 +5,7 @@ from pathlib import Path
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import check_not_shipped, put_in_bin
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of
 from circuitscope_core.model_library.adding import check_new_name, find_model
 from circuitscope_core.model_library.staged import forget_copies, has_copies
 
@@ -19,7 +20,7 @@ def remove_model(name: str, models: str | Path = "models") -> None:
     Raises:
         BundleError: If there is no such model, it comes with CircuitScope, or it cannot be moved.
     """
-    place = Path(models)
+    place = place_of(models)
     put_in_bin(find_model(name, place))
     if has_copies(place, name):
         forget_copies(place, name)
@@ -33,7 +34,7 @@ def rename_model(name: str, new: str, models: str | Path = "models") -> Path:
         BundleError: If there is no such model, it comes with CircuitScope, the new name is none or
             is taken, or weights beside the models are kept under the old one.
     """
-    place = Path(models)
+    place = place_of(models)
     folder = find_model(name, place)
     check_not_shipped(folder)
     check_new_name(new, place)

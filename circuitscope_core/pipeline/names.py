@@ -7,6 +7,8 @@ from pathlib import Path
 from circuitscope_core.bundle import check_not_shipped
 from circuitscope_core.bundle.stages import RECORD
 from circuitscope_core.errors import BundleError, TrainingError
+from circuitscope_core.files import refusing
+from circuitscope_core.stages import is_stage
 from circuitscope_core.training import RunFolder
 
 
@@ -21,18 +23,32 @@ def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> 
         overwrite: A model in the folder may be replaced.
 
     Raises:
-        TrainingError: If the folder holds a model, or something else; the model that comes with
-            CircuitScope is never replaced.
+        TrainingError: If the folder holds a model, or something else, is a file, or in a stage; the
+            model that comes with CircuitScope is never replaced.
     """
     try:
         check_not_shipped(out)
     except BundleError as error:
         raise TrainingError(str(error)) from error
+    if is_stage(out):
+        raise TrainingError(
+            f"{out} is a place in a stage, and a training works in a folder. Name one, and copy "
+            "the finished model: python -m circuitscope_core copy models/NAME "
+            f"{out}. With --store @… the training itself is kept in a stage."
+        )
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; name a folder for the model.")
     begun = RunFolder.for_bundle(out).is_begun and not restart
-    if begun or not out.is_dir() or not any(out.iterdir()):
-        return
+    with refusing(TrainingError, f"The folder {out} cannot be read"):
+        if not out.is_dir() or not any(out.iterdir()):
+            return
     if not (out / RECORD).is_file():
-        raise TrainingError(f"{out} exists and is no model; choose another name.")
+        advice = "the training that was begun under this name then continues" if begun else ""
+        raise TrainingError(
+            f"{out} exists and is no model. Choose another name, or empty it{': ' * begun}{advice}."
+        )
+    if begun:
+        return
     if not overwrite:
         raise TrainingError(
             f"There is a model {out.name!r} in {out.parent} already, and it would be lost. Choose "

@@ -12,6 +12,7 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import DocumentSource
 from circuitscope_core.devices import CPU, find_device
+from circuitscope_core.files import place_of
 from circuitscope_core.pipeline.bundle_job import BundleJob
 from circuitscope_core.pipeline.job import TrainingJob
 from circuitscope_core.pipeline.names import check_free
@@ -50,6 +51,7 @@ class TrainingPlan:
     """The device, as ``find_device`` takes it."""
 
 
+@checked
 def train(  # noqa: PLR0913  # each a name of the public interface
     config: TrainConfig,
     source: Source = "builtin",
@@ -86,7 +88,7 @@ def train(  # noqa: PLR0913  # each a name of the public interface
             use by one.
         ConfigError: If settings do not fit together.
     """
-    plan = TrainingPlan(config, source, Path(out), tokenizer, restart, overwrite, device=device)
+    plan = TrainingPlan(config, source, place_of(out), tokenizer, restart, overwrite, device=device)
     yield from _news(carry_out(plan))
 
 
@@ -128,7 +130,7 @@ def train_transcoder(
         >>> steps = cs.train_transcoder("path/to/model", config, "builtin", "models/mine")
     """
     planned = PlannedModel.of(model)
-    plan = TrainingPlan(config, source, Path(out), None, restart, overwrite, "", planned)
+    plan = TrainingPlan(config, source, place_of(out), None, restart, overwrite, "", planned)
     return _news(carry_out(plan))
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from circuitscope_core.arguments import checked
 from circuitscope_core.devices import Device, check_room, find_device, free_bytes
 from circuitscope_core.errors import ModelError
+from circuitscope_core.files import place_of, read_text, reason_of
 from circuitscope_core.pretrained.check import check_model
 from circuitscope_core.pretrained.families import FAMILIES, check_family
 from circuitscope_core.pretrained.model import PretrainedModel
@@ -61,7 +62,7 @@ def read_model_files(folder: str | Path) -> ModelFiles:
     Raises:
         ModelError: If it is no folder with a model that can be opened.
     """
-    folder = Path(folder)
+    folder = place_of(folder)
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} has no {CONFIG}; give the folder of a Hugging Face model.")
     config = _read_json(folder / CONFIG)
@@ -78,9 +79,9 @@ def read_model_files(folder: str | Path) -> ModelFiles:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}.") from error
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no JSON object.")
     return found
@@ -150,7 +151,8 @@ def load_model(
     """
     if dtype is not None and dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}.")
-    folder = Path(source) if Path(source).exists() else fetch_model(str(source))
+    named = place_of(source)
+    folder = named if named.exists() else fetch_model(str(source))
     files = read_model_files(folder)
     precision = files.dtype(dtype)
     place = None if device_map is not None else find_device(device)

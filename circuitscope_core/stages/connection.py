@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from circuitscope_core.errors import StageError
+from circuitscope_core.files import read_text, reason_of
 from circuitscope_core.stages.problems import explain
 from circuitscope_core.stages.snowflake_stage import SnowparkSession, in_warehouse
 
@@ -141,11 +142,11 @@ def _from_container() -> ConnectionSettings | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        return _parse(read_text(path), str(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise StageError(f"{path} cannot be read: {type(error).__name__}; check it.") from error
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path} cannot be read: {reason_of(error)}; check it.") from error
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

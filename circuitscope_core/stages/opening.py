@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from circuitscope_core.files import place_of
 from circuitscope_core.stages.connection import shared_session
 from circuitscope_core.stages.location import StageLocation
 from circuitscope_core.stages.snowflake_stage import SnowparkSession, StageStore
@@ -24,6 +25,6 @@ def open_store(place: str | Path, session: SnowparkSession = None) -> FileStore:
         StageError: If a stage is named wrongly or there is no connection to Snowflake.
     """
     if not is_stage(place):
-        return FolderStore(Path(place).expanduser())
+        return FolderStore(place_of(place))
     location = StageLocation.parse(str(place))
     return StageStore(session or shared_session(), location)

@@ -1,5 +1,6 @@
 """Files of a Snowflake stage through Snowpark: listed once, carried whole, never compressed."""
 
+import glob
 import os
 import re
 import shutil
@@ -133,7 +134,7 @@ class StageStore:
             try:
                 with _named(path, last) as source, use_session(self.session) as session:
                     (result,) = session.file.put(
-                        str(source),
+                        glob.escape(str(source)),  # the connector takes it for a pattern
                         target,
                         parallel=PARALLEL,
                         auto_compress=False,

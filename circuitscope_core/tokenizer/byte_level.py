@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitscope_core.errors import PromptError
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
 
@@ -22,15 +23,21 @@ class ByteTokenizer:
         return np.frombuffer(data, dtype=np.uint8).astype(np.uint16)
 
     def decode(self, token_ids: list[int]) -> str:
-        """Return the text; separators are written out, broken UTF-8 becomes U+FFFD."""
+        """Return the text; separators are written out, broken UTF-8 becomes U+FFFD.
+
+        Raises:
+            PromptError: If an id is none of the 257.
+        """
         parts: list[str] = []
         run = bytearray()
         for token_id in token_ids:
             if token_id == self.separator_id:
                 parts += [run.decode("utf-8", errors="replace"), SEPARATOR]
                 run = bytearray()
-            else:
+            elif 0 <= token_id < self.separator_id:
                 run.append(token_id)
+            else:
+                raise PromptError(f"There is no token {token_id}; ids go from 0 to 256.")
         return "".join([*parts, run.decode("utf-8", errors="replace")])
 
     def token_text(self, token_id: int) -> str:

@@ -27,6 +27,8 @@ LONGEST_CHAT = 200_000
 START, END = "\ue000", "\ue001"
 """Two characters without meaning, which stand around the text that shows where a message goes."""
 
+TOO_MUCH = "it took too much time or memory"
+
 Messages: TypeAlias = str | Sequence[Any]
 """A message of the user's, or several, each a dictionary with ``role`` and ``content``."""
 Rows: TypeAlias = tuple[tuple[str, str], ...]
@@ -181,10 +183,12 @@ def _ask(asked: str) -> dict[str, Any]:
             check=False,
         )
         found = json.loads(done.stdout or b"{}")
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:  # not kept: the machine may be less busy later
+        raise PromptError(
+            f"The model's chat template cannot be used: {TOO_MUCH}. Give the prompt as plain text."
+        ) from error
+    except (OSError, ValueError) as error:
         raise PromptError(
             f"The model's chat template was not run: {error}. Give the prompt as plain text."
         ) from error
-    return (
-        found if isinstance(found, dict) and found else {"error": "it took too much time or memory"}
-    )
+    return found if isinstance(found, dict) and found else {"error": TOO_MUCH}

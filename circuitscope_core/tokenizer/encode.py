@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from circuitscope_core.tokenizer.byte_level import ByteTokenizer
 from circuitscope_core.tokenizer.hugging_face import HuggingFaceTokenizer
 from circuitscope_core.tokenizer.protocol import Tokenizer
 
+MANY_TOKENS = 4
+"""A text of more tokens than those that open and close one has some of its own."""
 TOGETHER = 64
 """Documents that a Hugging Face tokenizer encodes at once."""
 WORD_START = re.compile(" [A-Z][a-z]*")
@@ -116,6 +119,38 @@ def decode_prompt(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
     return text[1:] if text.startswith(" ") and text_prefix(tokenizer, text[1:]) else text
 
 
+def _refuse_half_characters(prompt: str) -> None:
+    """Refuse a text that is none: a shell makes such of bytes in another encoding than its own."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"The prompt has half a character, or a byte that is no UTF-8, behind "
+            f"{prompt[: error.start]!r}. Write it again as UTF-8."
+        ) from error
+
+
+def ids_of(prompt: Any) -> list[int]:
+    """Return token ids as plain numbers: a sequence, a tensor or array ``[n]``, or one ``[1, n]``.
+
+    Raises:
+        PromptError: If they are of another shape, or no whole numbers.
+    """
+    shape = tuple(getattr(prompt, "shape", ()))
+    found = prompt.tolist() if hasattr(prompt, "tolist") else list(prompt)
+    if shape[:-1] == (1,):
+        (found,) = found
+    elif len(shape) > 1 or not isinstance(found, list):
+        raise PromptError(
+            f"The token ids are of shape {list(shape)}; give those of one prompt: [n] or [1, n]."
+        )
+    found = [item.item() if hasattr(item, "item") else item for item in found]
+    wrong = [item for item in found if not isinstance(item, int) or isinstance(item, bool)]
+    if wrong:
+        raise PromptError(f"{wrong[0]!r} is no token id; ids are whole numbers.")
+    return found
+
+
 def encode_prompt(
     tokenizer: Tokenizer, prompt: str | Sequence[int], n_ctx: int, *, closed: bool = False
 ) -> list[int]:
@@ -134,9 +169,12 @@ def encode_prompt(
     if isinstance(prompt, str):
         if not prompt:
             raise PromptError("The prompt is empty. Type at least one character.")
+        _refuse_half_characters(prompt)
         token_ids = encode_text(tokenizer, prompt, closed=closed)
+        if len(token_ids) < MANY_TOKENS and not tokenizer.encode(prompt):
+            raise PromptError(f"The prompt {prompt!r} is no tokens to this model's tokenizer.")
     else:
-        token_ids = [int(token_id) for token_id in prompt]
+        token_ids = ids_of(prompt)
         if not token_ids:
             raise PromptError("The prompt has no token ids. Give at least one.")
         for token_id in token_ids:

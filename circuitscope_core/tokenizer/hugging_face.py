@@ -1,14 +1,16 @@
 """Tokenizers of Hugging Face models, from their ``tokenizer.json``."""
 
 import json
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from circuitscope_core.errors import BundleError
+from circuitscope_core.errors import BundleError, CircuitScopeError, PromptError
+from circuitscope_core.files import place_of, reason_of, refusing
 from circuitscope_core.tokenizer.pieces import PieceKind, kind_of, piece_bytes, readable
 from circuitscope_core.tokenizer.protocol import SEPARATOR
 
@@ -18,8 +20,9 @@ PREFIX = "text_prefix"
 """Entry of the configuration of tokenizers that are learned here."""
 LONGEST_TEMPLATE = 100_000
 """Characters of a chat template that is run."""
-USUAL = (SEPARATOR, "<s>", "<bos>", "<|begin_of_text|>", "[CLS]", "</s>", "<eos>")
-"""Tokens that open texts where no configuration names one, the first that is there."""
+USUAL = ("<s>", "<bos>", "<|begin_of_text|>", "[BOS]", "[CLS]", SEPARATOR, "</s>", "<eos>")
+"""Tokens that open texts where nothing names one, the first that is there: those whose name says so
+before those that end a text and so divide texts."""
 USUAL_MASKS = ("[MASK]", "<mask>")
 """Tokens that ask a masked model for a word where no configuration names one."""
 REASONS = {
@@ -35,15 +38,15 @@ NAMED = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_t
 
 
 @contextmanager
-def _in_library(problem: str) -> Iterator[None]:
-    """Turn what the library raises, bare exceptions and panics of Rust, into a BundleError."""
+def _in_library(kind: type[CircuitScopeError], problem: str, advice: str = "") -> Iterator[None]:
+    """Turn what the library raises, bare exceptions and panics of Rust, into an error of ours."""
     try:
         yield
     except BaseException as error:
         is_panic = type(error).__module__ == "pyo3_runtime"  # one is no Exception
         if not isinstance(error, Exception) and not is_panic:
             raise
-        raise BundleError(f"{problem}: {error}") from error
+        raise kind(f"{problem}: {reason_of(error)}. {advice}".strip()) from error
 
 
 class HuggingFaceTokenizer:
@@ -61,13 +64,15 @@ class HuggingFaceTokenizer:
     """
 
     def __init__(self, path: str | Path, opener: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = place_of(path)
         if not self.path.is_file():
             raise BundleError(f"{self.path} is not there; it must be a tokenizer.json file.")
         config = self.path.with_name(CONFIG)
         # kept, since the folder that it lies in may be gone when a model is saved again
         self._config = config.read_bytes() if config.is_file() else None
-        self._read(self.path.read_bytes(), opener)
+        with refusing(BundleError, f"{self.path} cannot be read"):
+            file = self.path.read_bytes()
+        self._read(file.removeprefix(BOM_UTF8), opener)
 
     @classmethod
     def of(cls, file: str, settings: Mapping[str, str]) -> "HuggingFaceTokenizer":
@@ -83,7 +88,7 @@ class HuggingFaceTokenizer:
 
         self._file = file
         self._known_bytes: dict[int, bytes] = {}
-        with _in_library(f"{self.path} is not a Hugging Face tokenizer.json"):
+        with _in_library(BundleError, f"{self.path} is not a Hugging Face tokenizer.json"):
             self._fast = FastTokenizer.from_buffer(self._file)
             self._kind = kind_of(json.loads(self._file))
         self._fast.no_truncation()  # a file may ask for it, and text would be lost
@@ -105,17 +110,38 @@ class HuggingFaceTokenizer:
     def _find_opener(self) -> tuple[str, str]:
         """Return the token that opens prompts, and which of the reasons it has."""
         names = dict(self.special_names)
+        wanted = names.get("bos_token", "")
         named = [names.get(entry, "") for entry in ("eos_token", "cls_token")]
         special = [str(token.content) for token in self._special.values()]
-        known = (names.get("bos_token", ""), *USUAL, *named, *special)
+        known = (wanted, self._leading_token(), *USUAL, *named, *special)
         there = [name for name in known if name and self._id_of(name) is not None]
         if not there:
             raise BundleError(
                 f"{self.path} has no special token to open prompts with; name one as opener."
             )
-        if there[0] == names.get("bos_token"):
+        if there[0] == wanted:
             return there[0], "named"
         return there[0], "separator" if there[0] == SEPARATOR else "special"
+
+    def _leading_token(self) -> str:
+        """Return the special token that the file's own post-processing puts before a text."""
+        encoded = self._encoded("a", add_special_tokens=True)
+        first = encoded.tokens[:1] if encoded.special_tokens_mask[:1] == [1] else [""]
+        return str(*first)
+
+    def _encoded(self, text: str, *, add_special_tokens: bool = False) -> Any:
+        """Return the library's encoding of a text.
+
+        Raises:
+            PromptError: If the tokenizer has no tokens for a part of it.
+        """
+        return self._told(self._fast.encode, text, add_special_tokens=add_special_tokens)
+
+    def _told(self, encode: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        problem = f"{self.path} cannot turn this text into tokens"
+        advice = "Its file needs a token for what is unknown, or the text others of its words."
+        with _in_library(PromptError, problem, advice):
+            return encode(*given, **options)
 
     def _id_of(self, name: str) -> int | None:
         """Return the id of a token by its name; None for one that no token can have."""
@@ -135,7 +161,7 @@ class HuggingFaceTokenizer:
         """Return the chat template: a file of its own, or in the configuration."""
         path = self.path.with_name(TEMPLATE)
         if path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as file:
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
                 return file.read(LONGEST_TEMPLATE + 1)
         found = self._settings().get("chat_template")
         if isinstance(found, list):  # several, by name
@@ -151,7 +177,9 @@ class HuggingFaceTokenizer:
             found = json.loads(self._config)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{self.path.with_name(CONFIG)} cannot be read: {error}") from error
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            raise BundleError(f"{self.path.with_name(CONFIG)} holds no settings.")
+        return found
 
     @cached_property
     def _special(self) -> dict[int, Any]:
@@ -168,7 +196,7 @@ class HuggingFaceTokenizer:
     @cached_property
     def closing_ids(self) -> tuple[int, ...]:
         """The special tokens that the file's own post-processing puts behind a text."""
-        encoded = self._fast.encode("a")
+        encoded = self._encoded("a", add_special_tokens=True)
         marks = takewhile(bool, reversed(encoded.special_tokens_mask))
         n_closing = sum(1 for _ in marks)
         return tuple(encoded.ids[len(encoded.ids) - n_closing :])
@@ -188,19 +216,16 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``, special tokens not added."""
-        with _in_library(f"The tokenizer {self.path} cannot read a text"):
-            return list(self._fast.encode(text, add_special_tokens=False).ids)
+        return list(self._encoded(text).ids)
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """Return the ids of several texts, which the processors share."""
-        with _in_library(f"The tokenizer {self.path} cannot read a text"):
-            found = self._fast.encode_batch_fast(texts, add_special_tokens=False)
+        found = self._told(self._fast.encode_batch_fast, texts, add_special_tokens=False)
         return [list(encoded.ids) for encoded in found]
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of ``text`` and where in it each begins and ends, in characters."""
-        with _in_library(f"The tokenizer {self.path} cannot read a text"):
-            encoded = self._fast.encode(text, add_special_tokens=False)
+        encoded = self._encoded(text)
         return list(encoded.ids), list(encoded.offsets)
 
     def decode(self, token_ids: list[int]) -> str:
@@ -210,7 +235,8 @@ class HuggingFaceTokenizer:
         """
         if self._kind in (PieceKind.BYTES, PieceKind.SENTENCE):
             return b"".join(map(self.token_bytes, token_ids)).decode(errors="replace")
-        with _in_library(f"The tokenizer {self.path} cannot write tokens {token_ids[:5]} as text"):
+        problem = f"{self.path} cannot turn tokens {token_ids[:5]} into text"
+        with _in_library(BundleError, problem):
             return str(self._fast.decode(token_ids, skip_special_tokens=False))
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -221,7 +247,7 @@ class HuggingFaceTokenizer:
         return known
 
     def _find_bytes(self, token_id: int) -> bytes:
-        piece = self._fast.id_to_token(token_id)
+        piece = self._fast.id_to_token(token_id) if token_id >= 0 else None
         if piece is None:
             return f"<{token_id}>".encode()
         if token_id in self._special:

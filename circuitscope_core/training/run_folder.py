@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.files import refusing
 from circuitscope_core.training.checkpoints import CheckpointFile
 from circuitscope_core.training.events import Event, Phase, event_to_json
 
@@ -100,17 +101,18 @@ class RunFolder:
         """Keep every other training out of the folder; the system ends it with the process.
 
         Raises:
-            TrainingError: If another training is at work there.
+            TrainingError: If another training is at work there, or the folder cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{self.path}.lock", thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingError(
-                f"{self.path.name!r} is being trained already, by another window or process. Wait "
-                "for it, cancel it there, or choose another name."
-            ) from error
+        with refusing(TrainingError, f"The folder {self.path.parent} cannot be written"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{self.path}.lock", thread_local=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise TrainingError(
+                    f"{self.path.name!r} is being trained already, by another window or process. "
+                    "Wait for it, cancel it there, or choose another name."
+                ) from error
         try:
             yield
         finally:

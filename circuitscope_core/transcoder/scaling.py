@@ -86,12 +86,16 @@ def initialize(
     stride = max(1, inputs.shape[1] // INITIAL_TOKENS)
     with torch.no_grad():
         for rows, generator in zip(transcoder.W_enc, own, strict=True):
-            drawn = torch.randn(rows.shape, generator=generator, device=generator.device)
+            drawn = torch.randn(
+                rows.shape, generator=generator, device=generator.device, dtype=torch.float32
+            )
             rows.copy_(drawn / drawn.norm(dim=-1, keepdim=True))
         transcoder.log_threshold.fill_(settings.initial_threshold).log_()
         transcoder.b_dec.copy_(scales.target_means * scales.targets[:, None])
         for layer, (decoders, generator) in enumerate(zip(transcoder.W_dec, own, strict=True)):
-            noise = torch.randn(decoders.shape, generator=generator, device=generator.device)
+            noise = torch.randn(
+                decoders.shape, generator=generator, device=generator.device, dtype=torch.float32
+            )
             noise = noise.to(decoders)
             bound = (config.d_model * (1 if apart else config.n_layers)) ** -0.5
             decoders.copy_(noise * bound / decoders.shape[1] ** 0.5)

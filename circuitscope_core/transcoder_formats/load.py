@@ -11,6 +11,7 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.config import ReadPoint, TranscoderConfig, WritePoint
 from circuitscope_core.devices import Device, check_room, find_device, module_on
 from circuitscope_core.errors import BundleError, ConfigError
+from circuitscope_core.files import place_of
 from circuitscope_core.transcoder import CrossLayerTranscoder, LazyDecoders, check_silent
 from circuitscope_core.transcoder_formats import (
     circuit_tracer,
@@ -22,6 +23,8 @@ from circuitscope_core.transcoder_formats import (
 from circuitscope_core.transcoder_formats.found import FoundTranscoder, LayerWeights, Points
 from circuitscope_core.transcoder_formats.hub import fetch_folder, is_address
 
+ROWS_AT_ONCE = 4096
+"""Rows of weights that are looked at together."""
 PICKLES = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 LAYOUTS: tuple[Callable[[Path], FoundTranscoder | None], ...] = (
     index.find,
@@ -62,7 +65,7 @@ def load_transcoder(
             in them is not supported.
     """
     place = find_device(device)
-    folder = fetch_folder(str(source)) if is_address(str(source)) else Path(source)
+    folder = fetch_folder(str(source)) if is_address(str(source)) else place_of(source)
     found = find_transcoder(folder)
     points = Points(read_point or found.points.read, write_point or found.points.write)
     transcoder = assemble(replace(found, points=points), folder, lazy_decoders=lazy_decoders)
@@ -187,8 +190,12 @@ def _checked(
     """Return one layer's weights by the transcoder's names, decoders aside, shapes checked."""
     config = transcoder.config
     threshold = weights.threshold
-    threshold = torch.zeros(config.d_transcoder) if threshold is None else threshold.flatten()
-    if not bool((threshold >= 0).all()):
+    threshold = (
+        torch.zeros(config.d_transcoder, dtype=torch.float32)
+        if threshold is None
+        else threshold.flatten()
+    )
+    if not bool((threshold >= 0).all()):  # nor where one is no number
         raise BundleError(
             f"A threshold of layer {layer} is {float(threshold.min())}; thresholds must be 0 or "
             "more."
@@ -200,12 +207,22 @@ def _checked(
         "log_threshold": threshold.log(),
     }
     if config.skip_connection:  # a layer without one skips nothing
-        given["W_skip"] = torch.zeros(config.d_model, config.d_model)
+        given["W_skip"] = torch.zeros(config.d_model, config.d_model, dtype=torch.float32)
         given |= {} if weights.W_skip is None else {"W_skip": weights.W_skip}
     return {
         name: _check(name, layer, getattr(transcoder, name)[layer].shape, value)
         for name, value in given.items()
     }
+
+
+def _check_finite(name: str, layer: int, value: Tensor) -> None:
+    """Refuse numbers that are not finite; read a part at a time, as files may be mapped."""
+    for part in value.split(ROWS_AT_ONCE):
+        if not bool(torch.isfinite(part).all()):
+            raise BundleError(
+                f"The transcoder's {name}_{layer} has numbers that are not finite. Fetch the file "
+                "again; if they are in it, the training that made it diverged."
+            )
 
 
 def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
@@ -215,4 +232,6 @@ def _check(name: str, layer: int, wanted: torch.Size, value: Tensor) -> Tensor:
             f"The transcoder's {name}_{layer} is of shape {tuple(value.shape)}; "
             f"the first layer and the number of layers call for {tuple(wanted)}."
         )
+    if not value.is_meta and name != "log_threshold":
+        _check_finite(name, layer, value)
     return value

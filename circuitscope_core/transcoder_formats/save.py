@@ -8,15 +8,24 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
+from circuitscope_core.errors import BundleError
+from circuitscope_core.files import place_of, write_text, written
 from circuitscope_core.transcoder import CrossLayerTranscoder
 from circuitscope_core.transcoder_formats.circuit_tracer import CONFIG, OURS
 from circuitscope_core.transcoder_formats.points import INPUT_HOOKS, OUTPUT_HOOKS
 
+WHAT = "The transcoder"
 
+
+@checked
 def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> None:
-    """Write a transcoder in circuit-tracer's layout for its kind."""
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    """Write a transcoder in circuit-tracer's layout for its kind.
+
+    Raises:
+        BundleError: If a file cannot be written.
+    """
+    target = place_of(folder)
     config = transcoder.config
     write = _save_cross_layer if config.cross_layer else _save_per_layer
     for layer in range(config.n_layers):
@@ -43,7 +52,7 @@ def save_transcoder(transcoder: CrossLayerTranscoder, folder: str | Path) -> Non
         record["trained_layers"] = list(config.trained_layers)  # circuit-tracer
     if config.activation != "jump_relu":
         record |= {"activation": config.activation, "k": config.k}
-    (target / CONFIG).write_text(yaml.safe_dump(record), encoding="utf-8")
+    write_text(target / CONFIG, yaml.safe_dump(record), BundleError, WHAT)
 
 
 def _save_cross_layer(target: Path, layer: int, weights: Mapping[str, Tensor]) -> None:
@@ -65,6 +74,5 @@ def _save_per_layer(target: Path, layer: int, weights: Mapping[str, Tensor]) -> 
 
 def _replace(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a file under another name first: a transcoder in use may be mapped from the old one."""
-    partial = path.with_suffix(".partial")
-    save_file(dict(tensors), partial)
-    partial.replace(path)
+    with written(path, BundleError, WHAT) as partial:
+        save_file(dict(tensors), partial)

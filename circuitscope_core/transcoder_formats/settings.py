@@ -1,13 +1,14 @@
 """Settings that lie beside weights: JSON and YAML, and nothing in them is passed over."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from circuitscope_core.errors import BundleError
+from circuitscope_core.files import read_text
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_json(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path), object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
@@ -30,10 +31,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BundleError: If the file holds none.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        text = read_text(path)
+        _refuse_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        found = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     return _object(found, path)
+
+
+def _each_once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return pairs as a mapping; the last of two would silently replace the first."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} is set twice; set it once")
+    return dict(pairs)
+
+
+def _refuse_twice(document: Any) -> None:
+    """Refuse a YAML document in which a mapping has a name twice."""
+    waiting, seen = [document], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias, perhaps of what it is in
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            _each_once([(name.value, value) for name, value in node.value])
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def _object(found: object, path: Path) -> dict[str, Any]:

@@ -74,8 +74,14 @@ class TensorRows:
             if os.preadv(self._file, [part], place.start + number * size) != size:
                 raise BundleError(f"{place.path} was cut short while it was in use.")
         if not found:
-            return torch.zeros(0, *shape)
-        return torch.frombuffer(found, dtype=place.dtype).view(len(numbers), *shape).float()
+            return torch.zeros(0, *shape, dtype=torch.float32)
+        rows = torch.frombuffer(found, dtype=place.dtype).view(len(numbers), *shape).float()
+        if not bool(torch.isfinite(rows).all()):
+            raise BundleError(
+                f"{place.path} has numbers that are not finite among the weights that were asked "
+                "for. Fetch the file again."
+            )
+        return rows
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend in one fused step: the same as ``mix`` with ``pattern``."""
         config = self.config
+        if config.positions == "rotary" and x.dtype not in (torch.float32, torch.float64):
+            return self.mix(x, self.pattern(x))  # there are no complex numbers of half precision
         n_heads, _, d_head = self.W_Q.shape
         weights: list[Tensor] = [self.W_Q, self.W_K, self.W_V]
         biases: list[Tensor] = [self.b_Q, self.b_K, self.b_V]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from circuitscope_core.config import ModelConfig, ReadPoint, WritePoint
-from circuitscope_core.errors import BundleError, PromptError
+from circuitscope_core.errors import PromptError
 from circuitscope_core.language_model import (
     EditMlp,
     FinalNorm,
@@ -29,6 +29,7 @@ from circuitscope_core.language_model import (
     norm_before,
 )
 from circuitscope_core.transformer.components import Block, Embed, Norm, PosEmbed, Unembed
+from circuitscope_core.transformer.lens import config_of, weights_of
 
 
 class Transformer(nn.Module):
@@ -316,31 +317,25 @@ class Transformer(nn.Module):
         return norm.back(weights.T).detach(), bias + norm.bias.detach() @ weights
 
     @classmethod
-    def from_transformer_lens(
-        cls, state_dict: Mapping[str, Tensor], config: ModelConfig
-    ) -> "Transformer":
-        """Build a model from a TransformerLens state dict.
+    def from_transformer_lens(cls, state_dict: Mapping[str, Any], config: Any) -> "Transformer":
+        """Build a model, in float32, from a TransformerLens state dict.
 
-        Attention masks and other constants of theirs are passed over; missing biases are 0.
+        Supported are models with LayerNorm (also folded) or no norm, full attention that is scaled
+        by the root of ``d_head``, one hidden layer in each MLP, and learned positions or rotary
+        ones that turn whole heads, their halves paired. The masks and rotary tables in the dict
+        are compared with the model's own; missing biases are 0.
+
+        Args:
+            state_dict: Of a ``HookedTransformer``: tensors or NumPy arrays by name.
+            config: A ``ModelConfig``, or TransformerLens' own ``HookedTransformerConfig``.
 
         Raises:
-            BundleError: If a weight is missing, unknown, or of another shape than ``config`` says.
+            ConfigError: If the configuration asks for something else.
+            BundleError: If a weight is missing, unknown, not finite, no floating-point number, or
+                of another shape than ``config`` says; or a mask or table shows another model.
         """
-        model = cls(config)
-        wanted = model.state_dict()
-        constants = (".mask", ".IGNORE", ".rotary_sin", ".rotary_cos")
-        given = {name: value for name, value in state_dict.items() if not name.endswith(constants)}
-        if config.tied_embeddings:
-            tied = given.pop("unembed.W_U", None)
-            if tied is not None and not torch.allclose(tied, given["embed.W_E"].T):
-                raise BundleError(
-                    "unembed.W_U is not embed.W_E transposed; set tied_embeddings=False."
-                )
-        for name in wanted:
-            if name not in given and ".b_" in name:
-                given[name] = torch.zeros_like(wanted[name])
-        check_state_dict(given, wanted)
-        model.load_state_dict({name: given[name].to(wanted[name].dtype) for name in wanted})
+        model = cls(config_of(config)).float()
+        model.load_state_dict(weights_of(state_dict, model.config, model.state_dict()))
         return model
 
 
@@ -376,21 +371,3 @@ class Freeze:
 def run_site(call: MlpCall, edit_mlp: EditMlp | None) -> MlpSite:
     """Run an MLP, or the edit that stands in for it."""
     return call.with_output(edit_mlp(call) if edit_mlp else call.mlp_out())
-
-
-def check_state_dict(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes.
-
-    Raises:
-        BundleError: Naming the first weight that is missing, unknown or of another shape.
-    """
-    for name in sorted(set(wanted) - set(given)):
-        raise BundleError(f"The weight {name} is missing; the file does not fit the configuration.")
-    for name in sorted(set(given) - set(wanted)):
-        raise BundleError(f"The weight {name} is unknown; the file does not fit the configuration.")
-    for name, value in given.items():
-        if value.shape != wanted[name].shape:
-            raise BundleError(
-                f"The weight {name} has shape {tuple(value.shape)}; "
-                f"the configuration needs {tuple(wanted[name].shape)}."
-            )

@@ -104,7 +104,7 @@ def test_a_new_model_predicts_from_the_embedding_alone():
 def test_a_transformer_lens_state_dict_round_trips():
     model = tiny_model(positions="learned")
     state = dict(model.state_dict())
-    state["blocks.0.attn.mask"] = torch.ones(32, 32)
+    state["blocks.0.attn.mask"] = torch.ones(32, 32).tril().bool()
     state["blocks.0.attn.IGNORE"] = torch.tensor(-1e5)
     state.pop("unembed.b_U")
     again = Transformer.from_transformer_lens(state, model.config)

@@ -33,7 +33,9 @@ def measure_jacobians(
         for method, clean in passes.items():
             ours = transcoder_jacobians(clean, layer)
             found[f"jacobians.layer {layer}", method] = float(cosine(ours, real).nanmean())
-    pushes = torch.randn(N_PROBES, traced.graph.n_pos, real.shape[-1], generator=generator)
+    pushes = torch.randn(
+        N_PROBES, traced.graph.n_pos, real.shape[-1], generator=generator, dtype=torch.float32
+    )
     pushes[:, : traced.clean.explained.start] = 0
     pushes = pushes.to(real)
     through_mlps = push_through(traced.clean, pushes, features=False)

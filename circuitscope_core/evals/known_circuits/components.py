@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.attribution.effects import scatter_targets, start_vectors
 from circuitscope_core.errors import CircuitError
@@ -54,6 +55,7 @@ class _Walk:
     flows: dict[ComponentEdge, float] = field(default_factory=lambda: defaultdict(float))
 
 
+@checked
 def component_flows(
     bundle: Explainable | PromptPass, graph: AttributionGraph
 ) -> dict[ComponentEdge, float]:
@@ -96,7 +98,10 @@ def component_flows(
 def _begin(bundle: Explainable | PromptPass, graph: AttributionGraph) -> _Walk:
     clean, targets = pass_of(bundle, graph)
     largest = float(graph.adjacency.abs().max()) if graph.n_nodes else 0.0
-    sources, none = gather_sources(clean), torch.zeros(graph.n_features, device="cpu")
+    sources, none = (
+        gather_sources(clean),
+        torch.zeros(graph.n_features, device="cpu", dtype=torch.float32),
+    )
     real = none.new_ones(len(sources.components))
     real[: graph.n_features] = (clean.activations.abs() > _rounding(clean)).to(real)
     return _Walk(graph, clean, targets, sources, NOISE * largest, real, none)

@@ -15,8 +15,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.errors import CircuitError
 from circuitscope_core.evals.known_circuits.edges import SLOTS, ComponentEdge
+from circuitscope_core.files import place_of
 from circuitscope_core.values import one_line
 
 MAX_BYTES = 16 * 1024**2
@@ -88,7 +90,7 @@ def find_programs(folder: str | Path) -> tuple[Path, ...]:
     Raises:
         CircuitError: If there are none.
     """
-    paths = sorted(Path(folder).glob("*.json"))
+    paths = sorted(place_of(folder).glob("*.json"))
     found = tuple(path for path in paths if path.with_suffix(".npz").is_file())
     if not found:
         raise CircuitError(
@@ -97,6 +99,7 @@ def find_programs(folder: str | Path) -> tuple[Path, ...]:
     return found
 
 
+@checked
 def load_program(path: str | Path) -> CompiledProgram:
     """Read and check a compiled program.
 
@@ -106,7 +109,7 @@ def load_program(path: str | Path) -> CompiledProgram:
     Raises:
         CircuitError: If a file cannot be read, or something in it is missing or of another shape.
     """
-    path = Path(path)
+    path = place_of(path)
     data = _read_json(path)
     config = _field(data, "config", dict, path)
     sizes = {

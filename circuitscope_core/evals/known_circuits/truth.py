@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitscope_core.arguments import checked
 from circuitscope_core.evals.known_circuits.edges import (
     EMBED,
     OUTPUT,
@@ -73,6 +74,7 @@ class _Pass:
     """Each MLP's activations ``[n_pos, d_mlp]``."""
 
 
+@checked
 def live_edges(program: CompiledProgram, token_ids: Sequence[int]) -> frozenset[ComponentEdge]:
     """Return the true edges behind the output at the last position that carry something.
 

@@ -1,0 +1,171 @@
+"""Files that people name: written whole, with respect for what stands there; read as text."""
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from safetensors import SafetensorError
+
+from circuitscope_core.errors import CircuitScopeError, ConfigError
+
+OPEN_FILES = ("/dev/", "/proc/")
+"""Names below these stand for what is open already, such as a program's output."""
+OWN_STREAM = re.compile(r"/dev/(stdout|stderr|fd/(\d{1,9}))")
+OWN_NUMBERS = {"stdout": 1, "stderr": 2}
+MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""Bytes at the beginning of a text with which editors on Windows name its encoding."""
+COPY_BYTES = 1 << 20
+
+
+def place_of(path: str | Path) -> Path:
+    """Return the place that a person named, ``~`` being the home folder.
+
+    Raises:
+        ConfigError: If the name is empty, which would be the folder that the program runs in, or
+            no name of a file.
+    """
+    if not str(path):
+        raise ConfigError("The path is empty; name a file or a folder.")
+    if "\0" in str(path):
+        raise ConfigError(f"The path {str(path)!r} holds the character NUL; leave it out.")
+    with suppress(RuntimeError):  # nobody of that name, or no home: the name as it is
+        return Path(path).expanduser()
+    return Path(path)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what the system says about a file, in its first line and without the number."""
+    said = error.strerror if isinstance(error, OSError) else None
+    lines = (said or str(error)).strip().splitlines()
+    return (lines or [type(error).__name__])[0].rstrip(".")
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text: UTF-8, or the encoding that its first bytes name; lines end in ``\\n``.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no text in that encoding, with advice.
+    """
+    return text_of(path.read_bytes())
+
+
+def text_of(data: bytes) -> str:
+    """Return bytes as text, likewise.
+
+    Raises:
+        ValueError: If they are no text in that encoding, with advice.
+    """
+    encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        wrong = data[error.start : error.start + 1].hex()
+        raise ValueError(
+            f"it is no text in UTF-8: byte {error.start} is 0x{wrong}. Save it as UTF-8 in the "
+            "editor that wrote it"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def refusing(kind: type[CircuitScopeError], what: str) -> Iterator[None]:
+    """Turn what the system says about a file into an error of one kind.
+
+    Args:
+        kind: The error that is raised.
+        what: The beginning of its message: what cannot be done, and where.
+
+    Raises:
+        CircuitScopeError: Of that kind.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise kind(
+            f"{what}: {reason_of(error)}. Name another place, or change that one."
+        ) from error
+
+
+@contextmanager
+def written(target: Path, kind: type[CircuitScopeError], what: str) -> Iterator[Path]:
+    """Lend a name to write to; what is there at the end stands at the target, whole or not at all.
+
+    A link is followed, and stays. A file that was there gives its rights and its owner to the new
+    one; one that may not be written stays as it is. A device or a named pipe is written into.
+
+    Args:
+        target: The file to be.
+        kind: The error that is raised.
+        what: The thing that is written, as a message names it.
+
+    Raises:
+        CircuitScopeError: Of that kind, if the target cannot be written.
+    """
+    with refusing(kind, f"{what} cannot be written to {target}"):
+        standing = target.stat() if target.exists() else None
+        if standing is not None and stat.S_ISDIR(standing.st_mode):
+            raise IsADirectoryError(0, "it is a folder")
+        if _is_stream(target, standing):
+            with tempfile.TemporaryDirectory(prefix="circuitscope-") as folder:
+                yield (whole := Path(folder) / "whole")
+                with whole.open("rb") as source, _open_stream(target) as stream:
+                    shutil.copyfileobj(source, stream, COPY_BYTES)
+            return
+        real = Path(os.path.realpath(target))
+        real.parent.mkdir(parents=True, exist_ok=True)
+        partial = real.with_name(f".{secrets.token_hex(8)}.partial")
+        try:
+            # with the rights that new files have here
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            rights = stat.S_IMODE(partial.stat().st_mode)
+            yield partial
+            partial.chmod(rights)  # whatever library wrote it
+            if standing is not None:
+                _take_rights(partial, real, standing)
+            os.replace(partial, real)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _is_stream(target: Path, standing: os.stat_result | None) -> bool:
+    """Return whether a name stands for something that is written into: a device, a named pipe, or
+    a file that a program has open, as its output."""
+    regular = standing is None or stat.S_ISREG(standing.st_mode)
+    return not regular or str(target.absolute()).startswith(OPEN_FILES)
+
+
+def _open_stream(target: Path) -> BinaryIO:
+    """Open what is written into; what this process has open, at the place where it is."""
+    match = OWN_STREAM.fullmatch(str(target.absolute()))
+    if match is None:
+        return target.open("ab")
+    number = OWN_NUMBERS.get(match[1])
+    return os.fdopen(os.dup(int(match[2]) if number is None else number), "wb")
+
+
+def _take_rights(path: Path, real: Path, standing: os.stat_result) -> None:
+    """Give a file the owner and the rights of the one in whose place it comes."""
+    if not os.access(real, os.W_OK):
+        raise PermissionError(0, "it may not be written")
+    with suppress(OSError, AttributeError):  # only root may, and Windows has no such owners
+        os.chown(path, standing.st_uid, standing.st_gid)
+    path.chmod(stat.S_IMODE(standing.st_mode))
+
+
+def write_text(path: Path, text: str, kind: type[CircuitScopeError], what: str) -> Path:
+    """Write a text as UTF-8; see ``written``.
+
+    Raises:
+        CircuitScopeError: Of that kind, if the file cannot be written.
+    """
+    with written(path, kind, what) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+    return path
