@@ -103,7 +103,9 @@ class Visitor:
             self.seen.faults[f"{kind}: {text[:200]}"] += 1
         if what == "alert" and element.alert.format == element.alert.ERROR:
             text = element.alert.body
-            expected = kind == MOVED and any(part in text for part in EXPECTED)
+            expected = (kind == MOVED or f"'{MOVED}'" in text) and any(
+                part in text for part in EXPECTED
+            )
             (self.seen.told if expected else self.seen.faults)[f"{kind}: {text[:200]}"] += 1
 
     async def ask(self, line: websockets.ClientConnection) -> None:
