@@ -19,6 +19,7 @@ ROOMS = [
     "version",
     "values",
     "errors",
+    "files",
     "devices",
     "arguments",
     "cores",

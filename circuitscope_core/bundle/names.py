@@ -1,7 +1,11 @@
-"""Names that models may have: a name is never a path."""
+"""Names that models may have, which are never paths, and those of their records."""
 
 import re
 
+RECORD = "bundle.json"
+"""The record of a bundle."""
+ENTRY = "model.json"
+"""The record of a model that was added."""
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except CircuitScopeError as error:
+    except BrokenPipeError:  # nobody reads any more, an error neither
+        raise
+    except (CircuitScopeError, OSError) as error:
         if options.json:
             write(json.dumps({"error": str(error)}))
         else:

@@ -1,9 +1,10 @@
-"""Writing files so that nobody ever reads half of one, and names that are safe everywhere."""
+"""Exported files, names that are safe everywhere, and text that XML can hold."""
 
-import os
 import re
-import tempfile
 from pathlib import Path
+
+from circuitscope_core.errors import GraphFileError
+from circuitscope_core.files import write_whole
 
 LONGEST_SLUG = 60
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -20,17 +21,15 @@ def xml_text(text: str) -> str:
     return NOT_IN_XML.sub("\ufffd", text)
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a file under a temporary name and rename it when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
+def export_text(path: Path, text: str) -> Path:
+    """Write a file that a person asked for, whole or not at all; return its path.
+
+    Raises:
+        GraphFileError: If it cannot be written; a file before it is as it was.
+    """
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        partial.chmod(0o644)  # mkstemp lets only the owner read
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path
+        return write_whole(path, text)
+    except OSError as error:
+        raise GraphFileError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, or name another file."
+        ) from error

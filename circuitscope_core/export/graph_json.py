@@ -10,7 +10,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
-from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.export.files import export_text, slugify
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.graph import Node, NodeKind
@@ -63,12 +63,15 @@ def export_graph(
 
     Returns:
         The file.
+
+    Raises:
+        GraphFileError: If it cannot be written.
     """
     data = graph_to_json(kept, supernodes=supernodes, cards=cards, slug=slug)
     target = Path(path)
     if target.is_dir():
         target = target / f"{data['metadata']['slug']}.json"
-    return write_text(target, json.dumps(data))
+    return export_text(target, json.dumps(data))
 
 
 def graph_to_json(

@@ -6,7 +6,7 @@ import networkx as nx
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept, circuit_of
-from circuitscope_core.export.files import write_text, xml_text
+from circuitscope_core.export.files import export_text, xml_text
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.view.paths import to_networkx
 
@@ -30,5 +30,9 @@ def graphml_text(kept: Kept, cards: FeatureCards | None = None) -> str:
 
 @checked
 def export_graphml(kept: Kept, path: str | Path, *, cards: FeatureCards | None = None) -> Path:
-    """Write the kept graph as a GraphML file, whole or not at all."""
-    return write_text(Path(path), graphml_text(kept, cards))
+    """Write the kept graph as a GraphML file, whole or not at all.
+
+    Raises:
+        GraphFileError: If the file cannot be written.
+    """
+    return export_text(Path(path), graphml_text(kept, cards))

@@ -17,7 +17,7 @@ from circuitscope_core.export.canvas import (
     read_canvas_file,
     read_vis_network,
 )
-from circuitscope_core.export.files import write_text
+from circuitscope_core.export.files import export_text
 from circuitscope_core.export.opening import Opening, WalkStep
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
@@ -55,8 +55,9 @@ def export_html(
 
     Raises:
         CircuitScopeError: If pyvis, which carries the canvas library, is missing.
+        GraphFileError: If the file cannot be written.
     """
-    return write_text(Path(path), render_html(kept, bundle, supernodes=supernodes))
+    return export_text(Path(path), render_html(kept, bundle, supernodes=supernodes))
 
 
 def render_html(kept: Kept, bundle: HasCards, *, supernodes: Supernodes | None = None) -> str:
@@ -67,7 +68,7 @@ def render_html(kept: Kept, bundle: HasCards, *, supernodes: Supernodes | None =
 
 def export_view(view: GraphView, path: str | Path) -> Path:
     """Write a laid-out graph as one HTML file, whole or not at all; see ``export_html``."""
-    return write_text(Path(path), render_view(view))
+    return export_text(Path(path), render_view(view))
 
 
 def render_view(view: GraphView, opening: Opening | None = None) -> str:

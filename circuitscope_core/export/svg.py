@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from circuitscope_core.errors import GraphError
 from circuitscope_core.export.canvas import PALETTE
-from circuitscope_core.export.files import write_text, xml_text
+from circuitscope_core.export.files import export_text, xml_text
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.view import EdgeView, GraphView, NodeView, Picture
 
@@ -52,8 +52,12 @@ def export_svg(
     selected: str = "",
     dark: bool = False,
 ) -> Path:
-    """Write a picture as one SVG file, whole or not at all; see ``render_svg``."""
-    return write_text(Path(path), render_svg(view, picture=picture, selected=selected, dark=dark))
+    """Write a picture as one SVG file, whole or not at all; see ``render_svg``.
+
+    Raises:
+        GraphFileError: If the file cannot be written.
+    """
+    return export_text(Path(path), render_svg(view, picture=picture, selected=selected, dark=dark))
 
 
 def render_svg(

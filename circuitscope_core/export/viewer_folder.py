@@ -22,7 +22,7 @@ from urllib.parse import quote
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.errors import ConfigError, GraphFileError
-from circuitscope_core.export.files import slugify, write_text
+from circuitscope_core.export.files import slugify
 from circuitscope_core.export.graph_json import (
     FEATURE_TYPES,
     NEURON_TYPE,
@@ -34,6 +34,7 @@ from circuitscope_core.export.graph_json import (
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.feature_cards.cards import empty_card
+from circuitscope_core.files import write_whole
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
@@ -211,8 +212,8 @@ def _add(folder: Path, graph: ViewerGraph) -> ViewerGraph:
     graph = graph.named(slug, free_name(scan, others))
     for name, text in graph.files().items():
         if not (folder / name).exists():
-            write_text(folder / name, text)
-    write_text(folder / METADATA, _list_of([*listed, graph.data["metadata"]]))
+            write_whole(folder / name, text)
+    write_whole(folder / METADATA, _list_of([*listed, graph.data["metadata"]]))
     return graph
 
 

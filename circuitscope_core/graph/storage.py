@@ -4,9 +4,7 @@ The adjacency is written as its edges, row by row, so that a file is as large as
 """
 
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError, GraphFileError
+from circuitscope_core.files import whole_file
 from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.graph_parts import GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
@@ -78,20 +77,11 @@ def save_graph(graph: AttributionGraph, path: str | Path) -> Path:
     if graph.choice is not None:
         texts["choice"] = {name: getattr(graph.choice, name) for name in CHOICE}
         tensors |= _named("neurons", graph.choice, OF_NEURONS)
-    partial = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        partial = Path(name)
-        save_file(tensors, partial, metadata={FORMAT: json.dumps(texts)})
-        partial.chmod(0o644)  # mkstemp lets only the owner read
-        os.replace(partial, target)
-    except OSError as error:
+        with whole_file(target) as partial:
+            save_file(tensors, partial, metadata={FORMAT: json.dumps(texts)})
+    except (OSError, SafetensorError) as error:
         raise GraphFileError(f"The graph cannot be written to {target}: {error}") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
     return target
 
 

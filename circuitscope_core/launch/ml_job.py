@@ -7,7 +7,6 @@ started again without the other.
 
 import json
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from circuitscope_core.errors import CircuitScopeError, ConfigError, TrainingError
+from circuitscope_core.files import temporary_folder, write_whole
 from circuitscope_core.launch.backend import Backend
 from circuitscope_core.launch.work import Assignment
 from circuitscope_core.stages import FileStore, StageLocation, explain, shared_session
@@ -196,10 +196,10 @@ class JobSite:
     def start(self, assignment: Assignment) -> JobCrew:
         """Hand the training in as a job."""
         check_reachable(assignment.sources)
-        with tempfile.TemporaryDirectory(prefix="circuitscope-") as place:
-            payload = self._payload(Path(place), assignment)
+        with temporary_folder() as place:
+            payload = self._payload(place, assignment)
             job = self.service().submit(payload)
-        self._record.write_text(json.dumps({"job": job.id}), encoding="utf-8")
+        write_whole(self._record, json.dumps({"job": job.id}))
         return JobCrew(job, self.backend.place)
 
     def rejoin(self) -> JobCrew | None:

@@ -1,7 +1,5 @@
 """Feature cards of models that were added: collected on text and kept beside the entry."""
 
-import os
-import tempfile
 from collections.abc import Collection, Generator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +10,7 @@ from circuitscope_core.devices import Device
 from circuitscope_core.errors import BundleError
 from circuitscope_core.feature_cards import CardProgress, FeatureCards, collect_cards
 from circuitscope_core.feature_cards.from_text import Texts
+from circuitscope_core.files import whole_file
 from circuitscope_core.model_library.adding import find_model
 
 
@@ -84,15 +83,8 @@ def save_cards(cards: FeatureCards, folder: Path) -> None:
         BundleError: If they cannot be written.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{CARDS}.", dir=folder)
-        os.close(handle)
-        partial = Path(name)
-        try:
+        with whole_file(folder / CARDS) as partial:
             cards.save(partial)
-            partial.chmod(0o644)  # mkstemp lets only the owner read
-            os.replace(partial, folder / CARDS)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise BundleError(
             f"The cards in {folder} cannot be written: {error}. Make room and call again."

@@ -9,6 +9,7 @@ import torch
 from circuitscope_core.bundle import (
     CARDS,
     ModelEntry,
+    finish_all_replacing,
     is_entry,
     name_fault,
     read_entry,
@@ -57,6 +58,7 @@ def model_names(models: str | Path = "models") -> tuple[str, ...]:
     folder = Path(models)
     if not folder.is_dir():
         return ()
+    finish_all_replacing(folder)
     return tuple(
         sorted(
             place.name

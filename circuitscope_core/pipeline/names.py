@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from circuitscope_core.bundle import check_not_shipped
-from circuitscope_core.bundle.stages import RECORD
+from circuitscope_core.bundle import check_not_shipped, finish_replacing
+from circuitscope_core.bundle.names import RECORD
 from circuitscope_core.errors import BundleError, TrainingError
 from circuitscope_core.training import RunFolder
 
@@ -28,6 +28,7 @@ def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> 
         check_not_shipped(out)
     except BundleError as error:
         raise TrainingError(str(error)) from error
+    finish_replacing(out)
     begun = RunFolder.for_bundle(out).is_begun and not restart
     if begun or not out.is_dir() or not any(out.iterdir()):
         return
