@@ -5,6 +5,7 @@ left of the new one has a hidden name that ends in ``.partial``, which nothing r
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,21 @@ from circuitscope_core.errors import StageError
 
 NAME_PART = 40
 """Letters of a file's name in its temporary one, which must not grow too long for the disk."""
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+def refused_by_windows(name: str) -> bool:
+    """Return whether Windows takes a name for no file's: a device's, or one with its signs.
+
+    Such a file, made elsewhere, could not be copied to Windows.
+
+    Example:
+        >>> refused_by_windows("nul.json"), refused_by_windows("null.json")
+        (True, False)
+    """
+    wrong = not name or name[-1] in ". " or _NOT_IN_NAMES.search(name)
+    return bool(wrong or _DEVICE.fullmatch(name))
 
 
 @contextmanager
