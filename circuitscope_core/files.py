@@ -42,10 +42,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: If the folder or the file cannot be written.
 
     Example:
-        >>> from pathlib import Path
-        >>> with whole_file(Path(folder, "log.txt")) as partial:
-        ...     _ = partial.write_text("all of it", encoding="utf-8")
-        >>> Path(folder, "log.txt").read_text(encoding="utf-8")
+        >>> with temporary_folder() as folder:
+        ...     with whole_file(folder / "log.txt") as partial:
+        ...         n_letters = partial.write_text("all of it", encoding="utf-8")
+        ...     (folder / "log.txt").read_text(encoding="utf-8")
         'all of it'
     """
     path.parent.mkdir(parents=True, exist_ok=True)

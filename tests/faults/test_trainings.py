@@ -1,4 +1,4 @@
-"""A training that is ended by force, or runs out of disk, goes on or begins anew, and ends well."""
+"""A training that is ended by force, or runs out of disk, resumes or begins anew, and ends well."""
 
 import dataclasses
 import json
@@ -80,7 +80,7 @@ def test_a_training_that_is_killed_at_many_a_write_ends_with_the_same_bundle(
 
 
 @pytest.mark.slow
-def test_a_training_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
+def test_a_training_whose_disk_is_full_says_so_and_is_resumed_when_there_is_room(
     source, whole, tmp_path
 ):
     for number in whole[1][::5]:

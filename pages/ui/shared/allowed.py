@@ -30,7 +30,8 @@ def allowed_folders() -> tuple[Path, ...] | None:
 def check_place(place: str) -> None:
     """Refuse a file, folder or pattern that a visitor named, if it lies outside the folders.
 
-    Of a pattern that is the part before the first wildcard; ``check_paths`` looks at what it finds.
+    Where it is a pattern, the part before its first wildcard is looked at; ``check_paths`` looks at
+    the files that it matches.
     Links are followed first, and so is ``..``. Places in a stage and names on the Hugging Face hub
     are no folders of this machine, so they are not refused.
 
