@@ -121,8 +121,10 @@ class Follower:
 
     def ask_to_stop(self) -> None:
         """Put the cancel marker into the store."""
-        with tempfile.NamedTemporaryFile() as empty:
-            self.store.put(Path(empty.name), CANCEL)
+        with temporary_folder() as place:
+            empty = place / CANCEL
+            empty.touch()
+            self.store.put(empty, CANCEL)
 
     def last_events(self, ended: Callable[[], bool]) -> Iterator[Event]:
         """Return what a training that was asked to stop still says."""

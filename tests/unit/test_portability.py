@@ -29,7 +29,16 @@ NEVER = {"fcntl", "msvcrt", "termios", "pwd", "grp", "pty", "tty", "syslog", "po
 ON_UNIX = {
     *("resource", "os.fork", "os.forkpty", "os.killpg", "os.setsid", "os.getuid", "os.geteuid"),
     *("os.sched_getaffinity", "os.sched_setaffinity", "os.posix_fallocate", "os.getloadavg"),
-    *("os.nice", "os.mkfifo", "os.statvfs", "os.sysconf", "os.WNOHANG", "os.O_NOFOLLOW"),
+    *(
+        "os.pread",
+        "os.preadv",
+        "os.nice",
+        "os.mkfifo",
+        "os.statvfs",
+        "os.sysconf",
+        "os.WNOHANG",
+        "os.O_NOFOLLOW",
+    ),
     *("signal.SIGKILL", "signal.SIGALRM", "signal.SIGHUP", "signal.SIGUSR1", "signal.alarm"),
     *("signal.setitimer", "signal.pthread_kill"),
 }
@@ -95,6 +104,17 @@ def test_locks_and_processes_are_those_of_every_system():
         if name in ("multiprocessing.Process", "multiprocessing.Pool")
     ]
     assert bare == []  # the system's own way of starting one is another on each
+
+
+def test_no_file_is_opened_a_second_time_by_its_name():
+    """Windows lets nobody open a temporary file that is open, or replace it."""
+    named = [
+        place(path, node)
+        for path in PROGRAM
+        for node, name in calls(path)
+        if name == "NamedTemporaryFile"
+    ]
+    assert named == []
 
 
 def test_what_windows_lacks_is_asked_for_first():
