@@ -7,9 +7,13 @@ CANVAS := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix tests/canvas
 # make test-fast leaves out these files of tests/unit, each of which takes ten seconds or more
 LONG := ablation another_device cards_from_text chat circuit cli core_shares corpus debugging device faithfulness \
 	faithfulness_report interventions known_circuits scoring shared_memory skills
+FAST := -n 2 --dist loadfile -m "not slow" tests/test_architecture.py tests/docs tests/properties tests/unit \
+	$(LONG:%=--ignore=tests/unit/test_%.py)
+# packages whose oldest version the package index lacks, as torch's where it has newer ones for processors only
+NOT_OLDEST ?=
 EXAMPLE := The National Digital Analytics Group (N
 
-.PHONY: app dev test test-fast test-oldest check format bench circuit-tracer demo reference pictures rooms train-demo clean
+.PHONY: app dev test test-fast oldest test-oldest check format bench circuit-tracer demo reference pictures rooms train-demo clean
 
 app: $(VENV)/app.installed  ## install and start the app on the bundled demo
 	$(RUN) -m streamlit run app.py
@@ -30,16 +34,18 @@ check:  ## every check, with what is installed
 
 test-fast: $(VENV)/test.installed  ## the shorter tests, which need no browser, account, cluster or training
 	$(CANVAS) --silent run units
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow" tests/test_architecture.py tests/docs \
-		tests/properties tests/unit $(LONG:%=--ignore=tests/unit/test_%.py)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest $(FAST)
+
+oldest: $(OLDEST)/installed  ## the shorter tests of Python on the oldest versions that requirements.txt allows
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W ignore $(FAST)  # old packages warn of what is old in them
 
 format: $(VENV)/test.installed  ## format Python and JavaScript
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 	$(CANVAS) run format
 
-test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest Streamlit that is supported
-	$(OLDEST)/bin/python -m pytest tests/browser
+test-oldest: $(OLDEST)/installed  ## the browser tests on the oldest versions, of Streamlit above all
+	$(OLDEST)/bin/python -m pytest -W ignore tests/browser
 
 bench: $(VENV)/test.installed  ## measure speed and memory
 	$(RUN) bench/run.py
@@ -75,9 +81,12 @@ $(RIVAL)/installed: bench/circuit-tracer-requirements.txt
 	$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(OLDEST)/installed: tests/requirements.txt requirements.txt
+$(OLDEST)/installed: tests/requirements.txt requirements.txt tests/oldest_requirements.py
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt streamlit==1.52.2
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check packaging
+	$(OLDEST)/bin/python tests/oldest_requirements.py --without $(NOT_OLDEST) > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c $(OLDEST)/constraints.txt \
+		-r tests/requirements.txt
 	sh tests/install_browser.sh $(OLDEST)/bin/python
 	touch $@
 

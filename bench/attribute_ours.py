@@ -24,7 +24,7 @@ def transcoder_bytes(folder):
 
 def main():
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     config = cs.ModelConfig.from_json(settings["model"])
     model = cs.Transformer.from_transformer_lens(load_file(folder / "model.safetensors"), config)
     lazy = transcoder_bytes(folder / "transcoder") > LARGE

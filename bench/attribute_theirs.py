@@ -56,7 +56,7 @@ def load(folder, sizes):
 
 def main():
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     model = load(folder, settings["model"])
     tokens = torch.tensor(settings["tokens"])
     memory = PeakMemory()

@@ -111,7 +111,7 @@ def measure_file(browser, url):
     """Return seconds from a click to new lists in a file of 3,000 nodes and 150,000 links."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.json"
-        path.write_text(sample_file(3_000, 150_000))
+        path.write_text(sample_file(3_000, 150_000), encoding="utf-8")
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         open_graph(page, url)
         page.get_by_role("button", name="Open a file").click()

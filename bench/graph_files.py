@@ -100,7 +100,7 @@ def main():
     torch.set_num_threads(1)
     text = sample_file(options.nodes, options.links)
     if options.out:
-        options.out.write_text(text)
+        options.out.write_text(text, encoding="utf-8")
     print(f"{options.nodes:,} nodes, {options.links:,} links, {len(text) / 1e6:.1f} MB")
     runs = options.runs
     file = timed("parse and check", lambda: parse_graph_json(text), runs)

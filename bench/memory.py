@@ -9,7 +9,7 @@ EVERY_SECONDS = 0.005
 
 def resident():
     """Return the resident memory and how much of it is mapped files, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     values = {line.split()[0]: int(line.split()[1]) / 1000 for line in lines if "kB" in line}
     return values["VmRSS:"], values["RssFile:"]
 

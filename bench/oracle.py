@@ -36,7 +36,7 @@ def frozen_record(replacement, graph):
 
 def main():
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     config = cs.ModelConfig.from_json(settings["model"])
     model = cs.Transformer.from_transformer_lens(load_file(folder / "model.safetensors"), config)
     transcoder = cs.load_transcoder(folder / "transcoder", lazy_decoders=True)

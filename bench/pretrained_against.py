@@ -33,7 +33,7 @@ def prepare(folder, model_folder, n_tokens, batch_size):
         "max_feature_nodes": MAX_FEATURES,
         "batch_size": batch_size,
     }
-    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     return settings
 
 
@@ -44,9 +44,11 @@ def readable_by_both(source, target):
         (target / path.name).symlink_to(path)
     settings = target / "tokenizer_config.json"
     if settings.is_file():
-        found = json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+        found = json.loads(settings.read_text(encoding="utf-8")) | {
+            "tokenizer_class": "PreTrainedTokenizerFast"
+        }
         settings.unlink()
-        settings.write_text(json.dumps(found))
+        settings.write_text(json.dumps(found), encoding="utf-8")
     return target
 
 
@@ -67,7 +69,9 @@ def main():
         for size in options.batch if theirs else []:
             own = folder / f"batch_{size}"
             own.mkdir()
-            (own / "settings.json").write_text(json.dumps(settings | {"batch_size": size}))
+            (own / "settings.json").write_text(
+                json.dumps(settings | {"batch_size": size}), encoding="utf-8"
+            )
             (own / "transcoder").symlink_to(folder / "transcoder")
             tools[f"circuit-tracer, batches of {size}"] = Tool(theirs, "pretrained_theirs.py", own)
         for _ in range(1 + options.repeat):

@@ -15,7 +15,7 @@ import circuitscope_core as cs
 
 def main():
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     transcoder = cs.load_transcoder(folder / "transcoder")
     bundle = cs.make_bundle(cs.load_model(settings["model"]), transcoder)
     memory = PeakMemory()

@@ -35,7 +35,7 @@ def load(folder, settings):
 
 def main():
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     model = load(folder, settings)
     tokens = torch.tensor(settings["tokens"])
     memory = PeakMemory()

@@ -83,4 +83,4 @@ def make_weights(sizes, folder):
     cs.save_transcoder(transcoder, folder / "transcoder")
     settings = {"model": config.to_json(), "tokens": tokens}
     settings |= {"max_feature_nodes": sizes.max_feature_nodes, "batch_size": BATCH_SIZE}
-    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -114,7 +114,7 @@ def write_settings(folder, server):
             lines.append(f"{name} = {value if isinstance(value, int) else repr(value)}")
     lines += ["[default.session_parameters]", "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED = false"]
     path = folder / "connections.toml"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     path.chmod(0o600)
 
 

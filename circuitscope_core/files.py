@@ -1,4 +1,8 @@
-"""Files that people name: written whole, with respect for what stands there; read as text."""
+"""Files that people name: written whole, with respect for what stands there; read as text.
+
+A file that was being written when the program was ended by force stays as it was before; what is
+left of the new one has a hidden name that ends in ``.partial``, which nothing reads.
+"""
 
 import os
 import re
@@ -13,7 +17,7 @@ from typing import BinaryIO
 
 from safetensors import SafetensorError
 
-from circuitscope_core.errors import CircuitScopeError, ConfigError
+from circuitscope_core.errors import CircuitScopeError, ConfigError, StageError
 
 OPEN_FILES = ("/dev/", "/proc/")
 """Names below these stand for what is open already, such as a program's output."""
@@ -22,6 +26,8 @@ OWN_NUMBERS = {"stdout": 1, "stderr": 2}
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Bytes at the beginning of a text with which editors on Windows name its encoding."""
 COPY_BYTES = 1 << 20
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def place_of(path: str | Path) -> Path:
@@ -38,6 +44,19 @@ def place_of(path: str | Path) -> Path:
     with suppress(RuntimeError):  # nobody of that name, or no home: the name as it is
         return Path(path).expanduser()
     return Path(path)
+
+
+def refused_by_windows(name: str) -> bool:
+    """Return whether Windows takes a name for no file's: a device's, or one with its signs.
+
+    Such a file, made elsewhere, could not be copied to Windows.
+
+    Example:
+        >>> refused_by_windows("nul.json"), refused_by_windows("null.json")
+        (True, False)
+    """
+    wrong = not name or name[-1] in ". " or _NOT_IN_NAMES.search(name)
+    return bool(wrong or _DEVICE.fullmatch(name))
 
 
 def reason_of(error: BaseException) -> str:
@@ -90,7 +109,7 @@ def refusing(kind: type[CircuitScopeError], what: str) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise kind(
-            f"{what}: {reason_of(error)}. Name another place, or change that one."
+            f"{what}: {reason_of(error)}. Make room, name another place, or change that one."
         ) from error
 
 
@@ -114,25 +133,67 @@ def written(target: Path, kind: type[CircuitScopeError], what: str) -> Iterator[
         if standing is not None and stat.S_ISDIR(standing.st_mode):
             raise IsADirectoryError(0, "it is a folder")
         if _is_stream(target, standing):
-            with tempfile.TemporaryDirectory(prefix="circuitscope-") as folder:
-                yield (whole := Path(folder) / "whole")
+            with temporary_folder() as folder:
+                yield (whole := folder / "whole")
                 with whole.open("rb") as source, _open_stream(target) as stream:
                     shutil.copyfileobj(source, stream, COPY_BYTES)
             return
-        real = Path(os.path.realpath(target))
-        real.parent.mkdir(parents=True, exist_ok=True)
-        partial = real.with_name(f".{secrets.token_hex(8)}.partial")
-        try:
-            # with the rights that new files have here
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            rights = stat.S_IMODE(partial.stat().st_mode)
+        with whole_file(target) as partial:
             yield partial
-            partial.chmod(rights)  # whatever library wrote it
-            if standing is not None:
-                _take_rights(partial, real, standing)
-            os.replace(partial, real)
-        finally:
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lend a temporary file to write to, which takes the place of another one at the end.
+
+    The folder is made where it is missing. A link is followed, and stays; a file that was there
+    gives its rights and its owner to the new one. After an error the file before stays, and nothing
+    else.
+
+    Raises:
+        OSError: If the folder or the file cannot be written.
+
+    Example:
+        >>> with temporary_folder() as folder:
+        ...     with whole_file(folder / "log.txt") as partial:
+        ...         n_letters = partial.write_text("all of it", encoding="utf-8")
+        ...     (folder / "log.txt").read_text(encoding="utf-8")
+        'all of it'
+    """
+    real = Path(os.path.realpath(path))
+    standing = real.stat() if real.exists() else None
+    real.parent.mkdir(parents=True, exist_ok=True)
+    partial = real.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        # with the rights that new files have here
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        rights = stat.S_IMODE(partial.stat().st_mode)
+        yield partial
+        partial.chmod(rights)  # whatever library wrote it
+        if standing is not None:
+            _take_rights(partial, real, standing)
+        os.replace(partial, real)
+    finally:
+        with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give a folder for files that are on their way, which is gone at the end.
+
+    Raises:
+        StageError: If there is no room for one.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="circuitscope-")
+    except OSError as error:
+        raise StageError(
+            f"No temporary folder can be made: {reason_of(error)}. Make room, or name another "
+            "place in the environment variable TMPDIR."
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def _is_stream(target: Path, standing: os.stat_result | None) -> bool:
@@ -167,5 +228,16 @@ def write_text(path: Path, text: str, kind: type[CircuitScopeError], what: str) 
         CircuitScopeError: Of that kind, if the file cannot be written.
     """
     with written(path, kind, what) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text as UTF-8, with the line ends that it has, whole or not at all; return its path.
+
+    Raises:
+        OSError: If the folder or the file cannot be written.
+    """
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return path

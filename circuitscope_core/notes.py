@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from circuitscope_core.bundle import record_file
+from circuitscope_core.bundle import name_fault, record_file
 from circuitscope_core.errors import NotesError
-from circuitscope_core.files import read_text, reason_of, write_text
+from circuitscope_core.files import read_text, reason_of, whole_file, write_text
 
 FORMAT_VERSION = 1
 NOTES = ".notes"
@@ -132,6 +134,8 @@ def load_notes(path: Path, bundle: str = "") -> Notes:
     Raises:
         NotesError: If it is damaged or too large.
     """
+    if bundle and not path.is_file():  # put aside, and what was to take its place never came
+        return _load(_aside(path, bundle))
     notes = _load(path)
     return notes if not bundle or notes.are_about(bundle) else _load(_aside(path, bundle))
 
@@ -154,27 +158,49 @@ def _load(path: Path) -> Notes:
         ) from error
 
 
-def rename_notes(folder: Path, old: str, new: str) -> None:
+@contextmanager
+def notes_follow(folder: Path, old: str, new: str) -> Iterator[None]:
     """Let the notes of a model follow it to another name, those on its older versions too.
 
-    Notes that are under the new name already stay there.
+    The model gets the name inside the ``with`` block. Until that is done there are notes under both
+    names, so that none are lost where it fails or the program is ended by force. Notes that are
+    under the new name already stay there.
 
     Args:
         folder: The folder with the files of notes.
         old: The name before; one that a model may have.
-        new: The name now.
+        new: The name to be.
 
     Raises:
-        NotesError: If a file cannot be moved.
+        NotesError: If a file cannot be copied or deleted.
     """
     aside = re.compile(rf"{re.escape(old)}((\.[0-9a-f]{{12}})?\.json)")
+    found = ((path, aside.fullmatch(path.name)) for path in sorted(folder.glob("*.json")))
+    pairs = [(path, folder / f"{new}{match[1]}") for path, match in found if match]
+    # whoever gives the name refuses one that is none
+    pairs = [] if name_fault(new) else [(path, to) for path, to in pairs if not to.exists()]
+    copied: list[Path] = []
     try:
-        for path in sorted(folder.glob("*.json")):
-            match = aside.fullmatch(path.name)
-            if match and not (folder / f"{new}{match[1]}").exists():
-                path.rename(folder / f"{new}{match[1]}")
+        for path, to in pairs:
+            with _moving(old), whole_file(to) as partial:
+                shutil.copyfile(path, partial)
+            copied.append(to)
+        yield
+    except Exception:
+        for to in copied:
+            to.unlink(missing_ok=True)
+        raise
+    with _moving(old):
+        for path, _ in pairs:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _moving(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise NotesError(f"The notes on {old!r} cannot be moved: {error}") from error
+        raise NotesError(f"The notes on {name!r} cannot be moved: {error}") from error
 
 
 def bundle_hash(bundle: Path) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 from circuitscope_core.answers import Answer as GivenAnswer
 from circuitscope_core.arguments import checked
-from circuitscope_core.batch.table import PromptTable
+from circuitscope_core.batch.table import PromptTable, writing
 from circuitscope_core.batch.tracing import PromptTraced, Work, plain_row
 from circuitscope_core.batch.workers import in_order, workers
 from circuitscope_core.config import AttributionConfig, PruneConfig
 from circuitscope_core.devices import Device, find_device
-from circuitscope_core.errors import ConfigError, GraphError
-from circuitscope_core.files import place_of, refusing, write_text
+from circuitscope_core.errors import ConfigError
+from circuitscope_core.files import place_of, write_whole
 from circuitscope_core.launch.backend import parse_backend, require
 
 SUMMARY = "summary.jsonl"
@@ -63,7 +63,7 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
         ConfigError: If the backend is none, or cannot be used for this.
         BundleError: If the bundle is damaged, or a worker does not reach what it names.
         DeviceError: If there is no such device, or it has too little free memory.
-        GraphError: If a worker dies: its prompt may need more memory than there is; or the table in
+        GraphError: If a worker dies: its prompt may need more memory than there is; or the files in
             ``out`` cannot be read or written.
     """
     place = parse_backend(backend)
@@ -71,20 +71,19 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
     if place.kind == "snowflake":
         raise ConfigError(f"{backend} trains only; trace with local, procs:N or ray:N.")
     folder = place_of(out)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     named = None if device is None else str(find_device(device))
     work = Work(place_of(bundle).absolute(), named, config, prune, answer, graphs)
     work.check()  # so that a damaged one is told before workers are started
-    with refusing(GraphError, f"The folder {folder} cannot be written"):
-        folder.mkdir(parents=True, exist_ok=True)
-        table, digest = PromptTable(folder), work.digest
+    table, digest = PromptTable(folder), work.digest
     done = finished(table, prompts, folder, work) if resume else frozenset[int]()
     missing = [number for number in range(len(prompts)) if number not in done]
     whole = False
     try:
-        with (
-            workers(place, work) as ask,
-            (folder / SUMMARY).open("w", encoding="utf-8") as lines,
-        ):
+        with writing(folder):
+            (folder / SUMMARY).write_bytes(b"")
+        with workers(place, work) as ask:
             found = in_order(ask, (prompts[number] for number in missing), 2 * place.n_workers)
             for number, prompt in enumerate(prompts):
                 head = (number, len(prompts), prompt)
@@ -95,8 +94,7 @@ def attribute_many(  # noqa: PLR0913  # each a name of the public interface
                     name = write_graph(folder, number, answered.text)
                     traced = PromptTraced(*head, name, **answered.row)
                     table.put(plain_row(traced, answered, digest))
-                lines.write(json.dumps(asdict(traced), sort_keys=True) + "\n")
-                lines.flush()
+                add_line(folder / SUMMARY, traced)
                 yield traced
         whole = True
     finally:
@@ -123,13 +121,27 @@ def write_graph(folder: Path, number: int, text: str) -> str:
     """Write a prompt's graph, whole or not at all; returns its file's name, empty without one.
 
     An older graph of the same number goes.
+
+    Raises:
+        GraphError: If it cannot be written.
     """
     name = f"{number:05d}.json"
-    if not text:
+    with writing(folder):
+        if text:
+            write_whole(folder / name, text)
+            return name
         (folder / name).unlink(missing_ok=True)
-        return ""
-    write_text(folder / name, text, GraphError, "The graph")
-    return name
+    return ""
+
+
+def add_line(summary: Path, traced: PromptTraced) -> None:
+    """Write a prompt's line at the end of the summary.
+
+    Raises:
+        GraphError: If it cannot be written.
+    """
+    with writing(summary.parent), summary.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(asdict(traced), sort_keys=True) + "\n")
 
 
 def fields_of(row: dict[str, Any]) -> dict[str, Any]:

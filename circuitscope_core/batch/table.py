@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from circuitscope_core.errors import GraphError
+from circuitscope_core.files import reason_of, whole_file
 
 PARQUET = "prompts.parquet"
 JOURNAL = ".prompts.jsonl"
@@ -60,19 +61,18 @@ class PromptTable:
         """Take over what is there.
 
         Raises:
-            GraphError: If a table is there that is none of these.
+            GraphError: If a table is there that is none of these, or the journal cannot be written.
         """
         self.folder, self._places = folder, dict[int, int]()
         """Where each number's last row begins in the journal."""
-        before = list(_read_journal(folder / JOURNAL))
-        fresh = folder / f"{JOURNAL}.partial"
-        with fresh.open("wb") as file:
-            for row in _read_table(folder / PARQUET):
-                self._places[row["number"]] = _append(file, row)
-            for row in before:
-                self._places[row["number"]] = _append(file, row)
-        os.replace(fresh, folder / JOURNAL)
-        self._file = (folder / JOURNAL).open("r+b")
+        with writing(folder):
+            before = list(_read_journal(folder / JOURNAL))
+            with whole_file(folder / JOURNAL) as fresh, fresh.open("wb") as file:
+                for row in _read_table(folder / PARQUET):
+                    self._places[row["number"]] = _append(file, row)
+                for row in before:
+                    self._places[row["number"]] = _append(file, row)
+            self._file = (folder / JOURNAL).open("r+b")
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -91,15 +91,10 @@ class PromptTable:
         Raises:
             GraphError: If it cannot be written; the rows before it are kept.
         """
-        try:
+        with writing(self.folder):
             self._file.seek(0, os.SEEK_END)
             place = _append(self._file, row)
             self._file.flush()
-        except OSError as error:
-            raise GraphError(
-                f"The table in {self.folder} cannot be written: {error}. Make room and call again "
-                "with resume: the prompts before it are kept."
-            ) from error
         self._places[row["number"]] = place
 
     def close(self, keep: Callable[[int], bool]) -> None:
@@ -118,14 +113,31 @@ class PromptTable:
             os.replace(partial, self.folder / PARQUET)
         except OSError as error:
             raise GraphError(
-                f"{self.folder / PARQUET} cannot be written: {error}. Make room and call again "
-                "with resume: all rows are kept."
+                f"{self.folder / PARQUET} cannot be written: {reason_of(error)}. Make room and call "
+                "again with resume: all rows are kept."
             ) from error
         finally:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what was not written has its error already
+                self._file.close()
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
         (self.folder / JOURNAL).unlink()
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say in words of the project that a file of a folder cannot be written.
+
+    Raises:
+        GraphError: If so; the rows before it are kept.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise GraphError(
+            f"The files in {folder} cannot be written: {reason_of(error)}. Make room and call again "
+            "with resume: the prompts before it are kept."
+        ) from error
 
 
 def _append(file: Any, row: dict[str, Any]) -> int:

@@ -5,14 +5,12 @@ from circuitscope_core.bundle.bundle import (
     BundleMetadata,
     load_bundle,
     make_bundle,
-    put_in_place,
     save_bundle,
 )
 from circuitscope_core.bundle.copying import copy_bundle
 from circuitscope_core.bundle.entry import (
     CARDS,
     CARDS_STATE,
-    ENTRY,
     ModelEntry,
     is_entry,
     read_entry,
@@ -28,9 +26,15 @@ from circuitscope_core.bundle.model_bin import (
     put_in_bin,
     restore_model,
 )
-from circuitscope_core.bundle.names import name_fault
+from circuitscope_core.bundle.names import ENTRY, name_fault
 from circuitscope_core.bundle.record import read_record
+from circuitscope_core.bundle.replacing import put_in_place
 from circuitscope_core.bundle.stages import download_bundle, list_bundles, upload_bundle
+from circuitscope_core.bundle.waiting import (
+    finish_all_replacing,
+    finish_replacing,
+    forget_ready,
+)
 
 __all__ = [
     "BIN",
@@ -46,6 +50,9 @@ __all__ = [
     "copy_bundle",
     "download_bundle",
     "empty_bin",
+    "finish_all_replacing",
+    "finish_replacing",
+    "forget_ready",
     "is_entry",
     "list_bin",
     "list_bundles",

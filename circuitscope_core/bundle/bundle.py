@@ -4,9 +4,6 @@ Files are safetensors, JSON, YAML, Parquet and JSON lines: nothing that runs cod
 """
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +13,17 @@ import torch
 from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.bundle.entry import CARDS, ENTRY, ModelEntry, is_entry, read_entry
-from circuitscope_core.bundle.model_bin import check_not_shipped, put_in_bin
+from circuitscope_core.bundle.entry import CARDS, ModelEntry, is_entry, read_entry
 from circuitscope_core.bundle.models import (
     WEIGHTS,
     load_recorded_model,
     model_record,
 )
+from circuitscope_core.bundle.names import RECORD
 from circuitscope_core.bundle.placing import bundle_on, features_on
 from circuitscope_core.bundle.record import FORMAT_VERSION, read_record, sha256_of, verify_files
-from circuitscope_core.bundle.stages import RECORD, download_bundle, upload_bundle
+from circuitscope_core.bundle.replacing import new_bundle
+from circuitscope_core.bundle.stages import download_bundle, upload_bundle
 from circuitscope_core.config import TranscoderConfig
 from circuitscope_core.devices import Device, find_device
 from circuitscope_core.errors import BundleError, CircuitScopeError, DeviceError
@@ -35,7 +33,7 @@ from circuitscope_core.feature_cards import (
     published_folder,
 )
 from circuitscope_core.feature_dictionary import FeatureDictionary
-from circuitscope_core.files import place_of, refusing
+from circuitscope_core.files import place_of, temporary_folder
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.neuron_dictionary import NeuronDictionary
@@ -163,13 +161,14 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         The bundle's folder, or its place in the stage.
 
     Raises:
-        BundleError: If ``path`` exists and is no bundle, or the bundle has no feature cards.
+        BundleError: If ``path`` exists and is no bundle, the bundle has no feature cards, or a file
+            cannot be written; an older bundle is then as it was.
         ModelError: If the model is a Hugging Face one that is in memory only.
         StageError: If the stage cannot be written; an older bundle is then as it was.
     """
     if is_stage(path):
-        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
-            upload_bundle(save_bundle(bundle, Path(local) / "bundle"), open_store(path))
+        with temporary_folder() as local:
+            upload_bundle(save_bundle(bundle, local / "bundle"), open_store(path))
         return Path(path)
     cards = bundle.feature_cards
     if cards is None:
@@ -178,60 +177,27 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
             "Collect them before it is saved."
         )
     folder = place_of(path)
-    with refusing(BundleError, f"The bundle {folder} cannot be written"):
-        partial = room_for_bundle(folder)
-        _write_parts(bundle, cards, partial)
-        put_in_place(partial, folder)
+    with new_bundle(folder) as partial:
+        _write(bundle, cards, partial)
     return folder
 
 
-def _write_parts(bundle: Bundle, cards: FeatureCards, partial: Path) -> None:
-    """Write everything that a bundle has into a folder."""
+def _write(bundle: Bundle, cards: FeatureCards, folder: Path) -> None:
     if isinstance(bundle.model, Transformer):
         # each a tensor of its own: layers may share their weights, and files may not
         weights = {
             name: value.clone(memory_format=torch.contiguous_format)
             for name, value in bundle.model.state_dict().items()
         }
-        save_file(weights, partial / WEIGHTS)
-    save_transcoder(transcoder_of(bundle.replacement), partial / "transcoder")
+        save_file(weights, folder / WEIGHTS)
+    save_transcoder(transcoder_of(bundle.replacement), folder / "transcoder")
     if isinstance(bundle.tokenizer, HuggingFaceTokenizer):
-        bundle.tokenizer.save(partial / "tokenizer.json")
-    cards.save(partial / CARDS)
+        bundle.tokenizer.save(folder / "tokenizer.json")
+    cards.save(folder / CARDS)
     if bundle.global_weights:
-        bundle.global_weights.save(partial / GLOBAL_WEIGHTS)
-    (partial / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
-    (partial / RECORD).write_text(json.dumps(_record(bundle, partial), indent=1), encoding="utf-8")
-
-
-def room_for_bundle(folder: Path) -> Path:
-    """Return an empty folder beside a bundle's, in which it can be put together.
-
-    Raises:
-        BundleError: If the bundle's folder exists and holds something else.
-    """
-    check_not_shipped(folder)
-    if is_entry(folder):
-        raise BundleError(f"{folder} is a model that was added: {ENTRY}; choose another name.")
-    if folder.exists() and not folder.is_dir():
-        raise BundleError(f"{folder} is a file; name a folder for the bundle.")
-    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
-        raise BundleError(f"{folder} exists and is no bundle; choose another name.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial
-
-
-def put_in_place(partial: Path, folder: Path) -> None:
-    """Give a complete bundle its name, and move an older one of that name into the bin.
-
-    Raises:
-        BundleError: If the older one cannot be moved, or comes with CircuitScope.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        put_in_bin(folder)
-    os.replace(partial, folder)
+        bundle.global_weights.save(folder / GLOBAL_WEIGHTS)
+    (folder / "training_log.jsonl").write_text(bundle.training_log, encoding="utf-8")
+    (folder / RECORD).write_text(json.dumps(_record(bundle, folder), indent=1), encoding="utf-8")
 
 
 def _record(bundle: Bundle, folder: Path) -> dict[str, Any]:
@@ -272,8 +238,8 @@ def load_bundle(
             each other.
     """
     if is_stage(path):
-        with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
-            download_bundle(open_store(path), Path(local))
+        with temporary_folder() as local:
+            download_bundle(open_store(path), local)
             return load_bundle(local, device=device, dtype=dtype)
     folder, place = place_of(path), find_device(device)
     if is_entry(folder):

@@ -1,16 +1,16 @@
 """A bundle from one place to another, folders and stages alike, byte for byte."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.bundle.bundle import load_bundle, put_in_place, room_for_bundle
+from circuitscope_core.bundle.bundle import load_bundle
 from circuitscope_core.bundle.entry import is_entry, read_entry
+from circuitscope_core.bundle.replacing import new_bundle
 from circuitscope_core.bundle.stages import download_bundle, upload_bundle
 from circuitscope_core.errors import BundleError
-from circuitscope_core.files import place_of, refusing
+from circuitscope_core.files import place_of, temporary_folder
 from circuitscope_core.stages import is_stage, open_store
 
 
@@ -24,13 +24,14 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
         session: Of Snowpark; without one, this process's own is used, and opened at need.
 
     Raises:
-        BundleError: If the source is no whole bundle, or the target exists and is none.
+        BundleError: If the source is no whole bundle, or the target exists and is none, or cannot
+            be written.
         StageError: If a stage cannot be read or written.
     """
-    with tempfile.TemporaryDirectory(prefix="circuitscope-") as local:
+    with temporary_folder() as local:
         folder = place_of(source)
         if is_stage(source):
-            folder = Path(local)
+            folder = local
             download_bundle(open_store(source, session), folder)
         if is_entry(folder):
             raise BundleError(
@@ -41,8 +42,5 @@ def copy_bundle(source: str | Path, target: str | Path, session: Any = None) -> 
         if is_stage(target):
             upload_bundle(folder, open_store(target, session))
         else:
-            place = place_of(target)
-            with refusing(BundleError, f"The bundle {place} cannot be written"):
-                partial = room_for_bundle(place)
+            with new_bundle(place_of(target)) as partial:
                 shutil.copytree(folder, partial, dirs_exist_ok=True)
-                put_in_place(partial, place)

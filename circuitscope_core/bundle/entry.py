@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.bundle.models import fingerprint
-from circuitscope_core.bundle.names import name_fault
-from circuitscope_core.bundle.stages import RECORD
+from circuitscope_core.bundle.names import ENTRY, RECORD, name_fault
+from circuitscope_core.bundle.waiting import finish_replacing
 from circuitscope_core.errors import BundleError
 from circuitscope_core.pretrained import fetch_model
 from circuitscope_core.stages import is_stage
 from circuitscope_core.values import one_line
 
-ENTRY = "model.json"
 CARDS = "feature_cards.parquet"
 """The file of a bundle's feature cards, and of those that were collected for an entry."""
 CARDS_STATE = ".cards.safetensors"
@@ -82,7 +81,11 @@ class ModelEntry:
 
 
 def record_file(folder: Path) -> Path | None:
-    """Return the record of a bundle or of an entry; None for a folder that is neither."""
+    """Return the record of a bundle or of an entry; None for a folder that is neither.
+
+    A replacement of the model that was ended by force in its last step is finished first.
+    """
+    finish_replacing(folder)
     return next((path for name in (RECORD, ENTRY) if (path := folder / name).is_file()), None)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.names import MODEL_NAME, name_fault
+from circuitscope_core.bundle.waiting import finish_replacing
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import place_of
 from circuitscope_core.values import one_line
@@ -124,6 +125,7 @@ def restore_model(token: str, models: str | Path = "models", name: str | None = 
     name = binned.name if name is None else name
     if fault := name_fault(name):
         raise BundleError(fault)
+    finish_replacing(folder / name)
     if (folder / name).exists():
         raise BundleError(f"There is a model {name!r} in {folder} already; give another name.")
     try:

@@ -11,11 +11,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from circuitscope_core.bundle.names import RECORD
 from circuitscope_core.errors import BundleError, StageError
 from circuitscope_core.files import read_text
 from circuitscope_core.stages import FileStore
 
-RECORD = "bundle.json"
 VERSION_DIGITS = 16
 TRIES = 2
 """A bundle may be replaced while it is read; then the new one is read."""

@@ -11,7 +11,7 @@ from circuitscope_core.cli.output import Commands, add_device, device_of, write
 from circuitscope_core.config import CorpusConfig, FeatureCardConfig
 from circuitscope_core.corpus import ReadCounter, open_sources
 from circuitscope_core.model_library import add_model_steps
-from circuitscope_core.notes import NOTES, rename_notes
+from circuitscope_core.notes import NOTES, notes_follow
 from circuitscope_core.values import in_bytes
 
 MODELS = "models"
@@ -155,8 +155,8 @@ def run_remove(options: argparse.Namespace) -> int:
 
 def run_rename(options: argparse.Namespace) -> int:
     """Give a model another name, and its notes too."""
-    cs.rename_model(options.name, options.new, options.models)
-    rename_notes(Path(options.models) / NOTES, options.name, options.new)
+    with notes_follow(Path(options.models) / NOTES, options.name, options.new):
+        cs.rename_model(options.name, options.new, options.models)
     said = f"{options.name} is called {options.new} now."
     write(json.dumps({"renamed": options.new}) if options.json else said)
     return 0

@@ -21,7 +21,8 @@ import psutil
 from circuitscope_core.bundle import name_fault
 from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
 from circuitscope_core.errors import ConfigError, TrainingError
-from circuitscope_core.pipeline import check_free
+from circuitscope_core.files import write_whole
+from circuitscope_core.pipeline import check_free, file_errors
 from circuitscope_core.pipeline.transcoder_estimate import TranscoderEstimate
 from circuitscope_core.training import (
     PHASES,
@@ -82,7 +83,7 @@ class TrainingRequest:
             "model": self.model,
         }
         file = self.folder.path / REQUEST
-        file.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        write_whole(file, json.dumps(data, indent=1))
 
     @classmethod
     def load(cls, folder: RunFolder) -> "TrainingRequest | None":
@@ -167,10 +168,11 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
     if training_state(folder).status == "running":
         raise TrainingError(f"{request.name} is being trained already; wait for it or cancel it.")
     check_free(request.out, restart=restart)
-    if restart:
-        folder.discard()
-    folder.path.mkdir(parents=True, exist_ok=True)
-    request.save()
+    with file_errors():
+        if restart:
+            folder.discard()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        request.save()
     what = ["train"] if request.model is None else ["train-transcoder", "--model", request.model]
     command = [*COMMAND, *what, "--json", "--config", "-", "--out", str(request.out.resolve())]
     for source in request.sources:
@@ -180,9 +182,10 @@ def start_training(request: TrainingRequest, *, restart: bool = False) -> None:
         command += ["--store", request.store]
     if request.device:
         command += ["--device", request.device]
-    process = _spawn(command, json.dumps(request.config.to_json()), folder)
-    identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-    (folder.path / PROCESS).write_text(json.dumps(identity), encoding="utf-8")
+    with file_errors():
+        process = _spawn(command, json.dumps(request.config.to_json()), folder)
+        identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        write_whole(folder.path / PROCESS, json.dumps(identity))
     # a child that nobody waits for would stay in the process table
     threading.Thread(target=process.wait, daemon=True).start()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from circuitscope_core.bundle import put_in_place
 from circuitscope_core.errors import CircuitScopeError
+from circuitscope_core.files import temporary_folder, write_whole
 from circuitscope_core.pipeline import BUNDLE, CANCEL, EVENTS
 from circuitscope_core.stages import FileStore
 from circuitscope_core.training import (
@@ -82,14 +83,14 @@ class Follower:
         for file in self.store.list(EVENTS):
             if int(Path(file.name).stem) < self.next_file:
                 continue
-            with tempfile.TemporaryDirectory() as place:
-                text = self.store.get(file.name, Path(place)).read_text(encoding="utf-8")
+            with temporary_folder() as place:
+                text = self.store.get(file.name, place).read_text(encoding="utf-8")
             self.next_file = int(Path(file.name).stem) + 1
             events = [event for line in text.splitlines() if (event := event_from_json(line))]
             if any(isinstance(event, Checkpoint | PhaseFinished | Terminal) for event in events):
                 self.fetch_state()
             yield from events
-            self._mark.write_text(str(self.next_file), encoding="utf-8")
+            write_whole(self._mark, str(self.next_file))
 
     def fetch_state(self) -> None:
         """Bring the checkpoints here, so that the training can go on from this folder."""
@@ -113,15 +114,17 @@ class Follower:
     def errors(self) -> list[str]:
         """Return what workers said before they ended, the lowest number first."""
         said = []
-        with tempfile.TemporaryDirectory() as place:
+        with temporary_folder() as place:
             for file in self.store.list(ERRORS):
-                said.append(self.store.get(file.name, Path(place)).read_text(encoding="utf-8"))
+                said.append(self.store.get(file.name, place).read_text(encoding="utf-8"))
         return said
 
     def ask_to_stop(self) -> None:
         """Put the cancel marker into the store."""
-        with tempfile.NamedTemporaryFile() as empty:
-            self.store.put(Path(empty.name), CANCEL)
+        with temporary_folder() as place:
+            empty = place / CANCEL
+            empty.touch()
+            self.store.put(empty, CANCEL)
 
     def last_events(self, ended: Callable[[], bool]) -> Iterator[Event]:
         """Return what a training that was asked to stop still says."""
@@ -139,8 +142,8 @@ class Follower:
 
 def say_error(store: FileStore, rank: int, error: BaseException) -> None:
     """Leave a worker's last words in the store."""
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place, "words")
+    with temporary_folder() as place:
+        path = place / "words"
         words = str(error) if isinstance(error, CircuitScopeError) else repr(error)
         path.write_text(f"Worker {rank}: {words}", encoding="utf-8")
         store.put(path, f"{ERRORS}{rank:04d}.txt")

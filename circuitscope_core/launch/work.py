@@ -1,14 +1,13 @@
 """The work of a worker process, wherever it was started: the same for every backend."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from circuitscope_core.config import TrainConfig, TranscoderTrainConfig
+from circuitscope_core.files import temporary_folder
 from circuitscope_core.launch.following import StopSign, say_error
 from circuitscope_core.pipeline import PlannedModel, TrainingPlan, assist, carry_out
 from circuitscope_core.stages import FileStore
@@ -79,8 +78,8 @@ def _lead(
 ) -> None:
     config, model = what
     stop = StopSign(store)
-    with tempfile.TemporaryDirectory(prefix="circuitscope-") as place:
-        out = Path(place) / assignment.name
+    with temporary_folder() as place:
+        out = place / assignment.name
         plan = TrainingPlan(
             config, assignment.sources, out, command=assignment.command, model=model
         )

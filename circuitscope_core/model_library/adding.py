@@ -20,6 +20,7 @@ from circuitscope_core.bundle import (
     ENTRY,
     Bundle,
     ModelEntry,
+    finish_replacing,
     is_entry,
     load_bundle,
     make_bundle,
@@ -198,6 +199,7 @@ def check_new_name(name: str, models: Path) -> str:
     """
     if fault := name_fault(name):
         raise BundleError(fault)
+    finish_replacing(models / name)
     if (models / name).exists():
         raise BundleError(
             f"There is a model {name!r} in {models} already; give another name, or remove it first."

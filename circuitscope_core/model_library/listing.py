@@ -10,6 +10,7 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.bundle import (
     CARDS,
     ModelEntry,
+    finish_all_replacing,
     is_entry,
     name_fault,
     read_entry,
@@ -59,6 +60,7 @@ def model_names(models: str | Path = "models") -> tuple[str, ...]:
     folder = place_of(models)
     if not folder.is_dir():
         return ()
+    finish_all_replacing(folder)
     return tuple(
         sorted(
             place.name

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.bundle import check_not_shipped, put_in_bin
+from circuitscope_core.bundle import check_not_shipped, forget_ready, put_in_bin
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import place_of
 from circuitscope_core.model_library.adding import check_new_name, find_model
@@ -21,7 +21,10 @@ def remove_model(name: str, models: str | Path = "models") -> None:
         BundleError: If there is no such model, it comes with CircuitScope, or it cannot be moved.
     """
     place = place_of(models)
-    put_in_bin(find_model(name, place))
+    folder = find_model(name, place)
+    check_not_shipped(folder)
+    forget_ready(folder)
+    put_in_bin(folder)
     if has_copies(place, name):
         forget_copies(place, name)
 
@@ -43,6 +46,7 @@ def rename_model(name: str, new: str, models: str | Path = "models") -> Path:
             f"The weights of {name!r} were copied from a stage and are kept under that name. "
             "Remove the model, and add it under the other one."
         )
+    forget_ready(folder)
     try:
         return folder.rename(place / new)
     except OSError as error:

@@ -3,7 +3,14 @@
 from circuitscope_core.pipeline.bundle_job import phase_seconds
 from circuitscope_core.pipeline.names import check_free, free_name, numbered
 from circuitscope_core.pipeline.planned_model import PlannedModel
-from circuitscope_core.pipeline.run_log import BUNDLE, CANCEL, EVENTS, RunLog, logged
+from circuitscope_core.pipeline.run_log import (
+    BUNDLE,
+    CANCEL,
+    EVENTS,
+    RunLog,
+    file_errors,
+    logged,
+)
 from circuitscope_core.pipeline.train import (
     Source,
     TrainingPlan,
@@ -26,6 +33,7 @@ __all__ = [
     "carry_out",
     "check_free",
     "check_share",
+    "file_errors",
     "free_name",
     "logged",
     "numbered",

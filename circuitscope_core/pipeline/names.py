@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from circuitscope_core.bundle import check_not_shipped
-from circuitscope_core.bundle.stages import RECORD
+from circuitscope_core.bundle import check_not_shipped, finish_replacing
+from circuitscope_core.bundle.names import RECORD
 from circuitscope_core.errors import BundleError, TrainingError
 from circuitscope_core.files import refusing
 from circuitscope_core.stages import is_stage
@@ -38,6 +38,7 @@ def check_free(out: Path, *, restart: bool = False, overwrite: bool = False) -> 
         )
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; name a folder for the model.")
+    finish_replacing(out)
     begun = RunFolder.for_bundle(out).is_begun and not restart
     with refusing(TrainingError, f"The folder {out} cannot be read"):
         if not out.is_dir() or not any(out.iterdir()):

@@ -1,12 +1,14 @@
 """Writes a run's events: a line in its folder and, where it is followed from elsewhere, files in a
 store beside the checkpoints."""
 
-import tempfile
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from circuitscope_core.errors import StageError, TrainingError
+from circuitscope_core.files import reason_of, temporary_folder
 from circuitscope_core.stages import FileStore
 from circuitscope_core.training import (
     Event,
@@ -64,8 +66,8 @@ class RunLog:
             return
         logs = sorted(name for name in names if name.startswith(EVENTS))
         self.next_file = 1 + max((int(Path(name).stem) for name in logs), default=0)
-        with tempfile.TemporaryDirectory() as place:
-            there = RunFolder(Path(place))
+        with temporary_folder() as place:
+            there = RunFolder(place)
             for name in filter(is_state, names):
                 self.store.get(name, there.path)
             if there.progress() <= self.folder.progress():
@@ -113,8 +115,8 @@ class RunLog:
             return
         if not isinstance(event, Progress):
             self._copy_changed()  # first, so that who reads of a checkpoint finds it
-        with tempfile.TemporaryDirectory() as place:
-            lines = Path(place, "events.jsonl")
+        with temporary_folder() as place:
+            lines = place / "events.jsonl"
             text = "".join(event_to_json(waiting) + "\n" for waiting in self.waiting)
             lines.write_text(text, encoding="utf-8")
             self.store.put(lines, f"{EVENTS}{self.next_file:08d}.jsonl")
@@ -135,7 +137,11 @@ class RunLog:
 
 
 def logged(events: Generator[Event, None, None], log: RunLog) -> Iterator[Event]:
-    """Pass events on, each written down before; and how they ended."""
+    """Pass events on, each written down before; and how they ended.
+
+    Raises:
+        TrainingError: If a file of the training cannot be written or read.
+    """
     try:
         for event in events:
             if isinstance(event, TrainingFinished):
@@ -151,5 +157,30 @@ def logged(events: Generator[Event, None, None], log: RunLog) -> Iterator[Event]
     except WorkerLost:  # whoever started the workers decides what comes next
         raise
     except Exception as error:
-        log.append(TrainingFailed(str(error) or type(error).__name__))
-        raise
+        told = file_error(error) if isinstance(error, OSError) else error
+        with suppress(OSError, StageError):  # a full disk has no room for this either
+            log.append(TrainingFailed(str(told) or type(told).__name__))
+        if told is error:
+            raise
+        raise told from error
+
+
+def file_error(error: OSError) -> TrainingError:
+    """Return the error of a training whose files cannot be written or read."""
+    return TrainingError(
+        f"A file of the training cannot be written or read: {reason_of(error)}. Make room and "
+        "start the same training again: it continues from the last checkpoint."
+    )
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """Tell what goes wrong with a training's files as its error.
+
+    Raises:
+        TrainingError: If a file cannot be written or read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise file_error(error) from error

@@ -17,7 +17,7 @@ from circuitscope_core.pipeline.bundle_job import BundleJob
 from circuitscope_core.pipeline.job import TrainingJob
 from circuitscope_core.pipeline.names import check_free
 from circuitscope_core.pipeline.planned_model import PlannedModel
-from circuitscope_core.pipeline.run_log import RunLog, logged
+from circuitscope_core.pipeline.run_log import RunLog, file_errors, logged
 from circuitscope_core.pipeline.training_phases import (
     check_share,
     hear_text,
@@ -161,7 +161,7 @@ def carry_out(
     check_share(plan.config, workers.world)
     device = find_device(plan.device) if workers.world == 1 else CPU
     folder = RunFolder.for_bundle(plan.out)
-    with folder.locked():
+    with file_errors(), folder.locked():
         log = RunLog(folder, store)
         if plan.restart:
             folder.discard()

@@ -1,12 +1,11 @@
 """The contents of an account: names to choose from, the first rows of a file, objects to create."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from circuitscope_core.errors import StageError
+from circuitscope_core.files import temporary_folder
 from circuitscope_core.stages.identifiers import quote_identifier
 from circuitscope_core.stages.location import StageLocation
 from circuitscope_core.stages.problems import explain
@@ -94,8 +93,8 @@ def preview_rows(store: FileStore, name: str, column: str = "text", n: int = 5) 
     import pyarrow.parquet as pq
 
     shown = f"{store.place}/{name}"
-    with tempfile.TemporaryDirectory(prefix="circuitscope-") as folder:
-        path = store.get(name, Path(folder))
+    with temporary_folder() as folder:
+        path = store.get(name, folder)
         try:
             # a small buffer, page by page: a row group may hold hundreds of megabytes
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from circuitscope_core.errors import StageError
+from circuitscope_core.files import temporary_folder
 from circuitscope_core.stages.identifiers import quote_text
 from circuitscope_core.stages.location import StageLocation, check_name
 from circuitscope_core.stages.problems import explain, first_line, is_passing
@@ -236,8 +237,8 @@ class StageStore:
 @contextmanager
 def _named(path: Path, name: str) -> Iterator[Path]:
     """Lend the file under another name, since PUT keeps the local one; no byte is copied."""
-    with tempfile.TemporaryDirectory(prefix="circuitscope-") as folder:
-        other = Path(folder) / name
+    with temporary_folder() as folder:
+        other = folder / name
         source = path.resolve(strict=True)
         try:
             other.symlink_to(source)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -98,6 +99,8 @@ class FolderStore:
             shutil.copyfile(path, partial)
             os.replace(partial, target)
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise StageError(f"{name} cannot be written to {self.folder}: {error}") from error
 
     def remove(self, names: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.files import reason_of
 from circuitscope_core.training.workers import Workers
 
 STEP = "step"
@@ -78,8 +79,8 @@ class CheckpointFile:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise TrainingError(
-                f"The checkpoint {self.path} cannot be written ({error}). Make room and start the "
-                f"same {self.work} again: it continues from the state saved before."
+                f"The checkpoint {self.path} cannot be written ({reason_of(error)}). Make room and "
+                f"start the same {self.work} again: it continues from the state saved before."
             ) from error
 
     def step(self) -> int | None:

@@ -1,6 +1,7 @@
 """Where a training keeps its events and checkpoints until the bundle is saved."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from circuitscope_core.errors import TrainingError
-from circuitscope_core.files import refusing
+from circuitscope_core.files import refusing, whole_file, write_whole
 from circuitscope_core.training.checkpoints import CheckpointFile
 from circuitscope_core.training.events import Event, Phase, event_to_json
 
@@ -90,11 +91,12 @@ class RunFolder:
 
     def take(self, other: "RunFolder") -> None:
         """Put another folder's log and checkpoints in the place of this one's."""
-        self.path.mkdir(parents=True, exist_ok=True)
         paths = [file.path for file in other.checkpoints()]
-        for path in [*paths, other.events, other.path / IDENTITY]:
+        # the checkpoints last and in their order: until all are here, the other got further
+        for path in [other.path / IDENTITY, other.events, *paths]:
             if path.is_file():
-                shutil.copyfile(path, self.path / path.name)
+                with whole_file(self.path / path.name) as partial:
+                    shutil.copyfile(path, partial)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -127,9 +129,13 @@ class RunFolder:
         shutil.rmtree(gone, ignore_errors=True)
 
     def append(self, event: Event) -> None:
-        """Write an event at the end of the log."""
-        with self.events.open("a", encoding="utf-8") as file:
-            file.write(event_to_json(event) + "\n")
+        """Write an event at the end of the log, on a line of its own whatever was cut off there."""
+        with self.events.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(event_to_json(event).encode() + b"\n")
 
     def settle(self, name: str, value: Any) -> Any:
         """Record a decision for good; returns the one recorded before, if there is one."""
@@ -137,9 +143,7 @@ class RunFolder:
         begun = json.loads(file.read_text(encoding="utf-8"))
         if name not in begun:
             begun[name] = value
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(begun, indent=1), encoding="utf-8")
-            partial.replace(file)
+            write_whole(file, json.dumps(begun, indent=1))
         return begun[name]
 
     def claim(self, identity: dict[str, object]) -> None:
@@ -160,4 +164,4 @@ class RunFolder:
                     "Restart it to discard that one, or choose another name."
                 )
         else:
-            file.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            write_whole(file, json.dumps(wanted, indent=1))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from circuitscope_core.config import ReadPoint
 from circuitscope_core.errors import TrainingError
+from circuitscope_core.files import reason_of
 from circuitscope_core.language_model import LanguageModel
 from circuitscope_core.training.activations import Activations, harvested
 from circuitscope_core.values import in_bytes
@@ -133,7 +134,7 @@ def _room(plan: BufferPlan, name: str, size: tuple[int, int, int], like: Tensor)
         found = torch.from_file(str(path), shared=True, size=n, dtype=dtype, device="cpu")
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"The buffer cannot be written to {plan.folder}: {error}. Make room there, or keep it "
-            "in memory with buffer_place=memory."
+            f"The buffer cannot be written to {plan.folder}: {reason_of(error)}. Make room there, or "
+            "keep it in memory with buffer_place=memory."
         ) from error
     return found.view(size)

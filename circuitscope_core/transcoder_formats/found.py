@@ -12,6 +12,9 @@ from circuitscope_core.config import Activation, ReadPoint, WritePoint
 from circuitscope_core.errors import BundleError
 from circuitscope_core.transcoder_formats.weight_files import TensorRows, WeightFile
 
+UNFINISHED = ".unfinished"
+"""File in a folder whose transcoder is being replaced: its files may be of two."""
+
 
 @dataclass(frozen=True)
 class Decoders:

@@ -20,7 +20,12 @@ from circuitscope_core.transcoder_formats import (
     sae_lens,
     sparsify,
 )
-from circuitscope_core.transcoder_formats.found import FoundTranscoder, LayerWeights, Points
+from circuitscope_core.transcoder_formats.found import (
+    UNFINISHED,
+    FoundTranscoder,
+    LayerWeights,
+    Points,
+)
 from circuitscope_core.transcoder_formats.hub import fetch_folder, is_address
 
 ROWS_AT_ONCE = 4096
@@ -90,8 +95,13 @@ def find_transcoder(folder: Path) -> FoundTranscoder:
     """Return the transcoder in a folder, by the first layout that knows it.
 
     Raises:
-        BundleError: If none does.
+        BundleError: If none does, or its files were not saved to the end.
     """
+    if (folder / UNFINISHED).exists():
+        raise BundleError(
+            f"The transcoder in {folder} was not saved to the end: its files may be of two. Save "
+            "it again."
+        )
     for find in LAYOUTS:
         found = find(folder)
         if found is not None:

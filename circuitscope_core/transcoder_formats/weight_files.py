@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class TensorRows:
     def __init__(self, place: TensorPlace) -> None:
         """Open the file."""
         self.place = place
-        self._file = os.open(place.path, os.O_RDONLY)  # stays open: it may be replaced meanwhile
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows reads text otherwise
+        self._file = os.open(place.path, flags)  # stays open: it may be replaced meanwhile
         weakref.finalize(self, os.close, self._file)
 
     @property
@@ -71,7 +73,7 @@ class TensorRows:
         view = memoryview(found)
         for index, number in enumerate(numbers.tolist()):
             part = view[index * size : (index + 1) * size]
-            if os.preadv(self._file, [part], place.start + number * size) != size:
+            if _read_into(part, self._file, place.start + number * size) != size:
                 raise BundleError(f"{place.path} was cut short while it was in use.")
         if not found:
             return torch.zeros(0, *shape, dtype=torch.float32)
@@ -82,6 +84,21 @@ class TensorRows:
                 "for. Fetch the file again."
             )
         return rows
+
+
+_seeking = Lock()
+"""Held while a file is read where the system has no reading at a place."""
+
+
+def _read_into(part: memoryview, file: int, start: int) -> int:
+    """Read bytes of an open file from a place on, in any thread; returns how many there were."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [part], start)
+    with _seeking:
+        os.lseek(file, start, os.SEEK_SET)
+        found = os.read(file, len(part))
+    part[: len(found)] = found
+    return len(found)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import networkx as nx
 
@@ -16,6 +17,10 @@ from circuitscope_core.graph import Node, NodeKind
 LONGEST_LABEL = 40
 """Characters of a feature's label in a path's text."""
 
+if TYPE_CHECKING:
+    Effects: TypeAlias = nx.DiGraph[int]
+else:  # networkx before 3.6 takes no kind of nodes there
+    Effects = nx.DiGraph
 Partial = tuple[float, int, int]
 """Strength of a way to a node, the node before it, and that way's rank there."""
 
@@ -37,14 +42,14 @@ class GraphPath:
     text: str
 
 
-def to_networkx(kept: Kept) -> "nx.DiGraph[int]":
+def to_networkx(kept: Kept) -> Effects:
     """Return the kept graph with edges from source to target, ``weight`` and ``share`` on each.
 
     Nodes are called by their numbers in the graph.
     """
     circuit = circuit_of(kept)
     edges, names = circuit.edges, circuit.index
-    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph: Effects = nx.DiGraph()
     graph.add_nodes_from(names.tolist())
     columns = (names[edges.sources], names[edges.targets], edges.weights, edges.shares)
     rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -87,7 +92,7 @@ class Way:
 
 
 def strongest_ways(
-    effects: "nx.DiGraph[int]", starts: Iterable[int], ends: Mapping[int, float], n: int
+    effects: Effects, starts: Iterable[int], ends: Mapping[int, float], n: int
 ) -> tuple[Way, ...]:
     """Return the ``n`` ways that carry most, strongest first.
 
@@ -108,9 +113,7 @@ def strongest_ways(
     return tuple(Way(_walk_back(best, node, rank), strength) for strength, node, rank in strongest)
 
 
-def best_ways(
-    effects: "nx.DiGraph[int]", starts: Iterable[int], n: int
-) -> dict[int, list[Partial]]:
+def best_ways(effects: Effects, starts: Iterable[int], n: int) -> dict[int, list[Partial]]:
     """Return, for every node that a start reaches, the best ``n`` ways to it, best first."""
     best: dict[int, list[Partial]] = {start: [(1.0, -1, 0)] for start in starts}
     for node in nx.topological_sort(effects):
@@ -132,7 +135,7 @@ def _walk_back(best: dict[int, list[Partial]], node: int, rank: int) -> tuple[in
     return tuple(reversed(nodes))
 
 
-def _path(circuit: Circuit, effects: "nx.DiGraph[int]", way: Way) -> GraphPath:
+def _path(circuit: Circuit, effects: Effects, way: Way) -> GraphPath:
     steps = [effects.edges[pair] for pair in pairwise(way.nodes)]
     shares = tuple(float(step["share"]) for step in steps)
     rows = [circuit.row_of[node] for node in way.nodes]

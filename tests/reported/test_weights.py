@@ -1,6 +1,7 @@
 """Weights, state dicts and configurations: what they hold is done, or refused by name."""
 
 import math
+import shutil
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -277,8 +278,10 @@ def test_a_skip_of_a_later_layer_alone_is_kept(folder):
     assert not transcoder.skip(0, read).any()
 
 
-def test_both_layouts_in_one_folder_are_refused(folder):
-    cs.save_transcoder(tiny_transcoder(), folder)
+def test_both_layouts_in_one_folder_are_refused(folder, tmp_path):
+    cs.save_transcoder(tiny_transcoder(), tmp_path / "cross_layer")
+    for path in (tmp_path / "cross_layer").glob("*.safetensors"):
+        shutil.copy(path, folder)
     with pytest.raises(cs.BundleError, match="move one of them"):
         cs.load_transcoder(folder)
 

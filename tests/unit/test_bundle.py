@@ -145,6 +145,16 @@ def test_a_transcoder_in_use_survives_another_in_its_folder(tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_decoders_are_read_alike_where_the_system_reads_at_no_place(tmp_path, monkeypatch):
+    transcoder = tiny_transcoder()
+    cs.save_transcoder(transcoder, tmp_path)
+    monkeypatch.delattr("os.preadv", raising=False)
+    lazy = cs.load_transcoder(tmp_path, lazy_decoders=True)
+    features = torch.tensor([5, 0, 5, 11])
+    for layer, decoders in enumerate(transcoder.W_dec):
+        assert torch.equal(lazy.decoder_rows(layer, features), decoders[features])
+
+
 def test_decoders_left_on_disk_give_the_same_graph(tmp_path):
     loaded = tiny_replacement(seed=3)
     cs.save_transcoder(loaded.transcoder, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.bundle import RETENTION_DAYS, list_bin, put_in_bin
 from circuitscope_core.bundle import model_bin as bin_module
-from circuitscope_core.notes import Notes, load_notes, rename_notes, update_notes
+from circuitscope_core.notes import Notes, load_notes, notes_follow, update_notes
 from circuitscope_core.pipeline.names import check_free
 from tests.demo import bundle
 
@@ -116,7 +116,8 @@ def test_notes_follow_a_name_and_those_of_similar_names_stay(tmp_path):
     update_notes(tmp_path / "a.json", lambda notes: notes.label(0, 0, "first"), "1" * 64)
     update_notes(tmp_path / "a.json", lambda notes: notes.label(0, 0, "second"), "2" * 64)
     update_notes(tmp_path / "a.b.json", lambda notes: notes.label(0, 0, "other"), "3" * 64)
-    rename_notes(tmp_path, "a", "new")
+    with notes_follow(tmp_path, "a", "new"):
+        pass
     assert load_notes(tmp_path / "new.json", "2" * 64).labels == {(0, 0): "second"}
     assert load_notes(tmp_path / "new.json", "1" * 64).labels == {(0, 0): "first"}
     assert load_notes(tmp_path / "a.b.json", "3" * 64).labels == {(0, 0): "other"}

@@ -6,7 +6,7 @@ import streamlit as st
 
 import circuitscope_core as cs
 from circuitscope_core.bundle import RETENTION_DAYS, check_not_shipped
-from circuitscope_core.notes import NOTES, rename_notes
+from circuitscope_core.notes import NOTES, notes_follow
 from circuitscope_core.pipeline import numbered
 from circuitscope_core.values import in_bytes
 from pages.ui.shared import models
@@ -65,8 +65,8 @@ def ask_for_new_name(model: cs.ListedModel) -> None:
 
 def rename(name: str, new: str) -> None:
     """Give a model another name, and its notes too."""
-    cs.rename_model(name, new, models.MODELS)
-    rename_notes(models.MODELS / NOTES, name, new)
+    with notes_follow(models.MODELS / NOTES, name, new):
+        cs.rename_model(name, new, models.MODELS)
 
 
 def follow(name: str, new: str) -> None:
