@@ -65,7 +65,7 @@ def test_a_training_that_is_killed_at_many_a_write_ends_with_the_same_bundle(
     source, whole, tmp_path
 ):
     weights, numbers = whole
-    for number in numbers[::2]:
+    for number in numbers[::3]:
         out = tmp_path / str(number) / "mine"
         with Fault(ENDED, number) as fault:
             list(cs.train(shortest_config(), source, out))
