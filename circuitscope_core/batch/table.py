@@ -113,8 +113,8 @@ class PromptTable:
             os.replace(partial, self.folder / PARQUET)
         except OSError as error:
             raise GraphError(
-                f"{self.folder / PARQUET} cannot be written: {reason_of(error)}. Make room and call "
-                "again with resume: all rows are kept."
+                f"{self.folder / PARQUET} cannot be written: {reason_of(error)}. Make room and "
+                "call again with resume: all rows are kept."
             ) from error
         finally:
             with contextlib.suppress(OSError):  # what was not written has its error already
