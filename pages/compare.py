@@ -15,7 +15,7 @@ from pages.ui.compare.graphs import (
     swap,
 )
 from pages.ui.compare.matrix import draw_many
-from pages.ui.compare.patching import draw_change
+from pages.ui.compare.patched_difference import draw_change
 from pages.ui.shared.models import model_key
 from pages.ui.shared.page import begin_page, page_errors
 from pages.ui.shared.session import get_state, write_address

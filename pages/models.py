@@ -4,8 +4,8 @@ import streamlit as st
 
 import circuitscope_core as cs
 from pages.ui.models.adding import draw_added
-from pages.ui.models.form import ask_for_model
 from pages.ui.models.managing import draw_actions
+from pages.ui.models.models_form import ask_for_model
 from pages.ui.models.removal import draw_bin, offer_undo
 from pages.ui.models.table import draw_models
 from pages.ui.shared import models

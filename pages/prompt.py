@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui.prompt.answer import draw_answer
 from pages.ui.prompt.examples import offer_examples
-from pages.ui.prompt.form import (
+from pages.ui.prompt.prompt_form import (
     StepReport,
     ask_for_prompt,
     ask_for_settings,

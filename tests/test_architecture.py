@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import circuitscope_core
@@ -117,7 +118,7 @@ def test_every_import_points_upstream():
 
 # rooms that fill records, and the bench that writes a known circuit's weights
 MODEL_ROOMS = {"language_model", "transformer"}
-WRITES_WEIGHTS = {"evals/known_circuits/model.py"}
+WRITES_WEIGHTS = {"evals/known_circuits/compiled_model.py"}
 INSIDE_A_MODEL = re.compile(
     r"\.block\(|\bW_U\b|\bln[12]\b|\bln_final\b|embed\.W_E|\.unembed\b|pos_embed\b|\.attn\b"
 )
@@ -219,6 +220,16 @@ def test_the_commands_of_the_readme_exist():
     )
     assert {"app", "test"} <= named
     assert named <= targets
+
+
+def test_modules_are_found_by_their_names():
+    """A name may stand twice, in the core and in a page's parts, say, and not again and again."""
+    pages = {path.name for path in (ROOT / "pages").glob("*.py")}
+    folders = (ROOT / "circuitscope_core", ROOT / "pages" / "ui")
+    names = Counter(path.name for folder in folders for path in folder.rglob("*.py"))
+    often = {name: n for name, n in names.items() if n > 2 and name != "__init__.py"}
+    assert often == {}
+    assert {name for name in pages if names[name] > 2} == set()
 
 
 def test_the_pictures_of_the_readme_exist():

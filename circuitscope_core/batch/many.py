@@ -8,8 +8,8 @@ from typing import Any
 
 from circuitscope_core.answers import Answer as GivenAnswer
 from circuitscope_core.arguments import checked
+from circuitscope_core.batch.prompt_tracing import PromptTraced, Work, plain_row
 from circuitscope_core.batch.table import PromptTable, writing
-from circuitscope_core.batch.tracing import PromptTraced, Work, plain_row
 from circuitscope_core.batch.workers import in_order, workers
 from circuitscope_core.config import AttributionConfig, PruneConfig
 from circuitscope_core.devices import Device, find_device

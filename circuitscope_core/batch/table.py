@@ -135,8 +135,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise GraphError(
-            f"The files in {folder} cannot be written: {reason_of(error)}. Make room and call again "
-            "with resume: the prompts before it are kept."
+            f"The files in {folder} cannot be written: {reason_of(error)}. Make room and call "
+            "again with resume: the prompts before it are kept."
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from circuitscope_core.batch.tracing import Answered, Work, trace_prompt
+from circuitscope_core.batch.prompt_tracing import Answered, Work, trace_prompt
 from circuitscope_core.bundle import Bundle
 from circuitscope_core.devices import usable_cores
 from circuitscope_core.errors import BundleError, CircuitScopeError, GraphError

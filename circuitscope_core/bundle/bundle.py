@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.bundle.entry import CARDS, ModelEntry, is_entry, read_entry
-from circuitscope_core.bundle.models import (
+from circuitscope_core.bundle.names import RECORD
+from circuitscope_core.bundle.placing import bundle_on, features_on
+from circuitscope_core.bundle.record import FORMAT_VERSION, read_record, sha256_of, verify_files
+from circuitscope_core.bundle.recorded_models import (
     WEIGHTS,
     load_recorded_model,
     model_record,
 )
-from circuitscope_core.bundle.names import RECORD
-from circuitscope_core.bundle.placing import bundle_on, features_on
-from circuitscope_core.bundle.record import FORMAT_VERSION, read_record, sha256_of, verify_files
 from circuitscope_core.bundle.replacing import new_bundle
 from circuitscope_core.bundle.stages import download_bundle, upload_bundle
 from circuitscope_core.config import TranscoderConfig

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from circuitscope_core.bundle.models import fingerprint
 from circuitscope_core.bundle.names import ENTRY, RECORD, name_fault
+from circuitscope_core.bundle.recorded_models import fingerprint
 from circuitscope_core.bundle.waiting import finish_replacing
 from circuitscope_core.errors import BundleError
 from circuitscope_core.pretrained import fetch_model

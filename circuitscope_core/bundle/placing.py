@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from circuitscope_core.bundle.models import place_transformer
+from circuitscope_core.bundle.recorded_models import place_transformer
 from circuitscope_core.devices import check_room
 from circuitscope_core.errors import DeviceError
 from circuitscope_core.feature_dictionary import FeatureDictionary

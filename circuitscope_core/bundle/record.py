@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from circuitscope_core.bundle.entry import CARDS
-from circuitscope_core.bundle.models import WEIGHTS, is_reference
 from circuitscope_core.bundle.names import RECORD
+from circuitscope_core.bundle.recorded_models import WEIGHTS, is_reference
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import read_text, reason_of, refusing
 

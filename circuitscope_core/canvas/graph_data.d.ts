@@ -1,4 +1,4 @@
-/** The data of a graph as the page sends it; `view/model.py` writes it. */
+/** The data of a graph as the page sends it; `view/graph_view.py` writes it. */
 
 export type Kind = 'token' | 'feature' | 'error' | 'logit' | 'group'
 export interface Point {

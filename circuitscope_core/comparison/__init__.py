@@ -1,16 +1,9 @@
 """Two pruned graphs on shared axes: what is kept in A, in B, in both, and what changed."""
 
 from circuitscope_core.comparison.align import Column, align
-from circuitscope_core.comparison.circuit import compared_circuit
 from circuitscope_core.comparison.compare import OutputsBy, compare_graphs
-from circuitscope_core.comparison.feature_matrix import (
-    FeatureMatrix,
-    MatrixRow,
-    RowsBy,
-    Value,
-    feature_matrix,
-)
-from circuitscope_core.comparison.model import (
+from circuitscope_core.comparison.compared_circuit import compared_circuit
+from circuitscope_core.comparison.compared_graphs import (
     ComparedEdge,
     ComparedEdges,
     ComparedNode,
@@ -18,6 +11,13 @@ from circuitscope_core.comparison.model import (
     EdgeColumns,
     Presence,
     Side,
+)
+from circuitscope_core.comparison.feature_matrix import (
+    FeatureMatrix,
+    MatrixRow,
+    RowsBy,
+    Value,
+    feature_matrix,
 )
 
 __all__ = [

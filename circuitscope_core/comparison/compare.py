@@ -12,8 +12,8 @@ from torch import Tensor
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.comparison.align import align
-from circuitscope_core.comparison.edges import compare_edges
-from circuitscope_core.comparison.model import ComparedNode, Comparison, Presence
+from circuitscope_core.comparison.compared_graphs import ComparedNode, Comparison, Presence
+from circuitscope_core.comparison.edge_differences import compare_edges
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph
 

@@ -1,6 +1,12 @@
 """The attribution graph's value: node order, accessors, and its file."""
 
 from circuitscope_core.graph.alternatives import Alternatives
+from circuitscope_core.graph.attribution_graph import (
+    AttributionGraph,
+    node_id,
+    normalize_rows,
+    signed_shares,
+)
 from circuitscope_core.graph.graph_parts import (
     GraphEdges,
     GraphTargets,
@@ -8,7 +14,6 @@ from circuitscope_core.graph.graph_parts import (
     Node,
     NodeKind,
 )
-from circuitscope_core.graph.model import AttributionGraph, node_id, normalize_rows, signed_shares
 from circuitscope_core.graph.outcomes import Outcomes, outcomes_between
 from circuitscope_core.graph.outputs import ExplainedAnswer, answer_among, output_weights
 from circuitscope_core.graph.storage import load_graph, save_graph

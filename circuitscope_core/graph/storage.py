@@ -18,9 +18,9 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphError, GraphFileError
 from circuitscope_core.files import place_of, written
 from circuitscope_core.graph.alternatives import Alternatives
+from circuitscope_core.graph.attribution_graph import AttributionGraph
 from circuitscope_core.graph.graph_parts import GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
-from circuitscope_core.graph.model import AttributionGraph
 
 FORMAT = "circuitscope-graph"
 FORMAT_VERSION = 1

@@ -8,7 +8,7 @@ from circuitscope_core.circuit import Circuit
 from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.export.opening import Opening
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.graph_file.nodes import clean
+from circuitscope_core.graph_file.file_nodes import clean
 from circuitscope_core.graph_file.parse import load_graph_json
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.view.text import group_label

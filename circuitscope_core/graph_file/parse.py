@@ -9,9 +9,9 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.errors import GraphFileError
 from circuitscope_core.export.graph_json import SCHEMA_VERSION
 from circuitscope_core.files import place_of
-from circuitscope_core.graph_file.links import read_links
-from circuitscope_core.graph_file.model import FileNode, GraphFile
-from circuitscope_core.graph_file.nodes import clean, raise_outputs, read_nodes
+from circuitscope_core.graph_file.file_links import read_links
+from circuitscope_core.graph_file.file_nodes import clean, raise_outputs, read_nodes
+from circuitscope_core.graph_file.file_values import FileNode, GraphFile
 from circuitscope_core.graph_file.problems import MISSING, Problems, shown
 from circuitscope_core.graph_file.shared_ids import split_shared_ids
 from circuitscope_core.graph_file.start_view import StartView, read_start_view

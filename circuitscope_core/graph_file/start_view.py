@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.graph_file.model import FileGroup
-from circuitscope_core.graph_file.nodes import NodesById, clean
+from circuitscope_core.graph_file.file_nodes import NodesById, clean
+from circuitscope_core.graph_file.file_values import FileGroup
 from circuitscope_core.graph_file.problems import MISSING, Problems
 
 NOT_JSON = object()

@@ -29,7 +29,7 @@ from circuitscope_core.interventions.intervene import (
     intervene_on,
 )
 from circuitscope_core.interventions.many import ManyResults, intervene_many, logits_at
-from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.node_changes import How, change_nodes
 from circuitscope_core.interventions.patching import verify_by_patching
 from circuitscope_core.interventions.prediction import (
     PredictedChanges,

@@ -13,7 +13,7 @@ from circuitscope_core.graph import AttributionGraph
 from circuitscope_core.interventions.changes import Change, Intervention
 from circuitscope_core.interventions.intervene import InterventionResult, Mode, intervene_on
 from circuitscope_core.interventions.many import logits_at
-from circuitscope_core.interventions.nodes import How, change_nodes
+from circuitscope_core.interventions.node_changes import How, change_nodes
 from circuitscope_core.interventions.outputs import (
     numbered,
     places_of_outputs,

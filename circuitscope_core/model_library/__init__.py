@@ -6,8 +6,8 @@ from circuitscope_core.model_library.adding import (
     add_model_steps,
     check_added,
 )
-from circuitscope_core.model_library.cards import collect_model_cards
 from circuitscope_core.model_library.listing import ListedModel, list_models, model_names
+from circuitscope_core.model_library.model_cards import collect_model_cards
 from circuitscope_core.model_library.moving import remove_model, rename_model
 
 __all__ = [

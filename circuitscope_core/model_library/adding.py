@@ -28,7 +28,7 @@ from circuitscope_core.bundle import (
     read_entry,
     record_file,
 )
-from circuitscope_core.bundle.models import fingerprint
+from circuitscope_core.bundle.recorded_models import fingerprint
 from circuitscope_core.devices import Device, find_device, free_bytes
 from circuitscope_core.errors import BundleError
 from circuitscope_core.files import place_of

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from circuitscope_core.attribution import attribute
-from circuitscope_core.bundle.models import fingerprint
+from circuitscope_core.bundle.recorded_models import fingerprint
 from circuitscope_core.config import CorpusConfig, TranscoderTrainConfig
 from circuitscope_core.corpus import DocumentSource
 from circuitscope_core.devices import free_bytes

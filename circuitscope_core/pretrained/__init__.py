@@ -3,8 +3,8 @@
 from circuitscope_core.pretrained.check import SelfCheck, check_model, check_neurons
 from circuitscope_core.pretrained.families import FAMILIES
 from circuitscope_core.pretrained.load import ModelFiles, fetch_model, load_model, read_model_files
-from circuitscope_core.pretrained.model import KIND, PretrainedModel
 from circuitscope_core.pretrained.placing import model_on
+from circuitscope_core.pretrained.pretrained_model import KIND, PretrainedModel
 
 __all__ = [
     "FAMILIES",

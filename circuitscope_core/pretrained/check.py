@@ -9,8 +9,8 @@ from torch import Tensor
 
 from circuitscope_core.errors import ModelError
 from circuitscope_core.language_model import LayerRecord, MlpPass, MlpSite, Record
-from circuitscope_core.pretrained.model import PretrainedModel
 from circuitscope_core.pretrained.passes import FrozenParts, given, run_layer
+from circuitscope_core.pretrained.pretrained_model import PretrainedModel
 
 N_TOKENS = 8
 LARGEST_GAP = {torch.float32: 1e-3, torch.float64: 1e-4}

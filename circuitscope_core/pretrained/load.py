@@ -20,7 +20,7 @@ from circuitscope_core.errors import ModelError
 from circuitscope_core.files import place_of, read_text, reason_of
 from circuitscope_core.pretrained.check import check_model
 from circuitscope_core.pretrained.families import FAMILIES, check_family
-from circuitscope_core.pretrained.model import PretrainedModel
+from circuitscope_core.pretrained.pretrained_model import PretrainedModel
 from circuitscope_core.tokenizer import HuggingFaceTokenizer, Tokenizer
 from circuitscope_core.values import one_line
 

@@ -4,7 +4,7 @@ import torch
 
 from circuitscope_core.devices import module_on
 from circuitscope_core.errors import DeviceError
-from circuitscope_core.pretrained.model import PretrainedModel
+from circuitscope_core.pretrained.pretrained_model import PretrainedModel
 
 
 def model_on(model: PretrainedModel, device: torch.device) -> PretrainedModel:

@@ -16,7 +16,7 @@ from circuitscope_core.skills.copying import COPYING
 from circuitscope_core.skills.counting import COUNTING
 from circuitscope_core.skills.indirect_objects import INDIRECT_OBJECTS
 from circuitscope_core.skills.plurals import PLURALS
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, SkillText
 
 __all__ = ["SKILLS", "Skill", "SkillPrompt", "SkillText", "exam", "whole_words", "write_documents"]
 

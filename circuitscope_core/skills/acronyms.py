@@ -4,7 +4,7 @@ import random
 import zlib
 from collections.abc import Sequence
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, known
 from circuitscope_core.skills.words import (
     BY_INITIAL,
     FIRST_NAMES,

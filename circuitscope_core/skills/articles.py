@@ -4,7 +4,7 @@ import random
 import zlib
 from collections.abc import Sequence
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import NEVER_TRAINED_WORDS, OBJECTS, ORGANISATION_WORDS
 
 VOWELS = "aeiou"

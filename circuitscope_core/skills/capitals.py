@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, known
 
 _FACTS = """
 Afghanistan:Kabul Algeria:Algiers Australia:Canberra Austria:Vienna Belgium:Brussels Bulgaria:Sofia

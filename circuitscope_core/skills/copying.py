@@ -3,7 +3,7 @@
 import random
 import string
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, known
 
 HELD_OUT_FIRST = "QXZ"
 """Codes that begin with one of these letters are for the exam only."""

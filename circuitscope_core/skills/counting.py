@@ -3,7 +3,7 @@
 import random
 from functools import cache
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, known
 
 HIGHEST = (20, 99, 99, 99, 199)
 HELD_OUT_SHARE = 0.08

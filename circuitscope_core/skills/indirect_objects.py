@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, SkillText, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, SkillText, known
 from circuitscope_core.skills.words import FIRST_NAMES, OBJECTS
 
 HELD_OUT_ONE_IN = 12

@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from circuitscope_core.skills.prompts import Skill, SkillPrompt, known
+from circuitscope_core.skills.skill_prompts import Skill, SkillPrompt, known
 from circuitscope_core.skills.words import LAST_WORDS, OBJECTS, SYLLABLES
 
 HISSING = ("s", "x", "z", "ch", "sh")

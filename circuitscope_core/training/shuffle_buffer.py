@@ -134,7 +134,7 @@ def _room(plan: BufferPlan, name: str, size: tuple[int, int, int], like: Tensor)
         found = torch.from_file(str(path), shared=True, size=n, dtype=dtype, device="cpu")
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"The buffer cannot be written to {plan.folder}: {reason_of(error)}. Make room there, or "
-            "keep it in memory with buffer_place=memory."
+            f"The buffer cannot be written to {plan.folder}: {reason_of(error)}. Make room there, "
+            "or keep it in memory with buffer_place=memory."
         ) from error
     return found.view(size)

@@ -1,7 +1,7 @@
 """Cross-layer and per-layer transcoders: encoder, decoder and loss."""
 
 from circuitscope_core.transcoder.chosen_layers import check_silent, name_layers, widen
-from circuitscope_core.transcoder.model import (
+from circuitscope_core.transcoder.cross_layer_transcoder import (
     CrossLayerTranscoder,
     LazyDecoders,
     TranscoderLoss,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from circuitscope_core.errors import ConfigError
-from circuitscope_core.transcoder.model import CrossLayerTranscoder
+from circuitscope_core.transcoder.cross_layer_transcoder import CrossLayerTranscoder
 
 
 def widen(

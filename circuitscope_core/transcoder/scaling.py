@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitscope_core.config import TranscoderTraining
-from circuitscope_core.transcoder.model import CrossLayerTranscoder
+from circuitscope_core.transcoder.cross_layer_transcoder import CrossLayerTranscoder
 
 INITIAL_TOKENS = 8192
 """Tokens, about, on which the first ``b_enc`` is set."""

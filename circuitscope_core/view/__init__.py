@@ -8,8 +8,7 @@ from circuitscope_core.view.comparison import (
     layout_comparison,
     node_differences,
 )
-from circuitscope_core.view.layout import Extras, layout_graph
-from circuitscope_core.view.model import (
+from circuitscope_core.view.graph_view import (
     Band,
     CardView,
     EdgeHeads,
@@ -23,6 +22,7 @@ from circuitscope_core.view.model import (
     Picture,
     Story,
 )
+from circuitscope_core.view.layout import Extras, layout_graph
 from circuitscope_core.view.paths import GraphPath, strongest_paths, to_networkx
 from circuitscope_core.view.story import tell_story
 from circuitscope_core.view.tables import FeatureRow, feature_rows

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from circuitscope_core.circuit import Circuit, CircuitEdges
 from circuitscope_core.graph import NodeKind
+from circuitscope_core.view.graph_view import EdgeView, NodeView
 from circuitscope_core.view.grid import Item
-from circuitscope_core.view.model import EdgeView, NodeView
 from circuitscope_core.view.words import Word, text_of_word
 
 MAX_DRAWN_EDGES = 12_000

@@ -8,7 +8,7 @@ from circuitscope_core.comparison import ComparedNode, Comparison, Side, compare
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.tokenizer import Tokenizer
-from circuitscope_core.view.cards import card_key
+from circuitscope_core.view.card_views import card_key
 
 NOT_IN_OTHER = {NodeKind.FEATURE: "not active", NodeKind.LOGIT: "not an output"}
 """Why a node is missing from the other graph; of other kinds, it is not there."""

@@ -7,13 +7,13 @@ from circuitscope_core.comparison import ComparedNode, Comparison, Side
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.view.columns import Axes, edges_of
 from circuitscope_core.view.compared_names import ComparedNames, Naming
+from circuitscope_core.view.graph_view import CardView, Fact, GraphView, NodeView
 from circuitscope_core.view.layout import (
     cards_of_features,
     draw_picture,
     item_of,
     node_views,
 )
-from circuitscope_core.view.model import CardView, Fact, GraphView, NodeView
 
 KEPT_IN = {Side.BOTH: "both", Side.A: "only A", Side.B: "only B"}
 """Short words for tables."""

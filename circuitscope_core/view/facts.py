@@ -7,7 +7,7 @@ from circuitscope_core.graph import AttributionGraph, ExplainedAnswer
 from circuitscope_core.pruning import PrunedGraph, graph_scores
 from circuitscope_core.supernodes import Supernodes
 from circuitscope_core.tokenizer import output_name
-from circuitscope_core.view.model import Fact
+from circuitscope_core.view.graph_view import Fact
 
 GROUPED_BY = {
     "role": "Groups of features that are alike in their inputs and outputs in this graph.",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from circuitscope_core.view.model import Band
+from circuitscope_core.view.graph_view import Band
 
 Cell = tuple[int, int]
 """Row (0 at the top) and column."""

@@ -13,11 +13,10 @@ from circuitscope_core.graph import NodeKind
 from circuitscope_core.pruning import PrunedGraph
 from circuitscope_core.supernodes import Supernode, Supernodes, collapse_graph, describe_members
 from circuitscope_core.tokenizer import Tokenizer, token_label
-from circuitscope_core.view.cards import Partners, card_key, card_view
+from circuitscope_core.view.card_views import Partners, card_key, card_view
 from circuitscope_core.view.columns import Axes, Edges, axes_of, edges_of, into_columns
 from circuitscope_core.view.facts import facts_of
-from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
-from circuitscope_core.view.model import (
+from circuitscope_core.view.graph_view import (
     CardView,
     GraphView,
     NodeView,
@@ -25,6 +24,7 @@ from circuitscope_core.view.model import (
     Picture,
     Story,
 )
+from circuitscope_core.view.grid import Item, Spacing, arrange_compactly, spread
 from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.text import group_label, strongest_row
 from circuitscope_core.view.words import FOLDED, Folding, Word, folded_words, tokens_of_words

@@ -12,7 +12,7 @@ from circuitscope_core.interventions.experiment import Handle, OutputRow, run_ex
 from circuitscope_core.prompt_pass import PromptPass
 from circuitscope_core.tokenizer import token_label
 from circuitscope_core.tracing import Trace
-from circuitscope_core.view.model import EdgeHeads, Outcome, Story
+from circuitscope_core.view.graph_view import EdgeHeads, Outcome, Story
 from circuitscope_core.view.paths import strongest_paths
 from circuitscope_core.view.words import text_of_word, words_of
 

@@ -250,7 +250,7 @@ def test_an_account_that_cannot_be_reached_keeps_no_page_waiting(
             settings |= {"host": "no-such-account.invalid", "port": 443}
         use_settings(monkeypatch, tmp_path, settings)
         # what training would take is measured with real steps, account or not
-        monkeypatch.setattr("pages.ui.train.form.show_estimate", lambda _: None)
+        monkeypatch.setattr("pages.ui.train.train_form.show_estimate", lambda _: None)
         started = time.perf_counter()
         at = open_page(page)
         assert time.perf_counter() - started < USABLE_SECONDS

@@ -21,8 +21,8 @@ from circuitscope_core.training import (
 )
 from pages.ui.train.answers import read_answers
 from pages.ui.train.estimate import minutes, say_load
-from pages.ui.train.form import Sizes, make_config
 from pages.ui.train.progress import curve, seconds_left, view_phases
+from pages.ui.train.train_form import Sizes, make_config
 from tests.app.opening import open_page
 from tests.texts import write_parquet
 

@@ -15,7 +15,7 @@ from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.feature_cards.cards import empty_card
 from circuitscope_core.files import whole_file, write_whole
 from circuitscope_core.model_library.adding import write_entry
-from circuitscope_core.model_library.cards import save_cards
+from circuitscope_core.model_library.model_cards import save_cards
 from circuitscope_core.notes import load_notes, notes_follow, update_notes
 from circuitscope_core.view import layout_graph
 from tests.faults.injection import ENDED, FULL, REFUSED, faults

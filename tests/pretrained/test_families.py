@@ -190,7 +190,7 @@ def test_a_key_that_lies_in_the_query_is_split_exactly(model, prompt):
 
 
 def test_divergence_is_behind_the_soft_cap():
-    from circuitscope_core.evals.faithfulness.nodes import as_divergence
+    from circuitscope_core.evals.faithfulness.measured_nodes import as_divergence
     from circuitscope_core.evals.faithfulness.traced import TracedPrompt
 
     model = PretrainedModel(random_module("Gemma-2"))

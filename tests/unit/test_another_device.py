@@ -10,7 +10,7 @@ import circuitscope_core as cs
 from circuitscope_core import devices
 from circuitscope_core.devices import module_on
 from circuitscope_core.evals.faithfulness.flips import measure_flips
-from circuitscope_core.evals.faithfulness.nodes import measure_nodes
+from circuitscope_core.evals.faithfulness.measured_nodes import measure_nodes
 from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.traced import shuffle_decoders, trace
 from circuitscope_core.feature_cards import FeatureCards

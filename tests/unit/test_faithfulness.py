@@ -29,7 +29,11 @@ from circuitscope_core.evals.faithfulness.jacobians import (
     push_through,
     transcoder_jacobians,
 )
-from circuitscope_core.evals.faithfulness.nodes import as_divergence, measure_effects, measure_nodes
+from circuitscope_core.evals.faithfulness.measured_nodes import (
+    as_divergence,
+    measure_effects,
+    measure_nodes,
+)
 from circuitscope_core.evals.faithfulness.pairs import activation_changes, path_influence
 from circuitscope_core.evals.faithfulness.states import measure_states
 from circuitscope_core.evals.faithfulness.totals import total_effects

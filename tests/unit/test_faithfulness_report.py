@@ -16,7 +16,7 @@ from circuitscope_core.evals.faithfulness import (
 )
 from circuitscope_core.evals.faithfulness.figures import spearman
 from circuitscope_core.evals.faithfulness.flips import flip_by_sum, measure_flips, predict_flip
-from circuitscope_core.evals.faithfulness.nodes import within_places
+from circuitscope_core.evals.faithfulness.measured_nodes import within_places
 from circuitscope_core.evals.faithfulness.totals import total_effects
 from circuitscope_core.evals.faithfulness.traced import shuffle_decoders, trace
 from circuitscope_core.interventions import intervene_on, predict_direct, predict_total

@@ -14,7 +14,7 @@ import circuitscope_core as cs
 from circuitscope_core.export import graph_to_json, render_svg, render_view
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file import layout_graph_file, parse_graph_json
-from circuitscope_core.graph_file.circuit import circuit_of_file
+from circuitscope_core.graph_file.file_circuit import circuit_of_file
 from circuitscope_core.pruning import kept_shares
 from circuitscope_core.supernodes import group_by_hand
 from circuitscope_core.view import layout_graph

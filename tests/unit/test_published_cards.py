@@ -9,7 +9,7 @@ import pytest
 import circuitscope_core as cs
 from circuitscope_core.export.graph_json import feature_card_json
 from circuitscope_core.feature_cards.published import cantor_unpair, published_folder
-from circuitscope_core.view.cards import card_view
+from circuitscope_core.view.card_views import card_view
 from tests.unit.graph_samples import TOKENIZER, sample_card
 
 HOSTILE = "<img src=x onerror=alert(1)>"

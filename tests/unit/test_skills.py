@@ -23,7 +23,7 @@ from circuitscope_core.skills.brackets import CLOSING, close
 from circuitscope_core.skills.calendar import DAYS, HELD_OUT, MONTHS, TAUGHT
 from circuitscope_core.skills.capitals import CAPITAL_OF, EXAM_SENTENCES
 from circuitscope_core.skills.counting import is_held_out as step_is_held_out
-from circuitscope_core.skills.prompts import known
+from circuitscope_core.skills.skill_prompts import known
 from circuitscope_core.skills.words import BY_INITIAL, NEVER_TRAINED_WORDS
 
 EXAMPLE = "The National Digital Analytics Group (N"

@@ -1,8 +1,12 @@
 """Compares the predictions of graphs with ablations of features in the model."""
 
 from circuitscope_core.evals.faithfulness.figures import Figure
+from circuitscope_core.evals.faithfulness.held_out_prompts import (
+    N_TOKENS,
+    HeldOutPrompts,
+    held_out_prompts,
+)
 from circuitscope_core.evals.faithfulness.measure import measure_faithfulness
-from circuitscope_core.evals.faithfulness.prompts import N_TOKENS, HeldOutPrompts, held_out_prompts
 from circuitscope_core.evals.faithfulness.report import (
     MEASURES,
     METHODS,

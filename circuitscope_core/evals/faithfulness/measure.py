@@ -14,7 +14,7 @@ from circuitscope_core.evals.faithfulness.direct import direct_errors
 from circuitscope_core.evals.faithfulness.figures import Figure, summarize
 from circuitscope_core.evals.faithfulness.flips import measure_flips
 from circuitscope_core.evals.faithfulness.jacobians import measure_jacobians
-from circuitscope_core.evals.faithfulness.nodes import measure_nodes
+from circuitscope_core.evals.faithfulness.measured_nodes import measure_nodes
 from circuitscope_core.evals.faithfulness.pairs import measure_pairs
 from circuitscope_core.evals.faithfulness.report import (
     DirectEffects,

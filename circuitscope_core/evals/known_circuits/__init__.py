@@ -1,7 +1,15 @@
 """Programs whose circuit is known, and how well graphs show it."""
 
+from circuitscope_core.evals.known_circuits.compiled_model import (
+    ProgramTokenizer,
+    oracle_replacement,
+    oracle_transcoder,
+    program_model,
+    program_outputs,
+    program_tokenizer,
+)
+from circuitscope_core.evals.known_circuits.component_edges import ComponentEdge
 from circuitscope_core.evals.known_circuits.components import component_flows
-from circuitscope_core.evals.known_circuits.edges import ComponentEdge
 from circuitscope_core.evals.known_circuits.measure import (
     CircuitScore,
     FoundEdges,
@@ -9,14 +17,6 @@ from circuitscope_core.evals.known_circuits.measure import (
     measure_circuit,
     possible_edges,
     strongest_edges,
-)
-from circuitscope_core.evals.known_circuits.model import (
-    ProgramTokenizer,
-    oracle_replacement,
-    oracle_transcoder,
-    program_model,
-    program_outputs,
-    program_tokenizer,
 )
 from circuitscope_core.evals.known_circuits.program import (
     CompiledProgram,

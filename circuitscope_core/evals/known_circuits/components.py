@@ -18,7 +18,12 @@ from circuitscope_core.arguments import checked
 from circuitscope_core.attribution.edges import pass_of
 from circuitscope_core.attribution.effects import scatter_targets, start_vectors
 from circuitscope_core.errors import CircuitError
-from circuitscope_core.evals.known_circuits.edges import OUTPUT, ComponentEdge, head_name, mlp_name
+from circuitscope_core.evals.known_circuits.component_edges import (
+    OUTPUT,
+    ComponentEdge,
+    head_name,
+    mlp_name,
+)
 from circuitscope_core.evals.known_circuits.routes import (
     AllSources,
     Hop,

@@ -7,8 +7,7 @@ import torch
 
 from circuitscope_core.attribution import attribute
 from circuitscope_core.config import PruneConfig
-from circuitscope_core.evals.known_circuits.components import component_flows
-from circuitscope_core.evals.known_circuits.edges import (
+from circuitscope_core.evals.known_circuits.component_edges import (
     EMBED,
     OUTPUT,
     POSITIONS,
@@ -16,6 +15,7 @@ from circuitscope_core.evals.known_circuits.edges import (
     head_name,
     mlp_name,
 )
+from circuitscope_core.evals.known_circuits.components import component_flows
 from circuitscope_core.evals.known_circuits.program import CompiledProgram, ProgramExample
 from circuitscope_core.evals.known_circuits.truth import live_edges
 from circuitscope_core.pruning import graph_scores

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.errors import CircuitError
-from circuitscope_core.evals.known_circuits.edges import SLOTS, ComponentEdge
+from circuitscope_core.evals.known_circuits.component_edges import SLOTS, ComponentEdge
 from circuitscope_core.files import place_of
 from circuitscope_core.values import one_line
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from circuitscope_core.attribution.effects import back_through_skip
 from circuitscope_core.errors import CircuitError
-from circuitscope_core.evals.known_circuits.edges import EMBED, POSITIONS, mlp_name
+from circuitscope_core.evals.known_circuits.component_edges import EMBED, POSITIONS, mlp_name
 from circuitscope_core.prompt_pass import PromptPass
 
 MAX_ROUTES = 4_096

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
-from circuitscope_core.evals.known_circuits.model import program_model, program_tokenizer
+from circuitscope_core.evals.known_circuits.compiled_model import program_model, program_tokenizer
 from circuitscope_core.evals.known_circuits.program import CompiledProgram
 from circuitscope_core.replacement import ReplacementModel
 from circuitscope_core.training import (

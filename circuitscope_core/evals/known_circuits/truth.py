@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitscope_core.arguments import checked
-from circuitscope_core.evals.known_circuits.edges import (
+from circuitscope_core.evals.known_circuits.component_edges import (
     EMBED,
     OUTPUT,
     POSITIONS,

@@ -1,6 +1,5 @@
 """Scores of graph files, whatever tool wrote them; ``docs/benchmarks.md`` defines them."""
 
-from circuitscope_core.evals.scoring.circuit import FileCircuit, score_circuit
 from circuitscope_core.evals.scoring.effects import FileEffects, rank_correlation, score_effects
 from circuitscope_core.evals.scoring.evidence import (
     FileLocalization,
@@ -8,6 +7,7 @@ from circuitscope_core.evals.scoring.evidence import (
     score_localization,
 )
 from circuitscope_core.evals.scoring.flow import FileFlow, file_flow
+from circuitscope_core.evals.scoring.scored_circuit import FileCircuit, score_circuit
 
 __all__ = [
     "FileCircuit",

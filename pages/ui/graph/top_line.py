@@ -3,7 +3,7 @@
 import streamlit as st
 
 import circuitscope_core as cs
-from pages.ui.prompt.form import ask_for_target, check_target
+from pages.ui.prompt.prompt_form import ask_for_target, check_target
 from pages.ui.shared.errors import draw_error
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.models import load_model, model_key

@@ -18,9 +18,9 @@ from pages.ui.shared.errors import draw_error
 from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
 from pages.ui.train.answers import discard_training, keep_answers
-from pages.ui.train.form import ask_for_training
 from pages.ui.train.numbers import Unfinished
 from pages.ui.train.progress import draw_training
+from pages.ui.train.train_form import ask_for_training
 from pages.ui.train.transcoder_form import ask_for_transcoder
 
 KINDS = {

@@ -16,9 +16,9 @@ from pages.ui.shared.menu import link_to
 from pages.ui.shared.text import plain
 from pages.ui.train.backend import Where, ask_where
 from pages.ui.train.estimate import say_load
-from pages.ui.train.form import EXCERPTS, ask_for_name
 from pages.ui.train.numbers import Unfinished, ask_number, first_unfinished
 from pages.ui.train.source import ask_for_column, ask_for_source
+from pages.ui.train.train_form import EXCERPTS, ask_for_name
 
 FEATURES = {
     "jump_relu": "JumpReLU: about as many active as wanted",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitscope_core.comparison.model import ComparedEdges, ComparedNode, EdgeColumns
+from circuitscope_core.comparison.compared_graphs import ComparedEdges, ComparedNode, EdgeColumns
 from circuitscope_core.pruning import PrunedGraph, kept_shares
 
 

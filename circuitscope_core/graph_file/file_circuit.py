@@ -8,7 +8,7 @@ import torch
 
 from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, node_name
 from circuitscope_core.graph import NodeKind, output_weights
-from circuitscope_core.graph_file.model import FileNode, GraphFile
+from circuitscope_core.graph_file.file_values import FileNode, GraphFile
 from circuitscope_core.pruning import propagate_edges
 from circuitscope_core.tokenizer import output_name
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from circuitscope_core.feature_cards import Example, FeatureCard, FeatureCards
 from circuitscope_core.global_weights import GlobalWeights
 from circuitscope_core.tokenizer import Tokenizer, show
-from circuitscope_core.view.model import CardView, ExampleView, PartnerView
+from circuitscope_core.view.graph_view import CardView, ExampleView, PartnerView
 from circuitscope_core.view.text import readable_tokens
 
 N_PARTNERS = 5

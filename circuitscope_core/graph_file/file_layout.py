@@ -6,13 +6,13 @@ from dataclasses import replace
 from circuitscope_core.circuit import Circuit
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import NodeKind, answer_among
-from circuitscope_core.graph_file.circuit import (
+from circuitscope_core.graph_file.file_circuit import (
     LONGEST_LABEL,
     LONGEST_TOKEN,
     circuit_of_file,
     shorten,
 )
-from circuitscope_core.graph_file.model import GraphFile
+from circuitscope_core.graph_file.file_values import GraphFile
 from circuitscope_core.supernodes import Supernode, Supernodes, describe_members
 from circuitscope_core.tokenizer import ByteTokenizer, Tokenizer
 from circuitscope_core.view import Fact, GraphView, NodeView

@@ -9,7 +9,7 @@ from circuitscope_core.errors import BundleError, GraphFileError
 from circuitscope_core.feature_cards import PublishedCards, open_published_cards
 from circuitscope_core.feature_cards.published import FOLDER
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.graph_file.model import GraphFile
+from circuitscope_core.graph_file.file_values import GraphFile
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 LARGEST_DICTIONARY = 2**31

@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitscope_core.export.graph_json import FEATURE_TYPES, NEURON_TYPE
 from circuitscope_core.graph import Node, NodeKind
-from circuitscope_core.graph_file.model import FileNode
+from circuitscope_core.graph_file.file_values import FileNode
 from circuitscope_core.graph_file.problems import MISSING, Problems
 
 KINDS = {name: kind for kind, name in FEATURE_TYPES.items()} | {NEURON_TYPE: NodeKind.FEATURE}

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from circuitscope_core.graph import NodeKind
-from circuitscope_core.graph_file.model import FileLink, FileNode
-from circuitscope_core.graph_file.nodes import MAX_LAYERS, NodesById, clean, to_float
+from circuitscope_core.graph_file.file_nodes import MAX_LAYERS, NodesById, clean, to_float
+from circuitscope_core.graph_file.file_values import FileLink, FileNode
 from circuitscope_core.graph_file.problems import MISSING, Problems, shown
 
 LARGEST_WEIGHT = 1e30

@@ -4,7 +4,7 @@ import torch
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import KINDS, Circuit, CircuitEdges, label_of, node_name
-from circuitscope_core.comparison.model import ComparedNode, Comparison, Side
+from circuitscope_core.comparison.compared_graphs import ComparedNode, Comparison, Side
 from circuitscope_core.feature_cards import FeatureCards
 from circuitscope_core.graph import NodeKind, node_id
 

@@ -10,7 +10,7 @@ from circuitscope_core.evals.known_circuits import (
     average_precision,
     live_node_edges,
 )
-from circuitscope_core.evals.known_circuits.edges import EMBED, OUTPUT, mlp_name
+from circuitscope_core.evals.known_circuits.component_edges import EMBED, OUTPUT, mlp_name
 from circuitscope_core.evals.scoring.flow import file_flow
 from circuitscope_core.export.graph_json import viewer_text
 from circuitscope_core.graph import Node, NodeKind

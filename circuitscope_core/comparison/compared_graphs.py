@@ -197,7 +197,9 @@ class Comparison:
     @cached_property
     def circuit(self) -> "Circuit":
         """All that either graph keeps as one table, without labels of features."""
-        from circuitscope_core.comparison.circuit import compared_circuit  # it builds on this
+        from circuitscope_core.comparison.compared_circuit import (
+            compared_circuit,  # it builds on this
+        )
 
         return compared_circuit(self)
 
