@@ -8,6 +8,7 @@ from circuitscope_core.circuit import Circuit
 from circuitscope_core.errors import BundleError, GraphFileError
 from circuitscope_core.feature_cards import PublishedCards, open_published_cards
 from circuitscope_core.feature_cards.published import FOLDER
+from circuitscope_core.files import place_of
 from circuitscope_core.graph import NodeKind
 from circuitscope_core.graph_file.file_values import GraphFile
 
@@ -28,10 +29,12 @@ def open_cards_of_file(file: GraphFile, folder: str | Path) -> PublishedCards:
 
     Raises:
         BundleError: If there are no such cards; later, if one is damaged.
+        ConfigError: If no folder can have that name.
     """
+    place = place_of(folder)
     try:
-        return _open(Path(folder).expanduser(), file.scan.rsplit("/", 1)[-1])
-    except (OSError, ValueError, RuntimeError) as error:  # no name that a folder can have
+        return _open(place, file.scan.rsplit("/", 1)[-1])
+    except (OSError, ValueError) as error:  # a name that is too long, say
         raise BundleError(f"{str(folder)!r:.200} cannot be looked into: {error}") from error
 
 

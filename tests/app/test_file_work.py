@@ -191,7 +191,9 @@ def test_cards_that_do_not_fit_are_refused(opened, tmp_path):
     (tmp_path / "999999999999.json").write_text("{}")
     with pytest.raises(cs.BundleError, match="none of the"):
         find_cards(opened, str(tmp_path), "")
-    for name in ("a\x00b", "x" * 5_000, "~nobody-of-that-name/x"):
+    with pytest.raises(cs.ConfigError, match="holds the character NUL"):
+        find_cards(opened, "a\x00b", "")
+    for name in ("x" * 5_000, "~nobody-of-that-name/x"):
         with pytest.raises(cs.BundleError, match=r"cannot be looked into|has no feature cards"):
             find_cards(opened, name, "")
     with pytest.raises(cs.BundleError, match="Name a folder or choose a model"):
