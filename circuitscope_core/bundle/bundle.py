@@ -311,11 +311,15 @@ def with_cards(bundle: Bundle, folder: Path, entry: ModelEntry) -> Bundle:
 
 
 def _metadata(record: Mapping[str, Any]) -> BundleMetadata:
-    return BundleMetadata(
-        name=str(record.get("name", "")),
-        training=record.get("training", {}),
-        corpus=record.get("corpus", {}),
-        metrics=record.get("metrics", {}),
-        command=str(record.get("command", "")),
-        seconds=record.get("seconds", {}),
-    )
+    parts = {name: record.get(name, {}) for name in ("training", "corpus", "metrics", "seconds")}
+    for name, part in parts.items():
+        figures = name in ("metrics", "seconds")
+        if not isinstance(part, dict) or (figures and not all(map(_is_figure, part.values()))):
+            must = "an object of numbers" if figures else "an object"
+            raise BundleError(f"{RECORD} has {name} = {part!r:.100}; it must be {must}.")
+    command = str(record.get("command", ""))
+    return BundleMetadata(str(record.get("name", "")), command=command, **parts)
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

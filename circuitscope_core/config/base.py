@@ -63,7 +63,7 @@ class JsonConfig(CheckedFields):
         return asdict(self)  # type: ignore[call-overload,no-any-return]  # only dataclasses inherit
 
     @classmethod
-    def from_json(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
+    def from_json(cls: type[ConfigT], data: Any) -> ConfigT:
         """Build the config from plain data.
 
         Raises:
@@ -71,7 +71,6 @@ class JsonConfig(CheckedFields):
         """
         require(isinstance(data, Mapping), f"{cls.__name__} is {data!r:.60}; it must be an object.")
         known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-        require(isinstance(data, Mapping), f"{cls.__name__} is {data!r}; it must be an object.")
         if unknown := [name for name in data if name not in known]:
             raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; remove it.")
         hints = get_type_hints(cls)

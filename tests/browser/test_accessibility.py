@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pages.ui.shared.menu import PAGES
-from tests.browser.test_graph import WAIT, graph_frame, open_tab
+from tests.browser.test_graph import WAIT, graph_frame, open_tab, rest
 
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parents[1] / "canvas" / "node_modules" / "axe-core" / "axe.min.js"
@@ -20,21 +20,13 @@ RUN = """async () => {
     `${rule.id} (${rule.impact}): ${node.target.flat().join(' ')} ${node.html.slice(0, 160)}`))
 }"""
 """The objections of axe-core, or null if the page began a new run meanwhile."""
-SETTLED = """() => {
-  const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
-    document.querySelector('[data-stale=true]')
-  if (busy) globalThis.restSince = 0
-  else globalThis.restSince ||= performance.now()
-  return !busy && performance.now() - globalThis.restSince > 1000
-}"""
-"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
 
 
 def violations(page):
     """Return what axe-core objects to on a page at rest, a line for each element."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     for _ in range(5):
-        page.wait_for_function(SETTLED, timeout=WAIT)
+        rest(page)
         found = page.evaluate(RUN)
         if found is not None:
             return found

@@ -32,6 +32,22 @@ IS_DARK = """() => {
 }"""
 
 
+SETTLED = """() => {
+  if (!document.querySelector('.stApp')) return true // a page that was saved
+  const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
+    document.querySelector('[data-stale=true]')
+  if (busy) globalThis.restSince = 0
+  else globalThis.restSince ||= performance.now()
+  return !busy && performance.now() - globalThis.restSince > 1000
+}"""
+"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
+
+
+def rest(page):
+    """Wait until a page has been at rest for a second."""
+    page.wait_for_function(SETTLED, timeout=WAIT)
+
+
 def open_graph(page, url, address=""):
     """Open the Graph page by its link and return the frame with the canvas; see ``graph_frame``."""
     page.goto(f"{url}/graph{address}")
@@ -213,6 +229,7 @@ def test_a_changed_threshold_draws_another_graph(url, page):
 
 def download(place, label, page=None):
     """Press a button of a page, or of a frame in one, and return the file that comes."""
+    rest(page or place)  # a run of the page takes the files of its buttons away
     with (page or place).expect_download() as caught:
         place.get_by_role("button", name=label).click()
     return caught.value.path()

@@ -57,7 +57,8 @@ def frame_with(page, name):
     for _ in range(WAIT // 250):
         for frame in page.frames:
             with suppress(Error):  # a frame that is being taken away
-                if name in (frame.evaluate(drawn) or ()):
+                alone = frame.locator(".cs-net").count() == 1  # one before it may be going away
+                if alone and name in (frame.evaluate(drawn) or ()):
                     return frame
         page.wait_for_timeout(250)
     raise TimeoutError(f"{name} was not drawn")

@@ -1,5 +1,6 @@
 """Damaged inputs are refused in words or read, and never end in a traceback; see bench/fuzz.py."""
 
+import jaxtyping
 import pytest
 
 from tests.fuzz.boundaries import BOUNDARIES
@@ -7,6 +8,14 @@ from tests.fuzz.running import run_inputs
 
 INPUTS = {"bundle": 60, "saved_graph": 150, "tokenizer": 150, "transcoder": 150}
 """Inputs of the slower boundaries; the others get 300."""
+
+
+@pytest.fixture(autouse=True)
+def as_it_is_used():
+    """Run without the checks of types that tests add, which read cards by themselves."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)

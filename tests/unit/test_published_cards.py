@@ -39,7 +39,7 @@ def write_packed(folder, rows, pack=zlib.compress):
 
 
 def write_index(folder, index):
-    (folder / "index.json.gz").write_bytes(gzip.compress(json.dumps(index).encode()))
+    (folder / "index.json.gz").write_bytes(gzip.compress(json.dumps(index).encode(), mtime=0))
 
 
 def write_each(folder, places):

@@ -4,24 +4,13 @@ import tempfile
 
 import pytest
 
-from tests.snowflake.conftest import (  # noqa: F401  # fixtures
-    account,
-    files,
-    running,
-    server,
-    session,
-    stage,
-    store,
-    waits,
-)
-
 pytestmark = pytest.mark.contract
 
 
 @pytest.mark.parametrize("name", ["tmp[1]", "tmp*", "tmp?", "tmp[!a]"])
 def test_a_temporary_folder_with_the_signs_of_patterns_is_a_folder(
-    store,  # noqa: F811
-    files,  # noqa: F811
+    store,
+    files,
     name,
     tmp_path,
     monkeypatch,
@@ -35,7 +24,7 @@ def test_a_temporary_folder_with_the_signs_of_patterns_is_a_folder(
 
 
 @pytest.mark.parametrize("name", ["sample[ng].parquet", "[x]", "a[1][2].txt"])
-def test_a_file_with_brackets_arrives_under_its_name(store, files, name, tmp_path):  # noqa: F811
+def test_a_file_with_brackets_arrives_under_its_name(store, files, name, tmp_path):
     (tmp_path / name).write_text("text")
     store.put(tmp_path / name, name)
     assert (files / name).read_text() == "text"
