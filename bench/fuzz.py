@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -29,6 +29,10 @@ SHARES = {
     **{"saved_graph": 0.006, "bundle": 0.002},
 }
 """Parts of all inputs: cheap boundaries get more."""
+
+
+Part: TypeAlias = tuple[str, int, int]
+"""A boundary, the number of its first input, and how many inputs."""
 
 
 def read_part(line: Connection, name: str, first: int, count: int) -> None:
@@ -78,14 +82,16 @@ class Found:
         self.counts[kind] = self.counts.get(kind, 0) + 1
 
 
-def read_all(inputs: int, only: Sequence[str], workers: int) -> Found:
-    """Read all inputs, a few processes at a time."""
+def read_all(parts: Iterator[Part], only: Sequence[str], workers: int, minutes: float) -> Found:
+    """Read all inputs, a few processes at a time, or as many as the time is enough for."""
+    until = time.monotonic() + 60 * minutes
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.fuzz.running"])
     found = Found(dict.fromkeys(only, 0), {}, {})
-    parts, running = parts_of(inputs, only), []
+    running: list[Reading] = []
     while True:
-        while len(running) < workers and (part := next(parts, None)):
+        in_time = time.monotonic() < until
+        while in_time and len(running) < workers and (part := next(parts, None)):
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=read_part, args=(theirs, *part))
             process.start()
@@ -105,14 +111,15 @@ def read_all(inputs: int, only: Sequence[str], workers: int) -> Found:
                     found.note(Fault(reading.name, reading.next, said))
 
 
-def parts_of(inputs: int, only: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Return which inputs are read together: boundary, first number, count."""
-    total = sum(SHARES[name] for name in only)
+def parts_of(inputs: int, only: Sequence[str]) -> Iterator[Part]:
+    """Return which inputs are read together, those of all boundaries in turn."""
+    total, parts = sum(SHARES[name] for name in only), []
     for name in only:
         count = round(inputs * SHARES[name] / total)
         step = max(50, min(5000, count // 20))
         for first in range(0, count, step):
-            yield name, first, min(step, count - first)
+            parts.append((first / count, (name, first, min(step, count - first))))
+    return (part for _, part in sorted(parts))
 
 
 def kind_of(fault: Fault) -> str:
@@ -129,6 +136,7 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(BOUNDARIES), action="append")
     parser.add_argument("--input", type=int, help="read this one alone, in this process")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing after this time")
     given = parser.parse_args()
     only = given.only or list(BOUNDARIES)
     if given.input is not None:
@@ -136,7 +144,7 @@ def main() -> int:
             BOUNDARIES[only[0]](Path(folder))(random.Random(f"{only[0]} {given.input}"))
         return 0
     begin = time.monotonic()
-    found = read_all(given.inputs, only, given.workers)
+    found = read_all(parts_of(given.inputs, only), only, given.workers, given.minutes)
     seconds = time.monotonic() - begin
     for name, count in found.done.items():
         print(f"{name:16} {count:9,} inputs")
