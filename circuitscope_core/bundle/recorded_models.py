@@ -23,6 +23,10 @@ def is_reference(record: Mapping[str, Any]) -> bool:
     return record.get("kind") == KIND
 
 
+LARGEST_TABLES = 100_000_000
+"""Numbers of masks and tables of positions, which are computed and not saved."""
+
+
 def model_record(model: LanguageModel) -> dict[str, Any]:
     """Return the part of a bundle's record that says which model it is.
 
@@ -71,13 +75,32 @@ def load_recorded_model(
                 f"dtype is {dtype!r}, and {bundle} was trained here: graphs are computed with its "
                 "weights as they are, in float32. Leave dtype out; it is for Hugging Face models."
             )
-        config = ModelConfig.from_json(record)
-        model = Transformer.from_transformer_lens(read_tensors(bundle / WEIGHTS), config)
-        return place_transformer(model, device)
+        config, weights = ModelConfig.from_json(record), read_tensors(bundle / WEIGHTS)
+        check_sizes(config, sum(value.numel() for value in weights.values()), len(weights))
+        return place_transformer(Transformer.from_transformer_lens(weights, config), device)
     folder = Path(str(record.get("folder")))
     if fingerprint(folder) != record.get("fingerprint"):
         raise BundleError(f"The model in {folder} is not the one that the bundle was made with.")
     return load_model(folder, device=device, dtype=dtype or record.get("dtype"))
+
+
+def check_sizes(config: ModelConfig, n_numbers: int, n_tensors: int) -> None:
+    """Refuse a configuration that is far larger than its weights, before memory is taken for it.
+
+    Raises:
+        BundleError: If it is.
+    """
+    wrong = config.n_layers > n_tensors
+    if not wrong:
+        with torch.device("meta"):
+            model = Transformer(config)
+        wanted = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
+        wrong = wanted > n_numbers + LARGEST_TABLES
+    if wrong:
+        raise BundleError(
+            f"The model's record asks for far more numbers than the {n_numbers:,} of its weights: "
+            f"{config}. Copy the bundle again."
+        )
 
 
 def place_transformer(model: Transformer, device: torch.device) -> Transformer:

@@ -262,16 +262,20 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield one row group in pieces of a few megabytes."""
     try:
-        yield from file.iter_batches(
+        for batch in file.iter_batches(
             batch_size=_batch_rows(file.metadata.row_group(row_group)),
             row_groups=[row_group],
             columns=list(columns.wanted),
             use_threads=False,
-        )
+        ):
+            for column in batch.columns:
+                if pa.types.is_dictionary(column.type):  # its numbers may lead nowhere
+                    column.validate(full=True)
+            yield batch
     except _UNREADABLE as error:
-        column = _damaged_column(file, row_group, columns)
+        damaged = _damaged_column(file, row_group, columns)
         raise CorpusError(
-            f"{shown} is damaged: row group {row_group}, column {column!r} cannot be read: "
+            f"{shown} is damaged: row group {row_group}, column {damaged!r} cannot be read: "
             f"{_first_line(error)} Download or write the file again."
         ) from error
 

@@ -8,6 +8,7 @@ Two layouts are read, those of circuit-tracer and of Neuronpedia:
 """
 
 import math
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -102,6 +103,10 @@ class _Packed:
         return _unpacked(path, data[4 : 4 + length], LARGEST_CARD)
 
 
+NAME = re.compile(r"(?!\.\.?$)[^/\\\x00\ud800-\udfff]{1,200}")
+"""A name of a file in the same folder."""
+
+
 def _layer_of(path: Path, key: object) -> int:
     text = str(key)
     if not (text.isascii() and text.isdecimal()) or len(text) > 6:
@@ -114,7 +119,7 @@ def _entry_of(path: Path, key: object, entry: object) -> tuple[str, list[int]]:
     data = entry if isinstance(entry, dict) else {}
     name, offsets = data.get("filename"), data.get("offsets")
     offsets = offsets if isinstance(offsets, list) else None
-    if not isinstance(name, str) or Path(name).name != name or "\\" in name or name in ("", ".."):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise BundleError(
             f"{path} has {name!r:.60} as the filename of layer {key}; it must be the name of a "
             f"file in the same folder. {AGAIN}"

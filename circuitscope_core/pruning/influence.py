@@ -35,7 +35,7 @@ def propagate(
     """
     weights = weights.double()
     influence = torch.zeros_like(weights)
-    for layer in range(int(layers.max()), -1, -1):
+    for layer in layers[layers >= 0].unique().flip(0).tolist():
         # all that these nodes lead to has been added up
         reach = influence + weights
         on_the_way = (layers == layer) & (reach > 0)

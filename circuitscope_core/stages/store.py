@@ -112,7 +112,10 @@ class FolderStore:
                 raise StageError(f"{name} cannot be deleted: {error}") from error
 
     def _inside(self, name: str) -> Path:
-        path = (self.folder / name).resolve()
+        try:
+            path = (self.folder / name).resolve()
+        except (OSError, ValueError) as error:  # NUL, half a character, a ring of links
+            raise StageError(f"{name!r:.200} is no name that a file can have.") from error
         if not path.is_relative_to(self.folder.resolve()):
             raise StageError(f"{name!r} lies outside {self.folder}; name a file below it.")
         return path

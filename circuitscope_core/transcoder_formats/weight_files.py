@@ -201,6 +201,13 @@ def _place_in_safetensors(path: Path, name: str) -> TensorPlace:
     return TensorPlace(path, start, torch.Size(entry["shape"]), DTYPES[entry["dtype"]])
 
 
+NPZ_ERRORS = (
+    *(OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError),
+    zipfile.BadZipFile,
+)
+"""Errors of NumPy and of archives on damage."""
+
+
 def open_npz(path: Path) -> WeightFile:
     """Open a NumPy archive; one with pickled objects in it is refused.
 
@@ -229,7 +236,7 @@ def _npz_errors(path: Path) -> Iterator[None]:
     """Turn what NumPy raises about an archive into an error of ours."""
     try:
         yield
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise BundleError(f"{path} cannot be read as an npz archive: {error}") from error
 
 

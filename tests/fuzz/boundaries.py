@@ -195,7 +195,7 @@ def address(_: Path) -> TryOne:
             if name in {"walk", "subgraph"} and rng.random() < 0.7:
                 packed = mutate(json.dumps(unpack(sample[name])).encode(), rng)
                 parameters[name] = pack(packed.decode("utf-8", "replace"))
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     parameters[name] = pack(json.loads(packed))
             else:
                 parameters[name] = mutate_text(sample[name], rng)

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 ODD_VALUES: tuple[Any, ...] = (
@@ -57,7 +58,7 @@ def _mutated_json(data: Any, rng: random.Random) -> bytes:
 def _changed(data: Any, rng: random.Random) -> Any:
     """Return data with one place in it changed; a walk from the top chooses the place."""
     if not isinstance(data, dict | list) or not data or rng.random() < 0.1:
-        return rng.choice(ODD_VALUES)
+        return deepcopy(rng.choice(ODD_VALUES))
     key = rng.choice(list(data)) if isinstance(data, dict) else rng.randrange(len(data))
     action = rng.random()
     if action < 0.12:

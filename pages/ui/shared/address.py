@@ -157,7 +157,7 @@ def read_subgraph(text: str, state: State) -> State | None:
         groups = _groups(data["groups"]) if "groups" in data else None
         steps = tuple(_step(row) for row in data.get("steps", []))
         unfolded = tuple(_position(item) for item in data.get("unfolded", []))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return replace(
         state, pinned=pinned, places=places, groups=groups, steps=steps, unfolded=unfolded
