@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from pages.ui.shared.menu import PAGES
-from tests.browser.test_graph import WAIT, graph_frame, open_tab, rest
+from tests.browser.test_graph import graph_frame, open_tab
+from tests.browser.waiting import WAIT, rest
 
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parents[1] / "canvas" / "node_modules" / "axe-core" / "axe.min.js"

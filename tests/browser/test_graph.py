@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.waiting import WAIT, rest
+
 pytestmark = pytest.mark.browser
-WAIT = 60_000
 ROOT = Path(__file__).parents[2]
 ALL_ALONE = "similarity=1&likeness=decoders"
 """Part of an address: no supernode is suggested."""
@@ -30,22 +31,6 @@ IS_DARK = """() => {
   const color = getComputedStyle(document.querySelector('.stApp')).backgroundColor
   return color.match(/\\d+/g).slice(0, 3).every(part => part < 128)
 }"""
-
-
-SETTLED = """() => {
-  if (!document.querySelector('.stApp')) return true // a page that was saved
-  const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
-    document.querySelector('[data-stale=true]')
-  if (busy) globalThis.restSince = 0
-  else globalThis.restSince ||= performance.now()
-  return !busy && performance.now() - globalThis.restSince > 1000
-}"""
-"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
-
-
-def rest(page):
-    """Wait until a page has been at rest for a second."""
-    page.wait_for_function(SETTLED, timeout=WAIT)
 
 
 def open_graph(page, url, address=""):

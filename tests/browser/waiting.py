@@ -1,0 +1,18 @@
+"""Waits for a page at rest."""
+
+WAIT = 60_000
+"""Milliseconds after which a test gives up."""
+SETTLED = """() => {
+  if (!document.querySelector('.stApp')) return true // a page that was saved
+  const busy = !document.querySelector('[data-test-script-state=notRunning]') ||
+    document.querySelector('[data-stale=true]')
+  if (busy) globalThis.restSince = 0
+  else globalThis.restSince ||= performance.now()
+  return !busy && performance.now() - globalThis.restSince > 1000
+}"""
+"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
+
+
+def rest(page):
+    """Wait until a page has been at rest for a second."""
+    page.wait_for_function(SETTLED, timeout=WAIT)
