@@ -356,6 +356,7 @@ def test_a_feature_named_in_the_canvas_keeps_its_name_and_can_be_tried(noted_url
     expect(frame.locator(".cs-panel .cs-badge")).to_have_text("named by a person", timeout=WAIT)
     expect(frame.locator(".cs-panel .cs-title")).to_contain_text("a <i>name</i>")
     open_tab(frame, "Intervene")
+    rest(page)  # a run of the page would fold it again
     page.get_by_text("Try it on your text").click()
     page.get_by_role("textbox", name="Your text").fill("Group (N")
     page.get_by_role("textbox", name="Your text").press("Enter")
