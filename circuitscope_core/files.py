@@ -26,6 +26,9 @@ OWN_NUMBERS = {"stdout": 1, "stderr": 2}
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Bytes at the beginning of a text with which editors on Windows name its encoding."""
 COPY_BYTES = 1 << 20
+TO_WRITE = "Make room, name another place, or change that one."
+TO_READ = "Check its place and its rights."
+"""Advice for a file that cannot be written, or not be read."""
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
@@ -77,7 +80,7 @@ def read_text(path: Path) -> str:
 
 
 def text_of(data: bytes) -> str:
-    """Return bytes as text, likewise.
+    """Return bytes as text: UTF-8, or the encoding that the first ones name.
 
     Raises:
         ValueError: If they are no text in that encoding, with advice.
@@ -95,12 +98,13 @@ def text_of(data: bytes) -> str:
 
 
 @contextmanager
-def refusing(kind: type[CircuitScopeError], what: str) -> Iterator[None]:
+def refusing(kind: type[CircuitScopeError], what: str, advice: str = TO_READ) -> Iterator[None]:
     """Turn what the system says about a file into an error of one kind.
 
     Args:
         kind: The error that is raised.
         what: The beginning of its message: what cannot be done, and where.
+        advice: The end of its message.
 
     Raises:
         CircuitScopeError: Of that kind.
@@ -108,9 +112,7 @@ def refusing(kind: type[CircuitScopeError], what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        raise kind(
-            f"{what}: {reason_of(error)}. Make room, name another place, or change that one."
-        ) from error
+        raise kind(f"{what}: {reason_of(error)}. {advice}") from error
 
 
 @contextmanager
@@ -128,7 +130,7 @@ def written(target: Path, kind: type[CircuitScopeError], what: str) -> Iterator[
     Raises:
         CircuitScopeError: Of that kind, if the target cannot be written.
     """
-    with refusing(kind, f"{what} cannot be written to {target}"):
+    with refusing(kind, f"{what} cannot be written to {target}", TO_WRITE):
         standing = target.stat() if target.exists() else None
         if standing is not None and stat.S_ISDIR(standing.st_mode):
             raise IsADirectoryError(0, "it is a folder")

@@ -22,7 +22,7 @@ def finish_replacing(folder: Path) -> None:
 
 
 def finish_all_replacing(models: Path) -> None:
-    """Do so for every model of a folder."""
+    """Finish the replacements that were begun in a folder of models."""
     for ready in models.glob(f".*{READY}"):
         finish_replacing(models / ready.name[1:].removesuffix(READY))
 

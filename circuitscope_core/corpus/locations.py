@@ -13,7 +13,8 @@ from circuitscope_core.files import place_of, reason_of
 HUB_PREFIX = "hf://"
 HUB_FORM = "hf://datasets/owner/name[@revision]/path/file.parquet"
 ENDINGS = (".parquet", ".pq")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+"""An owner or a repository on the Hugging Face hub."""
 _HUB_REVISION = re.compile(r"~?[A-Za-z0-9][A-Za-z0-9._/-]{0,95}")
 CONVERTED = "refs/convert/parquet"
 """The branch in which the hub keeps every dataset as Parquet; ``~parquet`` for short."""
@@ -154,7 +155,7 @@ def parse_hub_address(address: str) -> HubFile:
     if revision == "refs" and len(path) > 2:  # a branch may be written with its slashes
         revision, path = "/".join([revision, *path[:2]]), path[2:]
     revision = unquote(revision)
-    for part, form in ((owner, _HUB_NAME), (name, _HUB_NAME), (revision or "main", _HUB_REVISION)):
+    for part, form in ((owner, HUB_NAME), (name, HUB_NAME), (revision or "main", _HUB_REVISION)):
         if not form.fullmatch(part) or ".." in part:
             raise CorpusError(f"{part!r} in {address} is no name on the hub; write {HUB_FORM}.")
     if not at and path[:2] == ["refs", "convert"]:

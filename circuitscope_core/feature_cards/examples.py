@@ -43,10 +43,10 @@ class _Peaks:
 
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> "_Peaks":
-        whole = torch.zeros(shape, dtype=torch.int64)
+        whole = torch.zeros(shape, device="cpu", dtype=torch.int64)
         return cls(
-            torch.zeros(shape, dtype=torch.float32),
-            torch.zeros(shape, dtype=torch.float32),
+            torch.zeros(shape, device="cpu", dtype=torch.float32),
+            torch.zeros(shape, device="cpu", dtype=torch.float32),
             whole,
             whole.clone(),
         )

@@ -21,7 +21,11 @@ def lazy_zeros(*shape: int, like: Tensor | None = None) -> Tensor:
     """
     on_host = like is None or (like.is_cpu and like.dtype is torch.float32)
     if not on_host or not hasattr(mmap, "MAP_ANONYMOUS"):
-        return torch.zeros(shape, dtype=torch.float32) if like is None else like.new_zeros(shape)
+        return (
+            torch.zeros(shape, device="cpu", dtype=torch.float32)
+            if like is None
+            else like.new_zeros(shape)
+        )
     size = max(1, math.prod(shape))
     pages = mmap.mmap(-1, 4 * size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):

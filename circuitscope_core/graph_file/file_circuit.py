@@ -59,7 +59,7 @@ def circuit_of_file(file: GraphFile) -> Circuit:
             [item.probability if _is_token_output(item) else missing for item in file.nodes]
         ),
         worth=worth,
-        dropped=torch.zeros(n, dtype=torch.float32),
+        dropped=torch.zeros(n, device="cpu", dtype=torch.float32),
         edges=CircuitEdges.of(sources, targets, weights, n),
     )
 

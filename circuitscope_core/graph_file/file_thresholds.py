@@ -81,7 +81,9 @@ def _part_of(circuit: Circuit, rows: Tensor, edges: Tensor) -> Circuit:
     sources, targets = old.sources[edges], old.targets[edges]
     weights = old.weights[edges]
     left = CircuitEdges.of(place[sources], place[targets], weights, len(rows))
-    held = torch.zeros(n, dtype=torch.float32).index_add_(0, targets, old.shares[edges].abs())
+    held = torch.zeros(n, device="cpu", dtype=torch.float32).index_add_(
+        0, targets, old.shares[edges].abs()
+    )
     has_inputs = torch.zeros(n, dtype=torch.bool)
     has_inputs[old.targets] = True
     dropped = torch.where(has_inputs, 1 - held * (1 - circuit.dropped), circuit.dropped)

@@ -94,7 +94,7 @@ class WorkersNews:
     """Something about the processes or machines that train, for people to read."""
 
     status: Literal["waiting", "started", "restarted"]
-    """The workers' state; ``restarted``: one was lost, and all go on from the last checkpoint."""
+    """The workers' state; ``restarted``: one was lost, and all resume from the last checkpoint."""
     message: str
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from circuitscope_core.errors import TrainingError
-from circuitscope_core.files import refusing, whole_file, write_whole
+from circuitscope_core.files import TO_WRITE, refusing, whole_file, write_whole
 from circuitscope_core.training.checkpoints import CheckpointFile
 from circuitscope_core.training.events import Event, Phase, event_to_json
 
@@ -105,7 +105,7 @@ class RunFolder:
         Raises:
             TrainingError: If another training is at work there, or the folder cannot be written.
         """
-        with refusing(TrainingError, f"The folder {self.path.parent} cannot be written"):
+        with refusing(TrainingError, f"The folder {self.path.parent} cannot be written", TO_WRITE):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(f"{self.path}.lock", thread_local=False)
             try:

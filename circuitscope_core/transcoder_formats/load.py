@@ -201,7 +201,7 @@ def _checked(
     config = transcoder.config
     threshold = weights.threshold
     threshold = (
-        torch.zeros(config.d_transcoder, dtype=torch.float32)
+        torch.zeros(config.d_transcoder, device="cpu", dtype=torch.float32)
         if threshold is None
         else threshold.flatten()
     )
@@ -217,7 +217,9 @@ def _checked(
         "log_threshold": threshold.log(),
     }
     if config.skip_connection:  # a layer without one skips nothing
-        given["W_skip"] = torch.zeros(config.d_model, config.d_model, dtype=torch.float32)
+        given["W_skip"] = torch.zeros(
+            config.d_model, config.d_model, device="cpu", dtype=torch.float32
+        )
         given |= {} if weights.W_skip is None else {"W_skip": weights.W_skip}
     return {
         name: _check(name, layer, getattr(transcoder, name)[layer].shape, value)

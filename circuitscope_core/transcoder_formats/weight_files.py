@@ -76,7 +76,7 @@ class TensorRows:
             if _read_into(part, self._file, place.start + number * size) != size:
                 raise BundleError(f"{place.path} was cut short while it was in use.")
         if not found:
-            return torch.zeros(0, *shape, dtype=torch.float32)
+            return torch.zeros(0, *shape, device="cpu", dtype=torch.float32)
         rows = torch.frombuffer(found, dtype=place.dtype).view(len(numbers), *shape).float()
         if not bool(torch.isfinite(rows).all()):
             raise BundleError(

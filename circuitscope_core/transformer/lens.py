@@ -213,8 +213,8 @@ def _refuse_other_models(given: dict[str, Tensor], config: ModelConfig) -> None:
     if config.normalization and not norms:  # folded into the weights behind them
         places = [f"blocks.{n}.{norm}" for n in range(config.n_layers) for norm in NORMS[:2]]
         for place in (*places, NORMS[2]):
-            given[f"{place}.w"] = torch.ones(config.d_model, dtype=torch.float32)
-            given[f"{place}.b"] = torch.zeros(config.d_model, dtype=torch.float32)
+            given[f"{place}.w"] = torch.ones(config.d_model, device="cpu", dtype=torch.float32)
+            given[f"{place}.b"] = torch.zeros(config.d_model, device="cpu", dtype=torch.float32)
 
 
 def _take_tied(given: dict[str, Tensor]) -> None:

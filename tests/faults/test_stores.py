@@ -151,7 +151,7 @@ def test_a_run_that_is_mirrored_goes_on_from_the_store_wherever_the_mirror_broke
         there.path.mkdir()
         RunLog(there, FolderStore(store.folder)).fill()
         assert all(step <= 2 for step in there.progress())
-        RunLog(here, FolderStore(store.folder)).begin()  # the machine it began on goes on as well
+        RunLog(here, FolderStore(store.folder)).begin()  # the machine it began on is still at work
         RunLog(here, FolderStore(store.folder)).append(PhaseStarted("transcoder", 10))
         if not store.broke:
             assert there.progress() == here.progress() == (2, -1)

@@ -1,6 +1,5 @@
 """Damaged inputs are refused in words or read, and never end in a traceback; see bench/fuzz.py."""
 
-import jaxtyping
 import pytest
 
 from tests.fuzz.boundaries import BOUNDARIES
@@ -10,14 +9,7 @@ INPUTS = {"bundle": 60, "saved_graph": 150, "tokenizer": 150, "transcoder": 150}
 """Inputs of the slower boundaries; the others get 300."""
 
 
-@pytest.fixture(autouse=True)
-def as_it_is_used():
-    """Run without the checks of types that tests add, which read cards by themselves."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_damaged_inputs_are_refused_or_read(name, tmp_path):
     faults = [fault for fault in run_inputs(name, range(INPUTS.get(name, 300)), tmp_path) if fault]

@@ -165,7 +165,7 @@ def predicted_flips(
     Greedy: the feature whose loss takes most from the output, all paths counted, then the next one
     with those before it gone, and after each the whole set is predicted by ``predict_total``.
     """
-    losses = torch.zeros(graph.n_nodes, dtype=torch.float32)
+    losses = torch.zeros(graph.n_nodes, device="cpu", dtype=torch.float32)
     nodes: list[int] = []
     while len(nodes) < min(MOST_FEATURES, graph.n_features):
         effects = total_effects(graph, losses)[0]

@@ -29,7 +29,7 @@ def measure_nodes(traced: TracedPrompt) -> dict[tuple[str, str], float]:
     graph = traced.graph
     influence = traced.pruned.node_influence[graph.feature_nodes]
     weights = graph.logit_probabilities
-    totals = total_effects(graph, torch.zeros(graph.n_nodes, dtype=torch.float32))
+    totals = total_effects(graph, torch.zeros(graph.n_nodes, device="cpu", dtype=torch.float32))
     slopes = gradient_effects(traced, explained_directions(traced))
     by_method = {
         "graph": influence,

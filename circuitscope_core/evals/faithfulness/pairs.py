@@ -52,7 +52,7 @@ def path_influence(
     below.
     """
     n, layers = graph.n_features, graph.features[:, 0]
-    reach = torch.zeros(n, len(sources), dtype=torch.float32)
+    reach = torch.zeros(n, len(sources), device="cpu", dtype=torch.float32)
     reach[sources, torch.arange(len(sources))] = 1
     for layer in range(1, graph.n_layers):
         here, below = layers == layer, layers < layer

@@ -75,12 +75,17 @@ def program_model(program: CompiledProgram) -> Transformer:
     """
     weights = {name: torch.from_numpy(array) for name, array in program.weights.items()}
     n_outputs = len(program.output_values)
-    W_U = torch.zeros(program.d_model, len(program.tokens) + n_outputs, dtype=torch.float32)
+    W_U = torch.zeros(
+        program.d_model, len(program.tokens) + n_outputs, device="cpu", dtype=torch.float32
+    )
     for number, dimension in enumerate(program.output_dimensions):
         W_U[dimension, len(program.tokens) + number] = 1
     state = {
         "embed.W_E": torch.cat(
-            [weights["W_E"], torch.zeros(n_outputs, program.d_model, dtype=torch.float32)]
+            [
+                weights["W_E"],
+                torch.zeros(n_outputs, program.d_model, device="cpu", dtype=torch.float32),
+            ]
         ),
         "pos_embed.W_pos": weights["W_pos"],
         "unembed.W_U": W_U,

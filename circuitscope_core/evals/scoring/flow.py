@@ -55,7 +55,7 @@ def file_flow(file: GraphFile, output: int | None = None) -> FileFlow:
         output: A node: the one output that is explained; None: all, by their probabilities.
     """
     circuit = circuit_of_file(file)
-    weights = torch.zeros(len(file.nodes), dtype=torch.float32)
+    weights = torch.zeros(len(file.nodes), device="cpu", dtype=torch.float32)
     places = [at for at, node in enumerate(file.nodes) if node.node.kind is NodeKind.LOGIT]
     given = [file.nodes[at].probability for at in places]
     known = [value for value in given if value is not None]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import circuitscope_core as cs
-from circuitscope_core.corpus.locations import HUB_PREFIX
+from circuitscope_core.corpus.locations import HUB_NAME, HUB_PREFIX
 from circuitscope_core.stages import is_stage
 
 FOLDERS = "CIRCUITSCOPE_FOLDERS"
@@ -15,7 +15,6 @@ UPLOADS = "CIRCUITSCOPE_UPLOADS_MB"
 """Name of the environment variable that sets the room for uploads of all visitors together."""
 UPLOADS_MB = 5000
 """Room for uploads, unless the variable says more."""
-_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 
 
 def allowed_folders() -> tuple[Path, ...] | None:
@@ -43,7 +42,7 @@ def check_place(place: str) -> None:
         path = Path(place).expanduser()
     except RuntimeError as error:  # the home of a user whom this machine does not know
         raise cs.ConfigError(f"{place} names no folder of this machine: {error}") from error
-    if _HUB_NAME.fullmatch(place) and not path.exists():
+    if _is_hub_name(place) and not path.exists():
         return
     fixed = re.split(r"[*?\[]", str(path))[0]
     check_paths([path if fixed == str(path) else Path(fixed + "_").parent], place)
@@ -65,6 +64,11 @@ def check_paths(paths: Iterable[Path], place: str) -> None:
                 f"{place} lies outside the folders that visitors of this server may name: {listed}."
                 " Name a place below one of them."
             )
+
+
+def _is_hub_name(place: str) -> bool:
+    parts = place.split("/")
+    return len(parts) <= 2 and all(HUB_NAME.fullmatch(part) for part in parts)
 
 
 def _is_below(path: Path, folders: Iterable[Path]) -> bool:
