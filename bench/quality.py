@@ -57,7 +57,7 @@ def figures(path, text):
     replacement = cs.ReplacementModel(bundle.model, bundle.transcoder, bundle.tokenizer)
     for skill in SKILLS:
         result = cs.measure_localization(replacement, exam(skill, N_QUESTIONS))
-        name = f"localisation: {skill}"
+        name = f"localization: {skill}"
         found[name] = result.graph
         found[f"{name}, chance"] = result.chance
         found[f"{name}, gradient × input"] = result.gradient

@@ -55,7 +55,7 @@ from circuitscope_core.config import (
     TranscoderTrainConfig,
     TranscoderTraining,
 )
-from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource
+from circuitscope_core.corpus import BuiltinSource, Document, ParquetSource, StageSource, TextSource
 from circuitscope_core.devices import (
     DeviceFacts,
     available_devices,
@@ -298,6 +298,7 @@ __all__ = [
     "Supernode",
     "Supernodes",
     "Target",
+    "TextSource",
     "TokenAt",
     "TokenDifference",
     "TokenIntervention",

@@ -7,9 +7,11 @@ from circuitscope_core.corpus.open_text import read_open_documents
 from circuitscope_core.corpus.parquet import ParquetReader, ParquetSource
 from circuitscope_core.corpus.sample import read_sample
 from circuitscope_core.corpus.stage import StageSource, find_staged_files
+from circuitscope_core.corpus.texts import GIVEN, TextSource, given_document
 from circuitscope_core.corpus.tokens import Corpus, open_sources, read_corpus
 
 __all__ = [
+    "GIVEN",
     "BuiltinSource",
     "Corpus",
     "Document",
@@ -20,9 +22,11 @@ __all__ = [
     "ReadCounter",
     "ReadReport",
     "StageSource",
+    "TextSource",
     "check_location",
     "find_parquet_files",
     "find_staged_files",
+    "given_document",
     "open_sources",
     "read_corpus",
     "read_open_documents",

@@ -67,10 +67,18 @@ def find_parquet_files(location: str) -> tuple[Path, ...]:
     elif _PATTERN.search(location):
         found = _matching(path)
     else:
-        raise CorpusError(f"{location} is not there; name a Parquet file, a folder or a pattern.")
+        raise CorpusError(
+            f"{location} is not there; name a Parquet file, a folder or a pattern."
+            + " Python takes texts themselves as a TextSource." * _reads_like_text(location)
+        )
     if not found:
         raise CorpusError(f"{location} holds no Parquet file; name a place with *.parquet files.")
     return tuple(sorted(found, key=lambda item: item.as_posix()))
+
+
+def _reads_like_text(location: str) -> bool:
+    """Return whether somebody may have given a text in the place of a file's name."""
+    return " " in location and not location.lower().endswith(ENDINGS)
 
 
 def parquet_files_below(folder: Path) -> list[Path]:

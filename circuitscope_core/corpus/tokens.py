@@ -59,7 +59,7 @@ def open_sources(
 
     Args:
         source: ``"builtin"``, a place of Parquet files (see ``ParquetSource``, and ``StageSource``
-            where it begins with ``@``), a source of your own, or several of these.
+            where it begins with ``@``), a ``TextSource`` or another source, or several of these.
         config: Names the text column and the longest document.
 
     Raises:
@@ -82,7 +82,7 @@ def _open_source(item: object, config: CorpusConfig) -> DocumentSource:
     if isinstance(item, DocumentSource):
         return item
     raise CorpusError(
-        f"{item!r} is no source of text; give a path, an hf:// address or a DocumentSource."
+        f"{item!r} is no source of text; give a path, an hf:// address or a TextSource."
     )
 
 

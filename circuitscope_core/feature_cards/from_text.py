@@ -11,8 +11,15 @@ import torch
 
 from circuitscope_core.arguments import checked
 from circuitscope_core.config import CorpusConfig, FeatureCardConfig
-from circuitscope_core.corpus import Document, DocumentSource, ReadCounter, open_sources
-from circuitscope_core.errors import ConfigError, CorpusError
+from circuitscope_core.corpus import (
+    GIVEN,
+    Document,
+    DocumentSource,
+    ReadCounter,
+    given_document,
+    open_sources,
+)
+from circuitscope_core.errors import ConfigError
 from circuitscope_core.feature_cards.cards import FeatureCards
 from circuitscope_core.feature_cards.collect import CardPlan, CollectedCards, measure_cards
 from circuitscope_core.feature_cards.selection import Place, Selection
@@ -27,8 +34,6 @@ N_POS = 128
 """Tokens of a window, the opening one included."""
 STEPS = ("Find the strongest examples", "Count activations and cut out the examples")
 WORK = "collection of feature cards"
-GIVEN = "text"
-"""The source of texts that came without one."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def documents_of(texts: Texts, config: FeatureCardConfig) -> Iterator[Document]:
         _check_excerpts(closed, config)
         return (item for source in sources for item in source.documents(ReadCounter()))
     _check_excerpts([GIVEN], config)
-    return map(_document_of, texts)
+    return map(given_document, texts)
 
 
 def _check_excerpts(closed: list[str], config: FeatureCardConfig) -> None:
@@ -137,14 +142,6 @@ def _check_excerpts(closed: list[str], config: FeatureCardConfig) -> None:
             f"excerpts is 'open', and nothing says that the text of {closed[0]} may be passed on. "
             "Use 'all' for cards of your own, or 'none' for cards without text."
         )
-
-
-def _document_of(text: object) -> Document:
-    if isinstance(text, Document):
-        return text
-    if isinstance(text, str):
-        return Document(text, GIVEN)
-    raise CorpusError(f"{text!r:.60} is no text; give strings or documents.")
 
 
 def named_tokens(replacement: ReplacementModel, found: TextWindows) -> torch.Tensor:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import circuitscope_core as cs
 from circuitscope_core.glossary import FIGURES
 from circuitscope_core.version import __version__
 from tests.docs.pages import prose_of
@@ -12,6 +13,25 @@ from tests.test_architecture import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 MAX_LINES = 120
+
+
+def names_of_code():
+    """Return every word of the code that can be a name, in small letters and without _."""
+    files = [
+        path for room in ("circuitscope_core", "pages") for path in (ROOT / room).rglob("*.py")
+    ]
+    words = {
+        word for path in files for word in re.findall(r"[A-Za-z_]\w*", path.read_text("utf-8"))
+    }
+    return {word.replace("_", "").lower() for word in words}
+
+
+def glossary():
+    """Return each term of the glossary with its meaning, as written."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\*\*([^*]+)\*\* — (.+?)(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(dict(found)) == len(found) > 50, "a term has two entries"
+    return dict(found)
 
 
 def cells(row):
@@ -92,10 +112,28 @@ def test_the_long_tests_that_the_fast_run_leaves_out_are_there():
 
 
 def test_the_glossary_has_every_term_once_and_every_figure_as_the_app_says_it():
-    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
-    terms = re.findall(r"^\*\*([^*]+)\*\* — (.+?)(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
-    meanings = dict(terms)
-    assert len(meanings) == len(terms) > 50
+    meanings = glossary()
     for key, figure in FIGURES.items():
         if not key.startswith("exam."):
             assert meanings[figure.name].strip() == figure.meaning
+
+
+def test_the_code_uses_the_words_of_the_glossary():
+    code, figures = names_of_code(), {figure.name for figure in FIGURES.values()}
+    for terms, meaning in glossary().items():
+        if terms in figures or terms.startswith("Exam: "):
+            continue
+        for term in re.split(r", or |, ", re.sub(r" \([^)]*\)", "", terms)):
+            joined = re.sub(r"[^a-z]", "", term.lower())
+            named = re.findall(r"`(\w+)`", meaning)  # a term that the code says otherwise names it
+            assert any(joined in name for name in code) or (named and set(named) & set(dir(cs))), (
+                term
+            )
+
+
+def test_pages_use_one_word_for_features():
+    """Another tool's word for a feature stands in the glossary, and in readers of its files."""
+    elsewhere = re.compile(r"\blatents?\b", re.IGNORECASE)
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "pages").rglob("*.py")]:
+        if path.name != "glossary.md":
+            assert not elsewhere.search(path.read_text(encoding="utf-8")), path.name

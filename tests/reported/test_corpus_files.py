@@ -8,8 +8,11 @@ import pytest
 from pyarrow.parquet import encryption
 
 import circuitscope_core as cs
+from circuitscope_core.corpus import open_sources, read_corpus
 from circuitscope_core.corpus.documents import ReadCounter
 from circuitscope_core.corpus.locations import find_parquet_files, parse_hub_address
+from circuitscope_core.tokenizer import ByteTokenizer
+from tests.texts import write_parquet
 
 
 def write(path, text="text", **options):
@@ -152,5 +155,29 @@ def test_text_that_is_no_utf_8_is_counted_and_left_out(tmp_path):
 
 
 def test_texts_in_the_place_of_files_are_refused(tmp_path):
-    with pytest.raises(cs.CorpusError, match="some text of mine is not there"):
+    with pytest.raises(cs.CorpusError, match=r"some text of mine is not there.*as a TextSource"):
         list(cs.train(cs.TrainConfig(), ["some text of mine"], tmp_path / "x"))
+
+
+def test_texts_are_a_source_whose_kinds_are_looked_at():
+    texts = ["One.", None, " \n", "half \ud83d", cs.Document("Two.", "letters")]
+    source, counter = cs.TextSource(iter(texts)), ReadCounter()
+    for _ in range(2):  # to learn words, and to learn from
+        found = [(item.text, item.source) for item in source.documents(counter)]
+        assert found == [("One.", "text"), ("Two.", "letters")]
+    assert (counter.n_null, counter.n_empty, counter.n_not_text) == (2, 2, 2)
+    assert repr(source) == "TextSource(5 texts, 'text')"
+    with pytest.raises(cs.CorpusError, match="is one text and no list of texts"):
+        cs.TextSource("one text")
+
+
+def test_texts_of_a_list_are_read_as_those_of_a_file(tmp_path):
+    texts = [f"{number}. A small bird sat on the wall." for number in range(30)]
+    write_parquet(tmp_path / "t.parquet", [*texts, ""])
+    config = cs.CorpusConfig(validation_every=10)
+    both = []
+    for source in (cs.TextSource([*texts, ""], name="t.parquet"), tmp_path / "t.parquet"):
+        *_, corpus = read_corpus(open_sources(source, config), config, ByteTokenizer(), seed=0)
+        both.append((corpus.fingerprint, corpus.source_names, corpus.report.n_empty))
+    assert both[0] == both[1]
+    assert both[0][1:] == (("t.parquet",), 1)
