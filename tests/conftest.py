@@ -8,7 +8,10 @@ os.environ["CIRCUITSCOPE_SNOWFLAKE"] = "off"  # the account of whoever runs them
 import pytest
 import torch
 
+from tests import type_checks
+
 torch.set_num_threads(1)
+type_checks.install()  # before anything imports the engine
 
 
 @pytest.fixture(autouse=True)

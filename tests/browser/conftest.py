@@ -22,6 +22,9 @@ FLAGS = [
     # a page whose answer a test rewrites counts as from elsewhere and may not speak to this host
     "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets",
 ]
+SIZE = {"width": 1440, "height": 900}
+STORED = "cookies,file_systems,indexeddb,local_storage,shader_cache,websql,service_workers"
+"""All that pages can store; the cache of answers is the browser's own."""
 HERE = {"127.0.0.1", "localhost", None}
 # Streamlit asks below a page's own path first, then at the root
 EXPECTED = ("/_stcore/health", "/_stcore/host-config")
@@ -78,25 +81,48 @@ def url():
 
 @pytest.fixture(scope="session")
 def browser():
+    """A browser that keeps Streamlit's scripts: to read and compile them takes it two seconds."""
     with sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None  # else the one playwright installed
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch_persistent_context(
+            "", executable_path=path, args=FLAGS, viewport=SIZE, accept_downloads=True
+        )
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def context(browser):
-    """A visitor's browser; at the end no request may have gone to another machine.
+    """A new visitor's browser; at the end no request may have gone to another machine.
 
     A page does not hear of every request, such as that for its icon; a context does.
     """
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    strangers = []
-    context.on("request", lambda request: strangers.extend(elsewhere(request.url)))
-    yield context
-    context.close()
+    strangers, origins = [], set()
+
+    def hear(request):
+        strangers.extend(elsewhere(request.url))
+        origins.add("{0.scheme}://{0.netloc}".format(urlsplit(request.url)))
+
+    browser.on("request", hear)
+    yield browser
+    browser.remove_listener("request", hear)
+    forget(browser, origins)
     assert strangers == []
+
+
+def forget(browser, origins):
+    """Close every page, and clear what pages stored: nothing of one visitor is the next one's."""
+    last = browser.new_page()  # a browser without a page ends
+    for page in browser.pages:
+        if page is not last:
+            page.close()
+    session = browser.new_cdp_session(last)
+    for origin in origins:
+        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": STORED})
+    session.detach()
+    browser.set_offline(offline=False)
+    browser.clear_cookies()
+    browser.clear_permissions()
 
 
 def elsewhere(url):

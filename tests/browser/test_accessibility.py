@@ -35,13 +35,10 @@ def violations(page):
 
 
 @pytest.fixture(params=["light", "dark"])
-def themed(request, browser):
+def themed(request, page):
     """A page whose visitor prefers a theme."""
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme=request.param
-    )
-    yield context.new_page()
-    context.close()
+    page.emulate_media(color_scheme=request.param)
+    return page
 
 
 @pytest.mark.parametrize("name", PAGES)

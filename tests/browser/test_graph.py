@@ -262,11 +262,10 @@ def test_the_picture_is_saved_as_it_is_seen(url, page, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_canvas_follows_the_theme(url, browser, scheme):
-    page = browser.new_page(color_scheme=scheme)
+def test_the_canvas_follows_the_theme(url, page, scheme):
+    page.emulate_media(color_scheme=scheme)
     frame = open_graph(page, url)
     assert frame.locator(".cs").get_attribute("data-theme") == scheme
-    page.close()
 
 
 def test_supernodes_are_made_named_and_undone_in_the_canvas(url, page):
