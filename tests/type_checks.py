@@ -1,6 +1,6 @@
 """Checks of types and shapes in every function of the engine, quick enough for every test.
 
-jaxtyping looks at arguments twice, binds each call's signature, and opens a scope for shapes around
+jaxtyping's own hook looks at arguments twice, binds each call's signature, and opens a scope for shapes around
 functions that have none; that takes longer than many of the functions. Here beartype looks once,
 before and after the call, and a scope is opened only where annotations have shapes.
 """
@@ -9,13 +9,15 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, install_import_hook
 
 PACKAGE = "circuitscope_core"
+REFUSE = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+"""The decorator that checks; its error is a TypeError, as Python's own is for arguments."""
 open_scope = jaxtyping.jaxtyped
 """The decorator of jaxtyping; as a context, the scope in which one name means one size."""
 
@@ -39,31 +41,48 @@ def decorate(thing: Any = None, *, typechecker: Any = None) -> Any:
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that checks its arguments and its result."""
-    checked = beartype(function)
-    if not any(may_have_shapes(hint) for hint in inspect.get_annotations(function).values()):
+    kept: list[Callable[..., Any]] = []
 
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if jaxtyping.config.jaxtyping_disable:
-                return function(*args, **kwargs)
-            return checked(*args, **kwargs)
-
-    else:
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if jaxtyping.config.jaxtyping_disable:
-                return function(*args, **kwargs)
-            with open_scope("context"):
-                return checked(*args, **kwargs)
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*args, **kwargs)
+        if not kept:  # names of annotations are known when their modules are loaded
+            kept.append(checked(function))
+        return kept[0](*args, **kwargs)
 
     return call
 
 
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function with beartype's checks, in a scope of its own where it has shapes."""
+    hints = inspect.get_annotations(function).items()
+    known = {name: resolved(hint, function.__globals__) for name, hint in hints}
+    function.__annotations__ = known
+    typed = REFUSE(function)
+    if not any(map(may_have_shapes, known.values())):
+        return typed
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with open_scope("context"):
+            return typed(*args, **kwargs)
+
+    return call
+
+
+def resolved(hint: Any, names: dict[str, Any]) -> Any:
+    """Return an annotation without quotes; Any where its names are for type checkers alone."""
+
+    def holder(_: hint) -> None: ...  # type: ignore[valid-type]
+
+    try:
+        return get_type_hints(holder, names, include_extras=True)["_"]
+    except NameError:
+        return Any
+
+
 def may_have_shapes(hint: Any) -> bool:
-    """Return whether an annotation names shapes, or is not known before the first call."""
-    if isinstance(hint, str):
-        return True
+    """Return whether an annotation names shapes."""
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
         return True
     return any(map(may_have_shapes, get_args(hint)))

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -13,7 +13,10 @@ from circuitscope_core.files import place_of
 
 DEFAULT_BUNDLE = "models/demo"
 EXAMPLE_PROMPT = "The National Digital Analytics Group (N"
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:  # the class takes no parameters where the program runs
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands: TypeAlias = argparse._SubParsersAction
 
 
 def write(line: str, stream: Any = None) -> None:
