@@ -1,8 +1,8 @@
 """Checks of types and shapes in every function of the engine, quick enough for every test.
 
-jaxtyping's own hook looks at arguments twice, binds each call's signature, and opens a scope for shapes around
-functions that have none; that takes longer than many of the functions. Here beartype looks once,
-before and after the call, and a scope is opened only where annotations have shapes.
+The hook of jaxtyping looks at arguments twice, binds each call's signature, and opens a scope for
+shapes around functions that have none; that takes longer than many of the functions. Here beartype
+looks once, before and after the call, and a scope is opened only where annotations have shapes.
 """
 
 import dataclasses

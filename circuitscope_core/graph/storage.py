@@ -19,6 +19,7 @@ from circuitscope_core.errors import GraphError, GraphFileError
 from circuitscope_core.files import place_of, written
 from circuitscope_core.graph.alternatives import Alternatives
 from circuitscope_core.graph.attribution_graph import AttributionGraph
+from circuitscope_core.graph.fitting import check_tensors
 from circuitscope_core.graph.graph_parts import GraphTargets, NeuronChoice
 from circuitscope_core.graph.lazy_memory import lazy_zeros
 
@@ -106,19 +107,19 @@ def load_graph(path: str | Path) -> AttributionGraph:
         raise GraphFileError(f"The graph in {path} lacks {missing[0]}; save it again.")
     if unknown := sorted(set(tensors) - needed - given - beside - {REST}):
         raise GraphFileError(f"The graph in {path} has {unknown[0]}, which no graph has.")
-    targets = None
-    if given:
-        parts = {name: tensors[f"targets.{name}"] for name in TARGETS}
-        targets = GraphTargets(**parts, tokens=tensors.get(TOKENS))
     try:
+        token_texts, logit_texts = (
+            _strings(texts, name) for name in ("token_texts", "logit_texts")
+        )
+        check_tensors(tensors, {"n_pos": token_texts, "n_logits": logit_texts})
         return AttributionGraph(
             adjacency=_adjacency(tensors),
             **{name: tensors[name] for name in COLUMNS},
-            token_texts=tuple(texts["token_texts"]),
-            logit_texts=tuple(texts["logit_texts"]),
+            token_texts=token_texts,
+            logit_texts=logit_texts,
             prompt=str(texts["prompt"]),
             n_active_features=int(texts["n_active_features"]),
-            targets=targets,
+            targets=_targets(tensors) if given else None,
             choice=_choice(texts.get("choice"), tensors),
             alternatives=_alternatives(tensors) if beside else None,
             rest=tensors.get(REST),
@@ -132,13 +133,23 @@ def _named(group: str, value: object, names: Sequence[str]) -> dict[str, Tensor]
     return {f"{group}.{name}": getattr(value, name).contiguous() for name in names}
 
 
+def _strings(texts: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return a list of texts from a file's header."""
+    found = texts[name]
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError(f"{name} is no list of texts")
+    return tuple(found)
+
+
+def _targets(tensors: dict[str, Tensor]) -> GraphTargets:
+    """Return the vectors of the outputs."""
+    parts = {name: tensors[f"targets.{name}"] for name in TARGETS}
+    return GraphTargets(**parts, tokens=tensors.get(TOKENS))
+
+
 def _alternatives(tensors: dict[str, Tensor]) -> Alternatives:
-    """Return the tokens that outputs are told from; their rows must fit the graph."""
-    found = Alternatives(*(tensors[f"alternatives.{name}"] for name in ALTERNATIVES))
-    wanted = (len(found), len(tensors["bias"]))
-    if found.effects.shape != wanted:
-        raise ValueError(f"effects of alternatives are {tuple(found.effects.shape)}, not {wanted}")
-    return found
+    """Return the tokens that outputs are told from."""
+    return Alternatives(*(tensors[f"alternatives.{name}"] for name in ALTERNATIVES))
 
 
 def _choice(record: dict[str, Any] | None, tensors: dict[str, Tensor]) -> NeuronChoice | None:
@@ -175,7 +186,7 @@ def _adjacency(tensors: dict[str, Tensor]) -> Tensor:
     """Return the matrix of the edges; rows without edges take no memory."""
     counts = tensors["edges.row_counts"]
     sources, weights = tensors["edges.sources"].long(), tensors["edges.weights"]
-    if int(counts.sum()) != len(sources) or len(sources) != len(weights):
+    if int(counts.sum()) != len(sources):
         raise ValueError(f"{int(counts.sum())} edges are counted and {len(weights)} are there")
     n = len(counts)
     if len(sources) and not 0 <= int(sources.min()) <= int(sources.max()) < n:

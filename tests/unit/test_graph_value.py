@@ -102,9 +102,31 @@ def test_damaged_files_are_refused_with_what_is_wrong(tmp_path, graph):
 
     refused("lacks bias", drop=("bias",))
     refused("has surprise", changed={"surprise": torch.zeros(1)})
-    refused("does not fit together", changed={"activations": torch.zeros(3)})
+    n_pos = len(tensors["token_ids"])
+    for name, value in {
+        "activations": torch.zeros(3),
+        "bias": torch.full_like(tensors["bias"], float("nan")),
+        "features": tensors["features"].float(),
+        "logit_probabilities": tensors["logit_probabilities"][None],
+        "targets.positions": tensors["targets.positions"] + n_pos,
+        "targets.directions": tensors["targets.directions"][:, 1:].clone(),
+        "alternatives.effects": tensors["alternatives.effects"][:, 1:].clone(),
+        "edges.row_counts": -tensors["edges.row_counts"],
+        "edges.sources": tensors["edges.sources"].float(),
+    }.items():
+        refused(f"does not fit together: {name} ", changed={name: value})
+    for column, word in enumerate(("layer", "position", "number")):
+        wrong = tensors["features"].clone()
+        wrong[-1, column] = -1
+        refused(rf"features \({word}\) has a number outside", changed={"features": wrong})
+    refused("does not fit together: 'targets.layers'", drop=("targets.layers",))
+    texts = json.loads(header[FORMAT])
+    for wrong in (texts["token_texts"][1:], "text", [1] * n_pos, None):
+        refused("does not fit together", meta={FORMAT: json.dumps(texts | {"token_texts": wrong})})
     refused("outside 0 to", changed={"edges.sources": tensors["edges.sources"] + 10**6})
-    refused("edges are counted", changed={"edges.weights": tensors["edges.weights"][1:]})
+    edges = {name: tensors[name][1:] for name in ("edges.sources", "edges.weights")}
+    refused("edges are counted", changed=edges)
+    refused("must be .* as n_edges elsewhere", changed={"edges.weights": edges["edges.weights"]})
     refused("no graph of CircuitScope's", meta={"other": "{}"})
     refused("format version 99", meta={FORMAT: json.dumps({"version": 99})})
     (tmp_path / "bad.safetensors").write_bytes(b"not a file of tensors")
