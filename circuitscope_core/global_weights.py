@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
@@ -32,6 +31,9 @@ from circuitscope_core.replacement import (
     transcoder_of,
 )
 from circuitscope_core.values import one_line
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 WINDOWS_AT_ONCE = 16
 KEPT = 10
@@ -137,7 +139,7 @@ def _key(layer: Any, feature: Any) -> Any:
 class Sample:
     """The features that are active on a sample of the corpus."""
 
-    layers: tuple[csr_array, ...]
+    layers: "tuple[csr_array, ...]"
     """Each layer's activations ``[n_tokens, d_transcoder]``, without the zeros."""
     inverse_scales: Float[Tensor, " n_layers"]
     """Mean of 1 over LN2's denominator, in each layer; 1 where there is no LN2 to read through."""
@@ -186,6 +188,8 @@ def record_sample(
     replacement: ReplacementModel, windows: Int[Tensor, "n n_ctx"]
 ) -> Iterator[float | Sample]:
     """Run the model on windows; yields the share done, and at last what was active."""
+    from scipy.sparse import csr_array, vstack  # slow to import
+
     model, transcoder = replacement.model, replacement.transcoder
     n_layers, read_point = transcoder.shape.n_layers, transcoder.shape.read_point
     opening, device = model.shape.n_opening, model.tokens([0]).device

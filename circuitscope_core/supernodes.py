@@ -7,8 +7,6 @@ from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from circuitscope_core.arguments import checked
@@ -197,6 +195,9 @@ def complete_link(similarity: Float[Tensor, "n n"], similarity_threshold: float)
     distance = (1 - similarity).clamp(min=0).double().numpy()
     distance = (distance + distance.T) / 2
     distance[range(n), range(n)] = 0
+    from scipy.cluster.hierarchy import fcluster, linkage  # slow to import
+    from scipy.spatial.distance import squareform
+
     tree = linkage(squareform(distance, checks=False), method="complete")
     names = fcluster(tree, t=1 - similarity_threshold, criterion="distance")
     groups: dict[int, list[int]] = {}

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import networkx as nx
-
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Kept, circuit_of
 from circuitscope_core.errors import GraphFileError
@@ -15,6 +13,8 @@ from circuitscope_core.view.paths import to_networkx
 
 def graphml_text(kept: Kept, cards: FeatureCards | None = None) -> str:
     """Return the kept graph as GraphML with labels, layers, influence, weights and shares."""
+    import networkx as nx  # slow to import, and rarely needed
+
     circuit = circuit_of(kept, cards)
     effects = to_networkx(circuit)
     for row, (number, node) in enumerate(zip(circuit.index.tolist(), circuit.nodes, strict=True)):

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-import networkx as nx
-
 from circuitscope_core.arguments import checked
 from circuitscope_core.circuit import Circuit, Kept, circuit_of
 from circuitscope_core.errors import GraphError
@@ -17,10 +15,12 @@ from circuitscope_core.graph import Node, NodeKind
 LONGEST_LABEL = 40
 """Characters of a feature's label in a path's text."""
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # networkx is slow to import, and its graphs take no kind of nodes before 3.6
+    import networkx as nx
+
     Effects: TypeAlias = nx.DiGraph[int]
-else:  # networkx before 3.6 takes no kind of nodes there
-    Effects = nx.DiGraph
+else:
+    Effects = "nx.DiGraph"
 Partial = tuple[float, int, int]
 """Strength of a way to a node, the node before it, and that way's rank there."""
 
@@ -47,6 +47,8 @@ def to_networkx(kept: Kept) -> Effects:
 
     Nodes are called by their numbers in the graph.
     """
+    import networkx as nx
+
     circuit = circuit_of(kept)
     edges, names = circuit.edges, circuit.index
     graph: Effects = nx.DiGraph()
@@ -115,6 +117,8 @@ def strongest_ways(
 
 def best_ways(effects: Effects, starts: Iterable[int], n: int) -> dict[int, list[Partial]]:
     """Return, for every node that a start reaches, the best ``n`` ways to it, best first."""
+    import networkx as nx
+
     best: dict[int, list[Partial]] = {start: [(1.0, -1, 0)] for start in starts}
     for node in nx.topological_sort(effects):
         ways = [

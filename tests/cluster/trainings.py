@@ -20,7 +20,7 @@ WEIGHTS = 0.01
 bit; at high learning rates hundreds of steps make anything of that, so the rates are low here."""
 
 
-def longer_config(n_tokens=200_000, **changes):
+def longer_config(n_tokens=120_000, **changes):
     """Return settings for a training that leaves time to disturb it, saving all the time."""
     gentle = tiny_config()
     model = dataclasses.replace(

@@ -12,59 +12,73 @@ from circuitscope_core.training.shared_memory import MappedNumbers, SentNumbers,
 from circuitscope_core.training.workers import ALONE, GroupWorkers
 
 CPU = torch.device("cpu")
+CASES = {2: ((1001, None), (5, 1), (5, 0)), 3: ((2, None), (7, None))}
+"""By the number of processes: how many numbers, and the process that finds no common file."""
 pytestmark = pytest.mark.skipif(
     not shared_memory.MEMORY.is_dir(),
     reason="common memory is a folder of Linux, and numbers are sent elsewhere",
 )
 
 
-def added_up(rank, case, results, all_done):
-    """Add numbers up in one of several processes, twice, and put what was found in a queue."""
-    world, meeting, n, missing = case
+def added_up(rank, world, meeting, results, all_done):
+    """Add numbers up in one of several processes, twice a case, and put the sums in a queue."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
     )
-    if rank == missing:  # as on another machine, which has no such file
-        shared_memory._map = lambda *_: None
-    numbers = summed_numbers(GroupWorkers(rank, world), n, CPU)
-    found = [isinstance(numbers, MappedNumbers), bool((numbers.own == 0).all())]
-    for step in (1, 2):
-        numbers.own.copy_(step * 10.0**rank * torch.arange(1, n + 1))
-        numbers.add_up()
-        found.append(numbers.own.tolist())
+    found = {case: sums_of(GroupWorkers(rank, world), *case) for case in CASES[world]}
     results.put((rank, found))
     all_done.wait(120)  # who leaves too early fails the others' last sum
     os._exit(0)  # the others may be gone by now: no farewell, which would wait for them
 
 
-def in_processes(world, n, folder, missing=None):
+def sums_of(workers, n, missing):
+    """Return how numbers were added up, whether they began at 0, and the two sums."""
+    with pytest.MonkeyPatch.context() as patch:
+        if workers.rank == missing:  # as on another machine, which has no such file
+            patch.setattr(shared_memory, "_map", lambda *_: None)
+        numbers = summed_numbers(workers, n, CPU)
+    found = [isinstance(numbers, MappedNumbers), bool((numbers.own == 0).all())]
+    for step in (1, 2):
+        numbers.own.copy_(step * 10.0**workers.rank * torch.arange(1, n + 1))
+        numbers.add_up()
+        found.append(numbers.own.tolist())
+    return found
+
+
+@pytest.fixture(scope="module", params=CASES)
+def in_processes(request, tmp_path_factory):
+    """The sums of every case in each of several processes, which have ended."""
+    world, before = request.param, files()
     context = multiprocessing.get_context("spawn")
     results, all_done = context.Queue(), context.Event()
-    arguments = ((world, folder / "meeting", n, missing), results, all_done)
-    started = [context.Process(target=added_up, args=(rank, *arguments)) for rank in range(world)]
+    shared = (world, tmp_path_factory.mktemp("group") / "meeting", results, all_done)
+    started = [context.Process(target=added_up, args=(rank, *shared)) for rank in range(world)]
     for process in started:
         process.start()
-    found = sorted(results.get(timeout=120) for _ in started)
+    found = dict(results.get(timeout=120) for _ in started)
     all_done.set()
     for process in started:
         process.join(60)
         assert process.exitcode == 0
+    assert files() <= before
     return found
 
 
-@pytest.mark.parametrize(
-    ("world", "n", "missing"), [(2, 1001, None), (3, 2, None), (3, 7, None), (2, 5, 1), (2, 5, 0)]
-)
-def test_all_processes_have_the_sum_and_leave_no_file(world, n, missing, tmp_path):
-    before = set(shared_memory.MEMORY.glob("circuitscope-*"))
-    expected = [(step * sum(10.0**rank for rank in range(world))) for step in (1, 2)]
-    for _, (mapped, zeros, *sums) in in_processes(world, n, tmp_path, missing):
-        assert mapped == (missing is None)
-        assert zeros
-        for found, factor in zip(sums, expected, strict=True):
-            assert found == [factor * number for number in range(1, n + 1)]
-    assert set(shared_memory.MEMORY.glob("circuitscope-*")) <= before
+def files():
+    return set(shared_memory.MEMORY.glob("circuitscope-*"))
+
+
+def test_all_processes_have_the_sum_and_leave_no_file(in_processes):
+    world = len(in_processes)
+    for n, missing in CASES[world]:
+        for rank in range(world):
+            mapped, zeros, *sums = in_processes[rank][n, missing]
+            assert mapped == (missing is None)
+            assert zeros
+            for step, found in zip((1, 2), sums, strict=True):
+                total = step * sum(10.0**other for other in range(world))
+                assert found == [total * number for number in range(1, n + 1)]
 
 
 class Told(GroupWorkers):
