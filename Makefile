@@ -29,8 +29,7 @@ check:  ## every check, with what is installed
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(CANVAS) --silent run check
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
-	$(RUN) -m pytest tests/cluster
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/cluster tests/browser tests
 
 test-fast: $(VENV)/test.installed  ## the shorter tests, which need no browser, account, cluster or training
 	$(CANVAS) --silent run units
