@@ -1,0 +1,51 @@
+"""The checks of types and shapes that every test runs with."""
+
+import jaxtyping
+import pytest
+import torch
+
+from circuitscope_core.corpus.documents import end_of_character
+from circuitscope_core.graph.graph_parts import GraphEdges, NeuronChoice
+from tests.type_checks import check
+
+
+def edges(targets, sources, weights):
+    return GraphEdges(torch.arange(targets), torch.arange(sources), torch.zeros(weights))
+
+
+def test_one_name_is_one_size_in_a_call_and_another_in_the_next():
+    assert len(edges(3, 3, 3)) == 3
+    assert len(edges(2, 2, 2)) == 2
+    with pytest.raises(jaxtyping.TypeCheckError, match="n_edges is 2 which does not equal"):
+        edges(3, 2, 3)
+
+
+def test_kinds_of_numbers_and_of_other_arguments_are_looked_at():
+    with pytest.raises(jaxtyping.TypeCheckError, match="weights"):
+        GraphEdges(torch.arange(2), torch.arange(2), torch.arange(2))
+    with pytest.raises(jaxtyping.TypeCheckError, match="limit"):
+        end_of_character(b"text", "3")
+
+
+def test_a_method_and_a_result_are_looked_at():
+    choice = NeuronChoice(
+        1, 1.0, folded=False, against=(), effects=torch.ones(2), other_activations=torch.ones(2)
+    )
+    assert choice.telling(torch.zeros(2)).tolist() == [1.0, 1.0]
+    with pytest.raises(jaxtyping.TypeCheckError, match="activations"):
+        choice.telling(torch.zeros(2, 2))
+
+    def wrong() -> int:
+        return "a text"
+
+    with pytest.raises(jaxtyping.TypeCheckError, match="return"):
+        check(wrong)()
+
+
+def test_annotations_that_are_for_type_checkers_alone_are_passed_over():
+    def of_others(value: "there_is_no_such_name", number: int) -> "list[nor_this]":  # noqa: F821
+        return [value] * number
+
+    assert check(of_others)("x", 2) == ["x", "x"]
+    with pytest.raises(jaxtyping.TypeCheckError, match="number"):
+        check(of_others)("x", "2")
