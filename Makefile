@@ -36,7 +36,7 @@ test-fast: $(VENV)/test.installed  ## the shorter tests, which need no browser, 
 	OMP_NUM_THREADS=1 $(RUN) -m pytest $(FAST)
 
 oldest: $(OLDEST)/installed  ## the shorter tests of Python on the oldest versions that requirements.txt allows
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W ignore $(FAST)  # old packages warn of what is old in them
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W ignore $(filter-out %test_corpus.py,$(FAST))  # old packages warn of what is old in them
 
 format: $(VENV)/test.installed  ## format Python and JavaScript
 	$(RUN) -m ruff format .
@@ -80,12 +80,12 @@ $(RIVAL)/installed: bench/circuit-tracer-requirements.txt
 	$(RIVAL)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(OLDEST)/installed: tests/requirements.txt requirements.txt tests/oldest_requirements.py
+$(OLDEST)/installed: tests/tools.txt requirements.txt tests/oldest_requirements.py
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check packaging
 	$(OLDEST)/bin/python tests/oldest_requirements.py --without $(NOT_OLDEST) > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c $(OLDEST)/constraints.txt \
-		-r tests/requirements.txt
+		-r requirements.txt -r tests/tools.txt
 	sh tests/install_browser.sh $(OLDEST)/bin/python
 	touch $@
 
@@ -93,7 +93,7 @@ $(VENV)/app.installed: requirements.txt | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/test.installed: requirements.txt tests/requirements.txt tests/install_browser.sh tests/canvas/package-lock.json | $(VENV)/bin/python
+$(VENV)/test.installed: requirements.txt tests/requirements.txt tests/tools.txt tests/install_browser.sh tests/canvas/package-lock.json | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	$(CANVAS) ci --loglevel=error --no-audit --no-fund
 	sh tests/install_browser.sh $(RUN)
