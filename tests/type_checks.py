@@ -73,10 +73,9 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 def resolved(hint: Any, names: dict[str, Any]) -> Any:
     """Return an annotation without quotes; Any where its names are for type checkers alone."""
 
-    def holder(_: hint) -> None: ...  # type: ignore[valid-type]
-
+    holder = type("Holder", (), {"__annotations__": {"hint": hint}})
     try:
-        return get_type_hints(holder, names, include_extras=True)["_"]
+        return get_type_hints(holder, names, include_extras=True)["hint"]
     except NameError:
         return Any
 

@@ -289,7 +289,8 @@ def _check_dictionary(column: pa.Array) -> None:
     if pa.types.is_dictionary(column.type):
         ends = pc.min_max(column.indices).as_py()
         if ends["min"] is not None and not 0 <= ends["min"] <= ends["max"] < len(column.dictionary):
-            raise pa.ArrowInvalid(f"Number {ends['max']} of its dictionary leads nowhere.")
+            wrong = ends["min"] if ends["min"] < 0 else ends["max"]
+            raise pa.ArrowInvalid(f"Number {wrong} of its dictionary leads nowhere.")
 
 
 def _batch_rows(row_group: Any) -> int:

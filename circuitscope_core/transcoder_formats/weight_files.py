@@ -202,10 +202,15 @@ def _place_in_safetensors(path: Path, name: str) -> TensorPlace:
 
 
 NPZ_ERRORS = (
-    *(OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError),
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    NotImplementedError,  # of an archive whose compression zipfile does not know
     zipfile.BadZipFile,
 )
-"""Errors of NumPy and of archives on damage."""
+"""Errors that NumPy and zipfile raise on damage."""
 
 
 def open_npz(path: Path) -> WeightFile:

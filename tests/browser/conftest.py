@@ -81,7 +81,7 @@ def url():
 
 @pytest.fixture(scope="session")
 def browser():
-    """A browser that keeps Streamlit's scripts: to read and compile them takes it two seconds."""
+    """A browser that keeps Streamlit's scripts: they cost two seconds of processor time."""
     with sync_playwright() as playwright:
         path = CHROMIUM if CHROMIUM.is_file() else None  # else the one playwright installed
         browser = playwright.chromium.launch_persistent_context(

@@ -10,7 +10,7 @@ SETTLED = """() => {
   else globalThis.restSince ||= performance.now()
   return !busy && performance.now() - globalThis.restSince > 1000
 }"""
-"""Whether the page has been at rest for a second: Streamlit pales a page that is to be replaced."""
+"""True once Streamlit has run no script, and shown nothing that it will replace, for a second."""
 
 
 def rest(page):

@@ -1,5 +1,6 @@
 """The front page is short and repeats what the reports measured; the guides name what exists."""
 
+import ast
 import re
 
 import pytest
@@ -16,14 +17,15 @@ MAX_LINES = 120
 
 
 def names_of_code():
-    """Return every word of the code that can be a name, in small letters and without _."""
+    """Return the names of modules, classes, functions, arguments and variables, without _."""
     files = [
         path for room in ("circuitscope_core", "pages") for path in (ROOT / room).rglob("*.py")
     ]
-    words = {
-        word for path in files for word in re.findall(r"[A-Za-z_]\w*", path.read_text("utf-8"))
-    }
-    return {word.replace("_", "").lower() for word in words}
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    fields = ("name", "id", "arg", "attr")
+    words = {getattr(node, field, None) for node in nodes for field in fields}
+    words |= {part for path in files for part in path.with_suffix("").relative_to(ROOT).parts}
+    return {word.replace("_", "").lower() for word in words if isinstance(word, str)}
 
 
 def glossary():
