@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.waiting import WAIT, rest
+from tests.browser.waiting import WAIT, rest, slide
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -205,9 +205,8 @@ def test_a_changed_threshold_draws_another_graph(url, page):
     frame = open_graph(page, url)
     before = len(frame.evaluate("CircuitScope.view.ids()"))
     page.get_by_role("button", name="Thresholds").click()
-    for _ in range(20):
-        page.get_by_role("slider", name="Node score kept").press("ArrowLeft")
-    expect(page.get_by_text("0.60", exact=True)).to_be_visible(timeout=WAIT)
+    slide(page.get_by_role("slider", name="Node score kept"), "ArrowLeft", until="0.60")
+    expect(page).to_have_url(re.compile("nodes=0.6(&|$)"), timeout=WAIT)
     frame = drawn_anew(page)
     frame.wait_for_function(f"CircuitScope.view.ids().length < {before}", timeout=WAIT)
 

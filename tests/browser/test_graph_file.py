@@ -11,6 +11,7 @@ from circuitscope_core.pruning import prune_graph
 from circuitscope_core.supernodes import cluster_features
 from tests.browser.test_graph import WAIT, download, open_graph, open_tab, point_of
 from tests.browser.test_hostile import HOSTILE, assert_files_run_nothing, assert_nothing_ran
+from tests.browser.waiting import slide
 from tests.unit.graph_samples import Decoders, sample_graph
 
 pytestmark = pytest.mark.browser
@@ -150,10 +151,9 @@ def test_a_file_is_pruned_named_and_taken_away_with_what_was_made(url, page, exp
     n_whole = len(frame.evaluate("CircuitScope.view.ids()"))
     page.get_by_role("button", name="Thresholds").click()
     slider = page.get_by_role("slider", name="Node influence kept")
-    for _ in range(30):
-        slider.press("ArrowLeft")
+    slide(slider, "ArrowLeft", until="0.70")
     frame.wait_for_function(f"CircuitScope.view.ids().length < {n_whole}", timeout=WAIT)
-    slider.press("End")
+    slide(slider, "ArrowRight", until="1.00")
     frame.wait_for_function(f"CircuitScope.view.ids().length === {n_whole}", timeout=WAIT)
     page.keyboard.press("Escape")
     expect(slider).to_have_count(0)

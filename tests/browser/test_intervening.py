@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.test_graph import graph_frame, open_graph, open_tab, point_of
+from tests.browser.waiting import rest
 from tests.demo import kept_features, skill_that_turns
 
 pytestmark = pytest.mark.browser
@@ -31,6 +32,7 @@ def test_a_failure_is_debugged_down_to_the_graph(page, url):
     page.get_by_text("What pushes").wait_for(timeout=90_000)
     page.get_by_role("combobox", name="Skill").click()
     page.get_by_role("option", name=skill_that_turns().capitalize()).click()
+    rest(page)  # until then the button of the skill before may be there as well
     page.get_by_role("button", name="Switch them off in the graph").click(timeout=90_000)
     page.get_by_text("The last change at other strengths").wait_for(timeout=60_000)
     assert any(-1 in pair for pair in graph_frame(page).evaluate(CHANGES).values())

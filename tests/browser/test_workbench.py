@@ -89,7 +89,7 @@ def test_a_walk_through_replays_here_and_in_a_page_of_its_own(url, page, context
     walk.get_by_role("button", name="Next").click()
     expect(walk).to_contain_text("2 of 3", timeout=WAIT)
     expect(frame.locator(".cs-panel")).to_have_attribute("data-of", features(frame)[0])
-    page.get_by_role("button", name="Download").click()
+    page.get_by_test_id("stPopoverButton").filter(has_text="Download").click()
     saved = tmp_path / "walk.html"
     saved.write_bytes(download(page, "Walk-through").read_bytes())
     context.set_offline(True)

@@ -1,4 +1,4 @@
-"""Waits for a page at rest."""
+"""Waits for a page at rest, and for a slider to stand where it was moved to."""
 
 WAIT = 60_000
 """Milliseconds after which a test gives up."""
@@ -16,3 +16,12 @@ SETTLED = """() => {
 def rest(page):
     """Wait until a page has been at rest for a second."""
     page.wait_for_function(SETTLED, timeout=WAIT)
+
+
+def slide(slider, key, until):
+    """Press a key until a slider shows a value; a run of the page may take a step back."""
+    for _ in range(200):
+        if slider.get_attribute("aria-valuetext") == until:
+            return
+        slider.press(key)
+    raise TimeoutError(f"the slider never stood at {until}")

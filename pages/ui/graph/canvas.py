@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from pages.ui.graph.canvas_events import apply_event, label_of_event, news
+from pages.ui.graph.canvas_events import Event, apply_event, label_of_event, news
 from pages.ui.graph.edge import draw_edge
 from pages.ui.graph.experiments import canvas_changes
 from pages.ui.graph.feature_table import draw_table_tab
@@ -80,40 +80,46 @@ def describe_walk(state: State) -> dict[str, object] | None:
 
 
 def walk_on(state: State, by: object) -> None:
-    """Go on in a walk-through, or end it where the step is 0, and run the page again."""
+    """Go on in a walk-through, or end it where the step is 0."""
     if isinstance(by, int) and by:
         go_to_stage(state.walk, state.walk_step + (1 if by > 0 else -1))
     else:
         change_state(walk="", walk_step=0)
-    st.rerun()
 
 
 def deal_with(shown: Shown, message: object) -> None:
     """Change the state as the canvas's events ask, and run again what they change elsewhere."""
-    before = state = get_state()
-    events = news(before, message)
-    for event in events:
-        state = apply_event(state, event, groups_of_shown(shown))
+    before = get_state()
+    changed_elsewhere = [deal_with_one(shown, event) for event in news(before, message)]
+    state, redrawn = get_state(), ("groups", "words", "unfolded")
+    is_redrawn = any(getattr(state, name) != getattr(before, name) for name in redrawn)
+    if any(changed_elsewhere) or is_redrawn:
+        st.rerun()
+
+
+def deal_with_one(shown: Shown, event: Event) -> bool:
+    """Change the state as one event asks; return whether the page beside the canvas changes.
+
+    Events that come in one message are steps of their own, as if each had come by itself.
+    """
+    before = get_state()
+    state = apply_event(before, event, groups_of_shown(shown))
     if shown.view.story and state.selected == shown.view.story.output:
         state = replace(state, selected="")  # the graph opens so, with nothing in its address
     if state != before:
         change_state(**vars(state))
-    if events and all(event.get("follows") for event in events):
+    if event.get("follows"):
         settle_step(state)
-        return
-    relabels = [write_label(shown, *label) for label in map(label_of_event, events) if label]
-    for relabel in relabels or [None]:
-        write_address(state, relabel)
+        return False
+    label = label_of_event(event)
+    write_address(state, write_label(shown, *label) if label else None)
+    if event.get("event") == "walk":
+        walk_on(state, event.get("by"))
+        return True
     told = get_trail()
-    for event in events:
-        if event.get("event") == "walk":
-            walk_on(state, event.get("by"))
-        if event.get("event") in STEPS_BACK:
-            go_along(shown, STEPS_BACK[str(event["event"])] is undone)
-    redrawn = ("groups", "words", "unfolded")
-    is_redrawn = any(getattr(state, name) != getattr(before, name) for name in redrawn)
-    if get_trail() != told or relabels or is_redrawn:
-        st.rerun()
+    if event.get("event") in STEPS_BACK:
+        go_along(shown, STEPS_BACK[str(event["event"])] is undone)
+    return label is not None or get_trail() != told
 
 
 def go_along(shown: Shown, back: bool) -> None:

@@ -178,7 +178,7 @@ def draw_sweep(found: Sweep, last: Handle) -> None:
         .encode(
             x=alt.X("strength:Q", title=title),
             y=alt.Y("probability:Q", title="Probability", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("token:N", title=None, sort=list(found.tokens)),
+            color=alt.Color("token:N", title=None, scale=alt.Scale(domain=list(found.tokens))),
             tooltip=["token", "strength", alt.Tooltip("probability", format=".1%")],
         )
     )

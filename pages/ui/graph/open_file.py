@@ -204,12 +204,13 @@ def draw_file(latest: LatestWork) -> None:
         work = draw_tools(opened, before, last_shown(before.number))
         about = st.popover("About", icon=":material/info:")
         label = st.container(width="stretch")
-    try:
-        shown = shown_now(opened, work)
-    except cs.CircuitScopeError as error:
-        draw_error(error)
-        work = work.change(cards=None)  # cards are read when they are drawn, and may be damaged
-        shown = shown_now(opened, work)
+    with st.container(key="graph_file_notes"):  # a place of its own: the canvas keeps its place
+        try:
+            shown = shown_now(opened, work)
+        except cs.CircuitScopeError as error:
+            draw_error(error)
+            work = work.change(cards=None)  # cards are read when they are drawn, may be damaged
+            shown = shown_now(opened, work)
     told = {"height": 0, "canUndo": bool(work.past), "edits": True}
     with st.container(key="workbench"):
         message = draw_graph(

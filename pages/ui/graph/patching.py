@@ -83,7 +83,7 @@ def draw_curve(curve: cs.PatchingCurve) -> None:
         .encode(
             x=alt.X("nodes:Q", title=f"{word.capitalize()} patched", scale=alt.Scale(type="log")),
             y=alt.Y("value:Q", title="Answer's logit against the other"),
-            color=alt.Color("patched:N", title=None, sort=list(names)),
+            color=alt.Color("patched:N", title=None, scale=alt.Scale(domain=list(names))),
             tooltip=["patched", "nodes", alt.Tooltip("value", format="+.2f")],
         )
     )

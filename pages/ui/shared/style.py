@@ -67,8 +67,8 @@ WORKBENCH = """
 .st-key-graph_tools { align-items: center; gap: 0.45rem; padding: 0 0.6rem 4px; }
 .st-key-graph_title { position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); }
-.st-key-graph_notes { padding: 0 0.8rem; }
-.st-key-graph_notes:empty { display: none; }
+.st-key-graph_notes, .st-key-graph_file_notes { padding: 0 0.8rem; }
+.st-key-graph_notes:empty, .st-key-graph_file_notes:empty { display: none; }
 @media (max-width: 1400px) {
   .st-key-graph_top .stPopover button p { position: absolute; width: 1px; height: 1px;
     overflow: hidden; clip-path: inset(50%); }
