@@ -136,6 +136,20 @@ def test_events_of_the_canvas_pin_select_group_and_name(opened, work):
     assert after.circuit.labels[after.circuit.rows[one]] == "mine"
 
 
+def test_groups_of_one_message_are_undone_one_by_one(opened, work):
+    shown = show_file(opened, work)
+    one, two, three = features_of(shown)[:3]
+    events = (
+        {"event": "group", "members": [one, two], "label": "both", "nonce": "a"},
+        {"event": "group", "members": [one, two, three], "label": "all", "nonce": "b"},
+        {"event": "undo", "nonce": "c"},
+    )
+    after = apply_events(work, shown, events)
+    assert [group.label for group in after.state.groups] == ["both"]
+    assert after.state.seen == "c"
+    assert after.undo().state.groups is None
+
+
 def test_scores_say_what_they_are_of_and_thresholds_do_not_raise_them(opened, work):
     shown = show_file(opened, work)
     said = describe_scores(opened, work, shown)

@@ -220,10 +220,7 @@ def draw_file(latest: LatestWork) -> None:
             answers=False,
             told=told,
         )
-    events = news(work.state, message)
-    after = apply_events(work, shown, events)
-    if any(event.get("event") == "undo" for event in events):
-        after = after.undo()
+    after = apply_events(work, shown, news(work.state, message))
     with label:
         after = draw_label(after, shown)
     change_inbox(work=after)

@@ -165,17 +165,25 @@ def ids_behind(shown: ShownFile, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def apply_events(work: FileWork, shown: ShownFile, events: tuple[Event, ...]) -> FileWork:
-    """Return the work after events of the canvas; one that changes the picture sends it anew."""
-    state, labels = work.state, dict(work.labels)
+    """Return the work after events of the canvas, each of which can be undone by itself."""
     for event in events:
-        state = apply_event(state, event, groups_shown(shown))
-        named = label_of_event(event)
-        if named is not None:
-            labels |= dict.fromkeys(same_feature(shown.circuit, *named[:2]), named[2])
-    changed = replace(work, state=state, labels=tuple(sorted(labels.items())))
+        work = _apply_one(work, shown, event)
+        if event.get("event") == "undo":
+            work = work.undo()
+    return work
+
+
+def _apply_one(work: FileWork, shown: ShownFile, event: Event) -> FileWork:
+    """Return the work after an event; one that changes the picture sends it anew."""
+    state, labels = apply_event(work.state, event, groups_shown(shown)), dict(work.labels)
+    named = label_of_event(event)
+    if named is not None:
+        labels |= dict.fromkeys(same_feature(shown.circuit, *named[:2]), named[2])
+    changed = replace(work, labels=tuple(sorted(labels.items())))
     if state.groups != work.state.groups:
-        changed = replace(changed, past=(*work.past, work.state.groups)[-LONGEST_HISTORY:])
+        changed = changed.regroup(state.groups)
     same = (changed.labels, state.groups) == (work.labels, work.state.groups)
+    changed = replace(changed, state=state)
     return changed if same else changed.change()
 
 
