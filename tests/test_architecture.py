@@ -21,6 +21,7 @@ ROOMS = [
     "values",
     "errors",
     "files",
+    "initial_values",
     "devices",
     "arguments",
     "cores",
@@ -155,8 +156,23 @@ def code_lines(path):
 def test_importing_the_core_loads_no_app_framework():
     # an installed snowpark registers the bare name "snowflake" in every interpreter
     unwanted = ("streamlit", "transformers", "snowflake.snowpark", "snowflake.connector")
+    assert_not_loaded("import circuitscope_core", unwanted)
+
+
+def test_a_graph_of_a_bundle_loads_nothing_that_it_does_not_need():
+    # together they take as long to load as all the rest
+    unwanted = ("torch._dynamo", "sympy", "pandas", "networkx", "scipy")
+    code = """
+import circuitscope_core as cs
+bundle = cs.load_bundle("models/demo")
+assert cs.attribute(bundle.replacement, "The National").n_features
+"""
+    assert_not_loaded(code, unwanted)
+
+
+def assert_not_loaded(code, unwanted):
     loaded = f"[name for name in {unwanted} if name in sys.modules]"
-    code = f"import sys, circuitscope_core; assert not {loaded}, {loaded}"
+    code = f"import sys\n{code}\nassert not {loaded}, {loaded}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

@@ -3,17 +3,21 @@
 The hook of jaxtyping looks at arguments twice, binds each call's signature, and opens a scope for
 shapes around functions that have none; that takes longer than many of the functions. Here beartype
 looks once, before and after the call, and a scope is opened only where annotations have shapes.
+Shapes, dtypes and classes that were right together once are right again.
 """
 
 import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import jaxtyping
+import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, install_import_hook
+from typing_extensions import is_protocol
 
 PACKAGE = "circuitscope_core"
 REFUSE = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
@@ -67,7 +71,58 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
         with open_scope("context"):
             return typed(*args, **kwargs)
 
-    return call
+    return once_a_kind(function, call) if all(map(is_decided_by_kind, known.values())) else call
+
+
+def once_a_kind(function: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that checks a call unless one of the same kinds was right before."""
+    right: dict[object, set[object]] = {}
+    returned: list[Any] = []
+
+    @wraps(function)
+    def give_back(*_: Any, **__: Any) -> Any:
+        return returned[-1]
+
+    typed_again = REFUSE(give_back)
+
+    def quick(*args: Any, **kwargs: Any) -> Any:
+        key = tuple(map(kind_of, args)), *((name, kind_of(kwargs[name])) for name in kwargs)
+        known = right.get(key)
+        if known is None:
+            result = call(*args, **kwargs)
+            right[key] = {kind_of(result)}
+            return result
+        result = function(*args, **kwargs)
+        kind = kind_of(result)
+        if kind not in known:
+            returned.append(result)
+            with open_scope("context"):
+                typed_again(*args, **kwargs)
+            returned.clear()
+            known.add(kind)
+        return result
+
+    return quick
+
+
+def kind_of(value: Any) -> object:
+    """Return all of a value that an annotation for which ``is_decided_by_kind`` holds looks at."""
+    if isinstance(value, torch.Tensor):
+        return type(value), value.dtype, value.shape
+    if type(value) is tuple:
+        return tuple(map(kind_of, value))
+    return type(value)
+
+
+def is_decided_by_kind(hint: Any) -> bool:
+    """Return whether all values of one class, or arrays of one shape and dtype, fit or do not."""
+    if inspect.isclass(hint) and get_origin(hint) is None:
+        return not is_protocol(hint)
+    if get_origin(hint) is tuple:
+        return Ellipsis not in get_args(hint) and all(map(is_decided_by_kind, get_args(hint)))
+    if get_origin(hint) in (Union, UnionType):
+        return all(map(is_decided_by_kind, get_args(hint)))
+    return hint is Any or hint is None
 
 
 def resolved(hint: Any, names: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from circuitscope_core.config import TranscoderConfig, TranscoderTraining
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.feature_dictionary import ActiveFeatures, DictionaryShape
+from circuitscope_core.initial_values import draw_normal
 
 
 class _JumpReLU(torch.autograd.Function):
@@ -103,11 +104,7 @@ class CrossLayerTranscoder(nn.Module):
         super().__init__()
         self.config = config
         layers, features, d_model = config.n_layers, config.d_transcoder, config.d_model
-        std = d_model**-0.5
-        drawn = torch.empty(layers, features, d_model)
-        if not drawn.is_meta:  # arithmetic on those loads PyTorch's compiler: 60 MB and a second
-            drawn.normal_().mul_(std)
-        self.W_enc = nn.Parameter(drawn)
+        self.W_enc = nn.Parameter(draw_normal(layers, features, d_model, std=d_model**-0.5))
         self.b_enc = nn.Parameter(torch.zeros(layers, features))
         self.b_dec = nn.Parameter(torch.zeros(layers, d_model))
         self.log_threshold = nn.Parameter(torch.zeros(layers, features))

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuitscope_core.config import ModelConfig
+from circuitscope_core.initial_values import draw_normal, only_shapes
 from circuitscope_core.language_model import MlpNeurons, NormMap
 
 
@@ -14,7 +15,7 @@ class Embed(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.W_E = nn.Parameter(torch.randn(config.d_vocab, config.d_model) * 0.02)
+        self.W_E = nn.Parameter(draw_normal(config.d_vocab, config.d_model, std=0.02))
 
 
 class PosEmbed(nn.Module):
@@ -22,7 +23,7 @@ class PosEmbed(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.W_pos = nn.Parameter(torch.randn(config.n_ctx, config.d_model) * 0.02)
+        self.W_pos = nn.Parameter(draw_normal(config.n_ctx, config.d_model, std=0.02))
 
 
 class Unembed(nn.Module):
@@ -33,7 +34,7 @@ class Unembed(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if not config.tied_embeddings:
-            self.W_U = nn.Parameter(torch.randn(config.d_model, config.d_vocab) * 0.02)
+            self.W_U = nn.Parameter(draw_normal(config.d_model, config.d_vocab, std=0.02))
         self.register_buffer("b_U", torch.zeros(config.d_vocab))
 
 
@@ -93,9 +94,9 @@ class Attention(nn.Module):
         self.config = config
         shape = (config.n_heads, config.d_model, config.d_head)
         std = config.d_model**-0.5
-        self.W_Q = nn.Parameter(torch.randn(shape) * std)
-        self.W_K = nn.Parameter(torch.randn(shape) * std)
-        self.W_V = nn.Parameter(torch.randn(shape) * std)
+        self.W_Q = nn.Parameter(draw_normal(*shape, std=std))
+        self.W_K = nn.Parameter(draw_normal(*shape, std=std))
+        self.W_V = nn.Parameter(draw_normal(*shape, std=std))
         self.W_O = nn.Parameter(torch.zeros(config.n_heads, config.d_head, config.d_model))
         self.b_Q = nn.Parameter(torch.zeros(config.n_heads, config.d_head))
         self.b_K = nn.Parameter(torch.zeros(config.n_heads, config.d_head))
@@ -200,7 +201,9 @@ class Mlp(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.activation = config.activation
-        self.W_in = nn.Parameter(torch.randn(config.d_model, config.d_mlp) * config.d_model**-0.5)
+        self.W_in = nn.Parameter(
+            draw_normal(config.d_model, config.d_mlp, std=config.d_model**-0.5)
+        )
         self.b_in = nn.Parameter(torch.zeros(config.d_mlp))
         self.W_out = nn.Parameter(torch.zeros(config.d_mlp, config.d_model))
         self.b_out = nn.Parameter(torch.zeros(config.d_model))
@@ -248,6 +251,8 @@ class Block(nn.Module):
 def rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Return cosines and sines ``[n_ctx, d_head]`` of each position's angles."""
     half = config.d_head // 2
+    if only_shapes():
+        return torch.empty(config.n_ctx, 2 * half), torch.empty(config.n_ctx, 2 * half)
     rates = config.rotary_base ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(config.n_ctx, dtype=torch.float64)[:, None] * rates
     doubled = torch.cat([angles, angles], dim=1)

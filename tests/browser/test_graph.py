@@ -20,11 +20,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 PAINTED = """() => {
   const canvas = globalThis.CircuitScope && CircuitScope.view && CircuitScope.view.canvas()
   if (!canvas) return 0
-  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
-  const colors = new Set()
-  for (let i = 0; i < pixels.length; i += 4) colors.add(pixels.slice(i, i + 4).join())
-  return colors.size
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  return new Set(new Uint32Array(data.buffer)).size
 }"""
+"""The number of colours on the canvas."""
 
 
 IS_DARK = """() => {

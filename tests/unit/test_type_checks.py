@@ -1,8 +1,12 @@
 """The checks of types and shapes that every test runs with."""
 
+from collections.abc import Mapping, Sequence
+
 import jaxtyping
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from circuitscope_core.corpus.documents import end_of_character
 from circuitscope_core.graph.graph_parts import GraphEdges, NeuronChoice
@@ -51,3 +55,44 @@ def test_annotations_that_are_for_type_checkers_alone_are_passed_over():
     assert check(of_others)("x", 2) == ["x", "x"]
     with pytest.raises(jaxtyping.TypeCheckError, match="number"):
         check(of_others)("x", "2")
+
+
+def test_what_was_right_once_is_looked_at_again_where_its_kind_is_another():
+    results = [torch.zeros(2), torch.zeros(2), torch.zeros(2, dtype=torch.float64), torch.zeros(3)]
+
+    def give(x: Float[Tensor, " n"], number: int) -> Float[Tensor, " n"]:
+        del x, number
+        return results.pop(0)
+
+    quick = check(give)
+    for _ in range(3):
+        assert len(quick(torch.ones(2), 1)) == 2
+    with pytest.raises(jaxtyping.TypeCheckError, match="return"):
+        quick(torch.ones(2), 1)
+    for x, number in ((torch.ones(2), "1"), (torch.ones(2, dtype=torch.int64), 1)):
+        results.append(torch.zeros(2))
+        with pytest.raises(jaxtyping.TypeCheckError, match="number" if number == "1" else "x"):
+            quick(x, number)
+    results.append(torch.zeros(2))
+    assert len(quick(torch.ones(2), number=1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad"),
+    [
+        (list[int], [1], ["x"]),
+        (tuple[int, ...], (1,), ("x",)),
+        (Sequence[int], [1], ["x"]),
+        (Mapping[str, int], {"a": 1}, {"a": "x"}),
+        (tuple[int, str], (1, "x"), ("x", 1)),
+    ],
+)
+def test_members_of_a_container_are_looked_at_every_time(hint, good, bad):
+    def take(x, values):
+        return len(values) + len(x)
+
+    take.__annotations__ = {"x": Float[Tensor, " n"], "values": hint, "return": int}
+    quick = check(take)
+    assert quick(torch.ones(2), good) == quick(torch.ones(2), good)
+    with pytest.raises(jaxtyping.TypeCheckError, match="values"):
+        quick(torch.ones(2), bad)
