@@ -116,14 +116,16 @@ class GlobalWeights:
             with pq.ParquetFile(path) as file:  # reads like read_table, without its own machinery
                 table = file.read(use_threads=False)
             n_tokens = int((table.schema.metadata or {})[b"n_tokens"])
-            kinds = ["i"] * 4 + ["f"] * 3
-            columns = [_numbers(table[name]) for name in COLUMNS]
+            found = [table[name] for name in COLUMNS]
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise BundleError(f"{path} holds no global weights: {error}") from error
         limits = [n_layers, d_transcoder, n_layers, d_transcoder]
-        for name, column, kind in zip(COLUMNS, columns, kinds, strict=True):
-            if column.dtype.kind != kind:
-                raise BundleError(f"{path}: the column {name} holds {column.dtype}.")
+        kinds = [pa.types.is_signed_integer] * 4 + [pa.types.is_floating] * 3
+        for name, column, is_kind in zip(COLUMNS, found, kinds, strict=True):
+            if not is_kind(column.type) or column.null_count:
+                gaps = " with gaps" if column.null_count else ""
+                raise BundleError(f"{path}: the column {name} holds {column.type}{gaps}.")
+        columns = [_numbers(column) for column in found]
         for name, column, limit in zip(COLUMNS[:4], columns[:4], limits, strict=True):
             if len(column) and (column.min() < 0 or column.max() >= limit):
                 raise BundleError(f"{path}: the column {name} leaves 0 to {limit - 1}.")
@@ -131,8 +133,15 @@ class GlobalWeights:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column that has no gap; pyarrow's own way loads pandas, a quarter of a second."""
-    return np.from_dlpack(column.combine_chunks())
+    """Return a column of numbers without a gap.
+
+    It is read from its memory: ``to_numpy`` loads pandas, which takes a quarter of a second.
+    """
+    values = column.combine_chunks()
+    dtype = np.dtype(values.type.to_pandas_dtype())
+    if not len(values):
+        return np.empty(0, dtype)
+    return np.frombuffer(values.buffers()[1], dtype, len(values), values.offset * dtype.itemsize)
 
 
 def _key(layer: Any, feature: Any) -> Any:

@@ -5,6 +5,7 @@ Usage: python docs/make_rooms.py
 
 import ast
 import colorsys
+import math
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -179,7 +180,7 @@ def reorder(rows: list[list[Item]], links: Links) -> list[list[Item]]:
 
 def mean(values: list[float]) -> float:
     """Return the mean of some numbers."""
-    return sum(values) / len(values)
+    return math.fsum(values) / len(values)  # the same in every version of Python
 
 
 def label(room: str) -> str:

@@ -123,7 +123,8 @@ def test_weights_survive_their_file(tmp_path):
     [
         ({"source": [99]}, "the column source leaves 0 to 11"),
         ({"target_layer": [-1]}, "the column target_layer leaves 0 to 2"),
-        ({"twera": ["x"]}, "the column twera holds object"),
+        ({"twera": ["x"]}, "the column twera holds string"),
+        ({"twera": pa.array([None], pa.float32())}, "the column twera holds float with gaps"),
         ({"source": None}, "no global weights"),
     ],
 )
