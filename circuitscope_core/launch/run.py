@@ -299,7 +299,8 @@ class _CrewLost(Exception):
 
 
 def _given_up(restarts: int) -> str:
-    often = f" That was the {restarts + 1}th time without a new checkpoint." if restarts else ""
+    times = f"{restarts + 1} times in a row without a new checkpoint"
+    often = f" Workers were lost {times}." if restarts else ""
     return f"{often} The last checkpoint is kept; start the same training again to go on from it."
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from filelock import FileLock
 
-from tests.cluster.trainings import longer_config, plan_of, run
+from tests.cluster.trainings import longer_config, plan_of, run, write_events
 
 
 def trained(tmp_path_factory, name, backend):
@@ -18,7 +18,7 @@ def trained(tmp_path_factory, name, backend):
         place.mkdir(exist_ok=True)
         plan = plan_of(place, name, longer_config())
         if not plan.out.exists():
-            run(plan, backend)
+            write_events(plan.out, run(plan, backend))
     return plan.out
 
 

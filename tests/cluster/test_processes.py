@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,8 @@ import torch
 
 import circuitscope_core as cs
 from circuitscope_core.launch import parse_backend, run_training
+from circuitscope_core.launch import run as launch_run
+from circuitscope_core.launch.processes import ProcessSite
 from circuitscope_core.stages import FolderStore
 from circuitscope_core.training import (
     PHASES,
@@ -29,6 +32,7 @@ from tests.cluster.trainings import (
     children_with,
     cut,
     equal_weights,
+    events_of,
     longer_config,
     plan_of,
     restarts,
@@ -47,23 +51,20 @@ def workers(rank):
     return [p for p in children_with(WORKER) if p.cmdline()[-2] == str(rank)]
 
 
-def test_two_processes_train_the_model_that_one_does(tmp_path):
-    plan = plan_of(tmp_path, "shared", longer_config(20_000))
-    events = run(plan, "procs:2")
+def test_two_processes_train_the_model_that_one_does(by_one, by_two):
+    events = events_of(by_two)
     begun = [event.phase for event in events if isinstance(event, PhaseStarted)]
     ended = [event.phase for event in events if isinstance(event, PhaseFinished)]
     assert begun == ended == list(PHASES)
     assert isinstance(events[-1], TrainingFinished)
-    assert events[-1].bundle == str(plan.out)
-    alone = dataclasses.replace(plan, out=tmp_path / "alone")
-    run(alone, "local")
-    assert_same_training(plan.out, alone.out)
-    log = cs.load_bundle(plan.out).training_log
+    assert events[-1].bundle == str(by_two)
+    assert_same_training(by_two, by_one)
+    log = cs.load_bundle(by_two).training_log
     logged = [event_from_json(line) for line in log.splitlines()]
     assert [e for e in logged if isinstance(e, Progress)] == [
         e for e in events if isinstance(e, Progress)
     ]
-    assert not RunFolder.for_bundle(plan.out).path.exists()
+    assert not RunFolder.for_bundle(by_two).path.exists()
     assert children_with(WORKER) == []
 
 
@@ -84,7 +85,9 @@ def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_checkpoint(
     assert_same_training(plan.out, by_one)
 
 
-def test_workers_that_are_lost_again_and_again_are_given_up(tmp_path):
+def test_workers_that_are_lost_again_and_again_are_given_up(tmp_path, monkeypatch):
+    assert ProcessSite(tmp_path, 2).most_restarts == 3
+    monkeypatch.setattr(launch_run, "ProcessSite", partial(ProcessSite, most_restarts=1))
     plan = plan_of(tmp_path, "lost", longer_config(checkpoint_seconds=1000.0))
     kills = set()
 
@@ -94,25 +97,25 @@ def test_workers_that_are_lost_again_and_again_are_given_up(tmp_path):
                 kills.add(process.pid)
                 process.kill()
 
-    with pytest.raises(cs.TrainingError, match=r"Worker \d of 2 ended .* 4th time without a new"):
+    with pytest.raises(cs.TrainingError, match=r"Worker \d of 2 ended .* lost 2 times in a row"):
         run(plan, "procs:2", kill)
-    assert len(kills) == 4
+    assert len(kills) == 2
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [("procs:2", "local"), ("local", "procs:2"), ("procs:2", "procs:3")]
-)
-def test_what_was_cancelled_goes_on_at_another_place(by_one, tmp_path, first, then):
+@pytest.mark.parametrize("places", [("local", "procs:2"), ("procs:2", "procs:3", "local")])
+def test_what_was_cancelled_goes_on_at_another_place(by_one, tmp_path, places):
     plan = plan_of(tmp_path, "moved", longer_config())
-    cut(plan, first)
-    folder = RunFolder.for_bundle(plan.out)
-    last = event_from_json(folder.events.read_text().splitlines()[-1])
-    assert isinstance(last, TrainingCancelled)
-    assert children_with(WORKER) == []
-    step = folder.checkpoint("language model").step()
-    events = run(plan, then)
+    folder, step = RunFolder.for_bundle(plan.out), 0
+    for number, place in enumerate(places[:-1], start=1):
+        cut(plan, place, share=number / len(places))
+        last = event_from_json(folder.events.read_text().splitlines()[-1])
+        assert isinstance(last, TrainingCancelled)
+        assert children_with(WORKER) == []
+        before, step = step, folder.checkpoint("language model").step()
+        assert step > before
+    events = run(plan, places[-1])
     start = next(e for e in events if isinstance(e, PhaseStarted) and e.phase == "language model")
-    assert start.first_step == step > 0
+    assert start.first_step == step
     assert_same_training(plan.out, by_one)
 
 

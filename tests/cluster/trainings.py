@@ -10,7 +10,13 @@ import torch
 import circuitscope_core as cs
 from circuitscope_core.launch import parse_backend, run_training
 from circuitscope_core.pipeline import PlannedModel, TrainingPlan
-from circuitscope_core.training import Checkpoint, Progress, WorkersNews
+from circuitscope_core.training import (
+    Checkpoint,
+    Progress,
+    WorkersNews,
+    event_from_json,
+    event_to_json,
+)
 from tests.texts import tiny_config, write_parquet
 
 METRICS = 0.01
@@ -51,11 +57,24 @@ def run(plan, backend, disturb=lambda _: None, **options):
     return events
 
 
-def cut(plan, backend, phase="language model"):
-    """Train until a phase is half done, then cancel."""
+def write_events(out, events):
+    """Write the events that a training gave while it ran beside its bundle."""
+    lines = "".join(f"{event_to_json(event)}\n" for event in events)
+    out.with_suffix(".events").write_text(lines, encoding="utf-8")
+
+
+def events_of(out):
+    """Return the events that the training of a bundle gave while it ran."""
+    lines = out.with_suffix(".events").read_text(encoding="utf-8").splitlines()
+    return [event_from_json(line) for line in lines]
+
+
+def cut(plan, backend, share=0.5, phase="language model"):
+    """Train until a share of a phase is done, then cancel."""
     events = run_training(plan, parse_backend(backend))
     for event in events:
-        if isinstance(event, Progress) and event.phase == phase and event.step > event.n_steps / 2:
+        known = isinstance(event, Progress) and event.phase == phase
+        if known and event.step > event.n_steps * share:
             break
     events.close()
 
