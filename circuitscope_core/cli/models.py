@@ -7,14 +7,19 @@ from pathlib import Path
 
 import circuitscope_core as cs
 from circuitscope_core.bundle import RETENTION_DAYS
-from circuitscope_core.cli.output import Commands, add_device, device_of, write
+from circuitscope_core.cli.output import (
+    MODELS_VARIABLE,
+    Commands,
+    add_device,
+    device_of,
+    models_folder,
+    write,
+)
 from circuitscope_core.config import CorpusConfig, FeatureCardConfig
 from circuitscope_core.corpus import ReadCounter, open_sources
 from circuitscope_core.model_library import add_model_steps
 from circuitscope_core.notes import NOTES, notes_follow
 from circuitscope_core.values import in_bytes
-
-MODELS = "models"
 
 
 def add_models(commands: Commands) -> None:
@@ -50,7 +55,11 @@ def add_models(commands: Commands) -> None:
         action.add_argument("name", help="its name in the list")
     rename.add_argument("new", help="its name from now on")
     for action in actions.choices.values():
-        action.add_argument("--models", default=MODELS, help="the folder of models")
+        action.add_argument(
+            "--models",
+            default=models_folder(),
+            help=f"the folder of models (default: what {MODELS_VARIABLE} says, or models)",
+        )
 
 
 def run_add(options: argparse.Namespace) -> int:

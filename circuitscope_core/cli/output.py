@@ -1,6 +1,7 @@
 """Parts that the commands share: how they write, and which bundle they are about."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,11 +13,18 @@ from circuitscope_core.errors import ConfigError
 from circuitscope_core.files import place_of
 
 DEFAULT_BUNDLE = "models/demo"
+MODELS_VARIABLE = "CIRCUITSCOPE_MODELS"
+"""The environment variable that names the folder of models, for the app as well."""
 EXAMPLE_PROMPT = "The National Digital Analytics Group (N"
 if TYPE_CHECKING:  # the class takes no parameters where the program runs
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Commands: TypeAlias = argparse._SubParsersAction
+
+
+def models_folder() -> str:
+    """Return the folder of models where no option names one."""
+    return os.environ.get(MODELS_VARIABLE) or "models"
 
 
 def write(line: str, stream: Any = None) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, add_device, device_of, file_to_write, write
+from circuitscope_core.cli.output import (
+    MODELS_VARIABLE,
+    Commands,
+    add_device,
+    device_of,
+    file_to_write,
+    models_folder,
+    write,
+)
 from circuitscope_core.errors import ConfigError
 from circuitscope_core.files import read_text, reason_of
 from circuitscope_core.launch import parse_backend, run_training
@@ -34,7 +42,10 @@ def add_train(commands: Commands) -> None:
     """Describe ``train``."""
     parser = commands.add_parser("train", help="train a model and save it as a bundle")
     parser.add_argument(
-        "--out", type=file_to_write, default="models/mine", help="folder of the bundle to be"
+        "--out",
+        type=file_to_write,
+        default=f"{models_folder()}/mine",
+        help=f"folder of the bundle to be (default: mine in {MODELS_VARIABLE}, or models/mine)",
     )
     add_run_options(parser)
     _add_settings(parser)

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import circuitscope_core as cs
-from circuitscope_core.cli.output import Commands, file_to_write, write
+from circuitscope_core.cli.output import (
+    MODELS_VARIABLE,
+    Commands,
+    file_to_write,
+    models_folder,
+    write,
+)
 from circuitscope_core.cli.train import (
     add_run_options,
     add_setting_options,
@@ -31,7 +37,10 @@ def add_train_transcoder(commands: Commands) -> None:
         help="the model's folder, owner/name on the hub, or models/NAME of one that was added",
     )
     parser.add_argument(
-        "--out", type=file_to_write, default="models/mine", help="folder of the bundle to be"
+        "--out",
+        type=file_to_write,
+        default=f"{models_folder()}/mine",
+        help=f"folder of the bundle to be (default: mine in {MODELS_VARIABLE}, or models/mine)",
     )
     parser.add_argument("--layers", help="10,12-14, middle (three layers) or all (default: middle)")
     parser.add_argument(

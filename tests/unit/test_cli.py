@@ -210,3 +210,16 @@ def test_files_of_one_graph_are_refused_for_several_prompts(bundle, tmp_path, ca
     assert main([*command, "--out", str(out), f"--{name}", str(tmp_path / "x")]) == 1
     assert f"--{name} writes one prompt's graph" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_folder_of_models_is_the_apps_own(tmp_path, monkeypatch, capsys):
+    (tmp_path / "other").symlink_to(ROOT / "models" / "demo")
+    monkeypatch.setenv("CIRCUITSCOPE_MODELS", str(tmp_path))
+    assert main(["models", "list", "--json"]) == 0
+    assert [model["name"] for model in json.loads(capsys.readouterr().out)] == ["other"]
+    for command in (["train"], ["train-transcoder", "--model", "x"]):
+        options = build_parser().parse_args([*command, "--source", "builtin"])
+        assert Path(options.out) == tmp_path / "mine"
+    monkeypatch.delenv("CIRCUITSCOPE_MODELS")
+    assert main(["models", "list", "--models", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "other"
